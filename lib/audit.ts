@@ -1,0 +1,192 @@
+// The rows of the audit log: appending at the head, reading by position, walking the chain.
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { genesisHash, rowHash } from './chain.ts';
+import type { Connection } from './connection.ts';
+import { StoreError } from './errors.ts';
+import { decodeEvent } from './events.ts';
+import type { AuditEvent, AuditRow, EncodedEvent, EventBase } from './events.ts';
+
+/** A row of the log and its hash: proof of everything up to there, to be kept elsewhere. 64 hexadecimal digits. */
+export interface Anchor {
+  id: number;
+  hash: string;
+}
+
+/** Which events to give. Every field narrows; `until` and `beforeId` are exclusive. */
+export interface AuditFilter {
+  type?: string;
+  source?: string;
+  target?: string;
+  /** Matches events that have this `sessionId` among their fields. */
+  sessionId?: string;
+  since?: Date;
+  until?: Date;
+  beforeId?: number;
+}
+
+/** Something wrong with the log, at a row. */
+export interface Finding {
+  id: number;
+  kind: 'tampered' | 'gap' | 'truncated' | 'forked' | 'bad-signature' | 'missing-signature';
+  message: string;
+}
+
+/** What `verifyAudit` found: at most 1,000 findings, and how many more there are. `head` is the last row it read. */
+export interface VerifyReport {
+  ok: boolean;
+  checked: number;
+  head?: Anchor;
+  findings: Finding[];
+  more: number;
+}
+
+/** What a long operation takes: `onProgress` is called between batches, `signal` aborts at the next one. */
+export interface LongOperation {
+  signal?: AbortSignal;
+  onProgress?: (progress: { done: number; total: number }) => void;
+}
+
+// Large enough that the event loop's turns cost nothing, small enough that a page of long events fits into memory.
+const pageRows = 500;
+const maxFindings = 1_000;
+
+/** The last row's id and hash. */
+export function auditHeadOf(connection: Connection): Anchor | undefined {
+  const row = connection.get<[number, string]>('SELECT id, event_hash FROM audit_log ORDER BY id DESC LIMIT 1');
+  return row && { id: row[0], hash: row[1] };
+}
+
+/** The hash of the row at a position. */
+export function hashAt(connection: Connection, id: number): string | undefined {
+  return connection.get<[string]>('SELECT event_hash FROM audit_log WHERE id = ?', id)?.[0];
+}
+
+/** Appends an event behind the head and gives its id. Throws `ERR_STORE_CONFLICT` for an event id that is taken. */
+export function insertAudit(connection: Connection, uuid: string, timestamp: string, event: EncodedEvent): number {
+  const head = auditHeadOf(connection);
+  const id = (head?.id ?? 0) + 1;
+  const eventHash = rowHash(head?.hash ?? genesisHash(uuid), { id, timestamp, ...event });
+  try {
+    connection.run(
+      'INSERT INTO audit_log (id, timestamp, event_type, event_data, event_meta, event_hash) VALUES (?, ?, ?, ?, ?, ?)',
+      id, timestamp, event.type, event.data, event.meta, eventHash,
+    );
+  } catch (cause) {
+    // SQLITE_CONSTRAINT_UNIQUE: the only unique index of the table is the one on the event id.
+    if ((cause as { errcode?: number }).errcode !== 2067) throw cause;
+    throw new StoreError('ERR_STORE_CONFLICT', `an event with this eventId is recorded already: ${event.meta}`, { cause });
+  }
+  return id;
+}
+
+const columns = 'id, timestamp, event_type, event_data, event_meta';
+
+/** The newest events, newest first. */
+export function recentAudits<E extends EventBase>(connection: Connection, limit: number, filter: AuditFilter | undefined): AuditEvent<E>[] {
+  const rows = filter ? filteredRows(connection, limit, filter) : connection.all<AuditRow>(`SELECT ${columns} FROM audit_log ORDER BY id DESC LIMIT ?`, limit);
+  return rows.map((row) => decodeEvent<E>(row));
+}
+
+// A row that cannot be read matches every filter on what cannot be read of it: it comes back as an error, not as absent.
+const filterSql = `SELECT ${columns} FROM audit_log
+  WHERE (?2 IS NULL OR event_type = ?2)
+    AND (?3 IS NULL OR json_extract(event_meta, '$.source') = ?3)
+    AND (?4 IS NULL OR json_extract(event_meta, '$.target') = ?4)
+    AND (?5 IS NULL OR CASE WHEN json_valid(event_data) THEN json_extract(event_data, '$.sessionId') = ?5 ELSE 1 END)
+    AND (?6 IS NULL OR coalesce(unixepoch(timestamp, 'subsec') >= unixepoch(?6, 'subsec'), 1))
+    AND (?7 IS NULL OR coalesce(unixepoch(timestamp, 'subsec') < unixepoch(?7, 'subsec'), 1))
+    AND (?8 IS NULL OR id < ?8)
+  ORDER BY id DESC LIMIT ?1`;
+
+function filteredRows(connection: Connection, limit: number, filter: AuditFilter): AuditRow[] {
+  return connection.all<AuditRow>(
+    filterSql, limit, filter.type ?? null, filter.source ?? null, filter.target ?? null, filter.sessionId ?? null,
+    filter.since?.toISOString() ?? null, filter.until?.toISOString() ?? null, filter.beforeId ?? null,
+  );
+}
+
+/** The events from one id to another in order, a page at a time: no statement stays open between two pages. */
+export function* walkAudits<E extends EventBase>(connection: Connection, fromId: number, toId: number): Generator<AuditEvent<E>, void, undefined> {
+  for (let next = fromId; ; ) {
+    const rows = connection.read('iterate over the audit log', () =>
+      connection.all<AuditRow>(`SELECT ${columns} FROM audit_log WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ${pageRows}`, next, toId),
+    );
+    for (const row of rows) yield decodeEvent<E>(row);
+    const last = rows.at(-1);
+    if (rows.length < pageRows || !last) return;
+    next = last[0] + 1;
+  }
+}
+
+/** Walks the chain from the first row to the last. */
+export async function verifyChain(connection: Connection, uuid: string, options: LongOperation & { anchor?: Anchor }): Promise<VerifyReport> {
+  const { signal, onProgress, anchor } = options;
+  const report: VerifyReport = { ok: true, checked: 0, findings: [], more: 0 };
+  const add = (id: number, kind: Finding['kind'], message: string): void => {
+    report.ok = false;
+    if (report.findings.length < maxFindings) report.findings.push({ id, kind, message });
+    else report.more++;
+  };
+  const what = 'verify the audit log';
+  const total = connection.read(what, () => auditHeadOf(connection)?.id ?? 0);
+  const gapsAllowedUpTo = connection.read(what, () => adoptedUpTo(connection));
+  const walk = new ChainWalk(uuid, gapsAllowedUpTo, anchor?.id, add);
+  for (let more = true; more; ) {
+    signal?.throwIfAborted();
+    const rows = connection.read(what, () => connection.all<ChainRow>(chainSql, walk.head?.id ?? Number.MIN_SAFE_INTEGER));
+    for (const row of rows) walk.step(row);
+    report.checked += rows.length;
+    more = rows.length === pageRows;
+    onProgress?.({ done: report.checked, total: Math.max(total, report.checked) });
+    if (more) await nextTurn();
+  }
+  if (walk.head) report.head = walk.head;
+  if (anchor) checkAnchor(anchor, walk, add);
+  return report;
+}
+
+type ChainRow = [...AuditRow, hash: string];
+const chainSql = `SELECT ${columns}, event_hash FROM audit_log WHERE id > ? ORDER BY id LIMIT ${pageRows}`;
+
+/** The id up to which the rows were there before this package, with whatever gaps their ids have. */
+function adoptedUpTo(connection: Connection): number {
+  const [adoptedId] = connection.get<[number | null]>('SELECT adopted_id FROM store_meta WHERE id = 1') ?? [null];
+  return adoptedId === null ? 0 : adoptedId - 1;
+}
+
+class ChainWalk {
+  head: Anchor | undefined;
+  /** The hash that the row at the anchor's position has. */
+  anchored: string | undefined;
+  readonly #uuid: string;
+  readonly #gapsAllowedUpTo: number;
+  readonly #anchorId: number | undefined;
+  readonly #add: (id: number, kind: Finding['kind'], message: string) => void;
+
+  constructor(uuid: string, gapsAllowedUpTo: number, anchorId: number | undefined, add: (id: number, kind: Finding['kind'], message: string) => void) {
+    this.#uuid = uuid;
+    this.#gapsAllowedUpTo = gapsAllowedUpTo;
+    this.#anchorId = anchorId;
+    this.#add = add;
+  }
+
+  step([id, timestamp, type, data, meta, stored]: ChainRow): void {
+    const due = (this.head?.id ?? 0) + 1;
+    const previous = this.head?.hash ?? genesisHash(this.#uuid);
+    // A missing row breaks the hash behind it as well; one finding for one fault.
+    if (id !== due && id > this.#gapsAllowedUpTo) this.#add(id, 'gap', `row ${id} stands where row ${due} is due`);
+    else if (rowHash(previous, { id, timestamp, type, data, meta }) !== stored) {
+      this.#add(id, 'tampered', `row ${id} or its hash was changed after it was written, or the row before it was`);
+    }
+    // The walk goes on from the stored hash, so that one changed row is one finding.
+    this.head = { id, hash: stored };
+    if (id === this.#anchorId) this.anchored = stored;
+  }
+}
+
+function checkAnchor(anchor: Anchor, walk: ChainWalk, add: (id: number, kind: Finding['kind'], message: string) => void): void {
+  const last = walk.head?.id ?? 0;
+  if (walk.anchored === anchor.hash) return;
+  if (anchor.id > last) add(anchor.id, 'truncated', `the log ends at row ${last} and the anchor is of row ${anchor.id}: the end was cut off`);
+  else add(anchor.id, 'forked', `row ${anchor.id} is not the row that the anchor was taken of`);
+}

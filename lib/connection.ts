@@ -1,0 +1,381 @@
+// One connection and the rules of using it: statements prepared once, transactions that nest, errors with their context,
+// and what happens when the disk fails.
+import { statSync } from 'node:fs';
+import type { BigIntStats } from 'node:fs';
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { isAsyncFunction, isDate } from 'node:util/types';
+import { StoreError, toStoreError } from './errors.ts';
+import { Faults } from './faults.ts';
+import { readPragma } from './schema.ts';
+import { invalid } from './values.ts';
+
+/** What a file-backed connection needs to know of its file. */
+export interface ConnectedFile {
+  path: string;
+  device: bigint;
+  inode: bigint;
+}
+
+/** A reader that may have to open the file again between two reads (lib/read-only.ts). */
+export interface Reader {
+  readonly db: DatabaseSync;
+  read<T>(fn: () => T): T;
+  close(): void;
+}
+
+/**
+ * Takes part in every outermost commit: `prepare` runs before COMMIT and may throw (then all is rolled back);
+ * `committed` and `abandoned` run after and may not.
+ */
+export interface CommitParticipant {
+  prepare(): { committed(): void; abandoned(): void } | undefined;
+}
+
+export interface ConnectionOptions {
+  clock: () => Date;
+  /** Absent for a database in memory. */
+  file?: ConnectedFile;
+  /** Present for a read-only store. */
+  reader?: Reader;
+}
+
+// Measured with `npm run bench`: fewer, larger checkpoints write a hot page once instead of many times; 1,000 pages keep
+// the WAL at about 4 MB and the pause of one checkpoint at a few milliseconds.
+const checkpointPages = 1_000;
+// A reader that never ends keeps the WAL from being reused: worth a finding at 64 MB.
+const largeWalPages = 16_000;
+
+export class Connection {
+  readonly faults: Faults;
+  readonly file: ConnectedFile | undefined;
+  readonly reader: Reader | undefined;
+  readonly #clock: () => Date;
+  #db: DatabaseSync;
+  #statements = new Map<string, StatementSync>();
+  #participants: CommitParticipant[] = [];
+  #closed = false;
+  #depth = 0;
+  #transactionTime: Date | undefined;
+  /** Why no further write is accepted. */
+  #stopped: StoreError | undefined;
+  /** SQLite rolled the open transaction back by itself, because of this. */
+  #lost: unknown;
+  #lastError: { error: StoreError; at: Date } | undefined;
+  #schemaCookie: unknown;
+  #schemaText: string;
+  #nextCheckpointAt = checkpointPages;
+
+  constructor(db: DatabaseSync, options: ConnectionOptions) {
+    this.#db = db;
+    this.#clock = options.clock;
+    this.file = options.file;
+    this.reader = options.reader;
+    this.faults = new Faults(options.file?.path ?? ':memory:', options.clock);
+    this.#schemaCookie = readPragma(db, 'schema_version');
+    this.#schemaText = this.#readSchema();
+  }
+
+  get isOpen(): boolean {
+    return !this.#closed;
+  }
+
+  get stopped(): StoreError | undefined {
+    return this.#stopped;
+  }
+
+  get lastError(): { error: StoreError; at: Date } | undefined {
+    return this.#lastError;
+  }
+
+  get inTransaction(): boolean {
+    return this.#depth > 0;
+  }
+
+  join(participant: CommitParticipant): void {
+    this.#participants.push(participant);
+  }
+
+  /** The statement for this SQL, prepared once, with rows as arrays. Ask again for each use: a reader may reopen. */
+  statement(sql: string): StatementSync {
+    if (this.reader && this.reader.db !== this.#db) {
+      this.#db = this.reader.db;
+      this.#statements.clear();
+    }
+    let statement = this.#statements.get(sql);
+    if (!statement) {
+      statement = this.#db.prepare(sql);
+      statement.setReturnArrays(true);
+      this.#statements.set(sql, statement);
+    }
+    return statement;
+  }
+
+  /** The first row that `sql` gives, as an array. */
+  get<Row extends readonly unknown[]>(sql: string, ...values: (string | number | null)[]): Row | undefined {
+    return this.statement(sql).get(...values) as Row | undefined;
+  }
+
+  /** All rows that `sql` gives, as arrays. */
+  all<Row extends readonly unknown[]>(sql: string, ...values: (string | number | null)[]): Row[] {
+    return this.statement(sql).all(...values) as unknown as Row[];
+  }
+
+  run(sql: string, ...values: (string | number | null)[]): number {
+    return Number(this.statement(sql).run(...values).changes);
+  }
+
+  /** The store's clock; one reading for all of a transaction. */
+  now(): Date {
+    if (this.#depth === 0) return this.#readClock();
+    this.#transactionTime ??= this.#readClock();
+    return new Date(this.#transactionTime);
+  }
+
+  #readClock(): Date {
+    const now = this.#clock();
+    if (!isDate(now) || Number.isNaN(now.getTime())) throw invalid("what options.clock gives", now, 'a valid Date');
+    return now;
+  }
+
+  checkOpen(what: string): void {
+    if (this.#closed) throw new StoreError('ERR_STORE_CLOSED', `failed to ${what}: the store is closed`);
+  }
+
+  /** Runs a read. `what` completes "failed to …". */
+  read<T>(what: string, fn: () => T): T {
+    this.checkOpen(what);
+    try {
+      return this.reader ? this.reader.read(fn) : fn();
+    } catch (error) {
+      throw this.#failed(error, what, false);
+    }
+  }
+
+  /** Several reads of one state of the database, as one transaction. */
+  readTogether<T>(what: string, fn: () => T): T {
+    return this.read(what, () => {
+      if (this.#depth > 0) return fn();
+      // Not a write: BEGIN takes no lock until the first SELECT, and COMMIT writes nothing.
+      this.statement('BEGIN').run();
+      try {
+        return fn();
+      } finally {
+        this.statement('COMMIT').run();
+      }
+    });
+  }
+
+  /**
+   * Runs a write in a transaction of its own, durable on return, or as a savepoint of the open one, durable with that.
+   * Whatever `fn` throws undoes all that it did.
+   */
+  write<T>(what: string, fn: () => T): T {
+    this.#checkWritable(what);
+    return this.#depth > 0 ? this.#nested(what, fn) : this.#outermost(what, fn);
+  }
+
+  /** `write` for a function of the caller's own, which must not be asynchronous: it would run on after the commit. */
+  transaction<T>(fn: () => T): T {
+    if (typeof fn !== 'function' || isAsyncFunction(fn)) throw invalid('fn', fn, 'a function that is not asynchronous');
+    return this.write('run a transaction', () => {
+      const result = fn();
+      if (typeof (result as { then?: unknown } | null | undefined)?.then === 'function') {
+        throw invalid('what fn returns', result, 'anything but a promise, which would settle after the commit');
+      }
+      return result;
+    });
+  }
+
+  #checkWritable(what: string): void {
+    this.checkOpen(what);
+    if (this.reader) throw new StoreError('ERR_STORE_READ_ONLY', `failed to ${what}: the store was opened read-only`);
+    if (this.#stopped) {
+      const { code, message } = this.#stopped;
+      throw new StoreError(code, `failed to ${what}: the store takes no writes until it is reopened, because it ${message}`, { cause: this.#stopped });
+    }
+    if (this.#lost !== undefined) throw toStoreError(this.#lost, what);
+  }
+
+  #nested<T>(what: string, fn: () => T): T {
+    try {
+      this.statement('SAVEPOINT nested').run();
+      this.#depth++;
+      try {
+        const result = fn();
+        this.statement('RELEASE nested').run();
+        return result;
+      } catch (error) {
+        // After a full disk or an I/O error SQLite may have rolled back everything; the savepoint is gone then.
+        if (this.#db.isTransaction) this.#db.exec('ROLLBACK TO nested; RELEASE nested');
+        else this.#lost ??= error;
+        throw error;
+      } finally {
+        this.#depth--;
+      }
+    } catch (error) {
+      throw this.#failed(error, what, true);
+    }
+  }
+
+  #outermost<T>(what: string, fn: () => T): T {
+    let prepared: ReturnType<CommitParticipant['prepare']>[] = [];
+    let committing = false;
+    try {
+      // IMMEDIATE: a transaction that reads first and then writes fails with BUSY_SNAPSHOT whatever the timeout is.
+      this.statement('BEGIN IMMEDIATE').run();
+      this.#depth = 1;
+      this.#checkSchema();
+      const result = fn();
+      this.#checkComplete();
+      prepared = this.#participants.map((participant) => participant.prepare());
+      this.#checkFile();
+      committing = true;
+      this.statement('COMMIT').run();
+      this.#end();
+      for (const participant of prepared) participant?.committed();
+      this.#checkpointIfDue();
+      return result;
+    } catch (error) {
+      this.#rollBack();
+      for (const participant of prepared) participant?.abandoned();
+      throw this.#failed(error, what, true, committing);
+    }
+  }
+
+  #end(): void {
+    this.#depth = 0;
+    this.#transactionTime = undefined;
+    this.#lost = undefined;
+  }
+
+  #rollBack(): void {
+    this.#end();
+    if (!this.#db.isTransaction) return; // a ROLLBACK then would hide the real error behind its own
+    try {
+      this.#db.exec('ROLLBACK');
+    } catch (error) {
+      this.stop(new StoreError('ERR_STORE_IO', 'failed to roll back', { cause: error }));
+    }
+  }
+
+  /** Before COMMIT: what the caller may have caught inside the transaction must not be committed around. */
+  #checkComplete(): void {
+    if (this.#stopped) throw this.#stopped;
+    if (this.#lost !== undefined) throw this.#lost;
+  }
+
+  /** Another process may have migrated the file; statements and assumptions made for the old schema must stop then. */
+  #checkSchema(): void {
+    const [cookie] = this.get<[number]>('PRAGMA schema_version')!;
+    if (cookie === this.#schemaCookie) return;
+    // VACUUM and ANALYZE change the cookie too, and change nothing that matters here.
+    if (this.#readSchema() !== this.#schemaText) {
+      throw this.stop(new StoreError('ERR_STORE_MIGRATION', 'found that another process changed the schema'));
+    }
+    this.#schemaCookie = cookie;
+  }
+
+  #readSchema(): string {
+    const rows = this.#db.prepare("SELECT sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name").all();
+    return rows.map(({ sql }) => sql).join('\n');
+  }
+
+  /** A database that was renamed or deleted under an open connection goes on "working": nobody would ever read it. */
+  #checkFile(): void {
+    const problem = this.replaced();
+    if (problem !== undefined) throw this.stop(new StoreError('ERR_STORE_IO', `found that ${problem}`));
+  }
+
+  /** Says so when the path does not lead to the open database any more. */
+  replaced(): string | undefined {
+    if (!this.file) return undefined;
+    const { path, device, inode } = this.file;
+    let stat: BigIntStats | undefined;
+    try {
+      stat = statSync(path, { bigint: true, throwIfNoEntry: false });
+    } catch (error) {
+      return `${path} cannot be found: ${(error as Error).message}`;
+    }
+    if (!stat) return `${path} was deleted or renamed while it was open`;
+    return stat.dev === device && stat.ino === inode ? undefined : `${path} was replaced by another file while it was open`;
+  }
+
+  /**
+   * Runs `fn`, which writes nothing, while no other process can write. It costs no I/O: an IMMEDIATE transaction that
+   * changes no page commits nothing.
+   */
+  locked<T>(fn: () => T): T {
+    this.statement('BEGIN IMMEDIATE').run();
+    try {
+      return fn();
+    } finally {
+      this.statement('COMMIT').run();
+    }
+  }
+
+  /** Takes no further writes. Gives the error for the operation at hand. */
+  stop(reason: StoreError): StoreError {
+    if (!this.#stopped) {
+      this.#stopped = reason;
+      this.faults.report('stopped', `the store takes no writes until it is reopened, because it ${reason.message}`, reason);
+    }
+    return reason;
+  }
+
+  /** The error that the caller gets. A disk that failed while writing is final; a full one is not. */
+  #failed(error: unknown, what: string, writing: boolean, committing = false): unknown {
+    const mapped = toStoreError(error, what);
+    if (!(mapped instanceof StoreError)) return mapped;
+    this.#lastError = { error: mapped, at: new Date() };
+    if (mapped === this.#stopped) return new StoreError(mapped.code, `failed to ${what}: it ${mapped.message}`, { cause: mapped });
+    const isNew = mapped !== error;
+    if (!writing || !isNew || (mapped.code !== 'ERR_STORE_IO' && mapped.code !== 'ERR_STORE_READ_ONLY')) return mapped;
+    const unknown = committing ? '; whether it was written is unknown until the store is reopened' : '';
+    return this.stop(new StoreError('ERR_STORE_IO', mapped.message + unknown, { cause: error }));
+  }
+
+  /** Empties the WAL into the database once it is long enough. SQLite's own auto-checkpoint would swallow its errors. */
+  #checkpointIfDue(): void {
+    if (!this.file) return;
+    try {
+      // NOOP only counts, without I/O. The frames of a WAL that was reset are counted from the beginning again.
+      const [, pages] = this.get<[number, number, number]>('PRAGMA wal_checkpoint(NOOP)')!;
+      if (pages < checkpointPages) this.#nextCheckpointAt = checkpointPages;
+      if (pages < this.#nextCheckpointAt) return;
+      this.checkpoint();
+      this.#nextCheckpointAt = pages + checkpointPages;
+    } catch (error) {
+      this.#checkpointFailed(error);
+    }
+  }
+
+  /** Copies what no reader holds back from the WAL into the database. A failure is a finding: the WAL still has it all. */
+  checkpoint(): void {
+    try {
+      // PASSIVE waits for nobody and blocks nobody.
+      const [, pages, moved] = this.get<[number, number, number]>('PRAGMA wal_checkpoint(PASSIVE)')!;
+      this.faults.clear('checkpoint-failed');
+      if (pages - moved < largeWalPages) this.faults.clear('wal-large');
+      else this.faults.report('wal-large', `a reader holds ${pages - moved} pages in the WAL: find the process that never ends its read`);
+    } catch (error) {
+      this.#checkpointFailed(error);
+    }
+  }
+
+  #checkpointFailed(error: unknown): void {
+    this.faults.report('checkpoint-failed', `the WAL could not be copied into the database: ${(error as Error).message}`, error);
+  }
+
+  /** Closes the handle. SQLite then deletes the WAL, if nobody else has the database open. */
+  close(): void {
+    if (this.#closed) return;
+    if (this.#depth > 0) throw new StoreError('ERR_STORE_CONFLICT', 'failed to close the store: a transaction is open');
+    if (this.reader) this.reader.close();
+    else {
+      if (this.file) this.checkpoint();
+      this.#db.close();
+    }
+    this.#closed = true;
+    this.#statements.clear();
+  }
+}

@@ -1,0 +1,106 @@
+// Calendar days: a day is the text YYYY-MM-DD, and where it begins and ends is the time zone's business.
+import { StoreError } from './errors.ts';
+import { checkInstant, invalid, isDate } from './values.ts';
+
+/** A part of a span of time that lies on one calendar day. */
+export interface DayPart {
+  day: string;
+  durationMs: number;
+}
+
+/** Refuses anything but a day of the calendar, `YYYY-MM-DD`. Throws `ERR_STORE_INVALID_ARGUMENT`. */
+export function checkDay(name: string, value: unknown): string {
+  const parts = typeof value === 'string' ? /^(\d{4})-(\d\d)-(\d\d)$/.exec(value) : null;
+  if (!parts || !isDate(+parts[1]!, +parts[2]!, +parts[3]!)) throw invalid(name, value, 'a day of the calendar as YYYY-MM-DD');
+  return parts[0];
+}
+
+/**
+ * The calendar day, `YYYY-MM-DD`, that an instant falls on in a time zone: an IANA name such as `Europe/Berlin`, by
+ * default the system's own. Throws `ERR_STORE_INVALID_ARGUMENT` for an invalid Date or an unknown zone.
+ */
+export function localDay(instant: Date, timeZone?: string): string {
+  checkInstant('instant', instant);
+  return dayNamer(timeZone)(instant.getTime());
+}
+
+/**
+ * The span from `start` to `end` cut at each midnight of a time zone (by default the system's): a part a day in order of
+ * time, whole milliseconds that add up to exactly `end - start`. A day has the 23, 24, 24.5 or 25 hours the zone gives it.
+ * An empty span has no parts. Throws `ERR_STORE_INVALID_ARGUMENT` for an invalid Date, an unknown zone or an end before
+ * the start.
+ */
+export function splitByDay(start: Date, end: Date, timeZone?: string): DayPart[] {
+  checkInstant('start', start);
+  checkInstant('end', end);
+  if (end < start) throw invalid('end', end, `an instant not before the start (${start.toISOString()})`);
+  const dayOf = dayNamer(timeZone);
+  const last = end.getTime();
+  const parts = new Map<string, number>();
+  for (let from = start.getTime(); from < last; ) {
+    const day = dayOf(from);
+    const to = nextDay(from, last, day, dayOf);
+    parts.set(day, (parts.get(day) ?? 0) + (to - from));
+    from = to;
+  }
+  return Array.from(parts, ([day, durationMs]) => ({ day, durationMs }));
+}
+
+const hourMs = 3_600_000;
+
+/** The first instant after `from` that is no longer on `day`, or `last` where the day lasts until then. */
+function nextDay(from: number, last: number, day: string, dayOf: (time: number) => string): number {
+  let same = from;
+  let other = from + 12 * hourMs;
+  while (other < last && dayOf(other) === day) {
+    same = other;
+    other += 12 * hourMs;
+  }
+  if (other >= last && dayOf(last - 1) === day) return last;
+  other = Math.min(other, last - 1);
+  while (other - same > 1) {
+    const middle = Math.floor((same + other) / 2);
+    if (dayOf(middle) === day) same = middle;
+    else other = middle;
+  }
+  return other;
+}
+
+// A formatter takes tens of microseconds to make and a service uses one zone.
+const formatters = new Map<string, Intl.DateTimeFormat>();
+
+function dayNamer(timeZone: string | undefined): (time: number) => string {
+  if (timeZone === undefined) {
+    return (time) => {
+      const date = new Date(time);
+      return dayText(date.getFullYear(), date.getMonth() + 1, date.getDate());
+    };
+  }
+  const formatter = formatterFor(timeZone);
+  return (time) => {
+    const parts: Record<string, string> = {};
+    for (const { type, value } of formatter.formatToParts(time)) parts[type] = value;
+    // The formatter has no year 0: it says 1 BC.
+    const year = parts['era'] === 'BC' ? 1 - Number(parts['year']) : Number(parts['year']);
+    return dayText(year, Number(parts['month']), Number(parts['day']));
+  };
+}
+
+function formatterFor(timeZone: string): Intl.DateTimeFormat {
+  const known = formatters.get(timeZone);
+  if (known) return known;
+  try {
+    const formatter = new Intl.DateTimeFormat('en-US', {
+      timeZone, calendar: 'gregory', numberingSystem: 'latn', era: 'short', year: 'numeric', month: 'numeric', day: 'numeric',
+    });
+    formatters.set(timeZone, formatter);
+    return formatter;
+  } catch (cause) {
+    const { message } = invalid('timeZone', timeZone, 'a time zone that this system knows, such as Europe/Berlin');
+    throw new StoreError('ERR_STORE_INVALID_ARGUMENT', message, { cause });
+  }
+}
+
+function dayText(year: number, month: number, day: number): string {
+  return `${String(year).padStart(4, '0')}-${String(month).padStart(2, '0')}-${String(day).padStart(2, '0')}`;
+}

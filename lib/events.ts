@@ -1,0 +1,157 @@
+// What the audit log holds: the event types, their attributes, and how both become the texts of a row and back.
+import { StoreError } from './errors.ts';
+import { checkInstant, checkInteger, checkJson, checkOptions, checkText, invalid, parseInstant, show } from './values.ts';
+import type { JsonObject, JsonValue } from './values.ts';
+
+/** Why a session ended. */
+export type SessionEndReason =
+  | { type: 'expired' | 'user_stop' | 'admin_stop' | 'policy_stop' | 'service_shutdown' | 'service_crashed' }
+  | { type: 'process_exited'; exitCode?: number }
+  | { type: 'launch_failed'; error: string };
+
+/** The events that every service of this kind records, and the store's own. Instants inside an event are ISO 8601 texts. */
+export type CoreEvent =
+  | { type: 'service_started' }
+  | { type: 'service_stopped' }
+  | { type: 'policy_loaded'; entryCount: number }
+  | { type: 'config_reloaded'; success: boolean }
+  | { type: 'session_started'; sessionId: string; entryId: string; label?: string; deadline?: string }
+  | { type: 'session_ended'; sessionId: string; entryId: string; reason: SessionEndReason; durationMs: number }
+  | { type: 'warning_issued'; sessionId: string; thresholdSecs: number }
+  | { type: 'launch_denied'; entryId: string; reasons: string[] }
+  | StoreEvent;
+
+/** The events that only the store itself writes; `appendAudit` refuses their types. */
+export type StoreEvent =
+  | { type: 'store_adopted'; upToId: number; gaps: [from: number, to: number][]; moreGaps?: number }
+  | { type: 'store_recovered'; found: string; lost?: { from: number; to?: number }; moved: string[]; usage: number; cooldowns: number }
+  | { type: 'store_imported'; source: string; sourceHash: string; events: number; usage: number; cooldowns: number; skipped: number };
+
+/** The least that an event of a service's own must have: a `type`. The rest is whatever JSON carries. */
+export type EventBase = { type: string };
+
+/** What may be said about an event beside its fields; kept in `event_meta` and covered by the chain. */
+export interface AuditAttributes {
+  /** The caller's own id of the event: a second one with the same id is `ERR_STORE_CONFLICT`. */
+  eventId?: string;
+  /** When it happened, where that is not when it was recorded. */
+  observedAt?: Date;
+  /** Who or what caused it (the actor). */
+  source?: string;
+  /** Whom or what it concerns. */
+  target?: string;
+  traceId?: string;
+  tags?: string[];
+  ipAddress?: string;
+}
+
+/** An event as the log holds it: `id` is its position, `timestamp` when it was recorded. */
+export interface AuditEvent<E extends EventBase = CoreEvent> extends AuditAttributes {
+  id: number;
+  timestamp: Date;
+  event: E | CoreEvent;
+}
+
+/** An event on its way into the log, as texts. */
+export interface EncodedEvent {
+  type: string;
+  data: string;
+  meta: string | null;
+}
+
+// usage_added and its like change usage and cooldowns when a ledger is replayed, so only the store may write them.
+const reserved = new Set(['usage_added', 'cooldown_set', 'cooldown_cleared', 'signing_started']);
+
+/** Whether only the store itself may write events of this type. */
+function isReserved(type: string): boolean {
+  return type.startsWith('store_') || reserved.has(type);
+}
+
+// A number that a reader adds up or compares must not be wrong in the log, where nobody can mend it.
+const eventChecks: Record<string, Record<string, (name: string, value: unknown) => unknown>> = {
+  policy_loaded: { entryCount: (name, value) => checkInteger(name, value, 0) },
+  session_started: { sessionId: checkText, entryId: checkText },
+  session_ended: { sessionId: checkText, entryId: checkText, durationMs: (name, value) => checkInteger(name, value, 0) },
+  warning_issued: { sessionId: checkText, thresholdSecs: (name, value) => checkInteger(name, value, 0) },
+  launch_denied: { entryId: checkText },
+};
+
+/** Checks a caller's event and attributes. Throws `ERR_STORE_INVALID_ARGUMENT` or `ERR_STORE_SERIALIZATION`. */
+export function encodeEvent(event: unknown, attributes?: AuditAttributes): EncodedEvent {
+  if (typeof event !== 'object' || event === null || Array.isArray(event)) throw invalid('event', event, 'an object with a type');
+  const copy = checkJson('event', event) as JsonObject;
+  const type = checkText('event.type', copy['type']);
+  if (isReserved(type)) throw invalid('event.type', type, 'a type that is not reserved for the store');
+  const checks = eventChecks[type] ?? {};
+  for (const field of Object.keys(checks)) {
+    if (copy[field] !== undefined) checks[field]!(`event.${field}`, copy[field]);
+  }
+  return { ...encodeOwnEvent(copy as JsonObject & EventBase), meta: encodeAttributes(attributes) };
+}
+
+/** The texts of an event that the store itself made. */
+export function encodeOwnEvent(event: EventBase): EncodedEvent {
+  const { type, ...fields } = event;
+  return { type, data: JSON.stringify(fields), meta: null };
+}
+
+const textAttributes = ['eventId', 'source', 'target', 'traceId', 'ipAddress'] as const;
+
+function encodeAttributes(given: AuditAttributes | undefined): string | null {
+  const attributes = checkOptions('attributes', given, [...textAttributes, 'observedAt', 'tags']);
+  const meta: JsonObject = {};
+  for (const name of textAttributes) {
+    if (attributes[name] !== undefined) meta[name] = checkText(name, attributes[name]);
+  }
+  if (attributes.observedAt !== undefined) meta['observedAt'] = checkInstant('observedAt', attributes.observedAt);
+  if (attributes.tags !== undefined) {
+    if (!Array.isArray(attributes.tags)) throw invalid('tags', attributes.tags, 'an array of strings');
+    meta['tags'] = attributes.tags.map((tag, index) => checkText(`tags[${index}]`, tag));
+  }
+  return Object.keys(meta).length > 0 ? JSON.stringify(meta) : null;
+}
+
+/** A row of `audit_log`: id, timestamp, event_type, event_data, event_meta. */
+export type AuditRow = [id: number, timestamp: string, type: string, data: string, meta: string | null];
+
+/**
+ * The event in a row. One of a type that nobody here knows comes back as it was stored. Throws `ERR_STORE_CORRUPT`
+ * where a text is not what this column holds.
+ */
+export function decodeEvent<E extends EventBase>([id, timestamp, type, data, meta]: AuditRow): AuditEvent<E> {
+  const instant = parseInstant(timestamp);
+  if (!instant) throw damagedRow(id, 'timestamp', timestamp);
+  const fields = parseColumn(id, 'event_data', data);
+  // An adopted row may hold any JSON; null is how some writers say "no fields". The column is what names the type.
+  const isObject = typeof fields === 'object' && fields !== null && !Array.isArray(fields);
+  const event = { ...{ type }, ...(isObject ? fields : fields === null ? {} : { data: fields }), type };
+  return { id, timestamp: instant, event: event as E, ...(meta === null ? undefined : decodeAttributes(id, meta)) };
+}
+
+function decodeAttributes(id: number, meta: string): AuditAttributes {
+  const stored = parseColumn(id, 'event_meta', meta);
+  if (typeof stored !== 'object' || stored === null || Array.isArray(stored)) throw damagedRow(id, 'event_meta', meta);
+  const attributes: AuditAttributes = {};
+  for (const name of textAttributes) {
+    if (typeof stored[name] === 'string') attributes[name] = stored[name];
+  }
+  if (stored['observedAt'] !== undefined) {
+    const observedAt = parseInstant(stored['observedAt']);
+    if (!observedAt) throw damagedRow(id, 'event_meta', meta);
+    attributes.observedAt = observedAt;
+  }
+  if (Array.isArray(stored['tags'])) attributes.tags = stored['tags'] as string[];
+  return attributes;
+}
+
+function parseColumn(id: number, column: string, text: string): JsonValue {
+  try {
+    return JSON.parse(text) as JsonValue;
+  } catch (cause) {
+    throw damagedRow(id, column, text, cause);
+  }
+}
+
+function damagedRow(id: number, column: string, value: unknown, cause?: unknown): StoreError {
+  return new StoreError('ERR_STORE_CORRUPT', `audit_log row ${id}: ${column} cannot be read: ${show(value)}`, { cause });
+}

@@ -1,0 +1,60 @@
+// Faults that need no answer from the caller: kept as findings until they are over, and published.
+import { channel } from 'node:diagnostics_channel';
+
+/** Something that is not as it should be. `kind` is stable, `message` is for people, `since` is when it was first seen. */
+export interface HealthFinding {
+  kind:
+    | 'stopped' // the store refuses writes until it is reopened
+    | 'replaced' // another file, or none, stands under the store's path
+    | 'unreadable' // the head of the log cannot be read from the disk
+    | 'snapshot-file-damaged'
+    | 'snapshot-file-missing'
+    | 'snapshot-row-damaged'
+    | 'snapshot-not-placed' // the row is durable, the file beside the database is older
+    | 'checkpoint-failed'
+    | 'wal-large' // a reader keeps the WAL from being emptied
+    | 'clock-behind' // the clock is behind the newest event
+    | 'orphan-wal' // a -wal without its database was moved aside
+    | 'folder-shared'; // others may write to the database's folder
+  message: string;
+  since: Date;
+}
+
+/** What subscribers of the `diagnostics_channel` `shepherd-store:fault` get, at the moment a fault is first seen. */
+export interface Fault {
+  path: string;
+  kind: HealthFinding['kind'];
+  message: string;
+  error?: unknown;
+}
+
+const faultChannel = channel('shepherd-store:fault');
+
+/** The open findings of one store, at most one of a kind. */
+export class Faults {
+  readonly #path: string;
+  readonly #clock: () => Date;
+  readonly #findings = new Map<HealthFinding['kind'], HealthFinding>();
+
+  constructor(path: string, clock: () => Date) {
+    this.#path = path;
+    this.#clock = clock;
+  }
+
+  /** Records a finding and publishes it, unless one of its kind is open already. */
+  report(kind: HealthFinding['kind'], message: string, error?: unknown): void {
+    const known = this.#findings.get(kind);
+    this.#findings.set(kind, { kind, message, since: known?.since ?? this.#clock() });
+    if (known) return;
+    const fault: Fault = { path: this.#path, kind, message, ...(error === undefined ? undefined : { error }) };
+    faultChannel.publish(fault);
+  }
+
+  clear(kind: HealthFinding['kind']): void {
+    this.#findings.delete(kind);
+  }
+
+  list(): HealthFinding[] {
+    return Array.from(this.#findings.values(), (finding) => ({ ...finding }));
+  }
+}

@@ -1,0 +1,76 @@
+// Paths, folders and modes: what is done to the files of a store from outside of SQLite.
+import { chmodSync, closeSync, constants, lstatSync, mkdirSync, openSync, readdirSync, renameSync } from 'node:fs';
+import { dirname, join, parse, resolve } from 'node:path';
+import type { Connection } from './connection.ts';
+import { discardSnapshotFile, isTemporaryOf, syncFolder } from './snapshot-file.ts';
+import { checkText, invalid } from './values.ts';
+
+/** The absolute path that an argument names. A `file:` URL or `:memory:` would mean something else to SQLite. */
+export function checkPath(path: unknown): string {
+  const text = checkText('path', path);
+  if (text === ':memory:' || text.startsWith('file:')) throw invalid('path', path, 'the path of a file (for a store in memory there is inMemory())');
+  return resolve(text);
+}
+
+/** The plain file that belongs to a database. */
+export function snapshotPathOf(path: string): string {
+  const { dir, name, ext } = parse(path);
+  return join(dir, `${ext === '.db' ? name : name + ext}.snapshot.json`);
+}
+
+/** Makes the folder, private from the start; one that is there keeps its mode. */
+export function prepareFolder(folder: string): void {
+  const first = mkdirSync(folder, { recursive: true, mode: 0o700 });
+  if (first === undefined) return;
+  // A name is durable once the folder that holds it is synced: from the folder that was there downwards.
+  for (let parent = folder; parent.length >= first.length; parent = dirname(parent)) {
+    chmodSync(parent, 0o700); // an umask such as 0277 would have taken the owner's own bits
+    syncFolder(dirname(parent));
+  }
+}
+
+/**
+ * SQLite deletes a -wal that it finds beside an absent or empty database; somebody may still want what is in it. The -wal
+ * is looked at first: while another process makes the database, there is none before the database has its first page.
+ */
+export function moveOrphanWal(path: string, now: Date): string[] {
+  const wal = lstatSync(`${path}-wal`, { throwIfNoEntry: false });
+  const database = lstatSync(path, { throwIfNoEntry: false });
+  if (!wal || wal.size === 0 || (database && database.size > 0)) return [];
+  return [moveAside(`${path}-wal`, 'orphan', now)];
+}
+
+/** Renames a file to a name that says when and why, and gives that name. Nothing is ever overwritten. */
+export function moveAside(path: string, why: string, now: Date): string {
+  const stamp = now.toISOString().replaceAll(':', '-');
+  for (let count = 0; ; count++) {
+    const target = `${path}.${why}-${stamp}${count === 0 ? '' : `-${count}`}`;
+    if (lstatSync(target, { throwIfNoEntry: false })) continue;
+    renameSync(path, target);
+    syncFolder(dirname(path));
+    return target;
+  }
+}
+
+/** SQLite would create the file with the umask's mode. */
+export function createFile(path: string): void {
+  try {
+    closeSync(openSync(path, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW, 0o600));
+    chmodSync(path, 0o600); // an umask such as 0277 would have taken the owner's own bits
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+}
+
+/** What a killed process left behind. Another process's own is young: it lives from before its COMMIT to after it. */
+export function removeTemporaries(connection: Connection, snapshotPath: string): void {
+  const folder = dirname(snapshotPath);
+  const names = readdirSync(folder).filter((name) => isTemporaryOf(snapshotPath, name));
+  if (names.length === 0) return;
+  connection.locked(() => {
+    for (const name of names) {
+      const stat = lstatSync(join(folder, name), { throwIfNoEntry: false });
+      if (stat && Math.abs(Date.now() - stat.mtimeMs) > 60_000) discardSnapshotFile(join(folder, name));
+    }
+  });
+}

@@ -1,0 +1,120 @@
+// Whether the store works, and everything an operator would ask next.
+import { statfsSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { auditHeadOf } from './audit.ts';
+import type { Connection } from './connection.ts';
+import type { StoreErrorCode } from './errors.ts';
+import type { HealthFinding } from './faults.ts';
+import { ReadOnlyFile } from './read-only.ts';
+import { schemaVersion } from './schema.ts';
+import type { SnapshotCopy, SnapshotPair } from './snapshot.ts';
+import { parseInstant } from './values.ts';
+
+/** What `health()` gives. Sizes are in bytes. */
+export interface StoreHealth {
+  /** Whether there is no finding. A store with findings may well work: `isHealthy()` says whether it does. */
+  ok: boolean;
+  findings: HealthFinding[];
+  schemaVersion: number;
+  sqliteVersion: string;
+  journalMode: string;
+  databaseBytes: number;
+  walBytes: number;
+  /** Free space on the file system; absent for a store in memory. */
+  freeBytes?: number;
+  snapshot: { row: SnapshotCopy; file: SnapshotCopy };
+  /** How far the clock is behind the newest event; absent where it is not. */
+  clockBehindMs?: number;
+  /** The last error that an operation of this store object threw. */
+  lastError?: { code: StoreErrorCode; message: string; at: Date };
+}
+
+/** The findings that mean that the store does not work. */
+const fatal: readonly HealthFinding['kind'][] = ['stopped', 'replaced', 'unreadable'];
+
+/** Whether reading and writing work: asks the disk and not the page cache of the open connection. */
+export function isWorking(connection: Connection): boolean {
+  if (!connection.isOpen) return false;
+  checkDisk(connection);
+  return !connection.faults.list().some(({ kind }) => fatal.includes(kind));
+}
+
+function checkDisk(connection: Connection): void {
+  const { faults, file } = connection;
+  const replaced = connection.replaced();
+  if (replaced !== undefined) faults.report('replaced', replaced);
+  else faults.clear('replaced');
+  try {
+    // A SELECT on the open connection is answered from its cache without a single read call.
+    if (file) readHeadAnew(file.path);
+    else auditHeadOf(connection);
+    faults.clear('unreadable');
+  } catch (error) {
+    faults.report('unreadable', `the newest event cannot be read: ${(error as Error).message}`, error);
+  }
+}
+
+function readHeadAnew(path: string): void {
+  const reader = new ReadOnlyFile(path, 0);
+  try {
+    reader.read(() => reader.db.prepare('SELECT * FROM audit_log ORDER BY id DESC LIMIT 1').get());
+  } finally {
+    reader.close();
+  }
+}
+
+/** Everything at once. */
+export function describeHealth(connection: Connection, pair: SnapshotPair): StoreHealth {
+  checkDisk(connection);
+  const now = connection.now();
+  const health = connection.read('read the state of the store', () => {
+    const clockBehindMs = clockBehind(connection, now);
+    return {
+      schemaVersion,
+      sqliteVersion: connection.get<[string]>('SELECT sqlite_version()')![0],
+      journalMode: connection.get<[string]>('PRAGMA journal_mode')![0],
+      ...sizes(connection),
+      snapshot: pair.copies(now),
+      ...(clockBehindMs === undefined ? undefined : { clockBehindMs }),
+    };
+  });
+  const findings = connection.faults.list();
+  const { lastError } = connection;
+  return {
+    ok: findings.length === 0,
+    findings,
+    ...health,
+    ...(lastError ? { lastError: { code: lastError.error.code, message: lastError.error.message, at: lastError.at } } : undefined),
+  };
+}
+
+/** A kiosk without a battery starts in 1970, or where it was switched off; new events then look older than old ones. */
+function clockBehind(connection: Connection, now: Date): number | undefined {
+  const [timestamp] = connection.get<[string]>('SELECT timestamp FROM audit_log ORDER BY id DESC LIMIT 1') ?? [];
+  const newest = parseInstant(timestamp);
+  if (!newest || newest <= now) {
+    connection.faults.clear('clock-behind');
+    return undefined;
+  }
+  connection.faults.report('clock-behind', `the clock says ${now.toISOString()} and the newest event is of ${newest.toISOString()}`);
+  return newest.getTime() - now.getTime();
+}
+
+function sizes(connection: Connection): Pick<StoreHealth, 'databaseBytes' | 'walBytes' | 'freeBytes'> {
+  if (!connection.file) {
+    const [pages] = connection.get<[number]>('PRAGMA page_count')!;
+    const [pageBytes] = connection.get<[number]>('PRAGMA page_size')!;
+    return { databaseBytes: pages * pageBytes, walBytes: 0 };
+  }
+  const { path } = connection.file;
+  const folder = dirname(path);
+  const { bavail, bsize } = statfsSync(folder);
+  if ((statSync(folder).mode & 0o002) !== 0) connection.faults.report('folder-shared', `every user may write to ${folder} and so replace the store`);
+  else connection.faults.clear('folder-shared');
+  // stat only: closing a descriptor of the database or its WAL would drop SQLite's locks on it.
+  return {
+    databaseBytes: statSync(path, { throwIfNoEntry: false })?.size ?? 0,
+    walBytes: statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0,
+    freeBytes: bavail * bsize,
+  };
+}

@@ -1,0 +1,86 @@
+-- Adopts a database that holds the four tables of version 0 (audit_log, usage, cooldowns, snapshot): the tables are
+-- made anew and every row is carried over as it is. chain_hash and adopted_snapshot are functions of lib/schema.ts.
+
+ALTER TABLE audit_log RENAME TO adopted_audit_log;
+ALTER TABLE usage RENAME TO adopted_usage;
+ALTER TABLE cooldowns RENAME TO adopted_cooldowns;
+ALTER TABLE snapshot RENAME TO adopted_snapshot;
+
+CREATE TABLE schema_version (
+  version INTEGER PRIMARY KEY CHECK (version > 0),
+  description TEXT NOT NULL,
+  applied_at TEXT NOT NULL
+);
+
+CREATE TABLE store_meta (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  uuid TEXT NOT NULL CHECK (length(uuid) = 36),
+  created_at TEXT NOT NULL,
+  has_ledger INTEGER NOT NULL DEFAULT 0 CHECK (has_ledger IN (0, 1)),
+  adopted_id INTEGER,
+  last_day TEXT,
+  previous_day TEXT
+);
+
+CREATE TABLE audit_log (
+  id INTEGER PRIMARY KEY,
+  timestamp TEXT NOT NULL,
+  event_type TEXT NOT NULL,
+  event_data TEXT NOT NULL,
+  event_meta TEXT CHECK (event_meta IS NULL OR json_valid(event_meta)),
+  event_hash TEXT NOT NULL,
+  signature TEXT
+);
+
+CREATE UNIQUE INDEX audit_log_event_id ON audit_log (json_extract(event_meta, '$.eventId'))
+  WHERE json_extract(event_meta, '$.eventId') IS NOT NULL;
+
+CREATE TRIGGER audit_log_no_update BEFORE UPDATE ON audit_log
+BEGIN
+  SELECT RAISE(ABORT, 'audit_log is append-only: no row is changed');
+END;
+
+CREATE TRIGGER audit_log_no_delete BEFORE DELETE ON audit_log
+BEGIN
+  SELECT RAISE(ABORT, 'audit_log is append-only: no row is deleted');
+END;
+
+CREATE TRIGGER audit_log_no_replace BEFORE INSERT ON audit_log
+WHEN EXISTS (SELECT 1 FROM audit_log WHERE id = NEW.id)
+BEGIN
+  SELECT RAISE(ABORT, 'audit_log is append-only: the id is taken');
+END;
+
+CREATE TABLE usage (
+  entry_id TEXT NOT NULL,
+  day TEXT NOT NULL,
+  duration_secs INTEGER NOT NULL,
+  carry_ms INTEGER NOT NULL DEFAULT 0 CHECK (typeof(carry_ms) = 'integer' AND carry_ms BETWEEN 0 AND 999),
+  PRIMARY KEY (entry_id, day)
+);
+
+CREATE INDEX usage_day ON usage (day);
+
+CREATE TABLE cooldowns (
+  entry_id TEXT PRIMARY KEY,
+  until TEXT NOT NULL
+);
+
+CREATE TABLE snapshot (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  data TEXT NOT NULL,
+  generation INTEGER NOT NULL DEFAULT 0 CHECK (typeof(generation) = 'integer' AND generation >= 0)
+);
+
+-- The order matters: each call of chain_hash takes the hash that the call before it gave.
+INSERT INTO audit_log (id, timestamp, event_type, event_data, event_hash)
+  SELECT id, timestamp, event_type, event_data, chain_hash(id, timestamp, event_type, event_data)
+  FROM adopted_audit_log ORDER BY id;
+INSERT INTO usage (entry_id, day, duration_secs) SELECT entry_id, day, duration_secs FROM adopted_usage ORDER BY rowid;
+INSERT INTO cooldowns (entry_id, until) SELECT entry_id, until FROM adopted_cooldowns ORDER BY rowid;
+INSERT INTO snapshot (id, data, generation) SELECT id, adopted_snapshot(data), 1 FROM adopted_snapshot;
+
+DROP TABLE adopted_audit_log;
+DROP TABLE adopted_usage;
+DROP TABLE adopted_cooldowns;
+DROP TABLE adopted_snapshot;

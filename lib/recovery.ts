@@ -1,0 +1,97 @@
+// When the database has less than the file beside it: what was lost, what can be put back, and the event that says so.
+import type { AuditEvent, EventBase } from './events.ts';
+import { encodeOwnEvent } from './events.ts';
+import { auditHeadOf, hashAt, insertAudit } from './audit.ts';
+import type { Connection } from './connection.ts';
+import { hasCode } from './errors.ts';
+import type { SnapshotPair } from './snapshot.ts';
+import { encodeState } from './snapshot-file.ts';
+import type { SnapshotContent } from './snapshot-file.ts';
+import { addUsageRow, cooldownOf, setCooldown, usageOf } from './usage.ts';
+
+/** What `open` found and did: `store.recovery`, and the event `store_recovered`. */
+export interface Recovery {
+  /**
+   * `behind`: the database lacks the newest rows that the file beside it knows of. `forked`: it has other rows there.
+   * `missing`, `damaged`: the database was not there or not readable, and is a new one. `orphan-wal`: a -wal stood without
+   * its database. `other-file`: the file beside the database was another store's, or damaged where it was all there was.
+   */
+  found: 'behind' | 'forked' | 'missing' | 'damaged' | 'orphan-wal' | 'other-file';
+  /** Where the damaged files are now. */
+  moved: string[];
+  /** The ids of audit rows known to be lost; `from` is absent where the logs parted at an unknown row. */
+  lost?: { from?: number; to: number };
+  /** How many totals and cooldowns were put back, and whether the state was. */
+  restored: { usage: number; cooldowns: number; snapshot: boolean };
+}
+
+/** What was found before the database could be asked. */
+export interface Loss {
+  found: Recovery['found'];
+  moved: string[];
+}
+
+/** Whether the log holds the row that the file was written at. O(1): one look-up by id. */
+export function compareHead(connection: Connection, content: SnapshotContent): 'behind' | 'forked' | undefined {
+  if (content.head === null) return undefined;
+  const stored = hashAt(connection, content.head.id);
+  if (stored === content.head.hash) return undefined;
+  return stored === undefined ? 'behind' : 'forked';
+}
+
+/**
+ * Puts back what the file has and the database has not, in one transaction with the event that records it: the larger
+ * usage and the later cooldown (a limit must not fail open), the newer state. The file is written anew at the commit, so
+ * that the next open finds nothing.
+ */
+export function heal(connection: Connection, uuid: string, pair: SnapshotPair, loss: Loss, content: SnapshotContent | undefined): Recovery {
+  return connection.write('recover what was lost', () => {
+    const recovery: Recovery = { found: loss.found, moved: loss.moved, restored: { usage: 0, cooldowns: 0, snapshot: false } };
+    const row = pair.storedRow();
+    if (content) {
+      const lost = lostRange(connection, loss, content);
+      if (lost) recovery.lost = lost;
+      for (const { entryId, day, durationMs } of content.usage) recovery.restored.usage += raiseUsage(connection, entryId, day, durationMs);
+      for (const { entryId, until } of content.cooldowns) recovery.restored.cooldowns += extendCooldown(connection, entryId, until);
+      recovery.restored.snapshot = content.generation > (row?.generation ?? 0);
+    }
+    // Saved again even where the row was the newer one, so that a file is there and the next open finds nothing.
+    if (content && recovery.restored.snapshot) pair.save(encodeState(content.state));
+    else if (row) pair.save(row.text);
+    const { found, moved, lost, restored } = recovery;
+    const event = { type: 'store_recovered', found, moved, ...(lost ? { lost } : undefined), usage: restored.usage, cooldowns: restored.cooldowns } satisfies AuditEvent<EventBase>['event'];
+    insertAudit(connection, uuid, connection.now().toISOString(), encodeOwnEvent(event));
+    return recovery;
+  });
+}
+
+function lostRange(connection: Connection, loss: Loss, content: SnapshotContent): Recovery['lost'] {
+  if (content.head === null) return undefined;
+  const to = content.head.id;
+  if (loss.found === 'forked') return { to };
+  return { from: (auditHeadOf(connection)?.id ?? 0) + 1, to };
+}
+
+/** A total or cooldown of the database's that cannot be read stays as it is, and fails closed when it is read. */
+function readable<T>(read: () => T): T | undefined | 'damaged' {
+  try {
+    return read();
+  } catch (error) {
+    if (hasCode(error, 'ERR_STORE_CORRUPT')) return 'damaged';
+    throw error;
+  }
+}
+
+function raiseUsage(connection: Connection, entryId: string, day: string, durationMs: number): number {
+  const stored = readable(() => usageOf(connection, entryId, day)) ?? 0;
+  if (stored === 'damaged' || stored >= durationMs) return 0;
+  addUsageRow(connection, entryId, day, durationMs - stored);
+  return 1;
+}
+
+function extendCooldown(connection: Connection, entryId: string, until: string): number {
+  const stored = readable(() => cooldownOf(connection, entryId));
+  if (stored === 'damaged' || (stored && stored >= new Date(until))) return 0;
+  setCooldown(connection, entryId, until);
+  return 1;
+}

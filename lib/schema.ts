@@ -1,0 +1,199 @@
+// Which schema a file has, and how it gets from one version to another.
+import { randomUUID } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import type { DatabaseSync } from 'node:sqlite';
+import { genesisHash, rowHash } from './chain.ts';
+import { StoreError, toStoreError } from './errors.ts';
+import { adoptSnapshot } from './snapshot-file.ts';
+
+/** Marks a file as this package's: "shpd" in `PRAGMA application_id`, where `file(1)` finds it too. */
+export const applicationId = 0x73687064;
+
+/** The version of `schema.sql`. */
+export const schemaVersion = 1;
+
+/** What a database file is to this package. */
+export type FileKind =
+  | { kind: 'empty' }
+  | { kind: 'store'; version: number }
+  | { kind: 'four-tables' } // version 0: the first four tables alone, without a mark
+  | { kind: 'other'; holds: string };
+
+const fourTables: Record<string, string> = {
+  audit_log: 'id,timestamp,event_type,event_data',
+  cooldowns: 'entry_id,until',
+  snapshot: 'id,data',
+  usage: 'entry_id,day,duration_secs',
+};
+
+/** Looks at the mark and the table names only; reads no row of a foreign file. */
+export function identify(db: DatabaseSync): FileKind {
+  const mark = readPragma(db, 'application_id');
+  // Indexes of an adopted file are dropped with its tables; a view or trigger is somebody else's logic.
+  const objects = db.prepare("SELECT name, type FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND type <> 'index' ORDER BY name").all();
+  const names = objects.map(({ name }) => String(name));
+  if (mark === applicationId) {
+    const lacking = ['schema_version', 'store_meta', ...Object.keys(fourTables)].find((name) => !names.includes(name));
+    if (lacking !== undefined) throw new StoreError('ERR_STORE_CORRUPT', `the database is marked as a store and has no table ${lacking}`);
+    return { kind: 'store', version: storedVersion(db) };
+  }
+  if (mark === 0 && names.length === 0) return { kind: 'empty' };
+  const isFour = mark === 0 && names.join() === Object.keys(fourTables).join() && objects.every(({ type }) => type === 'table');
+  if (isFour && names.every((name) => columnsOf(db, name) === fourTables[name])) return { kind: 'four-tables' };
+  return { kind: 'other', holds: mark === 0 ? `tables ${names.slice(0, 5).join(', ')}` : `application id ${mark}` };
+}
+
+function columnsOf(db: DatabaseSync, table: string): string {
+  return db.prepare('SELECT name FROM pragma_table_info(?)').all(table).map(({ name }) => name).join();
+}
+
+/** The value of a PRAGMA that answers with one number or word. */
+export function readPragma(db: DatabaseSync, name: string): number | string {
+  return Object.values(db.prepare(`PRAGMA ${name}`).get() ?? {})[0] as number | string;
+}
+
+/** The version a marked file has. Throws `ERR_STORE_MIGRATION` where its records have a gap or make no sense. */
+function storedVersion(db: DatabaseSync): number {
+  const versions = db.prepare('SELECT version FROM schema_version ORDER BY version').all().map(({ version }) => version);
+  const last = versions.length;
+  if (last === 0 || versions.some((version, index) => version !== index + 1)) {
+    throw new StoreError('ERR_STORE_MIGRATION', `the recorded schema versions are ${versions.join(', ') || 'none'}, not 1 to ${last} without a gap`);
+  }
+  return last;
+}
+
+/** Throws `ERR_STORE_SCHEMA_TOO_NEW` for a version that this code does not know. */
+export function checkKnown(path: string, version: number): void {
+  if (version <= schemaVersion) return;
+  throw new StoreError(
+    'ERR_STORE_SCHEMA_TOO_NEW',
+    `${path} has schema version ${version} and this package knows up to ${schemaVersion}: update the package, or migrate the file down with the version that wrote it`,
+  );
+}
+
+/**
+ * Gives an empty file the current schema, the mark and an identity. Runs inside the caller's transaction. `uuid` is the
+ * identity that a lost database had.
+ */
+export function createSchema(db: DatabaseSync, now: Date, uuid: string = randomUUID()): void {
+  db.exec(readFileSync(new URL('../schema.sql', import.meta.url), 'utf8'));
+  mark(db, uuid, now);
+  for (const { version, description } of listMigrations()) recordVersion(db, version, description, now);
+}
+
+function mark(db: DatabaseSync, uuid: string, now: Date): void {
+  db.exec(`PRAGMA application_id = ${applicationId}`);
+  db.prepare('INSERT INTO store_meta (id, uuid, created_at) VALUES (1, ?, ?)').run(uuid, now.toISOString());
+}
+
+function recordVersion(db: DatabaseSync, version: number, description: string, now: Date): void {
+  db.prepare('INSERT INTO schema_version (version, description, applied_at) VALUES (?, ?, ?)').run(version, description, now.toISOString());
+}
+
+interface Migration {
+  version: number;
+  description: string;
+  up: string;
+  down: string;
+}
+
+/** The steps in `lib/migrations/`: a file pair a version, from 1 without a gap. Throws `ERR_STORE_MIGRATION` otherwise. */
+export function listMigrations(folder: URL = new URL('../lib/migrations/', import.meta.url)): Migration[] {
+  const files = readdirSync(folder).filter((file) => file.endsWith('.sql')).sort();
+  const ups = files.filter((file) => file.endsWith('.up.sql'));
+  return ups.map((up, index) => {
+    const version = index + 1;
+    const down = up.replace('.up.sql', '.down.sql');
+    if (!up.startsWith(`${String(version).padStart(6, '0')}_`) || !files.includes(down)) {
+      throw new StoreError('ERR_STORE_MIGRATION', `the migrations have a gap: ${up} stands where version ${version}, up and down, is due`);
+    }
+    const read = (file: string): string => readFileSync(new URL(file, folder), 'utf8');
+    return { version, description: up.slice(7, -'.up.sql'.length).replaceAll('_', ' '), up: read(up), down: read(down) };
+  });
+}
+
+/**
+ * Moves a file from one version to another, each step with its record; version 0 is the four tables alone. Runs inside
+ * the caller's transaction, so that a failing step leaves the file as it was. A step down that would lose rows or columns
+ * needs `force`. Throws `ERR_STORE_MIGRATION`.
+ */
+export function migrateSchema(db: DatabaseSync, from: number, to: number, now: Date, force: boolean, folder?: URL): void {
+  const migrations = listMigrations(folder);
+  for (let version = from + 1; version <= to; version++) {
+    const step = migrations[version - 1];
+    if (!step) throw new StoreError('ERR_STORE_MIGRATION', `there is no migration to version ${version}`);
+    runStep(`migrate up to version ${version} (${step.description})`, () => {
+      if (version === 1) adopt(db, step.up, now);
+      else db.exec(step.up);
+      recordVersion(db, version, step.description, now);
+    });
+  }
+  for (let version = from; version > to; version--) {
+    const step = migrations[version - 1]!;
+    runStep(`migrate down from version ${version} (${step.description})`, () => {
+      const before = contents(db);
+      db.exec(step.down);
+      if (version === 1) db.exec('PRAGMA application_id = 0');
+      else db.prepare('DELETE FROM schema_version WHERE version = ?').run(version);
+      if (!force) refuseLoss(version, before, contents(db));
+    });
+  }
+}
+
+function runStep(what: string, step: () => void): void {
+  try {
+    step();
+  } catch (error) {
+    const cause = toStoreError(error, what);
+    // A full or failing disk keeps its own code: the caller can do something about it.
+    if (cause instanceof StoreError && cause.code !== 'ERR_STORE_DATABASE') throw cause;
+    throw new StoreError('ERR_STORE_MIGRATION', `failed to ${what}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** How many values each column of each table holds, the version records apart: what a step down may lose. */
+function contents(db: DatabaseSync): Map<string, number> {
+  const columns = db.prepare(
+    "SELECT t.name AS tbl, c.name AS col FROM sqlite_schema AS t, pragma_table_info(t.name) AS c WHERE t.type = 'table' AND t.name <> 'schema_version' AND t.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
+  ).all();
+  return new Map(columns.map(({ tbl, col }) => {
+    const count = db.prepare(`SELECT count("${String(col)}") AS n FROM "${String(tbl)}"`).get();
+    return [`${String(tbl)}.${String(col)}`, Number(count?.['n'])];
+  }));
+}
+
+function refuseLoss(version: number, before: Map<string, number>, after: Map<string, number>): void {
+  const lost = [...before].filter(([column, count]) => count > (after.get(column) ?? 0));
+  if (lost.length === 0) return;
+  const list = lost.slice(0, 8).map(([column, count]) => `${column} (${count})`).join(', ');
+  throw new StoreError('ERR_STORE_MIGRATION', `migrating down from version ${version} would lose values of ${list}: use force to lose them`);
+}
+
+/** Version 0 to 1: the rows are carried over and chained, and an event says which ids were already there. */
+function adopt(db: DatabaseSync, sql: string, now: Date): void {
+  const uuid = randomUUID();
+  let head = genesisHash(uuid);
+  let lastId = 0;
+  const gaps: [number, number][] = [];
+  let moreGaps = 0;
+  db.function('chain_hash', { directOnly: true }, (id, timestamp, type, data) => {
+    if (Number(id) <= lastId) throw new StoreError('ERR_STORE_MIGRATION', `audit_log has an id below 1: ${String(id)}`);
+    if (Number(id) !== lastId + 1) {
+      if (gaps.length < 1000) gaps.push([lastId + 1, Number(id) - 1]);
+      else moreGaps++;
+    }
+    lastId = Number(id);
+    head = rowHash(head, { id: lastId, timestamp: String(timestamp), type: String(type), data: data as string | Uint8Array, meta: null });
+    return head;
+  });
+  db.function('adopted_snapshot', { directOnly: true }, (data) => (typeof data === 'string' ? adoptSnapshot(data) : data));
+  db.exec(sql);
+  mark(db, uuid, now);
+  const id = lastId + 1;
+  const data = JSON.stringify({ upToId: lastId, gaps, ...(moreGaps > 0 ? { moreGaps } : undefined) });
+  const row = { id, timestamp: now.toISOString(), type: 'store_adopted', data, meta: null };
+  db.prepare('INSERT INTO audit_log (id, timestamp, event_type, event_data, event_hash) VALUES (?, ?, ?, ?, ?)').run(
+    id, row.timestamp, row.type, data, rowHash(head, row),
+  );
+  db.prepare('UPDATE store_meta SET adopted_id = ? WHERE id = 1').run(id);
+}

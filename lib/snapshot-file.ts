@@ -1,0 +1,216 @@
+// The plain-file half of a snapshot: written whole or not at all, read back or said why not. Also the texts of both
+// halves.
+import { hash, randomUUID } from 'node:crypto';
+import { closeSync, constants, fstatSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, basename, join } from 'node:path';
+import { checkDay } from './days.ts';
+import { checkDuration, checkInstant, checkInteger, checkOptions, checkText, invalid, parseInstant } from './values.ts';
+
+/** The state a service resumes from after a crash. */
+export interface StateSnapshot {
+  timestamp: Date;
+  activeSession?: SessionSnapshot;
+}
+
+/** The session that was running. `elapsedMs` is what a monotonic clock had counted when the snapshot was taken. */
+export interface SessionSnapshot {
+  sessionId: string;
+  entryId: string;
+  startedAt: Date;
+  deadline?: Date;
+  /** The thresholds, in seconds before the deadline, of the warnings already shown. */
+  warningsIssued: number[];
+  elapsedMs?: number;
+}
+
+/** What the file beside the database holds: the state, and what a service needs to go on enforcing limits without it. */
+export interface SnapshotContent {
+  store: string;
+  generation: number;
+  savedAt: string;
+  state: StateSnapshot;
+  usage: { entryId: string; day: string; durationMs: number }[];
+  cooldowns: { entryId: string; until: string }[];
+  head: { id: number; hash: string } | null;
+}
+
+/** What is at the file's place. `damaged` includes everything that cannot be read as one of this package's files. */
+export type SnapshotFile =
+  | { state: 'absent' }
+  | { state: 'whole'; content: SnapshotContent; bytes: number }
+  | { state: 'damaged'; reason: string };
+
+/** The text of a state. Throws `ERR_STORE_INVALID_ARGUMENT`. */
+export function encodeState(snapshot: StateSnapshot): string {
+  if (snapshot === undefined) throw invalid('snapshot', snapshot, 'a state with a timestamp');
+  const { timestamp, activeSession } = checkOptions('snapshot', snapshot, ['timestamp', 'activeSession']);
+  const text: Record<string, unknown> = { timestamp: checkInstant('snapshot.timestamp', timestamp) };
+  if (activeSession !== undefined) text['activeSession'] = encodeSession(activeSession);
+  return JSON.stringify(text);
+}
+
+function encodeSession(session: SessionSnapshot): object {
+  const name = 'snapshot.activeSession';
+  checkOptions(name, session, ['sessionId', 'entryId', 'startedAt', 'deadline', 'warningsIssued', 'elapsedMs']);
+  if (!Array.isArray(session.warningsIssued)) throw invalid(`${name}.warningsIssued`, session.warningsIssued, 'an array of whole seconds');
+  return {
+    sessionId: checkText(`${name}.sessionId`, session.sessionId),
+    entryId: checkText(`${name}.entryId`, session.entryId),
+    startedAt: checkInstant(`${name}.startedAt`, session.startedAt),
+    ...(session.deadline === undefined ? undefined : { deadline: checkInstant(`${name}.deadline`, session.deadline) }),
+    warningsIssued: Array.from(session.warningsIssued, (secs, index) => checkInteger(`${name}.warningsIssued[${index}]`, secs, 0)),
+    ...(session.elapsedMs === undefined ? undefined : { elapsedMs: checkDuration(`${name}.elapsedMs`, session.elapsedMs) }),
+  };
+}
+
+/** The state that a text holds; `undefined` where it holds none. Checked as strictly as on the way in. */
+export function decodeState(text: string): StateSnapshot | undefined {
+  try {
+    const { timestamp, activeSession } = JSON.parse(text) as { timestamp: unknown; activeSession?: Record<string, unknown> };
+    const state = { timestamp: parseInstant(timestamp), ...(activeSession ? { activeSession: decodeSession(activeSession) } : undefined) };
+    encodeState(state as StateSnapshot);
+    return state as StateSnapshot;
+  } catch {
+    return undefined; // whoever asks says which copy it was
+  }
+}
+
+function decodeSession({ startedAt, deadline, ...rest }: Record<string, unknown>): object {
+  return { ...rest, startedAt: parseInstant(startedAt), ...(deadline === undefined ? undefined : { deadline: parseInstant(deadline) }) };
+}
+
+/**
+ * The state in another writer's text with names in snake case (`active_session`, `session_id`, …) as this package
+ * writes it; the text itself where it is no such state.
+ */
+export function adoptSnapshot(text: string): string {
+  try {
+    const renamed = JSON.parse(text, (_key, value: unknown) => {
+      if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+      const fields = Object.entries(value).filter(([, item]) => item !== null);
+      return Object.fromEntries(fields.map(([key, item]) => [key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()), item]));
+    }) as unknown;
+    const state = decodeState(JSON.stringify(renamed));
+    return state ? encodeState(state) : text;
+  } catch {
+    return text;
+  }
+}
+
+// {"format":"…","checksum":"<SHA-256 of the content's text>","content":{…}}: one JSON document whose content is hashed
+// as the exact text that stands in the file.
+const opening = '{"format":"shepherd-store snapshot 1","checksum":"';
+const middle = '","content":';
+const contentAt = opening.length + 64 + middle.length;
+// Days and cooldowns of every entry fit many times over; a planted file must not fill the memory.
+const maxBytes = 64 * 1024 * 1024;
+
+function encodeFile(content: Omit<SnapshotContent, 'state'>, stateText: string): string {
+  const text = JSON.stringify({ ...content, state: JSON.parse(stateText) as unknown });
+  return `${opening}${hash('sha256', text)}${middle}${text}}\n`;
+}
+
+/** Reads the file. Throws only where the system does not let this user read it: what is there then is unknown. */
+export function readSnapshotFile(path: string): SnapshotFile {
+  let text: string;
+  try {
+    text = readRegularFile(path);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === 'ENOENT') return { state: 'absent' };
+    if (code === 'EACCES' || code === 'EPERM' || code === 'ERR_ACCESS_DENIED') throw error;
+    return { state: 'damaged', reason: (error as Error).message };
+  }
+  const content = text.slice(contentAt, -2);
+  if (!text.startsWith(opening) || !text.endsWith('}\n') || text.slice(opening.length, contentAt) !== hash('sha256', content) + middle) {
+    return { state: 'damaged', reason: 'the checksum does not match: the file is torn or was edited' };
+  }
+  const decoded = decodeContent(content);
+  if (!decoded) return { state: 'damaged', reason: 'the content is not a snapshot' };
+  return { state: 'whole', content: decoded, bytes: Buffer.byteLength(text) };
+}
+
+function readRegularFile(path: string): string {
+  // Without O_NOFOLLOW a planted link would be read, without O_NONBLOCK a planted pipe would hang the service.
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    const stat = fstatSync(fd);
+    if (!stat.isFile()) throw new Error('it is not a regular file');
+    if (stat.size > maxBytes) throw new Error(`it is larger than ${maxBytes} bytes`);
+    return readFileSync(fd, 'utf8');
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** A file that is whole may still come from elsewhere: every value in it is checked before it is used. */
+function decodeContent(text: string): SnapshotContent | undefined {
+  try {
+    const content = JSON.parse(text) as SnapshotContent;
+    const state = decodeState(JSON.stringify(content.state));
+    checkText('store', content.store);
+    checkInteger('generation', content.generation, 1, Number.MAX_SAFE_INTEGER - 1);
+    for (const { entryId, day, durationMs } of content.usage) {
+      checkText('entryId', entryId);
+      checkDay('day', day);
+      checkDuration('durationMs', durationMs);
+    }
+    for (const { entryId, until } of content.cooldowns) {
+      checkText('entryId', entryId);
+      if (!parseInstant(until)) return undefined;
+    }
+    if (content.head !== null) {
+      checkInteger('head.id', content.head.id, 1);
+      if (!/^[0-9a-f]{64}$/.test(content.head.hash)) return undefined;
+    }
+    return state && parseInstant(content.savedAt) ? { ...content, state } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+const temporaryName = /^\.(.+)\.[0-9a-f-]{36}\.tmp$/;
+
+/** Whether a name in the folder is a temporary file of this snapshot file's own. */
+export function isTemporaryOf(path: string, name: string): boolean {
+  return temporaryName.exec(name)?.[1] === basename(path);
+}
+
+/**
+ * Writes the file under an unpredictable temporary name and fsyncs it, so that everything that can fail fails before the
+ * database commits. Gives the temporary path. Throws the system's error, and leaves nothing behind then.
+ */
+export function prepareSnapshotFile(path: string, content: Omit<SnapshotContent, 'state'>, stateText: string): string {
+  const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}.tmp`);
+  const text = encodeFile(content, stateText);
+  try {
+    // wx: O_EXCL follows no planted link; 0600 from the first byte; flush: without the fsync a power cut after the
+    // rename leaves an empty or zeroed file under the final name.
+    writeFileSync(temporary, text, { flag: 'wx', mode: 0o600, flush: true });
+    return temporary;
+  } catch (error) {
+    discardSnapshotFile(temporary);
+    throw error;
+  }
+}
+
+/** Puts a prepared file in its place. Throws the system's error; the old file then stands, or the new one whole. */
+export function placeSnapshotFile(temporary: string, path: string): void {
+  renameSync(temporary, path);
+  syncFolder(dirname(path));
+}
+
+/** Removes a prepared file that is not to be placed. */
+export function discardSnapshotFile(temporary: string): void {
+  rmSync(temporary, { force: true });
+}
+
+/** Makes the names in a folder durable: fsync of a file says nothing about the directory entry that leads to it. */
+export function syncFolder(folder: string): void {
+  const fd = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}

@@ -1,0 +1,158 @@
+// The snapshot pair: the row in the database and the file beside it, saved together and read as one.
+import type { CommitParticipant, Connection } from './connection.ts';
+import { auditHeadOf } from './audit.ts';
+import { localDay } from './days.ts';
+import { StoreError } from './errors.ts';
+import { decodeState, discardSnapshotFile, placeSnapshotFile, prepareSnapshotFile, readSnapshotFile } from './snapshot-file.ts';
+import type { SnapshotContent, SnapshotFile, StateSnapshot } from './snapshot-file.ts';
+import { readableBalances } from './usage.ts';
+
+/** One of the two copies, as `health()` shows it. */
+export interface SnapshotCopy {
+  state: 'absent' | 'whole' | 'damaged';
+  generation?: number;
+  /** Since the time that the state itself gives, by the store's clock. */
+  ageMs?: number;
+}
+
+interface Row {
+  text: string;
+  generation: number;
+  state: StateSnapshot | undefined;
+}
+
+export class SnapshotPair implements CommitParticipant {
+  readonly #connection: Connection;
+  readonly #path: string | undefined;
+  readonly #uuid: string;
+  #fileGeneration: number;
+  /** The row's generation before the open transaction saved; undefined where it has not. */
+  #base: number | undefined;
+
+  /** `path` is absent for a store in memory; `fileGeneration` is what was found in the file at open. */
+  constructor(connection: Connection, path: string | undefined, uuid: string, fileGeneration: number) {
+    this.#connection = connection;
+    this.#path = path;
+    this.#uuid = uuid;
+    this.#fileGeneration = fileGeneration;
+    connection.join(this);
+  }
+
+  /** Writes the row, inside the open transaction; the file follows at its commit. `text` comes from `encodeState`. */
+  save(text: string): void {
+    const generation = this.#row()?.generation ?? 0;
+    this.#base ??= generation;
+    this.#connection.run(
+      'INSERT INTO snapshot (id, data, generation) VALUES (1, ?1, ?2) ON CONFLICT (id) DO UPDATE SET data = ?1, generation = ?2',
+      text, Math.max(generation, this.#fileGeneration) + 1,
+    );
+  }
+
+  #row(): Row | undefined {
+    const row = this.#connection.get<[unknown, number]>('SELECT data, generation FROM snapshot WHERE id = 1');
+    if (!row) return undefined;
+    const text = typeof row[0] === 'string' ? row[0] : '';
+    return { text, generation: row[1], state: decodeState(text) };
+  }
+
+  prepare(): ReturnType<CommitParticipant['prepare']> {
+    const base = this.#base;
+    this.#base = undefined;
+    if (base === undefined || this.#path === undefined) return undefined;
+    const row = this.#row();
+    if (!row || row.generation === base) return undefined; // every save of this transaction was rolled back
+    const path = this.#path;
+    const temporary = prepareSnapshotFile(path, this.#content(row), row.text);
+    return {
+      committed: () => this.#place(temporary, path, row.generation),
+      abandoned: () => this.#discard(temporary),
+    };
+  }
+
+  #content(row: Row): Omit<SnapshotContent, 'state'> {
+    const now = this.#connection.now();
+    const [lastDay, previousDay] = this.#connection.get<[string | null, string | null]>('SELECT last_day, previous_day FROM store_meta WHERE id = 1')!;
+    const today = localDay(now);
+    const yesterday = new Date(Date.parse(`${today}T00:00:00Z`) - 86_400_000).toISOString().slice(0, 10);
+    const days = [...new Set([lastDay, previousDay, today, yesterday])].filter((day) => day !== null);
+    const head = auditHeadOf(this.#connection) ?? null;
+    return { store: this.#uuid, generation: row.generation, savedAt: now.toISOString(), ...readableBalances(this.#connection, days), head };
+  }
+
+  /** After COMMIT: the row is durable whatever happens here, so a failure is a finding. */
+  #place(temporary: string, path: string, generation: number): void {
+    try {
+      // Under the write lock, and only while the row is still this one: of two processes that save at once, the slower
+      // one must not rename its older file over the newer one.
+      this.#connection.locked(() => {
+        const [current] = this.#connection.get<[number]>('SELECT generation FROM snapshot WHERE id = 1') ?? [undefined];
+        if (current === generation) placeSnapshotFile(temporary, path);
+        else discardSnapshotFile(temporary);
+      });
+      this.#fileGeneration = generation;
+      for (const kind of ['snapshot-not-placed', 'snapshot-file-damaged', 'snapshot-file-missing', 'snapshot-row-damaged'] as const) this.#connection.faults.clear(kind);
+    } catch (error) {
+      this.#connection.faults.report('snapshot-not-placed', `the snapshot is in the database, but not in ${path}: ${(error as Error).message}`, error);
+      this.#discard(temporary);
+    }
+  }
+
+  #discard(temporary: string): void {
+    try {
+      discardSnapshotFile(temporary);
+    } catch (error) {
+      this.#connection.faults.report('snapshot-not-placed', `${temporary} could not be removed: ${(error as Error).message}`, error);
+    }
+  }
+
+  /** The newer of the two copies that is whole. */
+  load(): StateSnapshot | undefined {
+    const file = this.#readFile();
+    const row = this.#row();
+    this.#reportCopies(file, row);
+    const fromFile = file.state === 'whole' && file.content.generation > (row?.state ? row.generation : 0);
+    if (fromFile) return file.content.state;
+    if (row && !row.state) throw new StoreError('ERR_STORE_CORRUPT', 'failed to load the snapshot: the row cannot be read and the file is no help');
+    return row?.state;
+  }
+
+  /** Looks at both copies and records what is wrong with them. */
+  check(): void {
+    this.#reportCopies(this.#readFile(), this.#row());
+  }
+
+  /** Both copies, for `health()`. */
+  copies(now: Date): { row: SnapshotCopy; file: SnapshotCopy } {
+    const file = this.#readFile();
+    const row = this.#row();
+    this.#reportCopies(file, row);
+    const age = (state: StateSnapshot): number => now.getTime() - state.timestamp.getTime();
+    return {
+      row: !row ? { state: 'absent' } : row.state ? { state: 'whole', generation: row.generation, ageMs: age(row.state) } : { state: 'damaged', generation: row.generation },
+      file: file.state === 'whole' ? { state: 'whole', generation: file.content.generation, ageMs: age(file.content.state) } : { state: file.state },
+    };
+  }
+
+  #readFile(): SnapshotFile {
+    if (this.#path === undefined) return { state: 'absent' };
+    const file = readSnapshotFile(this.#path);
+    if (file.state === 'whole' && file.content.store !== this.#uuid) return { state: 'damaged', reason: 'it belongs to another store' };
+    return file;
+  }
+
+  #reportCopies(file: SnapshotFile, row: Row | undefined): void {
+    const { faults } = this.#connection;
+    if (file.state === 'damaged') faults.report('snapshot-file-damaged', `${this.#path}: ${file.reason}; the next snapshot replaces it`);
+    else faults.clear('snapshot-file-damaged');
+    if (file.state === 'absent' && row && this.#path !== undefined) faults.report('snapshot-file-missing', `${this.#path} is missing; the next snapshot writes it again`);
+    else faults.clear('snapshot-file-missing');
+    if (row && !row.state) faults.report('snapshot-row-damaged', 'the snapshot in the database cannot be read; the next snapshot replaces it');
+    else faults.clear('snapshot-row-damaged');
+  }
+
+  /** For recovery: the row's generation and text. */
+  storedRow(): { text: string; generation: number } | undefined {
+    return this.#row();
+  }
+}
+

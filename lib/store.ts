@@ -1,0 +1,350 @@
+// The store: every public operation. Each checks its arguments and runs one transaction or read; the rows are the business
+// of lib/audit.ts, lib/usage.ts and lib/snapshot.ts.
+import type { StatementSync } from 'node:sqlite';
+import { auditHeadOf, insertAudit, recentAudits, verifyChain, walkAudits } from './audit.ts';
+import type { Anchor, AuditFilter, LongOperation, VerifyReport } from './audit.ts';
+import type { Connection } from './connection.ts';
+import { checkDay } from './days.ts';
+import type { DayPart } from './days.ts';
+import { attempt } from './errors.ts';
+import { decodeEvent, encodeEvent } from './events.ts';
+import type { AuditAttributes, AuditEvent, CoreEvent, EncodedEvent, EventBase } from './events.ts';
+import { checkPath } from './files.ts';
+import { describeHealth, isWorking } from './health.ts';
+import type { StoreHealth } from './health.ts';
+import { checkOpenOptions, closeFile, migrateFile, openFile, openMemory, openToRead } from './open.ts';
+import type { Opened, OpenOptions } from './open.ts';
+import type { Recovery } from './recovery.ts';
+import type { SnapshotPair } from './snapshot.ts';
+import { encodeState } from './snapshot-file.ts';
+import type { StateSnapshot } from './snapshot-file.ts';
+import { addUsageRow, allCooldowns, cooldownOf, deleteCooldown, setCooldown, statusOf, usageForDay, usageOf, usageRange } from './usage.ts';
+import type { Cooldown, EntryStatus } from './usage.ts';
+import { checkDuration, checkFunction, checkInstant, checkInteger, checkOptions, checkText, invalid } from './values.ts';
+
+/** The operations that a service needs whatever it is kept in. `SqliteStore` is the implementation. */
+export interface Store<E extends EventBase = CoreEvent> {
+  appendAudit(event: E | CoreEvent, attributes?: AuditAttributes): AuditEvent<E>;
+  getRecentAudits(limit: number, filter?: AuditFilter): AuditEvent<E>[];
+  getUsage(entryId: string, day: string): number;
+  addUsage(entryId: string, day: string, durationMs: number): number;
+  getCooldownUntil(entryId: string): Date | undefined;
+  setCooldownUntil(entryId: string, until: Date): void;
+  clearCooldown(entryId: string): void;
+  loadSnapshot(): StateSnapshot | undefined;
+  saveSnapshot(snapshot: StateSnapshot): void;
+  isHealthy(): boolean;
+}
+
+/** What a module of this package works with; see `connect`. */
+export interface ModuleConnection {
+  /** The statement for this SQL, prepared once, giving rows as arrays. Ask for it at each use. */
+  prepare(sql: string): StatementSync;
+  /** The store's clock; one reading for all of a transaction. */
+  now(): Date;
+  /** The store's forward-only clock, in milliseconds. */
+  monotonicMs(): number;
+  /** Runs a read. `what` completes "failed to …"; errors get it as their context. */
+  read<T>(what: string, fn: () => T): T;
+  /** Runs a write, in a transaction of its own or as a part of the open one. */
+  write<T>(what: string, fn: () => T): T;
+  /** Appends an event of any type inside a `write`, with the text of a past time where it did not happen now. */
+  appendAudit(event: EncodedEvent, timestamp?: string): number;
+}
+
+let connectionOf: (store: SqliteStore<never>) => ModuleConnection;
+
+/** The door for this package's modules. Not a public name: `index.ts` does not export it. */
+export function connect<E extends EventBase>(store: SqliteStore<E>): ModuleConnection {
+  return connectionOf(store as unknown as SqliteStore<never>);
+}
+
+/**
+ * A store in one SQLite file. Every write is durable when its method returns: it survives a crash of the process and a
+ * power cut. A method that throws has changed nothing, unless it says otherwise. All methods throw `ERR_STORE_CLOSED` after
+ * `close()`, `ERR_STORE_INVALID_ARGUMENT` for an argument they do not accept, and `ERR_STORE_CORRUPT` where what is stored
+ * cannot be right; those that write also `ERR_STORE_BUSY`, `ERR_STORE_DISK_FULL`, `ERR_STORE_READ_ONLY` and `ERR_STORE_IO`.
+ * Entry ids and other texts are non-empty strings of whole Unicode without NUL; days are `YYYY-MM-DD`; durations are whole
+ * milliseconds.
+ */
+export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
+  readonly #connection: Connection;
+  readonly #uuid: string;
+  readonly #pair: SnapshotPair;
+  readonly #monotonicMs: () => number;
+  readonly #recovery: Recovery | undefined;
+
+  static {
+    connectionOf = (store) => store.#moduleConnection();
+  }
+
+  private constructor({ connection, uuid, pair, recovery }: Opened, monotonicMs: () => number) {
+    this.#connection = connection;
+    this.#uuid = uuid;
+    this.#pair = pair;
+    this.#recovery = recovery;
+    this.#monotonicMs = monotonicMs;
+  }
+
+  /**
+   * Opens the store at `path`, and makes it where there is none: the folder 0700, files 0600. A database that holds
+   * exactly the four tables of version 0 is adopted, an older schema migrated, a loss healed (`recovery` tells). What is
+   * refused is left as it was. Throws `ERR_STORE_NOT_A_STORE`, `ERR_STORE_SCHEMA_TOO_NEW`, `ERR_STORE_MIGRATION`,
+   * `ERR_STORE_PERMISSION`, `ERR_STORE_READ_ONLY`, `ERR_STORE_UNSUPPORTED`; `ERR_STORE_CONFLICT` where the snapshot file
+   * is another store's; `ERR_STORE_CORRUPT` for a damaged database, or a missing one beside a snapshot file, unless
+   * `recover` is true.
+   */
+  static open<E extends EventBase = CoreEvent>(path: string, options?: OpenOptions): SqliteStore<E> {
+    const checked = checkOpenOptions(options);
+    return new SqliteStore<E>(openFile(checkPath(path), checked), checked.monotonicMs);
+  }
+
+  /** A store that is gone with the process; the same in every other way, but that nothing of it is durable. */
+  static inMemory<E extends EventBase = CoreEvent>(options?: Pick<OpenOptions, 'clock' | 'monotonicMs'>): SqliteStore<E> {
+    const checked = checkOpenOptions(options, ['clock', 'monotonicMs']);
+    return new SqliteStore<E>(openMemory(checked), checked.monotonicMs);
+  }
+
+  /**
+   * Opens the store at `path` to look at, beside a running service or after one; changes nothing on the disk and leaves
+   * nothing behind. Writing methods throw `ERR_STORE_READ_ONLY`. Throws `ERR_STORE_NOT_FOUND` where there is no file,
+   * `ERR_STORE_NOT_A_STORE`, `ERR_STORE_SCHEMA_TOO_OLD`, `ERR_STORE_SCHEMA_TOO_NEW`, `ERR_STORE_PERMISSION`.
+   */
+  static openReadOnly<E extends EventBase = CoreEvent>(path: string, options?: Omit<OpenOptions, 'recover'>): SqliteStore<E> {
+    const checked = checkOpenOptions(options, ['clock', 'monotonicMs', 'busyTimeoutMs', 'snapshotPath']);
+    return new SqliteStore<E>(openToRead(checkPath(path), checked), checked.monotonicMs);
+  }
+
+  /**
+   * Moves a file's schema to `version`, up or down, in one transaction; 0 is the four tables alone. A step down that would
+   * lose values needs `force`. Throws `ERR_STORE_NOT_FOUND` where there is no file, `ERR_STORE_MIGRATION` where a step
+   * fails or would lose something, and what `open` throws.
+   */
+  static migrate(path: string, version: number, options?: { force?: boolean }): void {
+    const { force = false } = checkOptions('options', options, ['force']);
+    if (typeof force !== 'boolean') throw invalid('options.force', force, 'true or false');
+    migrateFile(checkPath(path), checkInteger('version', version, 0), force, checkOpenOptions(undefined));
+  }
+
+  /** What `open` found missing or damaged, and what became of it; `undefined` where all was well. */
+  get recovery(): Recovery | undefined {
+    return this.#recovery && structuredClone(this.#recovery);
+  }
+
+  /** Closes the store; again is fine. Throws `ERR_STORE_CONFLICT` inside a transaction. */
+  close(): void {
+    attempt('close the store', () => closeFile(this.#connection));
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  // Audit log
+
+  /**
+   * Appends an event and gives it with its id and time. `attributes` say more about it. Throws
+   * `ERR_STORE_SERIALIZATION` for a field that JSON does not carry unchanged, `ERR_STORE_CONFLICT` for an `eventId` that is
+   * recorded already.
+   */
+  appendAudit(event: E | CoreEvent, attributes?: AuditAttributes): AuditEvent<E> {
+    return this.appendAudits([attributes === undefined ? { event } : { event, attributes }])[0]!;
+  }
+
+  /** Appends a group of events in order, all or none, with one fsync. Throws what `appendAudit` throws. */
+  appendAudits(items: readonly { event: E | CoreEvent; attributes?: AuditAttributes }[]): AuditEvent<E>[] {
+    const encoded = encodeItems(items);
+    return this.#connection.write(`append ${encoded.length === 1 ? `the event "${encoded[0]!.type}"` : `${encoded.length} events`}`, () => {
+      const text = checkInstant('what options.clock gives', this.#connection.now());
+      // Given back as every reader will get them, from the texts that are stored.
+      return encoded.map((item) => decodeEvent<E>([insertAudit(this.#connection, this.#uuid, text, item), text, item.type, item.data, item.meta]));
+    });
+  }
+
+  /** The newest events that match, newest first; at most `limit`. */
+  getRecentAudits(limit: number, filter?: AuditFilter): AuditEvent<E>[] {
+    checkInteger('limit', limit, 0);
+    const checked = filter === undefined ? undefined : checkFilter(filter);
+    return this.#connection.read('read the newest events', () => recentAudits<E>(this.#connection, limit, checked));
+  }
+
+  /**
+   * The events from `fromId` to `toId`, both inclusive, oldest first; read page by page, so that the log may be of any
+   * length and be appended to meanwhile.
+   */
+  iterateAudits(range?: { fromId?: number; toId?: number }): Generator<AuditEvent<E>, void, undefined> {
+    const { fromId = 1, toId = Number.MAX_SAFE_INTEGER } = checkOptions('range', range, ['fromId', 'toId']);
+    checkInteger('range.fromId', fromId, 0);
+    checkInteger('range.toId', toId, 0);
+    this.#connection.checkOpen('iterate over the audit log');
+    return walkAudits<E>(this.#connection, fromId, toId);
+  }
+
+  /**
+   * Walks the whole hash chain in constant memory. With an `anchor`, taken by `auditHead` earlier and kept elsewhere, it
+   * also proves that the log still holds exactly that row there: a chain alone cannot see that its end was cut off. Never
+   * throws for what it finds; rejects with `signal.reason` when aborted.
+   */
+  async verifyAudit(options?: LongOperation & { anchor?: Anchor }): Promise<VerifyReport> {
+    const checked = checkOptions('options', options, ['anchor', 'signal', 'onProgress']);
+    if (checked.anchor !== undefined) checkAnchor(checked.anchor);
+    if (checked.signal !== undefined && !(checked.signal instanceof AbortSignal)) throw invalid('options.signal', checked.signal, 'an AbortSignal');
+    checkFunction('options.onProgress', checked.onProgress);
+    return verifyChain(this.#connection, this.#uuid, checked);
+  }
+
+  /** The last row's id and hash, to be kept elsewhere as an anchor; `undefined` for an empty log. */
+  auditHead(): Anchor | undefined {
+    return this.#connection.read('read the head of the log', () => auditHeadOf(this.#connection));
+  }
+
+  // Usage
+
+  /** Adds `durationMs` to an entry's total of a day and gives the new total. Exact to the millisecond up to 2^53 - 1. */
+  addUsage(entryId: string, day: string, durationMs: number): number {
+    checkText('entryId', entryId);
+    checkDay('day', day);
+    const duration = checkDuration('durationMs', durationMs);
+    return this.#connection.write(`add usage for "${entryId}" on ${day}`, () => addUsageRow(this.#connection, entryId, day, duration));
+  }
+
+  /** An entry's total of a day in milliseconds; 0 where there is none. */
+  getUsage(entryId: string, day: string): number {
+    checkText('entryId', entryId);
+    checkDay('day', day);
+    return this.#connection.read(`read the usage of "${entryId}" on ${day}`, () => usageOf(this.#connection, entryId, day));
+  }
+
+  /** An entry's totals from one day to another, both inclusive, in order; days without usage are left out. */
+  getUsageRange(entryId: string, from: string, to: string): DayPart[] {
+    checkText('entryId', entryId);
+    checkDay('from', from);
+    checkDay('to', to);
+    return this.#connection.read(`read the usage of "${entryId}" from ${from} to ${to}`, () => usageRange(this.#connection, entryId, from, to));
+  }
+
+  /** The totals of all entries that have one on this day, by entry id. */
+  getUsageForDay(day: string): { entryId: string; durationMs: number }[] {
+    checkDay('day', day);
+    return this.#connection.read(`read the usage on ${day}`, () => usageForDay(this.#connection, day));
+  }
+
+  /** Usage and cooldown of many entries, in the order asked, by one query: what a launcher's screen shows. */
+  getStatus(entryIds: readonly string[], day: string): EntryStatus[] {
+    if (!Array.isArray(entryIds)) throw invalid('entryIds', entryIds, 'an array of entry ids');
+    const checked = Array.from(entryIds, (entryId, index) => checkText(`entryIds[${index}]`, entryId));
+    checkDay('day', day);
+    return this.#connection.read(`read the status of ${checked.length} entries`, () => statusOf(this.#connection, checked, day));
+  }
+
+  // Cooldowns
+
+  /** Sets when an entry becomes available again, whatever was set before. */
+  setCooldownUntil(entryId: string, until: Date): void {
+    checkText('entryId', entryId);
+    const text = checkInstant('until', until);
+    this.#connection.write(`set the cooldown of "${entryId}"`, () => setCooldown(this.#connection, entryId, text));
+  }
+
+  /** When an entry becomes available again; it is in cooldown while that is in the future. `undefined` where none is set. */
+  getCooldownUntil(entryId: string): Date | undefined {
+    checkText('entryId', entryId);
+    return this.#connection.read(`read the cooldown of "${entryId}"`, () => cooldownOf(this.#connection, entryId));
+  }
+
+  /** Removes an entry's cooldown; none is fine. */
+  clearCooldown(entryId: string): void {
+    checkText('entryId', entryId);
+    this.#connection.write(`clear the cooldown of "${entryId}"`, () => deleteCooldown(this.#connection, entryId));
+  }
+
+  /** All cooldowns by entry id, those that have ended included. */
+  listCooldowns(): Cooldown[] {
+    return this.#connection.read('list the cooldowns', () => allCooldowns(this.#connection));
+  }
+
+  // Snapshot
+
+  /**
+   * Keeps the state to resume from after a crash, twice: in the database, durable on return, and in the plain file
+   * beside it. Where the file cannot be put in place after the database has committed, `health()` says so.
+   */
+  saveSnapshot(snapshot: StateSnapshot): void {
+    const text = encodeState(snapshot);
+    this.#connection.write('save the snapshot', () => this.#pair.save(text));
+  }
+
+  /** The state saved last: the newer of the two copies that is whole. `undefined` where none was ever saved. */
+  loadSnapshot(): StateSnapshot | undefined {
+    return this.#connection.readTogether('load the snapshot', () => this.#pair.load());
+  }
+
+  // Transactions and health
+
+  /**
+   * Runs `fn` as one transaction: all that it writes is durable on return, with one fsync, or none of it when it throws.
+   * Transactions nest. Gives what `fn` gives. Throws what `fn` throws, unchanged; `ERR_STORE_INVALID_ARGUMENT` for an
+   * asynchronous function or a promise (all is undone then).
+   */
+  transaction<T>(fn: () => T): T {
+    return this.#connection.transaction(fn);
+  }
+
+  /** Whether reading and writing work, asked of the disk. Never throws; `health()` says why not. */
+  isHealthy(): boolean {
+    try {
+      return isWorking(this.#connection);
+    } catch {
+      return false;
+    }
+  }
+
+  /** Everything an operator would ask about the store; see `StoreHealth`. */
+  health(): StoreHealth {
+    this.#connection.checkOpen('read the state of the store');
+    return describeHealth(this.#connection, this.#pair);
+  }
+
+  #moduleConnection(): ModuleConnection {
+    const connection = this.#connection;
+    return {
+      prepare: (sql) => connection.statement(sql),
+      now: () => connection.now(),
+      monotonicMs: () => this.#readMonotonic(),
+      read: (what, fn) => connection.read(what, fn),
+      write: (what, fn) => connection.write(what, fn),
+      appendAudit: (event, timestamp) => insertAudit(connection, this.#uuid, timestamp ?? connection.now().toISOString(), event),
+    };
+  }
+
+  #readMonotonic(): number {
+    const reading = this.#monotonicMs();
+    if (!Number.isFinite(reading)) throw invalid('what options.monotonicMs gives', reading, 'a number of milliseconds');
+    return reading;
+  }
+}
+
+function encodeItems(items: unknown): EncodedEvent[] {
+  if (!Array.isArray(items)) throw invalid('items', items, 'an array of { event, attributes? }');
+  return Array.from(items as unknown[], (item, index) => {
+    const { event, attributes } = checkOptions(`items[${index}]`, item as { event: unknown; attributes?: AuditAttributes }, ['event', 'attributes']);
+    return encodeEvent(event, attributes);
+  });
+}
+
+function checkFilter(filter: AuditFilter): AuditFilter {
+  const checked = checkOptions('filter', filter, ['type', 'source', 'target', 'sessionId', 'since', 'until', 'beforeId']);
+  for (const name of ['type', 'source', 'target', 'sessionId'] as const) {
+    if (checked[name] !== undefined) checkText(`filter.${name}`, checked[name]);
+  }
+  if (checked.since !== undefined) checkInstant('filter.since', checked.since);
+  if (checked.until !== undefined) checkInstant('filter.until', checked.until);
+  if (checked.beforeId !== undefined) checkInteger('filter.beforeId', checked.beforeId, 0);
+  return checked;
+}
+
+function checkAnchor(anchor: Anchor): void {
+  const { id, hash } = checkOptions('options.anchor', anchor, ['id', 'hash']);
+  checkInteger('options.anchor.id', id, 1);
+  if (typeof hash !== 'string' || !/^[0-9a-f]{64}$/.test(hash)) throw invalid('options.anchor.hash', hash, '64 hexadecimal digits');
+}

@@ -1,0 +1,121 @@
+// Usage per entry and day, and cooldowns: the rows of both tables, read strictly. What cannot be right is an error and
+// never a friendlier value: a total that reads as 0 would hand out the quota again.
+import type { Connection } from './connection.ts';
+import type { DayPart } from './days.ts';
+import { StoreError } from './errors.ts';
+import { parseInstant, show } from './values.ts';
+
+/** What a launcher shows of an entry. `cooldownUntil` may have passed: a cooldown is over when it is not in the future. */
+export interface EntryStatus {
+  entryId: string;
+  durationMs: number;
+  cooldownUntil?: Date;
+}
+
+/** An entry's cooldown; over when `until` is not in the future. */
+export interface Cooldown {
+  entryId: string;
+  until: Date;
+}
+
+// The CASTs: node:sqlite binds every number as REAL, and REAL division has a fraction. The WHERE keeps a damaged total
+// and one that would pass 2^53 - 1 ms as they are; no row comes back then.
+const addSql = `INSERT INTO usage (entry_id, day, duration_secs, carry_ms) VALUES (?1, ?2, CAST(?3 AS INTEGER), CAST(?4 AS INTEGER))
+  ON CONFLICT (entry_id, day) DO UPDATE SET
+    duration_secs = duration_secs + CAST(?3 AS INTEGER) + (carry_ms + CAST(?4 AS INTEGER)) / 1000,
+    carry_ms = (carry_ms + CAST(?4 AS INTEGER)) % 1000
+  WHERE typeof(duration_secs) = 'integer' AND duration_secs BETWEEN 0 AND 9007199254740 AND typeof(carry_ms) = 'integer'
+    AND duration_secs * 1000 + carry_ms + CAST(?3 AS INTEGER) * 1000 + CAST(?4 AS INTEGER) <= 9007199254740991
+  RETURNING duration_secs, carry_ms`;
+
+/** Adds to a day's total and gives the new one. */
+export function addUsageRow(connection: Connection, entryId: string, day: string, durationMs: number): number {
+  const row = connection.get<[number, number]>(addSql, entryId, day, Math.floor(durationMs / 1000), durationMs % 1000);
+  if (!row) {
+    const total = usageOf(connection, entryId, day); // a damaged total throws here
+    throw new StoreError('ERR_STORE_INVALID_ARGUMENT', `durationMs is too large: ${durationMs} on top of ${total} would pass 2^53 - 1 for ${show(entryId)} on ${day}`);
+  }
+  // The plain snapshot carries the two days written last, which need not be the clock's.
+  connection.run('UPDATE store_meta SET previous_day = last_day, last_day = ?1 WHERE last_day IS NOT ?1', day);
+  return totalMs(row[0], row[1], entryId, day);
+}
+
+/** The total of an entry on a day; 0 where there is none. */
+export function usageOf(connection: Connection, entryId: string, day: string): number {
+  const row = connection.get<[number, number]>('SELECT duration_secs, carry_ms FROM usage WHERE entry_id = ? AND day = ?', entryId, day);
+  return row ? totalMs(row[0], row[1], entryId, day) : 0;
+}
+
+export function usageRange(connection: Connection, entryId: string, from: string, to: string): DayPart[] {
+  return connection
+    .all<[string, number, number]>('SELECT day, duration_secs, carry_ms FROM usage WHERE entry_id = ? AND day BETWEEN ? AND ? ORDER BY day', entryId, from, to)
+    .map(([day, secs, carry]) => ({ day, durationMs: totalMs(secs, carry, entryId, day) }));
+}
+
+export function usageForDay(connection: Connection, day: string): { entryId: string; durationMs: number }[] {
+  return connection
+    .all<[string, number, number]>('SELECT entry_id, duration_secs, carry_ms FROM usage WHERE day = ? ORDER BY entry_id', day)
+    .map(([entryId, secs, carry]) => ({ entryId, durationMs: totalMs(secs, carry, entryId, day) }));
+}
+
+const statusSql = `SELECT entry.value, usage.duration_secs, usage.carry_ms, cooldowns.until
+  FROM json_each(?1) AS entry
+  LEFT JOIN usage ON usage.entry_id = entry.value AND usage.day = ?2
+  LEFT JOIN cooldowns ON cooldowns.entry_id = entry.value
+  ORDER BY entry.key`;
+
+export function statusOf(connection: Connection, entryIds: readonly string[], day: string): EntryStatus[] {
+  return connection.all<[string, number | null, number | null, string | null]>(statusSql, JSON.stringify(entryIds), day).map(([entryId, secs, carry, until]) => ({
+    entryId,
+    durationMs: secs === null ? 0 : totalMs(secs, carry, entryId, day),
+    ...(until === null ? undefined : { cooldownUntil: cooldownEnd(until, entryId) }),
+  }));
+}
+
+function totalMs(secs: unknown, carry: unknown, entryId: string, day: string): number {
+  const total = Number.isSafeInteger(secs) && Number.isSafeInteger(carry) ? (secs as number) * 1000 + (carry as number) : NaN;
+  if (!Number.isSafeInteger(total) || (secs as number) < 0 || (carry as number) < 0 || (carry as number) > 999) {
+    throw new StoreError('ERR_STORE_CORRUPT', `the usage of ${show(entryId)} on ${show(day)} cannot be read: ${show(secs)} s and ${show(carry)} ms`);
+  }
+  return total;
+}
+
+export function setCooldown(connection: Connection, entryId: string, until: string): void {
+  connection.run('INSERT INTO cooldowns (entry_id, until) VALUES (?, ?) ON CONFLICT (entry_id) DO UPDATE SET until = excluded.until', entryId, until);
+}
+
+export function deleteCooldown(connection: Connection, entryId: string): boolean {
+  return connection.run('DELETE FROM cooldowns WHERE entry_id = ?', entryId) > 0;
+}
+
+export function cooldownOf(connection: Connection, entryId: string): Date | undefined {
+  const row = connection.get<[string]>('SELECT until FROM cooldowns WHERE entry_id = ?', entryId);
+  return row && cooldownEnd(row[0], entryId);
+}
+
+export function allCooldowns(connection: Connection): Cooldown[] {
+  return connection.all<[string, string]>('SELECT entry_id, until FROM cooldowns ORDER BY entry_id').map(([entryId, until]) => ({ entryId, until: cooldownEnd(until, entryId) }));
+}
+
+function cooldownEnd(until: unknown, entryId: string): Date {
+  const end = parseInstant(until);
+  if (!end) throw new StoreError('ERR_STORE_CORRUPT', `the cooldown of ${show(entryId)} cannot be read: ${show(until)}`);
+  return end;
+}
+
+/** What of these days and of all cooldowns can be read: the plain snapshot's part. A damaged row stays the database's. */
+export function readableBalances(connection: Connection, days: readonly string[]): { usage: { entryId: string; day: string; durationMs: number }[]; cooldowns: { entryId: string; until: string }[] } {
+  const usage = connection.all<[string, string, number, number]>(
+    `SELECT entry_id, day, duration_secs, carry_ms FROM usage WHERE day IN (SELECT value FROM json_each(?))
+       AND typeof(duration_secs) = 'integer' AND duration_secs BETWEEN 0 AND 9007199254739 ORDER BY day, entry_id`,
+    JSON.stringify(days),
+  );
+  const cooldowns = connection.all<[string, unknown]>('SELECT entry_id, until FROM cooldowns ORDER BY entry_id');
+  return {
+    usage: usage.map(([entryId, day, secs, carry]) => ({ entryId, day, durationMs: secs * 1000 + carry })),
+    cooldowns: cooldowns.flatMap(([entryId, until]) => {
+      const end = parseInstant(until);
+      return end ? [{ entryId, until: end.toISOString() }] : [];
+    }),
+  };
+}

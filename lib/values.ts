@@ -1,0 +1,138 @@
+// Checks and codecs for everything that crosses the boundary. Bad input is refused here, before anything is written:
+// SQLite itself would store NaN as NULL, half a surrogate pair as U+FFFD and cut a text off at NUL.
+import { inspect, types } from 'node:util';
+import { StoreError } from './errors.ts';
+
+/** Any value that JSON carries there and back. A property whose value is `undefined` counts as absent. */
+export type JsonValue = null | boolean | number | string | JsonValue[] | { [key: string]: JsonValue | undefined };
+/** A JSON object. */
+export type JsonObject = { [key: string]: JsonValue | undefined };
+
+/** The error for an argument that is refused: names it, shows what was given and says what is accepted. */
+export function invalid(name: string, given: unknown, accepted: string): StoreError {
+  return new StoreError('ERR_STORE_INVALID_ARGUMENT', `${name} must be ${accepted}, got ${show(given)}`);
+}
+
+/** A value as part of one line of a message, whatever it is and however hostile its own `inspect` or getters. */
+export function show(value: unknown): string {
+  if (typeof value === 'string' && value.length > 60) return `${inspect(value.slice(0, 60))}… (${value.length} characters)`;
+  try {
+    const text = inspect(value, { depth: 0, breakLength: Infinity, maxArrayLength: 3, customInspect: false, getters: false });
+    return text.length > 120 ? `${text.slice(0, 120)}…` : text;
+  } catch {
+    return `a ${typeof value} that cannot be shown`;
+  }
+}
+
+/** Refuses anything but a non-empty text that SQLite gives back as it was: whole Unicode, no NUL. */
+export function checkText(name: string, value: unknown): string {
+  if (typeof value !== 'string' || value === '' || !value.isWellFormed() || value.includes('\0')) {
+    throw invalid(name, value, 'a non-empty string of whole Unicode characters without NUL');
+  }
+  return value;
+}
+
+/** Refuses anything but a whole number from `min` to `max`. */
+export function checkInteger(name: string, value: unknown, min: number, max = Number.MAX_SAFE_INTEGER): number {
+  if (!Number.isSafeInteger(value) || (value as number) < min || (value as number) > max) {
+    throw invalid(name, value, `a whole number from ${min} to ${max}`);
+  }
+  return (value as number) + 0; // -0 becomes 0
+}
+
+/** Refuses anything but a duration: whole milliseconds, not negative. */
+export function checkDuration(name: string, value: unknown): number {
+  return checkInteger(name, value, 0);
+}
+
+const firstInstant = new Date('0000-01-01T00:00:00.000Z').getTime();
+const lastInstant = new Date('9999-12-31T23:59:59.999Z').getTime();
+
+/** Refuses anything but a `Date` of the years 0000 to 9999, and gives it as it is stored: ISO 8601, UTC, milliseconds. */
+export function checkInstant(name: string, value: unknown): string {
+  const time = types.isDate(value) ? Date.prototype.getTime.call(value) : NaN;
+  if (!(time >= firstInstant && time <= lastInstant)) throw invalid(name, value, 'a valid Date of the years 0000 to 9999');
+  return new Date(time).toISOString();
+}
+
+const rfc3339 = /^(\d{4})-(\d\d)-(\d\d)T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/;
+
+/** The instant that a stored RFC 3339 text names, to the millisecond; `undefined` where it names none. */
+export function parseInstant(text: unknown): Date | undefined {
+  const parts = typeof text === 'string' ? rfc3339.exec(text) : null;
+  if (!parts || !isDate(+parts[1]!, +parts[2]!, +parts[3]!)) return undefined;
+  const date = new Date(text as string);
+  return Number.isNaN(date.getTime()) ? undefined : date;
+}
+
+/** Whether the calendar has this date (JavaScript's own parser takes February 30th for March 2nd). */
+export function isDate(year: number, month: number, day: number): boolean {
+  return month >= 1 && month <= 12 && day >= 1 && day <= new Date(Date.UTC(2000 + (year % 400), month, 0)).getUTCDate();
+}
+
+/** Refuses anything but a plain object whose keys are all in `known`; `undefined` counts as an empty one. */
+export function checkOptions<T extends object>(name: string, value: T | undefined, known: readonly string[]): T {
+  if (value === undefined) return {} as T;
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid(name, value, 'an object');
+  for (const key of Object.keys(value)) {
+    if (!known.includes(key)) {
+      throw new StoreError('ERR_STORE_INVALID_ARGUMENT', `${name} has no ${show(key)}; known are ${known.join(', ')}`);
+    }
+  }
+  return value;
+}
+
+/** Refuses anything but a function or `undefined`. */
+export function checkFunction<T>(name: string, value: T): T {
+  if (value !== undefined && typeof value !== 'function') throw invalid(name, value, 'a function');
+  return value;
+}
+
+// SQLite's own JSON functions stop at a depth of 1,000; half of that leaves room for what a value is wrapped in.
+const maxDepth = 500;
+
+/**
+ * A copy of `value` that `JSON.stringify` writes and `JSON.parse` reads back equal. Each property is read once, so a
+ * getter or proxy cannot answer the check and the writer differently. Throws `ERR_STORE_SERIALIZATION` for anything that
+ * JSON would drop, change or refuse: undefined in an array, NaN, a function, a Map, a BigInt, a Date, a cycle.
+ */
+export function checkJson(name: string, value: unknown): JsonValue {
+  try {
+    return copyJson(name, value, 0);
+  } catch (error) {
+    if (error instanceof StoreError) throw error;
+    throw new StoreError('ERR_STORE_SERIALIZATION', `${name} cannot be read: a getter or proxy threw`, { cause: error });
+  }
+}
+
+function copyJson(name: string, value: unknown, depth: number): JsonValue {
+  if (value === null || typeof value === 'boolean') return value;
+  if (typeof value === 'number' && Number.isFinite(value)) return value + 0; // JSON has no -0
+  if (typeof value === 'string' && value.isWellFormed()) return value;
+  if (typeof value !== 'object') throw notJson(name, value);
+  if (depth > maxDepth) {
+    throw new StoreError('ERR_STORE_SERIALIZATION', `${name.slice(0, 60)}… is a cycle or deeper than ${maxDepth} levels`);
+  }
+  if (Array.isArray(value)) return Array.from(value, (item, index) => copyJson(`${name}[${index}]`, item, depth + 1));
+  if (!isPlainObject(value)) throw notJson(name, value);
+  const copy: JsonObject = {};
+  for (const key of Object.keys(value)) {
+    if (!key.isWellFormed()) throw notJson(`a key of ${name}`, key);
+    const item = (value as JsonObject)[key];
+    if (item === undefined) continue;
+    const checked = copyJson(`${name}.${key}`, item, depth + 1);
+    // An assignment to `__proto__` would set the prototype instead of the property.
+    if (key === '__proto__') Object.defineProperty(copy, key, { value: checked, enumerable: true, configurable: true, writable: true });
+    else copy[key] = checked;
+  }
+  return copy;
+}
+
+function isPlainObject(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || (Object.getPrototypeOf(prototype) === null && !types.isProxy(prototype));
+}
+
+function notJson(name: string, value: unknown): StoreError {
+  return new StoreError('ERR_STORE_SERIALIZATION', `${name} must be a value that JSON carries unchanged, got ${show(value)}`);
+}
