@@ -232,7 +232,7 @@ test('a start, touch or end that is rolled back with a transaction around it has
   tracker.start({ entryId: 'a', sessionId: 's1' });
   clocks.pass(minuteMs);
   failing(() => tracker.touch({ warningsIssued: [60] }));
-  assert.deepEqual(tracker.active?.warningsIssued, []);
+  assert.deepEqual(store.loadSnapshot()?.activeSession?.warningsIssued, []);
   failing(() => tracker.end({ type: 'user_stop' }));
   assert.equal(store.getUsage('a', '2026-11-21'), 0);
   clocks.pass(minuteMs);
