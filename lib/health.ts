@@ -54,8 +54,11 @@ function checkDisk(connection: Connection): void {
   }
 }
 
+// A writer that opens or closes the file holds it for an instant; that is not ill health.
+const headTimeoutMs = 1_000;
+
 function readHeadAnew(path: string): void {
-  const reader = new ReadOnlyFile(path, 0);
+  const reader = new ReadOnlyFile(path, headTimeoutMs);
   try {
     reader.read(() => reader.db.prepare('SELECT * FROM audit_log ORDER BY id DESC LIMIT 1').get());
   } finally {

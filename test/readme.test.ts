@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { SqliteStore } from '../lib/index.ts';
+import { SessionTracker } from '../lib/modules/sessions.ts';
+import { TestFolder } from './support/folder.ts';
+
+const root = new URL('../', import.meta.url);
+const readme = readFileSync(new URL('README.md', root), 'utf8');
+
+/** Resolves the package's own name as an installation would, but to the source. */
+const preload = `
+  import { readFileSync } from 'node:fs';
+  import { registerHooks } from 'node:module';
+  const root = ${JSON.stringify(root.href)};
+  const { exports } = JSON.parse(readFileSync(new URL('package.json', root), 'utf8'));
+  registerHooks({
+    resolve(specifier, context, next) {
+      const entry = exports[specifier.replace('shepherd-store', '.')];
+      return next(entry ? new URL(entry.default.replace('./dist/', './lib/').replace(/js$/, 'ts'), root).href : specifier, context);
+    },
+  });`;
+
+test('the examples of the README run as they stand, one after the other in one folder', (t) => {
+  const folder = new TestFolder(t);
+  const examples = [...readme.matchAll(/^```ts\n(.*?)^```$/gms)].map((match) => match[1]!);
+  assert.ok(examples.length >= 5, `${examples.length} examples found`);
+  for (const example of examples) {
+    const child = spawnSync(process.execPath, ['--import', `data:text/javascript,${encodeURIComponent(preload)}`, '--input-type=module-typescript', '-e', example], {
+      cwd: folder.path, encoding: 'utf8',
+    });
+    assert.equal(child.status, 0, `${example}\n${child.stderr}`);
+  }
+  assert.ok(existsSync(folder.file('kiosk/kiosk.db')));
+});
+
+test('the README names every error code, and no other', () => {
+  const source = readFileSync(new URL('lib/errors.ts', root), 'utf8');
+  const codes = (text: string): string[] => [...new Set(text.match(/ERR_STORE_[A-Z_]+/g))].sort();
+  assert.deepEqual(codes(readme), codes(source));
+});
+
+test('the README names every public method of the store and of its sessions', () => {
+  const names = [SqliteStore, SqliteStore.prototype, SessionTracker.prototype].flatMap((owner) => Object.getOwnPropertyNames(owner));
+  for (const name of names.filter((each) => !['constructor', 'prototype', 'length', 'name'].includes(each))) {
+    assert.match(readme, new RegExp(`\\b${name}\\b`), name);
+  }
+});
