@@ -1,20 +1,12 @@
 // One connection and the rules of using it: statements prepared once, transactions that nest, errors with their context,
 // and what happens when the disk fails.
 import { statSync } from 'node:fs';
-import type { BigIntStats } from 'node:fs';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { isAsyncFunction, isDate } from 'node:util/types';
 import { StoreError, toStoreError } from './errors.ts';
 import { Faults } from './faults.ts';
 import { readPragma } from './schema.ts';
 import { invalid } from './values.ts';
-
-/** What a file-backed connection needs to know of its file. */
-export interface ConnectedFile {
-  path: string;
-  device: bigint;
-  inode: bigint;
-}
 
 /** A reader that may have to open the file again between two reads (lib/read-only.ts). */
 export interface Reader {
@@ -34,7 +26,7 @@ export interface CommitParticipant {
 export interface ConnectionOptions {
   clock: () => Date;
   /** Absent for a database in memory. */
-  file?: ConnectedFile;
+  path?: string;
   /** Present for a read-only store. */
   reader?: Reader;
 }
@@ -47,7 +39,7 @@ const largeWalPages = 16_000;
 
 export class Connection {
   readonly faults: Faults;
-  readonly file: ConnectedFile | undefined;
+  readonly path: string | undefined;
   readonly reader: Reader | undefined;
   readonly #clock: () => Date;
   #db: DatabaseSync;
@@ -63,16 +55,21 @@ export class Connection {
   #lastError: { error: StoreError; at: Date } | undefined;
   #schemaCookie: unknown;
   #schemaText: string;
+  /** The open database, its WAL and its WAL index, as they were found. */
+  readonly #found: [path: string, identity: string | undefined][];
   #nextCheckpointAt = checkpointPages;
 
   constructor(db: DatabaseSync, options: ConnectionOptions) {
     this.#db = db;
     this.#clock = options.clock;
-    this.file = options.file;
+    this.path = options.path;
     this.reader = options.reader;
-    this.faults = new Faults(options.file?.path ?? ':memory:', options.clock);
+    this.faults = new Faults(options.path ?? ':memory:', options.clock);
     this.#schemaCookie = readPragma(db, 'schema_version');
     this.#schemaText = this.#readSchema();
+    // After the first read SQLite has made the -wal and -shm, and keeps these very files until the last one closes.
+    const watched = options.path === undefined || options.reader ? [] : ['', '-wal', '-shm'].map((suffix) => options.path + suffix);
+    this.#found = watched.map((path) => [path, identify(path)]);
   }
 
   get isOpen(): boolean {
@@ -286,18 +283,13 @@ export class Connection {
     if (problem !== undefined) throw this.stop(new StoreError('ERR_STORE_IO', `found that ${problem}`));
   }
 
-  /** Says so when the path does not lead to the open database any more. */
+  /** Says so when the path does not lead to the open database any more, or to its WAL: commits to a deleted WAL are lost. */
   replaced(): string | undefined {
-    if (!this.file) return undefined;
-    const { path, device, inode } = this.file;
-    let stat: BigIntStats | undefined;
-    try {
-      stat = statSync(path, { bigint: true, throwIfNoEntry: false });
-    } catch (error) {
-      return `${path} cannot be found: ${(error as Error).message}`;
+    for (const [path, identity] of this.#found) {
+      const now = identify(path);
+      if (now !== identity) return `${path} was ${now === undefined ? 'deleted or renamed' : 'replaced by another file'} while it was open`;
     }
-    if (!stat) return `${path} was deleted or renamed while it was open`;
-    return stat.dev === device && stat.ino === inode ? undefined : `${path} was replaced by another file while it was open`;
+    return undefined;
   }
 
   /**
@@ -336,7 +328,7 @@ export class Connection {
 
   /** Empties the WAL into the database once it is long enough. SQLite's own auto-checkpoint would swallow its errors. */
   #checkpointIfDue(): void {
-    if (!this.file) return;
+    if (this.path === undefined) return;
     try {
       // NOOP only counts, without I/O. The frames of a WAL that was reset are counted from the beginning again.
       const [, pages] = this.get<[number, number, number]>('PRAGMA wal_checkpoint(NOOP)')!;
@@ -372,10 +364,20 @@ export class Connection {
     if (this.#depth > 0) throw new StoreError('ERR_STORE_CONFLICT', 'failed to close the store: a transaction is open');
     if (this.reader) this.reader.close();
     else {
-      if (this.file) this.checkpoint();
+      if (this.path !== undefined) this.checkpoint();
       this.#db.close();
     }
     this.#closed = true;
     this.#statements.clear();
+  }
+}
+
+/** Which file stands at a path; `undefined` where none can be found. */
+function identify(path: string): string | undefined {
+  try {
+    const { dev, ino } = statSync(path, { bigint: true });
+    return `${dev}:${ino}`;
+  } catch {
+    return undefined;
   }
 }

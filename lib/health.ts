@@ -40,13 +40,13 @@ export function isWorking(connection: Connection): boolean {
 }
 
 function checkDisk(connection: Connection): void {
-  const { faults, file } = connection;
+  const { faults, path } = connection;
   const replaced = connection.replaced();
-  if (replaced !== undefined) faults.report('replaced', replaced);
-  else faults.clear('replaced');
+  if (replaced !== undefined) return faults.report('replaced', replaced);
+  faults.clear('replaced');
   try {
     // A SELECT on the open connection is answered from its cache without a single read call.
-    if (file) readHeadAnew(file.path);
+    if (path !== undefined) readHeadAnew(path);
     else auditHeadOf(connection);
     faults.clear('unreadable');
   } catch (error) {
@@ -104,12 +104,12 @@ function clockBehind(connection: Connection, now: Date): number | undefined {
 }
 
 function sizes(connection: Connection): Pick<StoreHealth, 'databaseBytes' | 'walBytes' | 'freeBytes'> {
-  if (!connection.file) {
+  const { path } = connection;
+  if (path === undefined) {
     const [pages] = connection.get<[number]>('PRAGMA page_count')!;
     const [pageBytes] = connection.get<[number]>('PRAGMA page_size')!;
     return { databaseBytes: pages * pageBytes, walBytes: 0 };
   }
-  const { path } = connection.file;
   const folder = dirname(path);
   const { bavail, bsize } = statfsSync(folder);
   if ((statSync(folder).mode & 0o002) !== 0) connection.faults.report('folder-shared', `every user may write to ${folder} and so replace the store`);

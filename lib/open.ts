@@ -153,8 +153,7 @@ function connect(path: string, snapshotPath: string, file: SnapshotFile, loss: L
     const isLost = loss?.found === 'missing' || loss?.found === 'damaged';
     prepareSchema(db, path, isLost && file.state === 'whole' ? file.content.store : undefined, options);
     switchToWal(db, path, options);
-    const { dev, ino } = statSync(path, { bigint: true });
-    connection = new Connection(db, { clock: options.clock, file: { path, device: dev, inode: ino } });
+    connection = new Connection(db, { clock: options.clock, path });
     openHere.set(path, (openHere.get(path) ?? 0) + 1);
     return settle(connection, snapshotPath, file, loss, options);
   } catch (error) {
@@ -168,7 +167,7 @@ function connect(path: string, snapshotPath: string, file: SnapshotFile, loss: L
 export function closeFile(connection: Connection): void {
   if (!connection.isOpen) return;
   connection.close();
-  const path = connection.file?.path;
+  const { path } = connection;
   if (path !== undefined && !connection.reader) openHere.set(path, (openHere.get(path) ?? 1) - 1);
 }
 
@@ -357,8 +356,7 @@ export function openToRead(path: string, options: CheckedOptions): Opened {
       if (kind.kind !== 'store') throw new StoreError('ERR_STORE_NOT_A_STORE', `${path} is not a store: it holds ${kind.kind === 'other' ? kind.holds : 'nothing'}`);
       checkKnown(path, kind.version);
       if (kind.version < schemaVersion) throw new StoreError('ERR_STORE_SCHEMA_TOO_OLD', `${path} has schema version ${kind.version}: open it for writing once to migrate it to ${schemaVersion}`);
-      const { dev, ino } = statSync(path, { bigint: true });
-      const connection = new Connection(reader.db, { clock: options.clock, file: { path, device: dev, inode: ino }, reader });
+      const connection = new Connection(reader.db, { clock: options.clock, path, reader });
       return describeStore(connection, options.snapshotPath ?? snapshotPathOf(path));
     } catch (error) {
       reader.close();
