@@ -1,6 +1,6 @@
 // What the audit log holds: the event types, their attributes, and how both become the texts of a row and back.
 import { StoreError } from './errors.ts';
-import { checkInstant, checkInteger, checkJson, checkOptions, checkText, invalid, parseInstant, show } from './values.ts';
+import { checkArray, checkInstant, checkInteger, checkJson, checkOptions, checkText, invalid, parseInstant, show } from './values.ts';
 import type { JsonObject, JsonValue } from './values.ts';
 
 /** Why a session ended. */
@@ -104,10 +104,7 @@ function encodeAttributes(given: AuditAttributes | undefined): string | null {
     if (attributes[name] !== undefined) meta[name] = checkText(name, attributes[name]);
   }
   if (attributes.observedAt !== undefined) meta['observedAt'] = checkInstant('observedAt', attributes.observedAt);
-  if (attributes.tags !== undefined) {
-    if (!Array.isArray(attributes.tags)) throw invalid('tags', attributes.tags, 'an array of strings');
-    meta['tags'] = attributes.tags.map((tag, index) => checkText(`tags[${index}]`, tag));
-  }
+  if (attributes.tags !== undefined) meta['tags'] = checkArray('tags', attributes.tags, 'an array of strings', checkText);
   return Object.keys(meta).length > 0 ? JSON.stringify(meta) : null;
 }
 

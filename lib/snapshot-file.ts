@@ -4,7 +4,7 @@ import { hash, randomUUID } from 'node:crypto';
 import { closeSync, constants, fstatSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, basename, join } from 'node:path';
 import { checkDay } from './days.ts';
-import { checkDuration, checkInstant, checkInteger, checkOptions, checkText, invalid, parseInstant } from './values.ts';
+import { checkArray, checkDuration, checkInstant, checkInteger, checkOptions, checkText, invalid, parseInstant } from './values.ts';
 
 /** The state a service resumes from after a crash. */
 export interface StateSnapshot {
@@ -49,16 +49,15 @@ export function encodeState(snapshot: StateSnapshot): string {
   return JSON.stringify(text);
 }
 
-function encodeSession(session: SessionSnapshot): object {
+function encodeSession(given: SessionSnapshot): object {
   const name = 'snapshot.activeSession';
-  checkOptions(name, session, ['sessionId', 'entryId', 'startedAt', 'deadline', 'warningsIssued', 'elapsedMs']);
-  if (!Array.isArray(session.warningsIssued)) throw invalid(`${name}.warningsIssued`, session.warningsIssued, 'an array of whole seconds');
+  const session = checkOptions(name, given, ['sessionId', 'entryId', 'startedAt', 'deadline', 'warningsIssued', 'elapsedMs']);
   return {
     sessionId: checkText(`${name}.sessionId`, session.sessionId),
     entryId: checkText(`${name}.entryId`, session.entryId),
     startedAt: checkInstant(`${name}.startedAt`, session.startedAt),
     ...(session.deadline === undefined ? undefined : { deadline: checkInstant(`${name}.deadline`, session.deadline) }),
-    warningsIssued: Array.from(session.warningsIssued, (secs, index) => checkInteger(`${name}.warningsIssued[${index}]`, secs, 0)),
+    warningsIssued: checkArray(`${name}.warningsIssued`, session.warningsIssued, 'an array of whole seconds', (item, secs) => checkInteger(item, secs, 0)),
     ...(session.elapsedMs === undefined ? undefined : { elapsedMs: checkDuration(`${name}.elapsedMs`, session.elapsedMs) }),
   };
 }

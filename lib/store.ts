@@ -20,7 +20,7 @@ import { encodeState } from './snapshot-file.ts';
 import type { StateSnapshot } from './snapshot-file.ts';
 import { addUsageRow, allCooldowns, cooldownOf, deleteCooldown, setCooldown, statusOf, usageForDay, usageOf, usageRange } from './usage.ts';
 import type { Cooldown, EntryStatus } from './usage.ts';
-import { checkDuration, checkFunction, checkInstant, checkInteger, checkOptions, checkText, invalid } from './values.ts';
+import { checkArray, checkDuration, checkFunction, checkInstant, checkInteger, checkOptions, checkText, invalid } from './values.ts';
 
 /** The operations that a service needs whatever it is kept in. `SqliteStore` is the implementation. */
 export interface Store<E extends EventBase = CoreEvent> {
@@ -187,7 +187,7 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
    */
   async verifyAudit(options?: LongOperation & { anchor?: Anchor }): Promise<VerifyReport> {
     const checked = checkOptions('options', options, ['anchor', 'signal', 'onProgress']);
-    if (checked.anchor !== undefined) checkAnchor(checked.anchor);
+    if (checked.anchor !== undefined) checked.anchor = checkAnchor(checked.anchor);
     if (checked.signal !== undefined && !(checked.signal instanceof AbortSignal)) throw invalid('options.signal', checked.signal, 'an AbortSignal');
     checkFunction('options.onProgress', checked.onProgress);
     return verifyChain(this.#connection, this.#uuid, checked);
@@ -231,8 +231,7 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
 
   /** Usage and cooldown of many entries, in the order asked, by one query: what a launcher's screen shows. */
   getStatus(entryIds: readonly string[], day: string): EntryStatus[] {
-    if (!Array.isArray(entryIds)) throw invalid('entryIds', entryIds, 'an array of entry ids');
-    const checked = Array.from(entryIds, (entryId, index) => checkText(`entryIds[${index}]`, entryId));
+    const checked = checkArray('entryIds', entryIds, 'an array of entry ids', checkText);
     checkDay('day', day);
     return this.#connection.read(`read the status of ${checked.length} entries`, () => statusOf(this.#connection, checked, day));
   }
@@ -325,9 +324,8 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
 }
 
 function encodeItems(items: unknown): EncodedEvent[] {
-  if (!Array.isArray(items)) throw invalid('items', items, 'an array of { event, attributes? }');
-  return Array.from(items as unknown[], (item, index) => {
-    const { event, attributes } = checkOptions(`items[${index}]`, item as { event: unknown; attributes?: AuditAttributes }, ['event', 'attributes']);
+  return checkArray('items', items, 'an array of { event, attributes? }', (name, item) => {
+    const { event, attributes } = checkOptions(name, item as { event: unknown; attributes?: AuditAttributes }, ['event', 'attributes']);
     return encodeEvent(event, attributes);
   });
 }
@@ -337,14 +335,15 @@ function checkFilter(filter: AuditFilter): AuditFilter {
   for (const name of ['type', 'source', 'target', 'sessionId'] as const) {
     if (checked[name] !== undefined) checkText(`filter.${name}`, checked[name]);
   }
-  if (checked.since !== undefined) checkInstant('filter.since', checked.since);
-  if (checked.until !== undefined) checkInstant('filter.until', checked.until);
+  if (checked.since !== undefined) checked.since = new Date(checkInstant('filter.since', checked.since));
+  if (checked.until !== undefined) checked.until = new Date(checkInstant('filter.until', checked.until));
   if (checked.beforeId !== undefined) checkInteger('filter.beforeId', checked.beforeId, 0);
   return checked;
 }
 
-function checkAnchor(anchor: Anchor): void {
+function checkAnchor(anchor: Anchor): Anchor {
   const { id, hash } = checkOptions('options.anchor', anchor, ['id', 'hash']);
   checkInteger('options.anchor.id', id, 1);
-  if (typeof hash !== 'string' || !/^[0-9a-f]{64}$/.test(hash)) throw invalid('options.anchor.hash', hash, '64 hexadecimal digits');
+  if (typeof hash !== 'string' || !/^[0-9a-f]{64}$/.test(hash)) throw invalid('options.anchor.hash', hash, '64 hexadecimal digits, a to f small');
+  return { id, hash };
 }

@@ -26,10 +26,13 @@ export function show(value: unknown): string {
 
 /** Refuses anything but a non-empty text that SQLite gives back as it was: whole Unicode, no NUL. */
 export function checkText(name: string, value: unknown): string {
-  if (typeof value !== 'string' || value === '' || !value.isWellFormed() || value.includes('\0')) {
-    throw invalid(name, value, 'a non-empty string of whole Unicode characters without NUL');
-  }
+  if (!isText(value)) throw invalid(name, value, 'a non-empty string of whole Unicode characters without NUL');
   return value;
+}
+
+/** Whether `checkText` accepts the value. */
+export function isText(value: unknown): value is string {
+  return typeof value === 'string' && value !== '' && value.isWellFormed() && !value.includes('\0');
 }
 
 /** Refuses anything but a whole number from `min` to `max`. */
@@ -62,7 +65,8 @@ export function parseInstant(text: unknown): Date | undefined {
   const parts = typeof text === 'string' ? rfc3339.exec(text) : null;
   if (!parts || !isDate(+parts[1]!, +parts[2]!, +parts[3]!)) return undefined;
   const date = new Date(text as string);
-  return Number.isNaN(date.getTime()) ? undefined : date;
+  const time = date.getTime(); // an offset may lead out of the years that can be written again
+  return time >= firstInstant && time <= lastInstant ? date : undefined;
 }
 
 /** Whether the calendar has this date (JavaScript's own parser takes February 30th for March 2nd). */
@@ -70,16 +74,41 @@ export function isDate(year: number, month: number, day: number): boolean {
   return month >= 1 && month <= 12 && day >= 1 && day <= new Date(Date.UTC(2000 + (year % 400), month, 0)).getUTCDate();
 }
 
-/** Refuses anything but a plain object whose keys are all in `known`; `undefined` counts as an empty one. */
+/**
+ * Refuses anything but a plain object whose keys are all in `known`; `undefined` counts as an empty one. Gives a copy:
+ * each property is read once, so that a getter or proxy cannot answer the check and the use differently.
+ */
 export function checkOptions<T extends object>(name: string, value: T | undefined, known: readonly string[]): T {
   if (value === undefined) return {} as T;
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid(name, value, 'an object');
-  for (const key of Object.keys(value)) {
-    if (!known.includes(key)) {
-      throw new StoreError('ERR_STORE_INVALID_ARGUMENT', `${name} has no ${show(key)}; known are ${known.join(', ')}`);
+  return readOnce(name, () => {
+    if (typeof value !== 'object' || value === null || !isPlainObject(value)) throw invalid(name, value, 'a plain object');
+    const copy: Record<string, unknown> = {};
+    for (const key of Object.keys(value)) {
+      if (!known.includes(key)) {
+        throw new StoreError('ERR_STORE_INVALID_ARGUMENT', `${name} has no ${show(key)}; known are ${known.join(', ')}`);
+      }
+      copy[key] = (value as Record<string, unknown>)[key];
     }
+    return copy as T;
+  });
+}
+
+/** Refuses anything but an array, and gives what `check` makes of each item; a hole is an item that is `undefined`. */
+export function checkArray<T>(name: string, value: unknown, accepted: string, check: (name: string, item: unknown) => T): T[] {
+  const items = readOnce(name, () => {
+    if (!Array.isArray(value)) throw invalid(name, value, accepted);
+    return Array.from(value as unknown[]);
+  });
+  return items.map((item, index) => check(`${name}[${index}]`, item));
+}
+
+function readOnce<T>(name: string, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    if (cause instanceof StoreError) throw cause;
+    throw new StoreError('ERR_STORE_INVALID_ARGUMENT', `${name} cannot be read: a getter or proxy threw`, { cause });
   }
-  return value;
 }
 
 /** Refuses anything but a function or `undefined`. */
@@ -113,7 +142,12 @@ function copyJson(name: string, value: unknown, depth: number): JsonValue {
   if (depth > maxDepth) {
     throw new StoreError('ERR_STORE_SERIALIZATION', `${name.slice(0, 60)}… is a cycle or deeper than ${maxDepth} levels`);
   }
-  if (Array.isArray(value)) return Array.from(value, (item, index) => copyJson(`${name}[${index}]`, item, depth + 1));
+  // JSON writes neither symbols nor what else an array carries (the `index` of a match).
+  if (Object.getOwnPropertySymbols(value).some((key) => Object.prototype.propertyIsEnumerable.call(value, key))) throw notJson(name, value);
+  if (Array.isArray(value)) {
+    if (Object.keys(value).length > value.length) throw notJson(name, value);
+    return Array.from(value, (item, index) => copyJson(`${name}[${index}]`, item, depth + 1));
+  }
   if (!isPlainObject(value)) throw notJson(name, value);
   const copy: JsonObject = {};
   for (const key of Object.keys(value)) {
