@@ -3,7 +3,7 @@
 import type { Connection } from './connection.ts';
 import type { DayPart } from './days.ts';
 import { StoreError } from './errors.ts';
-import { parseInstant, show } from './values.ts';
+import { isText, parseInstant, show } from './values.ts';
 
 /** What a launcher shows of an entry. `cooldownUntil` may have passed: a cooldown is over when it is not in the future. */
 export interface EntryStatus {
@@ -24,7 +24,7 @@ const addSql = `INSERT INTO usage (entry_id, day, duration_secs, carry_ms) VALUE
   ON CONFLICT (entry_id, day) DO UPDATE SET
     duration_secs = duration_secs + CAST(?3 AS INTEGER) + (carry_ms + CAST(?4 AS INTEGER)) / 1000,
     carry_ms = (carry_ms + CAST(?4 AS INTEGER)) % 1000
-  WHERE typeof(duration_secs) = 'integer' AND duration_secs BETWEEN 0 AND 9007199254740 AND typeof(carry_ms) = 'integer'
+  WHERE typeof(duration_secs) = 'integer' AND duration_secs BETWEEN 0 AND 9007199254740 AND typeof(carry_ms) = 'integer' AND carry_ms BETWEEN 0 AND 999
     AND duration_secs * 1000 + carry_ms + CAST(?3 AS INTEGER) * 1000 + CAST(?4 AS INTEGER) <= 9007199254740991
   RETURNING duration_secs, carry_ms`;
 
@@ -107,14 +107,16 @@ function cooldownEnd(until: unknown, entryId: string): Date {
 export function readableBalances(connection: Connection, days: readonly string[]): { usage: { entryId: string; day: string; durationMs: number }[]; cooldowns: { entryId: string; until: string }[] } {
   const usage = connection.all<[string, string, number, number]>(
     `SELECT entry_id, day, duration_secs, carry_ms FROM usage WHERE day IN (SELECT value FROM json_each(?))
-       AND typeof(duration_secs) = 'integer' AND duration_secs BETWEEN 0 AND 9007199254739 ORDER BY day, entry_id`,
+       AND typeof(duration_secs) = 'integer' AND duration_secs BETWEEN 0 AND 9007199254739
+       AND typeof(carry_ms) = 'integer' AND carry_ms BETWEEN 0 AND 999 ORDER BY day, entry_id`,
     JSON.stringify(days),
   );
   const cooldowns = connection.all<[string, unknown]>('SELECT entry_id, until FROM cooldowns ORDER BY entry_id');
   return {
-    usage: usage.map(([entryId, day, secs, carry]) => ({ entryId, day, durationMs: secs * 1000 + carry })),
+    // An adopted table may hold an entry id that no method accepts; the file would not be believed with it.
+    usage: usage.filter(([entryId]) => isText(entryId)).map(([entryId, day, secs, carry]) => ({ entryId, day, durationMs: secs * 1000 + carry })),
     cooldowns: cooldowns.flatMap(([entryId, until]) => {
-      const end = parseInstant(until);
+      const end = isText(entryId) ? parseInstant(until) : undefined;
       return end ? [{ entryId, until: end.toISOString() }] : [];
     }),
   };
