@@ -20,8 +20,7 @@ export function checkDay(name: string, value: unknown): string {
  * default the system's own. Throws `ERR_STORE_INVALID_ARGUMENT` for an invalid Date or an unknown zone.
  */
 export function localDay(instant: Date, timeZone?: string): string {
-  checkInstant('instant', instant);
-  return dayNamer(timeZone)(instant.getTime());
+  return dayNamer(timeZone)(Date.parse(checkInstant('instant', instant)));
 }
 
 /**
@@ -31,13 +30,12 @@ export function localDay(instant: Date, timeZone?: string): string {
  * the start.
  */
 export function splitByDay(start: Date, end: Date, timeZone?: string): DayPart[] {
-  checkInstant('start', start);
-  checkInstant('end', end);
-  if (end < start) throw invalid('end', end, `an instant not before the start (${start.toISOString()})`);
+  const first = Date.parse(checkInstant('start', start));
+  const last = Date.parse(checkInstant('end', end));
+  if (last < first) throw invalid('end', end, `an instant not before the start (${new Date(first).toISOString()})`);
   const dayOf = dayNamer(timeZone);
-  const last = end.getTime();
   const parts = new Map<string, number>();
-  for (let from = start.getTime(); from < last; ) {
+  for (let from = first; from < last; ) {
     const day = dayOf(from);
     const to = nextDay(from, last, day, dayOf);
     parts.set(day, (parts.get(day) ?? 0) + (to - from));
@@ -68,6 +66,7 @@ function nextDay(from: number, last: number, day: string, dayOf: (time: number) 
 
 // A formatter takes tens of microseconds to make and a service uses one zone.
 const formatters = new Map<string, Intl.DateTimeFormat>();
+const accepted = 'a time zone that this system knows, such as Europe/Berlin';
 
 function dayNamer(timeZone: string | undefined): (time: number) => string {
   if (timeZone === undefined) {
@@ -87,6 +86,8 @@ function dayNamer(timeZone: string | undefined): (time: number) => string {
 }
 
 function formatterFor(timeZone: string): Intl.DateTimeFormat {
+  // Intl takes anything that can be made a string.
+  if (typeof timeZone !== 'string') throw invalid('timeZone', timeZone, accepted);
   const known = formatters.get(timeZone);
   if (known) return known;
   try {
@@ -96,11 +97,13 @@ function formatterFor(timeZone: string): Intl.DateTimeFormat {
     formatters.set(timeZone, formatter);
     return formatter;
   } catch (cause) {
-    const { message } = invalid('timeZone', timeZone, 'a time zone that this system knows, such as Europe/Berlin');
+    const { message } = invalid('timeZone', timeZone, accepted);
     throw new StoreError('ERR_STORE_INVALID_ARGUMENT', message, { cause });
   }
 }
 
 function dayText(year: number, month: number, day: number): string {
+  // At either end of the years that an instant may have, a zone is already in the next one.
+  if (year < 0 || year > 9999) throw new StoreError('ERR_STORE_INVALID_ARGUMENT', `a day must be of the years 0000 to 9999, got one of the year ${year}`);
   return `${String(year).padStart(4, '0')}-${String(month).padStart(2, '0')}-${String(day).padStart(2, '0')}`;
 }
