@@ -2,11 +2,11 @@
 // and what happens when the disk fails.
 import { statSync } from 'node:fs';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import { isAsyncFunction, isDate } from 'node:util/types';
+import { isAsyncFunction } from 'node:util/types';
 import { StoreError, toStoreError } from './errors.ts';
 import { Faults } from './faults.ts';
 import { readPragma } from './schema.ts';
-import { invalid } from './values.ts';
+import { checkInstant, invalid } from './values.ts';
 
 /** A reader that may have to open the file again between two reads (lib/read-only.ts). */
 export interface Reader {
@@ -64,7 +64,7 @@ export class Connection {
     this.#clock = options.clock;
     this.path = options.path;
     this.reader = options.reader;
-    this.faults = new Faults(options.path ?? ':memory:', options.clock);
+    this.faults = new Faults(options.path ?? ':memory:', () => this.#stamp());
     this.#schemaCookie = readPragma(db, 'schema_version');
     this.#schemaText = this.#readSchema();
     // After the first read SQLite has made the -wal and -shm, and keeps these very files until the last one closes.
@@ -129,9 +129,16 @@ export class Connection {
   }
 
   #readClock(): Date {
-    const now = this.#clock();
-    if (!isDate(now) || Number.isNaN(now.getTime())) throw invalid("what options.clock gives", now, 'a valid Date');
-    return now;
+    return new Date(checkInstant('what options.clock gives', this.#clock()));
+  }
+
+  /** The store's clock for what is only shown: one that fails must not hide the fault that it is to date. */
+  #stamp(): Date {
+    try {
+      return this.#readClock();
+    } catch {
+      return new Date();
+    }
   }
 
   checkOpen(what: string): void {
@@ -150,7 +157,8 @@ export class Connection {
 
   /** Several reads of one state of the database, as one transaction. */
   readTogether<T>(what: string, fn: () => T): T {
-    return this.read(what, () => {
+    // Whoever hears of a fault may want to record it, which cannot be done inside a transaction that only reads.
+    return this.faults.publishAfter(() => this.read(what, () => {
       if (this.#depth > 0) return fn();
       // Not a write: BEGIN takes no lock until the first SELECT, and COMMIT writes nothing.
       this.statement('BEGIN').run();
@@ -159,7 +167,7 @@ export class Connection {
       } finally {
         this.statement('COMMIT').run();
       }
-    });
+    }));
   }
 
   /**
@@ -174,13 +182,18 @@ export class Connection {
   /** `write` for a function of the caller's own, which must not be asynchronous: it would run on after the commit. */
   transaction<T>(fn: () => T): T {
     if (typeof fn !== 'function' || isAsyncFunction(fn)) throw invalid('fn', fn, 'a function that is not asynchronous');
-    return this.write('run a transaction', () => {
-      const result = fn();
-      if (typeof (result as { then?: unknown } | null | undefined)?.then === 'function') {
-        throw invalid('what fn returns', result, 'anything but a promise, which would settle after the commit');
+    const run = (): T => {
+      try {
+        return fn();
+      } catch (error) {
+        throw new CallersError(error);
       }
-      return result;
-    });
+    };
+    try {
+      return this.write('run a transaction', () => checkSettled(run()));
+    } catch (error) {
+      throw error instanceof CallersError ? error.error : error;
+    }
   }
 
   #checkWritable(what: string): void {
@@ -318,7 +331,7 @@ export class Connection {
   #failed(error: unknown, what: string, writing: boolean, committing = false): unknown {
     const mapped = toStoreError(error, what);
     if (!(mapped instanceof StoreError)) return mapped;
-    this.#lastError = { error: mapped, at: new Date() };
+    this.#lastError = { error: mapped, at: this.#stamp() };
     if (mapped === this.#stopped) return new StoreError(mapped.code, `failed to ${what}: it ${mapped.message}`, { cause: mapped });
     const isNew = mapped !== error;
     if (!writing || !isNew || (mapped.code !== 'ERR_STORE_IO' && mapped.code !== 'ERR_STORE_READ_ONLY')) return mapped;
@@ -380,4 +393,23 @@ function identify(path: string): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/**
+ * What a function of the caller's own threw, on its way through the layers that map errors: a file that it could not read
+ * is no failure of the store's disk. Not an Error, so that nothing there touches it.
+ */
+class CallersError {
+  readonly error: unknown;
+
+  constructor(error: unknown) {
+    this.error = error;
+  }
+}
+
+function checkSettled<T>(result: T): T {
+  if (typeof (result as { then?: unknown } | null | undefined)?.then === 'function') {
+    throw invalid('what fn returns', result, 'anything but a promise, which would settle after the commit');
+  }
+  return result;
 }

@@ -35,6 +35,8 @@ export class Faults {
   readonly #path: string;
   readonly #clock: () => Date;
   readonly #findings = new Map<HealthFinding['kind'], HealthFinding>();
+  /** What is to be published later; undefined while faults are published at once. */
+  #held: Fault[] | undefined;
 
   constructor(path: string, clock: () => Date) {
     this.#path = path;
@@ -47,7 +49,21 @@ export class Faults {
     this.#findings.set(kind, { kind, message, since: known?.since ?? this.#clock() });
     if (known) return;
     const fault: Fault = { path: this.#path, kind, message, ...(error === undefined ? undefined : { error }) };
-    faultChannel.publish(fault);
+    if (this.#held) this.#held.push(fault);
+    else faultChannel.publish(fault);
+  }
+
+  /** Runs `fn` and publishes what it reports when it has ended. */
+  publishAfter<T>(fn: () => T): T {
+    if (this.#held) return fn();
+    const held: Fault[] = [];
+    this.#held = held;
+    try {
+      return fn();
+    } finally {
+      this.#held = undefined;
+      for (const fault of held) faultChannel.publish(fault);
+    }
   }
 
   clear(kind: HealthFinding['kind']): void {
