@@ -39,7 +39,8 @@ export function isWorking(connection: Connection): boolean {
   return !connection.faults.list().some(({ kind }) => fatal.includes(kind));
 }
 
-function checkDisk(connection: Connection): void {
+/** `failed` is why something else than the head could not be read. */
+function checkDisk(connection: Connection, failed?: unknown): void {
   const { faults, path } = connection;
   const replaced = connection.replaced();
   if (replaced !== undefined) return faults.report('replaced', replaced);
@@ -48,9 +49,10 @@ function checkDisk(connection: Connection): void {
     // A SELECT on the open connection is answered from its cache without a single read call.
     if (path !== undefined) readHeadAnew(path);
     else auditHeadOf(connection);
+    if (failed !== undefined) throw failed;
     faults.clear('unreadable');
   } catch (error) {
-    faults.report('unreadable', `the newest event cannot be read: ${(error as Error).message}`, error);
+    faults.report('unreadable', `the store cannot be read: ${(error as Error).message}`, error);
   }
 }
 
@@ -66,21 +68,28 @@ function readHeadAnew(path: string): void {
   }
 }
 
-/** Everything at once. */
+/** Everything at once. What cannot be read is a finding and shown as absent or damaged. */
 export function describeHealth(connection: Connection, pair: SnapshotPair): StoreHealth {
-  checkDisk(connection);
   const now = connection.now();
-  const health = connection.read('read the state of the store', () => {
-    const clockBehindMs = clockBehind(connection, now);
-    return {
-      schemaVersion,
-      sqliteVersion: connection.get<[string]>('SELECT sqlite_version()')![0],
-      journalMode: connection.get<[string]>('PRAGMA journal_mode')![0],
-      ...sizes(connection),
-      snapshot: pair.copies(now),
-      ...(clockBehindMs === undefined ? undefined : { clockBehindMs }),
-    };
-  });
+  let failed: unknown;
+  const told = <T>(read: () => T): T | undefined => {
+    try {
+      return connection.read('read the state of the store', read);
+    } catch (error) {
+      failed ??= error;
+      return undefined;
+    }
+  };
+  const clockBehindMs = told(() => clockBehind(connection, now));
+  const health = {
+    schemaVersion,
+    sqliteVersion: told(() => connection.get<[string]>('SELECT sqlite_version()')![0]) ?? 'unknown',
+    journalMode: told(() => connection.get<[string]>('PRAGMA journal_mode')![0]) ?? 'unknown',
+    ...(told(() => sizes(connection)) ?? { databaseBytes: 0, walBytes: 0 }),
+    snapshot: told(() => pair.copies(now)) ?? { row: { state: 'damaged' }, file: { state: 'damaged' } } satisfies StoreHealth['snapshot'],
+    ...(clockBehindMs === undefined ? undefined : { clockBehindMs }),
+  };
+  checkDisk(connection, failed);
   const findings = connection.faults.list();
   const { lastError } = connection;
   return {
