@@ -78,8 +78,8 @@ const eventChecks: Record<string, Record<string, (name: string, value: unknown) 
 
 /** Checks a caller's event and attributes. Throws `ERR_STORE_INVALID_ARGUMENT` or `ERR_STORE_SERIALIZATION`. */
 export function encodeEvent(event: unknown, attributes?: AuditAttributes): EncodedEvent {
-  if (typeof event !== 'object' || event === null || Array.isArray(event)) throw invalid('event', event, 'an object with a type');
-  const copy = checkJson('event', event) as JsonObject;
+  const copy = typeof event === 'object' ? checkJson('event', event) : null;
+  if (typeof copy !== 'object' || copy === null || Array.isArray(copy)) throw invalid('event', event, 'an object with a type');
   const type = checkText('event.type', copy['type']);
   if (isReserved(type)) throw invalid('event.type', type, 'a type that is not reserved for the store');
   const checks = eventChecks[type] ?? {};

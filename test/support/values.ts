@@ -34,13 +34,87 @@ export const badJson: [name: string, value: unknown][] = [
   ['a symbol', Symbol('a')], ['a BigInt', 1n], ['a Date', new Date()], ['a Map', new Map()], ['a Set', new Set()], ['a RegExp', /a/], ['a class instance', new (class A {})()],
   ['a cycle', cycle], ['a Uint8Array', new Uint8Array(1)], ['a lone surrogate', '\ud800'], ['a key with a lone surrogate', { '\ud800': 1 }],
   ['toJSON', { toJSON: () => 1 }], ['a getter that throws', { get a(): number { throw new Error('boom'); } }], ['a Number object', new Number(1)],
-  ['a promise', Promise.resolve(1)], ['an Error', new Error('a')],
+  ['a promise', Promise.resolve(1)], ['an Error', new Error('a')], ['10,000 levels', deep(10_000)], ['10,000 levels of arrays', deepArray(10_000)],
+  ['a symbol as a key', { [Symbol('a')]: 1 }], ['an array with a name', Object.assign([1], { index: 0 })], ['an inherited toJSON', Object.create({ toJSON: () => 1 })],
+  ...hostileObjects(),
 ];
+
+/** An object that holds an object, and so on. */
+export function deep(levels: number): object {
+  let value: object = {};
+  for (let level = 1; level < levels; level++) value = { a: value };
+  return value;
+}
+
+function deepArray(levels: number): unknown[] {
+  let value: unknown[] = [];
+  for (let level = 1; level < levels; level++) value = [value];
+  return value;
+}
 
 /** No whole number from 0. */
 export const badCounts: [name: string, value: unknown][] = badDurations;
 
 /** No options object. */
 export const badOptions: [name: string, value: unknown][] = [
-  ['null', null], ['a number', 5], ['a string', 'a'], ['an array', []], ['an unknown name', { unknown: 1 }], ['a misspelt name', { busyTimeoutMS: 1 }],
+  ['null', null], ['a number', 5], ['a string', 'a'], ['an array', []], ['a function', () => 1], ['a Map', new Map()], ['a Date', new Date()],
+  ['a class instance', new (class A {})()], ['an object with a prototype', Object.create({ inherited: 1 })],
+  ['an unknown name', { unknown: 1 }], ['a misspelt name', { busyTimeoutMS: 1 }], ['toJSON', { toJSON: () => ({}) }], ['an own __proto__', JSON.parse('{"__proto__":1}')],
+  ...hostileObjects(),
 ];
+
+/** Objects that throw when they are looked at. */
+export function hostileObjects(): [name: string, value: unknown][] {
+  const boom = (): never => {
+    throw new Error('boom');
+  };
+  const revoked = Proxy.revocable({}, {});
+  revoked.revoke();
+  return [
+    ['a proxy that does not list its keys', new Proxy({}, { ownKeys: boom })], ['a proxy without a prototype to show', new Proxy({}, { getPrototypeOf: boom })],
+    ['a revoked proxy', revoked.proxy],
+  ];
+}
+
+/** An object whose property throws when it is read. */
+export function throwing(property: string): object {
+  return Object.defineProperty({}, property, {
+    enumerable: true,
+    get: (): never => {
+      throw new Error('boom');
+    },
+  });
+}
+
+/** No array of texts. */
+export const badTextLists: [name: string, value: unknown][] = [
+  ['undefined', undefined], ['null', null], ['a string', 'abc'], ['a Set', new Set(['a'])], ['an object with a length', { length: 1, 0: 'a' }],
+  ['a hole', [, 'a']], ['a proxy that throws', new Proxy(['a'], { get: () => { throw new Error('boom'); } })],
+  ...badTexts.map(([name, value]): [string, unknown] => [`an array with ${name}`, ['a', value]]),
+];
+
+/** No path of a file. */
+export const badPaths: [name: string, value: unknown][] = [...badTexts, ['memory', ':memory:'], ['a file: URL as text', 'file:///tmp/a.db'], ['a URL', new URL('file:///tmp/a.db')]];
+
+/** No function. */
+export const badFunctions: [name: string, value: unknown][] = [['null', null], ['a string', 'a'], ['an object', {}], ['true', true], ['a class instance', new Date()]];
+
+/** A table without `undefined`, for what may be left out. */
+export function given(table: [name: string, value: unknown][]): [name: string, value: unknown][] {
+  return table.filter(([, value]) => value !== undefined);
+}
+
+/** The same numbers for the same seed: the `SEED` of the environment, or one of now. Say it in the test's output. */
+export function randomNumbers(): { seed: number; between: (from: number, to: number) => number; pick: <T>(list: readonly T[]) => T } {
+  const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
+  let state = seed;
+  const next = (): number => {
+    // mulberry32
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+  const between = (from: number, to: number): number => from + Math.floor(next() * (to - from + 1));
+  return { seed, between, pick: (list) => list[between(0, list.length - 1)]! };
+}
