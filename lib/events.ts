@@ -130,14 +130,18 @@ function decodeAttributes(id: number, meta: string): AuditAttributes {
   if (typeof stored !== 'object' || stored === null || Array.isArray(stored)) throw damagedRow(id, 'event_meta', meta);
   const attributes: AuditAttributes = {};
   for (const name of textAttributes) {
-    if (typeof stored[name] === 'string') attributes[name] = stored[name];
+    const value = stored[name];
+    if (typeof value === 'string') attributes[name] = value;
+    else if (value !== undefined) throw damagedRow(id, 'event_meta', meta);
   }
   if (stored['observedAt'] !== undefined) {
     const observedAt = parseInstant(stored['observedAt']);
     if (!observedAt) throw damagedRow(id, 'event_meta', meta);
     attributes.observedAt = observedAt;
   }
-  if (Array.isArray(stored['tags'])) attributes.tags = stored['tags'] as string[];
+  const { tags } = stored;
+  if (Array.isArray(tags) && tags.every((tag) => typeof tag === 'string')) attributes.tags = tags;
+  else if (tags !== undefined) throw damagedRow(id, 'event_meta', meta);
   return attributes;
 }
 

@@ -88,7 +88,7 @@ test('an array is copied, its holes are items like others, and its own methods d
     override map(): never[] { return []; }
   }
   assert.deepEqual(checkArray('tags', Odd.of('a', 'b'), 'an array', checkText), ['a', 'b']);
-  assert.throws(() => checkArray('tags', Odd.of('a', 5), 'an array', checkText), invalidArgument);
+  assert.throws(() => checkArray('tags', Odd.of<unknown>('a', 5), 'an array', checkText), invalidArgument);
   assert.throws(() => checkArray('tags', [, 'a'], 'an array', checkText), invalidArgument);
 });
 
