@@ -1,5 +1,5 @@
 // Paths, folders and modes: what is done to the files of a store from outside of SQLite.
-import { chmodSync, closeSync, constants, lstatSync, mkdirSync, openSync, readdirSync, renameSync } from 'node:fs';
+import { chmodSync, closeSync, constants, copyFileSync, fchmodSync, fsyncSync, lstatSync, mkdirSync, openSync, readdirSync, renameSync, statSync } from 'node:fs';
 import { dirname, join, parse, resolve } from 'node:path';
 import type { Connection } from './connection.ts';
 import { discardSnapshotFile, isTemporaryOf, syncFolder } from './snapshot-file.ts';
@@ -18,15 +18,33 @@ export function snapshotPathOf(path: string): string {
   return join(dir, `${ext === '.db' ? name : name + ext}.snapshot.json`);
 }
 
-/** Makes the folder, private from the start; one that is there keeps its mode. */
+// Closing a file descriptor drops every POSIX lock that the process has on the file, SQLite's too. So a database is only
+// read with fs where no handle of this package has it open.
+const openHere = new Map<string, number>();
+
+/** Counts the stores of this process at a path: 1 for one that was opened, -1 for one that was closed. */
+export function countOpen(path: string, change: 1 | -1): void {
+  const count = (openHere.get(path) ?? 0) + change;
+  if (count > 0) openHere.set(path, count);
+  else openHere.delete(path);
+}
+
+/** Whether this process has a store open at a path. */
+export function isOpenHere(path: string): boolean {
+  return openHere.has(path);
+}
+
+/** Makes a folder and those above it, private from the start; one that is there keeps its mode. */
 export function prepareFolder(folder: string): void {
-  const first = mkdirSync(folder, { recursive: true, mode: 0o700 });
-  if (first === undefined) return;
-  // A name is durable once the folder that holds it is synced: from the folder that was there downwards.
-  for (let parent = folder; parent.length >= first.length; parent = dirname(parent)) {
-    chmodSync(parent, 0o700); // an umask such as 0277 would have taken the owner's own bits
-    syncFolder(dirname(parent));
+  if (statSync(folder, { throwIfNoEntry: false })) return;
+  prepareFolder(dirname(folder));
+  try {
+    mkdirSync(folder, { mode: 0o700 });
+    chmodSync(folder, 0o700); // an umask such as 0277 would have taken the owner's own bits
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error; // another process was faster
   }
+  syncFolder(dirname(folder)); // a name is durable once the folder that holds it is
 }
 
 /**
@@ -42,13 +60,34 @@ export function moveOrphanWal(path: string, now: Date): string[] {
 
 /** Renames a file to a name that says when and why, and gives that name. Nothing is ever overwritten. */
 export function moveAside(path: string, why: string, now: Date): string {
-  const stamp = now.toISOString().replaceAll(':', '-');
+  const target = freeName(path, why, now);
+  renameSync(path, target);
+  syncFolder(dirname(path));
+  return target;
+}
+
+/** Copies a -wal that is about to be emptied to such a name: SQLite drops what is behind a damaged place in it. */
+export function copyWalAside(path: string, why: string, now: Date): string[] {
+  const wal = lstatSync(`${path}-wal`, { throwIfNoEntry: false });
+  if (!wal?.isFile() || wal.size === 0 || isOpenHere(path)) return [];
+  const target = freeName(`${path}-wal`, why, now);
+  copyFileSync(`${path}-wal`, target, constants.COPYFILE_EXCL);
+  const fd = openSync(target, constants.O_RDWR | constants.O_NOFOLLOW);
+  try {
+    fchmodSync(fd, 0o600);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+  syncFolder(dirname(path));
+  return [target];
+}
+
+function freeName(path: string, why: string, now: Date): string {
+  const name = `${path}.${why}-${now.toISOString().replaceAll(':', '-')}`;
   for (let count = 0; ; count++) {
-    const target = `${path}.${why}-${stamp}${count === 0 ? '' : `-${count}`}`;
-    if (lstatSync(target, { throwIfNoEntry: false })) continue;
-    renameSync(path, target);
-    syncFolder(dirname(path));
-    return target;
+    const target = count === 0 ? name : `${name}-${count}`;
+    if (!lstatSync(target, { throwIfNoEntry: false })) return target;
   }
 }
 
@@ -70,7 +109,7 @@ export function removeTemporaries(connection: Connection, snapshotPath: string):
   connection.locked(() => {
     for (const name of names) {
       const stat = lstatSync(join(folder, name), { throwIfNoEntry: false });
-      if (stat && Math.abs(Date.now() - stat.mtimeMs) > 60_000) discardSnapshotFile(join(folder, name));
+      if (stat?.isFile() && Math.abs(Date.now() - stat.mtimeMs) > 60_000) discardSnapshotFile(join(folder, name));
     }
   });
 }

@@ -1,19 +1,19 @@
 // Everything between a path and a sound connection that may write.
-import { accessSync, closeSync, constants, lstatSync, openSync, readSync, statSync } from 'node:fs';
+import { accessSync, constants, lstatSync, realpathSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { Connection } from './connection.ts';
 import { attempt, hasCode, StoreError, toStoreError } from './errors.ts';
-import { createFile, moveAside, moveOrphanWal, prepareFolder, removeTemporaries, snapshotPathOf } from './files.ts';
-import { harden, openHandle, ReadOnlyFile } from './read-only.ts';
+import { copyWalAside, countOpen, createFile, moveAside, moveOrphanWal, prepareFolder, removeTemporaries, snapshotPathOf } from './files.ts';
+import { hasMark, inspect } from './inspect.ts';
+import { harden, openHandle, ReadOnlyFile, releaseReaders } from './read-only.ts';
 import { compareHead, heal } from './recovery.ts';
-import type { Loss, Recovery } from './recovery.ts';
-import { applicationId, checkKnown, createSchema, identify, migrateSchema, readPragma, schemaVersion } from './schema.ts';
-import type { FileKind } from './schema.ts';
+import type { Recovery } from './recovery.ts';
+import { checkKnown, createSchema, identify, migrateSchema, readPragma, schemaVersion } from './schema.ts';
 import { SnapshotPair } from './snapshot.ts';
 import { readSnapshotFile, syncFolder } from './snapshot-file.ts';
 import type { SnapshotFile } from './snapshot-file.ts';
-import { checkFunction, checkInteger, checkOptions, checkText, invalid } from './values.ts';
+import { checkFunction, checkInstant, checkInteger, checkOptions, checkText, invalid } from './values.ts';
 
 /** How to open a store. */
 export interface OpenOptions {
@@ -53,26 +53,44 @@ export function checkOpenOptions(options: OpenOptions | undefined, known: readon
   };
 }
 
-// Closing a file descriptor drops every POSIX lock that the process has on the file, SQLite's too. So a damaged header is
-// only read with fs where no handle of this module has the file open.
-const openHere = new Map<string, number>();
+/** What is known of a file on its way to becoming a store. */
+interface Opening {
+  path: string;
+  snapshotPath: string;
+  snapshot: SnapshotFile;
+  options: CheckedOptions;
+  /** What was found before the database was opened for writing. */
+  found?: Recovery['found'];
+  /** Where the files are that were moved or copied aside. */
+  moved: string[];
+}
 
 /** Opens a store in a file, making, adopting, migrating or healing it first where that is due. */
 export function openFile(path: string, options: CheckedOptions): Opened {
   const what = `open ${path}`;
   return attempt(what, () => {
     checkVersion();
-    prepareFolder(dirname(path));
-    const snapshotPath = options.snapshotPath ?? snapshotPathOf(path);
-    const file = readSnapshotFile(snapshotPath);
+    const snapshotPath = snapshotPathFor(path, options);
+    const opening: Opening = { path, snapshotPath, snapshot: readSnapshotFile(snapshotPath), options, moved: [] };
     try {
-      return openFound(path, snapshotPath, file, options);
+      lookFirst(opening);
+      return connect(opening);
     } catch (error) {
       const mapped = toStoreError(error, what);
       if (!isDamage(mapped)) throw mapped;
-      return recoverDamaged(path, snapshotPath, file, mapped, options);
+      moveDamaged(opening, mapped);
+      return connect({ ...opening, found: 'damaged' });
     }
   });
+}
+
+/** The plain file is read and renamed by itself: it must not be one of the database's own. */
+function snapshotPathFor(path: string, options: CheckedOptions): string {
+  const snapshotPath = options.snapshotPath ?? snapshotPathOf(path);
+  if (['', '-wal', '-shm', '-journal'].some((suffix) => snapshotPath === path + suffix)) {
+    throw invalid('options.snapshotPath', snapshotPath, 'another file than the database');
+  }
+  return snapshotPath;
 }
 
 /** SQLite 3.7.0 to 3.51.2 can damage a WAL database that two connections use (https://www.sqlite.org/wal.html#walresetbug). */
@@ -85,77 +103,46 @@ function checkVersion(): void {
   throw new StoreError('ERR_STORE_UNSUPPORTED', `SQLite ${version} can damage a database that two processes use; 3.51.3 or later is needed (Node 24.15 and 26 bundle it)`);
 }
 
-function openFound(path: string, snapshotPath: string, file: SnapshotFile, options: CheckedOptions): Opened {
-  const { uuid, ...found } = inspect(path, options);
-  if (found.kind === 'other') throw new StoreError('ERR_STORE_NOT_A_STORE', `${path} is another program's database (${found.holds}); to take over a service's data use "shepherd-store import"`);
-  if (found.kind === 'store') checkKnown(path, found.version);
-  if (found.kind === 'empty' && file.state !== 'absent' && !options.recover) throw missing(path, snapshotPath);
-  if (found.kind !== 'empty' && uuid !== undefined && file.state === 'whole' && file.content.store !== uuid && !options.recover) throw notOurs(snapshotPath, file.content.store, uuid);
-  const moved = moveOrphanWal(path, options.clock());
-  let loss: Loss | undefined;
-  if (found.kind === 'empty' && file.state !== 'absent') loss = { found: 'missing', moved };
-  else if (moved.length > 0) loss = { found: 'orphan-wal', moved };
-  return connect(path, snapshotPath, file, loss, options);
-}
-
-function missing(path: string, snapshotPath: string): StoreError {
-  return new StoreError('ERR_STORE_CORRUPT', `${path} is missing or empty, and ${snapshotPath} says that there was a store`);
+/** Refuses what is not to be opened before anything is written; then moves aside what SQLite would delete. */
+function lookFirst(opening: Opening): void {
+  const { path, snapshotPath, snapshot, options } = opening;
+  const { file, uuid, loss } = inspect(path, snapshot, options.busyTimeoutMs);
+  if (file.kind === 'other') throw new StoreError('ERR_STORE_NOT_A_STORE', `${path} is another program's file (${file.holds}); to take over a service's data use "shepherd-store import"`);
+  if (file.kind === 'store') checkKnown(path, file.version);
+  if (file.kind === 'empty' && snapshot.state !== 'absent') {
+    if (!options.recover) throw new StoreError('ERR_STORE_CORRUPT', `${path} is missing or empty, and ${snapshotPath} says that there was a store`);
+    opening.found = 'missing';
+  } else if (snapshot.state === 'whole' && snapshot.content.store !== uuid && !options.recover) {
+    throw notOurs(snapshotPath, snapshot.content.store, uuid ?? 'one that has no identity yet');
+  }
+  opening.moved.push(...moveOrphanWal(path, readClock(options)));
+  if (opening.moved.length > 0) opening.found ??= 'orphan-wal';
+  if (loss) opening.moved.push(...copyWalAside(path, loss, readClock(options)));
 }
 
 function notOurs(snapshotPath: string, theirs: string, ours: string): StoreError {
   return new StoreError('ERR_STORE_CONFLICT', `${snapshotPath} belongs to another store (${theirs}, not ${ours}): move it away, or open with recover to have it moved aside`);
 }
 
-/** What the file is and its identity, found out without changing a byte of it or beside it. */
-function inspect(path: string, options: CheckedOptions): FileKind & { uuid?: string } {
-  const stat = lstatSync(path, { throwIfNoEntry: false });
-  if (!stat) return { kind: 'empty' };
-  if (stat.isSymbolicLink()) throw new StoreError('ERR_STORE_PERMISSION', `failed to open ${path}: it is a symbolic link; give the path that it leads to`);
-  if (!stat.isFile()) throw new StoreError('ERR_STORE_NOT_A_STORE', `failed to open ${path}: it is not a regular file`);
-  accessSync(path, constants.R_OK | constants.W_OK);
-  accessSync(dirname(path), constants.W_OK | constants.X_OK);
-  const [shm, journal] = ['-shm', '-journal'].map((suffix) => lstatSync(path + suffix, { throwIfNoEntry: false }));
-  if (stat.size === 0 && !journal) return { kind: 'empty' };
-  // After a power cut there often is no -shm; reading would take a copy then. The mark is in the database file from the
-  // first, whatever else is in the WAL only.
-  if (!shm && !journal && markOf(path) === applicationId) return { kind: 'store', version: schemaVersion };
-  const reader = new ReadOnlyFile(path, options.busyTimeoutMs);
-  try {
-    return reader.read(() => {
-      const found = identify(reader.db);
-      // An adopted file gets an identity of its own, which no file beside it can have.
-      if (found.kind !== 'store') return { ...found, uuid: '(none yet)' };
-      return { ...found, uuid: String(reader.db.prepare('SELECT uuid FROM store_meta').get()?.['uuid']) };
-    });
-  } finally {
-    reader.close();
-  }
+function readClock({ clock }: CheckedOptions): Date {
+  return new Date(checkInstant('what options.clock gives', clock()));
 }
 
-function markOf(path: string): unknown {
-  try {
-    using db = openHandle(path, { immutable: '1' }, { readOnly: true });
-    return readPragma(db, 'application_id');
-  } catch {
-    return undefined; // whoever reads on says why
-  }
-}
-
-function connect(path: string, snapshotPath: string, file: SnapshotFile, loss: Loss | undefined, options: CheckedOptions): Opened {
+function connect(opening: Opening): Opened {
+  const { path, snapshotPath, snapshot, options } = opening;
+  for (const file of [path, snapshotPath]) prepareFolder(dirname(file));
   createFile(path);
-  // psow=0: without it SQLite trusts the device not to touch bytes beside the ones it writes, and does not pad commits in
-  // the WAL to whole sectors. SD cards program whole pages.
-  const db = openHandle(path, { psow: '0' }, { timeout: options.busyTimeoutMs });
+  const db = openToWrite(path, options);
   let connection: Connection | undefined;
   try {
     setPragmas(db);
     checkpointFound(db, path);
-    const isLost = loss?.found === 'missing' || loss?.found === 'damaged';
-    prepareSchema(db, path, isLost && file.state === 'whole' ? file.content.store : undefined, options);
+    const isLost = opening.found === 'missing' || opening.found === 'damaged';
+    prepareSchema(db, path, isLost && snapshot.state === 'whole' ? snapshot.content.store : undefined, options);
     switchToWal(db, path, options);
     connection = new Connection(db, { clock: options.clock, path });
-    openHere.set(path, (openHere.get(path) ?? 0) + 1);
-    return settle(connection, snapshotPath, file, loss, options);
+    countOpen(path, 1);
+    return settle(connection, opening);
   } catch (error) {
     if (connection) closeFile(connection);
     else db.close();
@@ -163,12 +150,24 @@ function connect(path: string, snapshotPath: string, file: SnapshotFile, loss: L
   }
 }
 
+function openToWrite(path: string, { busyTimeoutMs: timeout }: CheckedOptions): DatabaseSync {
+  releaseReaders();
+  // With psow=0 SQLite takes a journal shorter than a sector for none, and deletes it. One that was written without it can
+  // be as short while a database is made; it is played back by its own rules.
+  if (lstatSync(`${path}-journal`, { throwIfNoEntry: false })?.isFile()) {
+    using db = openHandle(path, {}, { timeout });
+    db.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get();
+  }
+  // psow=0: without it SQLite trusts the device not to touch bytes beside the ones it writes, and does not pad commits in
+  // the WAL to whole sectors. SD cards program whole pages.
+  return openHandle(path, { psow: '0' }, { timeout });
+}
+
 /** Ends what `openFile` began. */
 export function closeFile(connection: Connection): void {
   if (!connection.isOpen) return;
   connection.close();
-  const { path } = connection;
-  if (path !== undefined && !connection.reader) openHere.set(path, (openHere.get(path) ?? 1) - 1);
+  if (connection.path !== undefined) countOpen(connection.path, -1);
 }
 
 /** Every PRAGMA that a write relies on, set and read back: SQLite ignores a value that it cannot honour. */
@@ -205,17 +204,19 @@ function checkpointFound(db: DatabaseSync, path: string): void {
 /** Makes, adopts or migrates the tables in one transaction, under the write lock; finds nothing to do in most cases. */
 function prepareSchema(db: DatabaseSync, path: string, uuid: string | undefined, options: CheckedOptions): void {
   const kind = identify(db);
-  if (kind.kind !== 'empty') checkPageSize(db, path);
   if (kind.kind === 'store' && kind.version === schemaVersion) return;
+  const now = readClock(options);
   // NORMAL locking and a rollback journal: for a file that is not in WAL mode yet, nothing of it changes if a step fails.
   inTransaction(db, () => {
     const found = identify(db); // another process may have been faster
     if (found.kind === 'other') throw new StoreError('ERR_STORE_NOT_A_STORE', `${path} has become another program's database (${found.holds})`);
-    if (found.kind === 'empty') return createSchema(db, options.clock(), uuid);
+    if (found.kind === 'empty') return createSchema(db, now, uuid);
     const from = found.kind === 'store' ? found.version : 0;
     checkKnown(path, from);
-    migrateSchema(db, from, schemaVersion, options.clock(), false);
+    migrateSchema(db, from, schemaVersion, now, false);
   });
+  // The mark, the version and the identity are looked for in the database file itself (lib/inspect.ts).
+  checkpointFound(db, path);
 }
 
 /** All or nothing, before there is a `Connection`. */
@@ -228,12 +229,6 @@ function inTransaction(db: DatabaseSync, fn: () => void): void {
     if (db.isTransaction) db.exec('ROLLBACK');
     throw error;
   }
-}
-
-/** A page smaller than what a card programs at once would put more neighbours at risk with every write. */
-function checkPageSize(db: DatabaseSync, path: string): void {
-  const size = Number(readPragma(db, 'page_size'));
-  if (size < 4096) throw new StoreError('ERR_STORE_DATABASE', `${path} has pages of ${size} bytes; 4096 or more are needed (VACUUM with another page_size changes them)`);
 }
 
 /** WAL: a commit is one sequential write and one fsync. The mode is kept in the file; only a file system can refuse it. */
@@ -255,26 +250,30 @@ function switchToWal(db: DatabaseSync, path: string, options: CheckedOptions): v
 }
 
 /** With the connection there: finds out whether the database has lost something, and heals it. */
-function settle(connection: Connection, snapshotPath: string, file: SnapshotFile, known: Loss | undefined, options: CheckedOptions): Opened {
-  const [uuid] = connection.get<[string]>('SELECT uuid FROM store_meta WHERE id = 1') ?? [''];
-  let content = file.state === 'whole' ? file.content : undefined;
-  let loss = known;
-  if (content && content.store !== uuid) {
-    if (!options.recover) throw notOurs(snapshotPath, content.store, uuid);
-    const moved = moveAside(snapshotPath, 'other-store', options.clock());
-    loss = { found: loss?.found ?? 'other-file', moved: [...(loss?.moved ?? []), moved] };
-    content = undefined;
-  } else if (content && !loss) {
-    const found = compareHead(connection, content);
-    if (found) loss = { found, moved: [] };
-  } else if (file.state === 'damaged' && loss) {
-    loss.moved.push(moveAside(snapshotPath, 'damaged', options.clock()));
-  }
-  removeTemporaries(connection, snapshotPath);
+function settle(connection: Connection, opening: Opening): Opened {
+  const { path, snapshotPath, snapshot, moved } = opening;
+  const [uuid] = connection.get<[string]>('SELECT uuid FROM store_meta WHERE id = 1') ?? [];
+  if (uuid === undefined) throw new StoreError('ERR_STORE_CORRUPT', `${path} is marked as a store and has lost its identity`);
+  const content = snapshot.state === 'whole' && snapshot.content.store === uuid ? snapshot.content : undefined;
   const pair = new SnapshotPair(connection, snapshotPath, uuid, content?.generation ?? 0);
-  const recovery = loss && heal(connection, uuid, pair, loss, content);
+  let { found } = opening;
+  if (content) found ??= compareHead(connection, content);
+  else if (snapshot.state !== 'absent' && moveForeign(opening, uuid, found !== undefined || !pair.storedRow()?.state)) found ??= 'other-file';
+  removeTemporaries(connection, snapshotPath);
+  const recovery = found && heal(connection, uuid, pair, { found, moved }, content);
   pair.check();
   return { connection, uuid, pair, recovery };
+}
+
+/**
+ * What to do with a snapshot file that is not this store's: another store's is refused, or moved aside; a damaged one is
+ * moved aside by `recover` if nothing else has the state, and is a finding until the next save otherwise.
+ */
+function moveForeign({ snapshotPath, snapshot, options, moved }: Opening, uuid: string, isNeeded: boolean): boolean {
+  if (snapshot.state === 'whole' && !options.recover) throw notOurs(snapshotPath, snapshot.content.store, uuid);
+  if (!options.recover || (snapshot.state === 'damaged' && !isNeeded)) return false;
+  moved.push(moveAside(snapshotPath, snapshot.state === 'whole' ? 'other-store' : 'damaged', readClock(options)));
+  return true;
 }
 
 /** Whether an error says that the file is damaged, as opposed to whole and somebody else's. */
@@ -283,29 +282,15 @@ function isDamage(error: unknown): error is StoreError {
   return error.code === 'ERR_STORE_CORRUPT' || (error.code === 'ERR_STORE_NOT_A_STORE' && error.cause !== undefined);
 }
 
-/** A database that cannot be read: moved aside and made anew where `recover` asks for it and it is known to be ours. */
-function recoverDamaged(path: string, snapshotPath: string, file: SnapshotFile, error: StoreError, options: CheckedOptions): Opened {
-  const isOurs = file.state === 'whole' || headerMark(path) === applicationId;
+/** Moves a database that cannot be read aside, where `recover` asks for it and it is known to be ours. */
+function moveDamaged({ path, snapshot, options, moved }: Opening, error: StoreError): void {
+  const isOurs = snapshot.state === 'whole' || hasMark(path);
   if (!isOurs && !options.recover) throw error;
   if (!isOurs) throw new StoreError('ERR_STORE_NOT_A_STORE', `${path} is damaged and nothing says that it is a store: it stays where it is`, { cause: error });
   if (!options.recover) throw new StoreError('ERR_STORE_CORRUPT', `${error.message}: restore a backup, or open with recover to go on with what is left`, { cause: error });
-  const moved: string[] = [];
   // The -wal last: if this is cut short, the rest is an orphan -wal beside a missing database, and handled as one.
   for (const suffix of ['', '-journal', '-shm', '-wal']) {
-    if (lstatSync(path + suffix, { throwIfNoEntry: false })) moved.push(moveAside(path + suffix, 'damaged', options.clock()));
-  }
-  return connect(path, snapshotPath, file, { found: 'damaged', moved }, options);
-}
-
-/** The application id in the header of a file that SQLite does not read: bytes 68 to 71, big-endian. */
-function headerMark(path: string): number | undefined {
-  if ((openHere.get(path) ?? 0) > 0 || !lstatSync(path, { throwIfNoEntry: false })?.isFile()) return undefined;
-  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  try {
-    const header = Buffer.alloc(100);
-    return readSync(fd, header, 0, 100, 0) === 100 ? header.readUInt32BE(68) : undefined;
-  } finally {
-    closeSync(fd);
+    if (lstatSync(path + suffix, { throwIfNoEntry: false })) moved.push(moveAside(path + suffix, 'damaged', readClock(options)));
   }
 }
 
@@ -315,19 +300,28 @@ export function migrateFile(path: string, version: number, force: boolean, optio
     checkVersion();
     if (version > schemaVersion) throw new StoreError('ERR_STORE_MIGRATION', `there is no schema version ${version}; the newest is ${schemaVersion}`);
     statSync(path);
-    const found = inspect(path, options);
-    if (found.kind === 'other' || found.kind === 'empty') throw new StoreError('ERR_STORE_NOT_A_STORE', `${path} is not a store: it holds ${found.kind === 'other' ? found.holds : 'nothing'}`);
-    using db = openHandle(path, { psow: '0' }, { timeout: options.busyTimeoutMs });
+    const { file, uuid } = inspect(path, { state: 'absent' }, options.busyTimeoutMs);
+    if (file.kind === 'other' || file.kind === 'empty') throw new StoreError('ERR_STORE_NOT_A_STORE', `${path} is not a store: it holds ${file.kind === 'other' ? file.holds : 'nothing'}`);
+    if (file.kind === 'store') checkKnown(path, file.version);
+    using db = openToWrite(path, options);
     setPragmas(db);
     checkpointFound(db, path);
     inTransaction(db, () => {
       const kind = identify(db);
       const from = kind.kind === 'store' ? kind.version : 0;
       checkKnown(path, from);
-      migrateSchema(db, from, version, options.clock(), force);
+      migrateSchema(db, from, version, readClock(options), force);
     });
+    checkpointFound(db, path);
     if (version > 0) switchToWal(db, path, options);
+    else moveOwnSnapshot(snapshotPathOf(path), uuid, options);
   });
+}
+
+/** A file without identity has no snapshot file: the one of the store that it was would keep it from being adopted again. */
+function moveOwnSnapshot(snapshotPath: string, uuid: string | undefined, options: CheckedOptions): void {
+  const snapshot = readSnapshotFile(snapshotPath);
+  if (snapshot.state === 'whole' && snapshot.content.store === uuid) moveAside(snapshotPath, 'migrated-down', readClock(options));
 }
 
 /** Opens a store that lives and dies with the process. */
@@ -336,28 +330,33 @@ export function openMemory(options: CheckedOptions): Opened {
   const db = new DatabaseSync(':memory:', { defensive: true });
   harden(db);
   setPragmas(db);
-  inTransaction(db, () => createSchema(db, options.clock()));
+  inTransaction(db, () => createSchema(db, readClock(options)));
   const connection = new Connection(db, { clock: options.clock });
   return describeStore(connection, undefined);
 }
 
 /** Opens a store to look at, changing nothing and leaving nothing behind. */
-export function openToRead(path: string, options: CheckedOptions): Opened {
-  const what = `open ${path} read-only`;
+export function openToRead(given: string, options: CheckedOptions): Opened {
+  const what = `open ${given} read-only`;
   return attempt(what, () => {
     checkVersion();
+    const path = realpathSync(given); // SQLite looks for the -wal beside the file that a link leads to
     const stat = statSync(path);
     if (!stat.isFile()) throw new StoreError('ERR_STORE_NOT_A_STORE', `failed to ${what}: it is not a regular file`);
-    accessSync(path, constants.R_OK);
+    if (stat.size === 0) throw new StoreError('ERR_STORE_NOT_A_STORE', `failed to ${what}: it is empty`);
+    for (const suffix of ['', '-wal', '-shm', '-journal']) {
+      if (lstatSync(path + suffix, { throwIfNoEntry: false })) accessSync(path + suffix, constants.R_OK);
+    }
+    const snapshotPath = snapshotPathFor(path, options);
     const reader = new ReadOnlyFile(path, options.busyTimeoutMs);
     try {
-      const kind = stat.size === 0 ? { kind: 'other' as const, holds: 'nothing' } : reader.read(() => identify(reader.db));
-      if (kind.kind === 'four-tables') throw new StoreError('ERR_STORE_SCHEMA_TOO_OLD', `${path} is to be adopted first: open it for writing once`);
-      if (kind.kind !== 'store') throw new StoreError('ERR_STORE_NOT_A_STORE', `${path} is not a store: it holds ${kind.kind === 'other' ? kind.holds : 'nothing'}`);
-      checkKnown(path, kind.version);
-      if (kind.version < schemaVersion) throw new StoreError('ERR_STORE_SCHEMA_TOO_OLD', `${path} has schema version ${kind.version}: open it for writing once to migrate it to ${schemaVersion}`);
-      const connection = new Connection(reader.db, { clock: options.clock, path, reader });
-      return describeStore(connection, options.snapshotPath ?? snapshotPathOf(path));
+      const connection = reader.read(() => {
+        checkReadable(reader.db, path);
+        return new Connection(reader.db, { clock: options.clock, path, reader });
+      });
+      const opened = describeStore(connection, snapshotPath);
+      countOpen(path, 1);
+      return opened;
     } catch (error) {
       reader.close();
       throw error;
@@ -365,7 +364,17 @@ export function openToRead(path: string, options: CheckedOptions): Opened {
   });
 }
 
+/** Reading makes nothing and migrates nothing: only a store of this very version can be read. */
+function checkReadable(db: DatabaseSync, path: string): void {
+  const file = identify(db);
+  if (file.kind === 'four-tables') throw new StoreError('ERR_STORE_SCHEMA_TOO_OLD', `${path} is to be adopted first: open it for writing once`);
+  if (file.kind !== 'store') throw new StoreError('ERR_STORE_NOT_A_STORE', `${path} is not a store: it holds ${file.kind === 'other' ? file.holds : 'nothing'}`);
+  checkKnown(path, file.version);
+  if (file.version < schemaVersion) throw new StoreError('ERR_STORE_SCHEMA_TOO_OLD', `${path} has schema version ${file.version}: open it for writing once to migrate it to ${schemaVersion}`);
+}
+
 function describeStore(connection: Connection, snapshotPath: string | undefined): Opened {
-  const [uuid] = connection.read('read the identity', () => connection.get<[string]>('SELECT uuid FROM store_meta WHERE id = 1')) ?? [''];
+  const [uuid] = connection.read('read the identity', () => connection.get<[string]>('SELECT uuid FROM store_meta WHERE id = 1')) ?? [];
+  if (uuid === undefined) throw new StoreError('ERR_STORE_CORRUPT', 'the database is marked as a store and has lost its identity');
   return { connection, uuid, pair: new SnapshotPair(connection, snapshotPath, uuid, 0), recovery: undefined };
 }

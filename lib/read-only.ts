@@ -43,45 +43,61 @@ type Mode = 'live' | 'immutable' | 'copy';
 /** What stands at a path and beside it, as far as it decides how to read. */
 interface Surroundings {
   mode: Mode;
-  /** Equal as long as nothing was written. */
+  /** The same as long as these are the same files. */
+  identity: string;
+  /** The same as long as nothing was written to them either. */
   signature: string;
-  inode: bigint;
 }
 
 function look(path: string): Surroundings {
   const database = lstatSync(path, { bigint: true });
   const [wal, shm, journal] = ['-wal', '-shm', '-journal'].map((suffix) => lstatSync(path + suffix, { bigint: true, throwIfNoEntry: false }));
+  const identity = [database, wal, shm].map((stat) => stat?.ino ?? '-').join(' ');
   const signature = [database, wal, journal].map((stat) => describe(stat)).join(' ');
   const hasFrames = wal !== undefined && wal.size > 0n;
-  // readonly_shm sees a running service's commits. Without -shm that mode would create one; immutable reads the database
-  // file alone, which is all there is when no WAL has anything; a WAL without its index has to be recovered, on a copy.
+  // readonly_shm sees a running service's commits, and a killed one's by recovering the WAL in memory. It needs a -shm;
+  // immutable reads the database file alone, which is all there is when no WAL has anything; a WAL without its index has
+  // to be recovered on a copy.
   let mode: Mode = wal !== undefined && shm !== undefined ? 'live' : hasFrames ? 'copy' : 'immutable';
   // A hot rollback journal has to be played back before anything can be read.
   if (journal !== undefined && journal.size > 0n) mode = 'copy';
-  return { mode, signature, inode: database.ino };
+  return { mode, identity, signature };
 }
 
 function describe(stat: BigIntStats | undefined): string {
   return stat ? `${stat.ino}:${stat.size}:${stat.mtimeNs}` : '-';
 }
 
-const maxAttempts = 20;
+// Enough where nobody waits (a timeout of 0): each attempt starts from what is there then.
+const minAttempts = 20;
+const pauseMs = 10;
+
+// In one process all handles of a file share its -shm: one that is open read-only would make a writing one fail.
+const liveReaders = new Set<ReadOnlyFile>();
+
+/** Closes what this process has open read-only with a running service's files; each opens again at its next read. */
+export function releaseReaders(): void {
+  for (const reader of liveReaders) reader.close();
+}
 
 /** A read-only connection that opens itself anew when a writer has come or gone between or during two reads. */
 export class ReadOnlyFile implements Reader {
   readonly #path: string;
   readonly #busyTimeoutMs: number;
-  #db!: DatabaseSync;
-  #surroundings!: Surroundings;
-  #copyFolder: string | undefined;
+  #db: DatabaseSync | undefined;
+  /** What was there when the handle was opened; the mode is the one it was opened in. */
+  #found: Surroundings | undefined;
+  #copyNext = false;
 
+  /** Opens nothing yet. */
   constructor(path: string, busyTimeoutMs: number) {
     this.#path = path;
     this.#busyTimeoutMs = busyTimeoutMs;
-    this.#open();
   }
 
+  /** The handle of the moment, for the function that `read` runs. */
   get db(): DatabaseSync {
+    if (!this.#db) throw new TypeError('the database is only open inside of read');
     return this.#db;
   }
 
@@ -90,84 +106,79 @@ export class ReadOnlyFile implements Reader {
    * something was written is thrown away and repeated on what is there now.
    */
   read<T>(fn: () => T): T {
-    for (let attempt = 0; attempt < maxAttempts; attempt++) {
-      if (!this.#isCurrent()) this.#reopen();
+    const deadline = Date.now() + this.#busyTimeoutMs;
+    for (let attempt = 1; ; attempt++) {
       try {
+        if (!this.#db || !this.#isCurrent()) this.#reopen();
         const result = fn();
         if (this.#isCurrent()) return result;
       } catch (error) {
-        if (this.#isCurrent() && !this.#needsCopy(error)) throw error;
+        if (!this.#canRepeat(error)) throw error;
       }
+      if (attempt < minAttempts) continue;
+      if (Date.now() >= deadline) throw new StoreError('ERR_STORE_BUSY', `failed to read ${this.#path}: it was written to during each of ${attempt} attempts`);
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, pauseMs);
     }
-    throw new StoreError('ERR_STORE_BUSY', `failed to read ${this.#path}: it was written to during each of ${maxAttempts} attempts`);
   }
 
   #isCurrent(): boolean {
+    if (!this.#found) return false;
     const now = look(this.#path);
-    if (this.#surroundings.mode === 'live') return now.inode === this.#surroundings.inode;
-    return now.signature === this.#surroundings.signature && (now.mode === this.#surroundings.mode || this.#surroundings.mode === 'copy');
+    return this.#found.mode === 'live' ? now.identity === this.#found.identity : now.signature === this.#found.signature;
   }
 
-  /** A -shm that nobody keeps and that this user cannot repair: READONLY_RECOVERY, _CANTLOCK and _CANTINIT. */
-  #needsCopy(error: unknown): boolean {
-    const errcode = (error as { errcode?: number }).errcode;
-    if (this.#surroundings.mode !== 'live' || (errcode !== 264 && errcode !== 520 && errcode !== 1288)) return false;
-    this.#reopen('copy');
-    return true;
-  }
-
-  #reopen(mode?: Mode): void {
-    this.close();
-    this.#open(mode);
-  }
-
-  #open(mode?: Mode): void {
-    for (let attempt = 0; ; attempt++) {
-      const found = look(this.#path);
-      this.#surroundings = { ...found, mode: mode ?? found.mode };
-      if (this.#surroundings.mode === 'live') this.#db = this.#handle(this.#path, { readonly_shm: '1' });
-      else if (this.#surroundings.mode === 'immutable') this.#db = this.#handle(this.#path, { immutable: '1' });
-      else {
-        this.#db = this.#openCopy();
-        // The files were copied one after the other: only if nothing changed meanwhile do they belong together.
-        if (look(this.#path).signature !== found.signature && attempt < maxAttempts) {
-          this.close();
-          continue;
-        }
-      }
-      return;
+  #canRepeat(error: unknown): boolean {
+    const { errcode, code, path } = error as { errcode?: number; code?: string; path?: string };
+    // A -wal or -journal that was removed before it could be copied.
+    if (code === 'ENOENT' && path !== this.#path) return true;
+    // A -shm that nobody keeps and that this user cannot repair: READONLY_RECOVERY, _CANTLOCK and _CANTINIT.
+    if (this.#found?.mode === 'live' && (errcode === 264 || errcode === 520 || errcode === 1288)) {
+      this.close();
+      this.#copyNext = true;
+      return true;
     }
+    return this.#found !== undefined && !this.#isCurrent();
   }
 
-  #handle(path: string, parameters: Record<string, string>): DatabaseSync {
-    return openHandle(path, parameters, { readOnly: true, timeout: this.#busyTimeoutMs });
+  #reopen(): void {
+    this.close();
+    const found = look(this.#path);
+    const mode = this.#copyNext ? 'copy' : found.mode;
+    this.#copyNext = false;
+    // Looked at before: if something is written while the files are copied one after the other, it is done again.
+    this.#found = { ...found, mode };
+    if (mode === 'copy') this.#db = this.#openCopy();
+    else this.#db = openHandle(this.#path, mode === 'live' ? { readonly_shm: '1' } : { immutable: '1' }, { readOnly: true, timeout: this.#busyTimeoutMs });
+    if (mode === 'live') liveReaders.add(this);
   }
 
   #openCopy(): DatabaseSync {
-    this.#copyFolder = mkdtempSync(join(tmpdir(), 'shepherd-store-')); // 0700
+    const folder = mkdtempSync(join(tmpdir(), 'shepherd-store-')); // 0700
+    let db: DatabaseSync | undefined;
     try {
-      const copy = join(this.#copyFolder, basename(this.#path));
+      const copy = join(folder, basename(this.#path));
       for (const suffix of ['', '-wal', '-journal']) {
         if (!lstatSync(this.#path + suffix, { throwIfNoEntry: false })?.isFile()) continue;
         copyFileSync(this.#path + suffix, copy + suffix);
         chmodSync(copy + suffix, 0o600); // recovering the WAL writes, and the original may be read-only
       }
-      const db = openHandle(copy, {}, { timeout: this.#busyTimeoutMs });
+      db = openHandle(copy, {}, { timeout: this.#busyTimeoutMs });
+      db.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get(); // opens or plays back what is beside it
       db.exec('PRAGMA query_only = ON');
       return db;
     } catch (error) {
-      this.#removeCopy();
+      db?.close();
       throw error;
+    } finally {
+      // The handle keeps the files: removed now, they do not outlive a process that is killed.
+      rmSync(folder, { recursive: true, force: true });
     }
   }
 
-  #removeCopy(): void {
-    if (this.#copyFolder !== undefined) rmSync(this.#copyFolder, { recursive: true, force: true });
-    this.#copyFolder = undefined;
-  }
-
   close(): void {
-    if (this.#db.isOpen) this.#db.close();
-    this.#removeCopy();
+    this.#db?.close();
+    this.#db = undefined;
+    this.#found = undefined;
+    liveReaders.delete(this);
   }
 }

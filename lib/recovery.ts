@@ -1,7 +1,7 @@
 // When the database has less than the file beside it: what was lost, what can be put back, and the event that says so.
 import type { AuditEvent, EventBase } from './events.ts';
 import { encodeOwnEvent } from './events.ts';
-import { auditHeadOf, hashAt, insertAudit } from './audit.ts';
+import { auditHeadOf, insertAudit } from './audit.ts';
 import type { Connection } from './connection.ts';
 import { hasCode } from './errors.ts';
 import type { SnapshotPair } from './snapshot.ts';
@@ -31,12 +31,15 @@ export interface Loss {
   moved: string[];
 }
 
-/** Whether the log holds the row that the file was written at. O(1): one look-up by id. */
-export function compareHead(connection: Connection, content: SnapshotContent): 'behind' | 'forked' | undefined {
-  if (content.head === null) return undefined;
-  const stored = hashAt(connection, content.head.id);
-  if (stored === content.head.hash) return undefined;
-  return stored === undefined ? 'behind' : 'forked';
+/**
+ * Whether the database has the commit that the file was written at: the row at the head of its log, by one look-up, and
+ * the save itself. A save is in the database before its file is in place, so one that is not there was lost.
+ */
+export function compareHead(connection: Pick<Connection, 'get'>, { head, generation }: SnapshotContent): 'behind' | 'forked' | undefined {
+  const stored = head === null ? undefined : connection.get<[string]>('SELECT event_hash FROM audit_log WHERE id = ?', head.id)?.[0];
+  if (head !== null && stored !== head.hash) return stored === undefined ? 'behind' : 'forked';
+  const [saved] = connection.get<[number]>('SELECT generation FROM snapshot WHERE id = 1') ?? [0];
+  return saved < generation ? 'behind' : undefined;
 }
 
 /**
@@ -53,11 +56,11 @@ export function heal(connection: Connection, uuid: string, pair: SnapshotPair, l
       if (lost) recovery.lost = lost;
       for (const { entryId, day, durationMs } of content.usage) recovery.restored.usage += raiseUsage(connection, entryId, day, durationMs);
       for (const { entryId, until } of content.cooldowns) recovery.restored.cooldowns += extendCooldown(connection, entryId, until);
-      recovery.restored.snapshot = content.generation > (row?.generation ?? 0);
+      recovery.restored.snapshot = !row?.state || content.generation > row.generation;
     }
     // Saved again even where the row was the newer one, so that a file is there and the next open finds nothing.
     if (content && recovery.restored.snapshot) pair.save(encodeState(content.state));
-    else if (row) pair.save(row.text);
+    else if (row?.state) pair.save(row.text);
     const { found, moved, lost, restored } = recovery;
     const event = { type: 'store_recovered', found, moved, ...(lost ? { lost } : undefined), usage: restored.usage, cooldowns: restored.cooldowns } satisfies AuditEvent<EventBase>['event'];
     insertAudit(connection, uuid, connection.now().toISOString(), encodeOwnEvent(event));
@@ -69,7 +72,8 @@ function lostRange(connection: Connection, loss: Loss, content: SnapshotContent)
   if (content.head === null) return undefined;
   const to = content.head.id;
   if (loss.found === 'forked') return { to };
-  return { from: (auditHeadOf(connection)?.id ?? 0) + 1, to };
+  const from = (auditHeadOf(connection)?.id ?? 0) + 1;
+  return from <= to ? { from, to } : undefined;
 }
 
 /** A total or cooldown of the database's that cannot be read stays as it is, and fails closed when it is read. */

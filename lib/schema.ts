@@ -33,14 +33,21 @@ export function identify(db: DatabaseSync): FileKind {
   const objects = db.prepare("SELECT name, type FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND type <> 'index' ORDER BY name").all();
   const names = objects.map(({ name }) => String(name));
   if (mark === applicationId) {
-    const lacking = ['schema_version', 'store_meta', ...Object.keys(fourTables)].find((name) => !names.includes(name));
-    if (lacking !== undefined) throw new StoreError('ERR_STORE_CORRUPT', `the database is marked as a store and has no table ${lacking}`);
-    return { kind: 'store', version: storedVersion(db) };
+    requireTables(names, ['schema_version']);
+    const version = storedVersion(db);
+    // A newer version may well have other tables; it is not damaged for that.
+    if (version <= schemaVersion) requireTables(names, ['store_meta', ...Object.keys(fourTables)]);
+    return { kind: 'store', version };
   }
   if (mark === 0 && names.length === 0) return { kind: 'empty' };
   const isFour = mark === 0 && names.join() === Object.keys(fourTables).join() && objects.every(({ type }) => type === 'table');
   if (isFour && names.every((name) => columnsOf(db, name) === fourTables[name])) return { kind: 'four-tables' };
   return { kind: 'other', holds: mark === 0 ? `tables ${names.slice(0, 5).join(', ')}` : `application id ${mark}` };
+}
+
+function requireTables(names: string[], required: string[]): void {
+  const lacking = required.find((name) => !names.includes(name));
+  if (lacking !== undefined) throw new StoreError('ERR_STORE_CORRUPT', `the database is marked as a store and has no table ${lacking}`);
 }
 
 function columnsOf(db: DatabaseSync, table: string): string {

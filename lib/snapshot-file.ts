@@ -1,7 +1,7 @@
 // The plain-file half of a snapshot: written whole or not at all, read back or said why not. Also the texts of both
 // halves.
 import { hash, randomUUID } from 'node:crypto';
-import { closeSync, constants, fstatSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, fchmodSync, fstatSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, basename, join } from 'node:path';
 import { checkDay } from './days.ts';
 import { checkArray, checkDuration, checkInstant, checkInteger, checkOptions, checkText, invalid, parseInstant } from './values.ts';
@@ -109,7 +109,11 @@ function encodeFile(content: Omit<SnapshotContent, 'state'>, stateText: string):
   return `${opening}${hash('sha256', text)}${middle}${text}}\n`;
 }
 
-/** Reads the file. Throws only where the system does not let this user read it: what is there then is unknown. */
+// What says that the file itself is no good. Anything else the system says (no permission, no descriptor left) says nothing
+// about the file: what is there is unknown then.
+const damageCodes = new Set<unknown>([undefined, 'ELOOP', 'EIO', 'ENXIO', 'EISDIR']);
+
+/** Reads the file. Throws the system's error where that does not say what is there. */
 export function readSnapshotFile(path: string): SnapshotFile {
   let text: string;
   try {
@@ -117,7 +121,7 @@ export function readSnapshotFile(path: string): SnapshotFile {
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     if (code === 'ENOENT') return { state: 'absent' };
-    if (code === 'EACCES' || code === 'EPERM' || code === 'ERR_ACCESS_DENIED') throw error;
+    if (!damageCodes.has(code)) throw error;
     return { state: 'damaged', reason: (error as Error).message };
   }
   const content = text.slice(contentAt, -2);
@@ -147,7 +151,7 @@ function decodeContent(text: string): SnapshotContent | undefined {
   try {
     const content = JSON.parse(text) as SnapshotContent;
     const state = decodeState(JSON.stringify(content.state));
-    checkText('store', content.store);
+    if (!/^[0-9a-f-]{36}$/.test(checkText('store', content.store))) return undefined;
     checkInteger('generation', content.generation, 1, Number.MAX_SAFE_INTEGER - 1);
     for (const { entryId, day, durationMs } of content.usage) {
       checkText('entryId', entryId);
@@ -183,9 +187,15 @@ export function prepareSnapshotFile(path: string, content: Omit<SnapshotContent,
   const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}.tmp`);
   const text = encodeFile(content, stateText);
   try {
-    // wx: O_EXCL follows no planted link; 0600 from the first byte; flush: without the fsync a power cut after the
-    // rename leaves an empty or zeroed file under the final name.
-    writeFileSync(temporary, text, { flag: 'wx', mode: 0o600, flush: true });
+    // wx: O_EXCL follows no planted link; 0600 from the first byte.
+    const fd = openSync(temporary, 'wx', 0o600);
+    try {
+      fchmodSync(fd, 0o600); // an umask such as 0277 would have taken the owner's own bits
+      // flush: without the fsync a power cut after the rename leaves an empty or zeroed file under the final name.
+      writeFileSync(fd, text, { flush: true });
+    } finally {
+      closeSync(fd);
+    }
     return temporary;
   } catch (error) {
     discardSnapshotFile(temporary);

@@ -112,7 +112,10 @@ export class SnapshotPair implements CommitParticipant {
     this.#reportCopies(file, row);
     const fromFile = file.state === 'whole' && file.content.generation > (row?.state ? row.generation : 0);
     if (fromFile) return file.content.state;
-    if (row && !row.state) throw new StoreError('ERR_STORE_CORRUPT', 'failed to load the snapshot: the row cannot be read and the file is no help');
+    // A row is there before its file is. Where only a damaged file is left, there was a state, and it is unknown.
+    if (!row?.state && (row || file.state === 'damaged')) {
+      throw new StoreError('ERR_STORE_CORRUPT', `failed to load the snapshot: the row in the database ${row ? 'cannot be read' : 'is missing'} and the file is ${file.state}`);
+    }
     return row?.state;
   }
 
@@ -150,8 +153,8 @@ export class SnapshotPair implements CommitParticipant {
     else faults.clear('snapshot-row-damaged');
   }
 
-  /** For recovery: the row's generation and text. */
-  storedRow(): { text: string; generation: number } | undefined {
+  /** For recovery: the row as it is. */
+  storedRow(): { text: string; generation: number; state: StateSnapshot | undefined } | undefined {
     return this.#row();
   }
 }
