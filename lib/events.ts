@@ -25,7 +25,9 @@ export type CoreEvent =
 export type StoreEvent =
   | { type: 'store_adopted'; upToId: number; gaps: [from: number, to: number][]; moreGaps?: number }
   | { type: 'store_recovered'; found: string; lost?: { from: number; to?: number }; moved: string[]; usage: number; cooldowns: number }
-  | { type: 'store_imported'; source: string; sourceHash: string; events: number; usage: number; cooldowns: number; skipped: number };
+  | { type: 'store_imported'; kind: string; from: string; sourceId: string; events: number; usage: number; cooldowns: number; snapshots: number; skipped: number }
+  // what was taken of a source's totals, so that its next import adds only what has grown since
+  | { type: 'store_import_taken'; sourceId: string; usage: [entryId: string, day: string, durationMs: number][]; cooldowns: [entryId: string, until: string][]; snapshots: string[] };
 
 /** The least that an event of a service's own must have: a `type`. The rest is whatever JSON carries. */
 export type EventBase = { type: string };

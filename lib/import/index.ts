@@ -1,0 +1,106 @@
+// Taking over what another service's store holds.
+import { statSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { LongOperation } from '../audit.ts';
+import { attempt, StoreError } from '../errors.ts';
+import { connect, SqliteStore } from '../store.ts';
+import { checkFunction, checkOptions, checkText, invalid } from '../values.ts';
+import { shepherdd } from './shepherdd.ts';
+import { nowhere, TakingSink } from './sink.ts';
+import type { ImportCounts, SkippedRow } from './sink.ts';
+import { Source } from './source.ts';
+import type { SourceKind } from './source.ts';
+
+export type { ImportCounts, SkippedRow } from './sink.ts';
+
+/** What an import did. `alreadyThere` counts what an earlier import took, or what the store has later of itself. */
+export interface ImportReport {
+  /** The kind of source, as it was recognised. */
+  kind: string;
+  taken: ImportCounts;
+  alreadyThere: ImportCounts;
+  /** Every row that was not taken. An empty list means that the store holds all of the source. */
+  skipped: SkippedRow[];
+}
+
+/** The first kind that recognises the file is its kind. */
+const kinds: readonly SourceKind[] = [shepherdd];
+
+/**
+ * Takes over the events, usage, cooldowns and state of another service's store, in the file `from`, into the store `to`,
+ * which is made if it is not there and keeps what it has. `from` is read only: no byte of it or beside it changes, and its
+ * service may be running. All or nothing: one transaction, durable when the promise resolves; whatever rejects it has
+ * written nothing of the source. Each row is taken once, however often the import is repeated: a source that has grown
+ * since brings only what is new. Rows that cannot be taken are listed in the report, and the others taken.
+ *
+ * The source is read twice, page by page in constant memory: first, between turns of the event loop, to find what would
+ * fail, then inside the transaction, which holds the store's write lock and the thread to its end. `onProgress` is called
+ * after each page of both (it must not write to `to`), and `signal` aborts there: rejects with `signal.reason`.
+ *
+ * Rejects with `ERR_STORE_NOT_FOUND` where there is no file `from`, `ERR_STORE_NOT_A_STORE` where it is of no known kind,
+ * `ERR_STORE_INVALID_ARGUMENT` where it is a store of this package or `to` itself, `ERR_STORE_PERMISSION`,
+ * `ERR_STORE_CORRUPT` where it is damaged, and what `SqliteStore.open(to)` and its writing methods throw.
+ */
+export async function importStore(from: string, to: string, options?: LongOperation): Promise<ImportReport> {
+  const fromPath = resolve(checkText('from', from));
+  const toPath = resolve(checkText('to', to));
+  const { signal, onProgress } = checkOptions('options', options, ['signal', 'onProgress']);
+  if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalid('options.signal', signal, 'an AbortSignal');
+  checkFunction('options.onProgress', onProgress);
+  signal?.throwIfAborted();
+  const source = new Source(fromPath);
+  try {
+    checkDifferent(source.path, toPath);
+    const kind = kindOf(source);
+    const step = stepper(2 * kind.count(source), signal, onProgress);
+    for (const rows of kind.walk(source, nowhere)) {
+      step(rows);
+      await nextTurn();
+    }
+    signal?.throwIfAborted();
+    return take(source, kind, toPath, step);
+  } catch (error) {
+    throw signal?.aborted ? signal.reason : error;
+  } finally {
+    source.close();
+  }
+}
+
+/** The store, not the source, decides what is new: the second walk asks it about each row under its write lock. */
+function take(source: Source, kind: SourceKind, to: string, step: (rows: number) => void): ImportReport {
+  using store = SqliteStore.open(to);
+  return connect(store).write(`import ${source.path}`, () => {
+    const sink = new TakingSink(store, kind.identity(source));
+    for (const rows of kind.walk(source, sink)) step(rows);
+    sink.finish(kind.name, source.path);
+    const { taken, alreadyThere, skipped } = sink;
+    return { kind: kind.name, taken, alreadyThere, skipped };
+  });
+}
+
+function stepper(expected: number, signal: AbortSignal | undefined, onProgress: LongOperation['onProgress']): (rows: number) => void {
+  let done = 0;
+  return (rows) => {
+    done += rows;
+    onProgress?.({ done, total: Math.max(expected, done) });
+    signal?.throwIfAborted();
+  };
+}
+
+function checkDifferent(source: string, to: string): void {
+  const target = attempt(`open ${to}`, () => statSync(to, { throwIfNoEntry: false, bigint: true }));
+  const { dev, ino } = attempt(`import ${source}`, () => statSync(source, { bigint: true }));
+  if (target?.dev === dev && target.ino === ino) throw invalid('to', to, 'another file than the source');
+}
+
+function kindOf(source: Source): SourceKind {
+  const { path, file } = source;
+  if (file.kind === 'store') throw new StoreError('ERR_STORE_INVALID_ARGUMENT', `failed to import ${path}: it is a store of this package already; open it`);
+  if (file.kind === 'four-tables') throw new StoreError('ERR_STORE_INVALID_ARGUMENT', `failed to import ${path}: it has this package's own first tables; open it instead, which adopts it`);
+  const kind = kinds.find(({ recognise }) => recognise(source));
+  if (kind) return kind;
+  const known = kinds.map(({ name }) => name).join(', ');
+  const holds = file.kind === 'other' ? file.holds : file.kind === 'empty' ? 'nothing' : 'no SQLite database';
+  throw new StoreError('ERR_STORE_NOT_A_STORE', `failed to import ${path}: it holds ${holds}, which is none of the kinds that can be taken over (${known})`);
+}

@@ -1,0 +1,210 @@
+// Where the rows of a source go, each decided by itself: new, already there, or not to be taken.
+import { StoreError } from '../errors.ts';
+import { encodeOwnEvent } from '../events.ts';
+import type { StoreEvent } from '../events.ts';
+import type { StateSnapshot } from '../snapshot-file.ts';
+import { connect } from '../store.ts';
+import type { ModuleConnection, SqliteStore } from '../store.ts';
+
+/** How many rows of each kind. */
+export interface ImportCounts {
+  events: number;
+  usage: number;
+  cooldowns: number;
+  snapshots: number;
+}
+
+/** A row of the source that was not taken: its table, what names it there, and why. */
+export interface SkippedRow {
+  table: string;
+  row: string;
+  reason: string;
+}
+
+/** An event in this project's terms. */
+export interface SourceEvent {
+  /** Tells the row from every other, the same at each import: by it the row is recognised. */
+  sourceRow: string;
+  /** The event id that this package gives such an event where it has one; `sourceRow` otherwise. */
+  eventId?: string;
+  type: string;
+  data: string;
+  timestamp: string;
+  /** What the source says and the event does not: goes into `event_meta`. */
+  meta: Record<string, unknown>;
+}
+
+/** What a kind of source hands its rows to. */
+export interface Sink {
+  event(event: SourceEvent): void;
+  /** The source's own total of a day. */
+  usage(at: RowName, entryId: string, day: string, durationMs: number): void;
+  cooldown(at: RowName, entryId: string, until: Date): void;
+  /** `identity` tells this state from others of the source. */
+  snapshot(at: RowName, identity: string, state: StateSnapshot): void;
+  skip(at: RowName, reason: string): void;
+}
+
+/** Where a row stands. */
+export type RowName = Omit<SkippedRow, 'reason'>;
+
+/** Takes nothing: for the walk that only finds out whether the source can be read to its end. */
+export const nowhere: Sink = { event() {}, usage() {}, cooldown() {}, snapshot() {}, skip() {} };
+
+type Taken = Extract<StoreEvent, { type: 'store_import_taken' }>;
+
+// A page of what was taken is one event: small enough that whoever lists the newest events does not read years of usage.
+const pageRows = 500;
+
+/**
+ * Takes rows into a store, inside its transaction. Usage, cooldowns and the snapshot change after they were taken, so what
+ * was taken of each is recorded in the log (`store_import_taken`) and a later import of the same source, grown meanwhile,
+ * adds only the difference: a comparison with the store's own total could not tell the source's seconds from those the
+ * store has counted itself since.
+ */
+export class TakingSink implements Sink {
+  readonly taken: ImportCounts = { events: 0, usage: 0, cooldowns: 0, snapshots: 0 };
+  readonly alreadyThere: ImportCounts = { events: 0, usage: 0, cooldowns: 0, snapshots: 0 };
+  readonly skipped: SkippedRow[] = [];
+  readonly #store: SqliteStore;
+  readonly #connection: ModuleConnection;
+  readonly #sourceId: string;
+  /** What earlier imports took of this source. */
+  readonly #usage = new Map<string, number>();
+  readonly #cooldowns = new Map<string, number>();
+  readonly #snapshots = new Set<string>();
+  #pages = 0;
+  #page: Omit<Taken, 'type'>;
+
+  constructor(store: SqliteStore, sourceId: string) {
+    this.#store = store;
+    this.#connection = connect(store);
+    this.#sourceId = sourceId;
+    this.#page = { sourceId, usage: [], cooldowns: [], snapshots: [] };
+    for (let data = this.#takenPage(); data !== undefined; data = this.#takenPage()) {
+      const { usage, cooldowns, snapshots } = JSON.parse(data) as Taken;
+      for (const [entryId, day, durationMs] of usage) this.#usage.set(usageKey(entryId, day), durationMs);
+      for (const [entryId, until] of cooldowns) this.#cooldowns.set(entryId, Date.parse(until));
+      for (const identity of snapshots) this.#snapshots.add(identity);
+      this.#pages++;
+    }
+  }
+
+  #takenPage(): string | undefined {
+    return this.#byEventId('event_data', this.#pageId())?.[0] as string | undefined;
+  }
+
+  #pageId(): string {
+    return `store_import_taken:${this.#sourceId}:${this.#pages}`;
+  }
+
+  /** By the index of event ids, whatever the length of the log. */
+  #byEventId(columns: string, eventId: string): unknown[] | undefined {
+    const sql = `SELECT ${columns} FROM audit_log WHERE json_extract(event_meta, '$.eventId') = ? AND json_extract(event_meta, '$.eventId') IS NOT NULL`;
+    return this.#connection.prepare(sql).get(eventId) as unknown[] | undefined;
+  }
+
+  event({ sourceRow, eventId = sourceRow, type, data, timestamp, meta }: SourceEvent): void {
+    // The store itself, or another row of the source, may have given its event id to an event of its own.
+    for (const id of eventId === sourceRow ? [eventId] : [eventId, sourceRow]) {
+      const found = this.#byEventId("coalesce(json_extract(event_meta, '$.sourceRow'), json_extract(event_meta, '$.eventId'))", id);
+      if (found?.[0] === sourceRow) {
+        this.alreadyThere.events++;
+        return;
+      }
+      if (found) continue;
+      const eventMeta = JSON.stringify({ eventId: id, ...(id === sourceRow ? undefined : { sourceRow }), ...meta });
+      this.#connection.appendAudit({ type, data, meta: eventMeta }, timestamp);
+      this.taken.events++;
+      return;
+    }
+    throw new StoreError('ERR_STORE_CONFLICT', `another event has the id ${sourceRow}`);
+  }
+
+  usage(at: RowName, entryId: string, day: string, durationMs: number): void {
+    const key = usageKey(entryId, day);
+    const addedMs = durationMs - (this.#usage.get(key) ?? 0);
+    if (addedMs <= 0) {
+      this.alreadyThere.usage++;
+      return;
+    }
+    this.#unlessRefused(at, () => {
+      this.#store.addUsage(entryId, day, addedMs);
+      this.#usage.set(key, durationMs);
+      this.#page.usage.push([entryId, day, durationMs]);
+      this.taken.usage++;
+    });
+  }
+
+  cooldown(at: RowName, entryId: string, until: Date): void {
+    this.#unlessRefused(at, () => {
+      // One that was taken before may have been cleared here since: it does not come back.
+      const known = Math.max(this.#cooldowns.get(entryId) ?? -Infinity, this.#store.getCooldownUntil(entryId)?.getTime() ?? -Infinity);
+      if (until.getTime() <= known) {
+        this.alreadyThere.cooldowns++;
+        return;
+      }
+      this.#store.setCooldownUntil(entryId, until);
+      this.#cooldowns.set(entryId, until.getTime());
+      this.#page.cooldowns.push([entryId, until.toISOString()]);
+      this.taken.cooldowns++;
+    });
+  }
+
+  snapshot(at: RowName, identity: string, state: StateSnapshot): void {
+    this.#unlessRefused(at, () => {
+      const own = this.#store.loadSnapshot();
+      if (this.#snapshots.has(identity) || (own && own.timestamp >= state.timestamp)) {
+        this.alreadyThere.snapshots++;
+        return;
+      }
+      this.#store.saveSnapshot(state);
+      this.#snapshots.add(identity);
+      this.#page.snapshots.push(identity);
+      this.taken.snapshots++;
+    });
+  }
+
+  skip(at: RowName, reason: string): void {
+    this.skipped.push({ ...at, reason });
+  }
+
+  /** A row that does not go together with what this store holds, such as a damaged total, is listed; a failing disk ends it all. */
+  #unlessRefused(at: RowName, take: () => void): void {
+    try {
+      take();
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      this.skip(at, error.message);
+    }
+    const { usage, cooldowns, snapshots } = this.#page;
+    if (usage.length + cooldowns.length + snapshots.length >= pageRows) this.#writePage();
+  }
+
+  #writePage(): void {
+    const event: Taken = { type: 'store_import_taken', ...this.#page };
+    this.#connection.appendAudit({ ...encodeOwnEvent(event), meta: JSON.stringify({ eventId: this.#pageId() }) });
+    this.#pages++;
+    this.#page = { sourceId: this.#sourceId, usage: [], cooldowns: [], snapshots: [] };
+  }
+
+  /** Records what was taken. Writes nothing where nothing was. */
+  finish(kind: string, from: string): void {
+    const { usage, cooldowns, snapshots } = this.#page;
+    if (usage.length + cooldowns.length + snapshots.length > 0) this.#writePage();
+    if (Object.values(this.taken).every((count) => count === 0)) return;
+    const event: StoreEvent = { type: 'store_imported', kind, from, sourceId: this.#sourceId, ...this.taken, skipped: this.skipped.length };
+    this.#connection.appendAudit(encodeOwnEvent(event));
+  }
+}
+
+const refusals: readonly string[] = ['ERR_STORE_INVALID_ARGUMENT', 'ERR_STORE_SERIALIZATION', 'ERR_STORE_CORRUPT'];
+
+/** Whether an error is about one value. With a cause it is what SQLite says about the file, or the system about the disk. */
+export function isRefusal(error: unknown): error is StoreError {
+  return error instanceof StoreError && refusals.includes(error.code) && error.cause === undefined;
+}
+
+function usageKey(entryId: string, day: string): string {
+  return `${day} ${entryId}`;
+}

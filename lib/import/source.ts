@@ -1,0 +1,116 @@
+// The file that is taken over, read and never changed; and what a kind of source has to say of itself.
+import { accessSync, constants, realpathSync, statSync } from 'node:fs';
+import { attempt, hasCode, StoreError } from '../errors.ts';
+import { ReadOnlyFile } from '../read-only.ts';
+import { identify } from '../schema.ts';
+import type { FileKind } from '../schema.ts';
+import { invalid } from '../values.ts';
+import type { Sink } from './sink.ts';
+
+/** A kind of store that can be taken over. */
+export interface SourceKind {
+  /** What it is called in reports, in events and in the ids of what comes from it. */
+  name: string;
+  /** Whether the file is of this kind: asked of the names of its tables and columns. */
+  recognise(source: Source): boolean;
+  /** How many rows `walk` will pass, more or less: the source may be live. */
+  count(source: Source): number;
+  /** What tells this source from others of its kind, the same for as long as its service writes it. */
+  identity(source: Source): string;
+  /** Hands every row to the sink, converted or refused, and yields how many it has passed since the last time. */
+  walk(source: Source, sink: Sink): Generator<number, void, undefined>;
+}
+
+/**
+ * A source file. Each read is one consistent state of it; no read stays open between two, because a service that is
+ * still running could not reuse its WAL meanwhile.
+ */
+export class Source {
+  readonly path: string;
+  readonly file: FileKind | { kind: 'no-database' };
+  /** The columns of each table; empty where the file is no database. */
+  readonly tables: ReadonlyMap<string, readonly string[]>;
+  readonly #reader: ReadOnlyFile;
+
+  /**
+   * Throws `ERR_STORE_NOT_FOUND` where there is no file, `ERR_STORE_PERMISSION`, `ERR_STORE_NOT_A_STORE` for what is no
+   * regular file, `ERR_STORE_CORRUPT` for a damaged database.
+   */
+  constructor(path: string) {
+    // SQLite looks for the -wal beside the file that a link leads to.
+    this.path = attempt(`import ${path}`, () => realpathSync(path));
+    this.#reader = attempt(`import ${path}`, () => {
+      if (!statSync(this.path).isFile()) throw new StoreError('ERR_STORE_NOT_A_STORE', `failed to import ${path}: it is not a regular file`);
+      accessSync(this.path, constants.R_OK);
+      return new ReadOnlyFile(this.path, 5_000);
+    });
+    try {
+      this.file = this.#identify();
+      this.tables = this.file.kind === 'other' ? this.#readTables() : new Map();
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  #identify(): Source['file'] {
+    try {
+      return this.#read(() => identify(this.#reader.db));
+    } catch (error) {
+      if (!hasCode(error, 'ERR_STORE_NOT_A_STORE')) throw error;
+      return { kind: 'no-database' };
+    }
+  }
+
+  #readTables(): Map<string, string[]> {
+    const tables = new Map<string, string[]>();
+    const sql = `SELECT t.name, c.name FROM pragma_table_list AS t, pragma_table_info(t.name) AS c
+      WHERE t.schema = 'main' AND t.type IN ('table', 'virtual') AND t.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY t.name, c.cid`;
+    for (const [table, column] of this.all<[string, string]>(sql)) tables.set(table, [...(tables.get(table) ?? []), column]);
+    return tables;
+  }
+
+  /** All rows that `sql` gives, as arrays; whole numbers as BigInt, because one beyond 2^53 may be among them. */
+  all<Row extends readonly unknown[]>(sql: string, ...values: (bigint | string)[]): Row[] {
+    return this.#read(() => {
+      // Prepared for each page: the reader may have had to open the file anew.
+      const statement = this.#reader.db.prepare(sql);
+      statement.setReturnArrays(true);
+      statement.setReadBigInts(true);
+      return statement.all(...values) as unknown as Row[];
+    });
+  }
+
+  #read<T>(fn: () => T): T {
+    return attempt(`read ${this.path}`, () => this.#reader.read(fn));
+  }
+
+  close(): void {
+    this.#reader.close();
+  }
+}
+
+/**
+ * The SQL for a column whose text is to be read as it is: bytes, or NULL for anything but a text. Node 24 ends a text at
+ * its first NUL, and bytes that are no UTF-8 become U+FFFD: either way one entry id turns into another.
+ */
+export function exact(column: string): string {
+  return `CASE typeof(${column}) WHEN 'text' THEN CAST(${column} AS BLOB) END`;
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** The text that a column read with `exact` has. Throws `ERR_STORE_INVALID_ARGUMENT` where it has none. */
+export function textOf(name: string, bytes: unknown): string {
+  try {
+    if (bytes instanceof Uint8Array) return utf8.decode(bytes);
+  } catch {
+    // refused below
+  }
+  throw invalid(name, bytes, 'a text in UTF-8');
+}
+
+/** A name in SQL, whatever it contains. */
+export function quoted(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
