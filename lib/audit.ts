@@ -150,8 +150,11 @@ export async function verifyChain(connection: Connection, uuid: string, options:
   return report;
 }
 
-type ChainRow = [...AuditRow, hash: string];
-const chainSql = `SELECT ${columns}, event_hash FROM audit_log WHERE id > ? AND id <= ${Number.MAX_SAFE_INTEGER} ORDER BY id LIMIT ${pageRows}`;
+type ChainRow = [...AuditRow, hash: string, bytes: number];
+// The bytes that are stored, to be compared with those that are hashed: node:sqlite of Node 24 cuts a text off at NUL, and
+// every one turns what is no UTF-8 into U+FFFD; the hash would not see what was put there.
+const bytesSql = ['timestamp', 'event_type', 'event_data', "coalesce(event_meta, '')", 'event_hash'].map((column) => `octet_length(${column})`).join(' + ');
+const chainSql = `SELECT ${columns}, event_hash, ${bytesSql} FROM audit_log WHERE id > ? AND id <= ${Number.MAX_SAFE_INTEGER} ORDER BY id LIMIT ${pageRows}`;
 const boundsSql = `SELECT (SELECT count(*) FROM audit_log WHERE id > ${Number.MAX_SAFE_INTEGER} OR id < ${Number.MIN_SAFE_INTEGER}),
   (SELECT max(id) FROM audit_log WHERE id <= ${Number.MAX_SAFE_INTEGER} AND id >= ${Number.MIN_SAFE_INTEGER})`;
 
@@ -159,6 +162,10 @@ const boundsSql = `SELECT (SELECT count(*) FROM audit_log WHERE id > ${Number.MA
 function adoptedUpTo(connection: Connection): number {
   const [adoptedId] = connection.get<[number | null]>('SELECT adopted_id FROM store_meta WHERE id = 1') ?? [null];
   return adoptedId === null ? 0 : adoptedId - 1;
+}
+
+function byteLength(...texts: (string | Uint8Array)[]): number {
+  return texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
 }
 
 class ChainWalk {
@@ -177,12 +184,12 @@ class ChainWalk {
     this.#add = add;
   }
 
-  step([id, timestamp, type, data, meta, stored]: ChainRow): void {
+  step([id, timestamp, type, data, meta, stored, bytes]: ChainRow): void {
     const due = (this.head?.id ?? 0) + 1;
     const previous = this.head?.hash ?? genesisHash(this.#uuid);
     // A missing row breaks the hash behind it as well; one finding for one fault.
     if (id !== due && id > this.#gapsAllowedUpTo) this.#add(id, 'gap', `row ${id} stands where row ${due} is due`);
-    else if (rowHash(previous, { id, timestamp, type, data, meta }) !== stored) {
+    else if (bytes !== byteLength(timestamp, type, data, meta ?? '', stored) || rowHash(previous, { id, timestamp, type, data, meta }) !== stored) {
       this.#add(id, 'tampered', `row ${id} or its hash was changed after it was written, or the row before it was`);
     }
     // The walk goes on from the stored hash, so that one changed row is one finding.

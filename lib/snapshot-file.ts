@@ -65,8 +65,8 @@ function encodeSession(given: SessionSnapshot): object {
 /** The state that a text holds; `undefined` where it holds none. Checked as strictly as on the way in. */
 export function decodeState(text: string): StateSnapshot | undefined {
   try {
-    const { timestamp, activeSession } = JSON.parse(text) as { timestamp: unknown; activeSession?: Record<string, unknown> };
-    const state = { timestamp: parseInstant(timestamp), ...(activeSession ? { activeSession: decodeSession(activeSession) } : undefined) };
+    const { timestamp, activeSession } = JSON.parse(text) as { timestamp: unknown; activeSession?: Record<string, unknown> | null };
+    const state = { timestamp: parseInstant(timestamp), ...(activeSession == null ? undefined : { activeSession: decodeSession(activeSession) }) };
     encodeState(state as StateSnapshot);
     return state as StateSnapshot;
   } catch {
