@@ -131,8 +131,9 @@ export class ReadOnlyFile implements Reader {
     const { errcode, code, path } = error as { errcode?: number; code?: string; path?: string };
     // A -wal or -journal that was removed before it could be copied.
     if (code === 'ENOENT' && path !== this.#path) return true;
-    // A -shm that nobody keeps and that this user cannot repair: READONLY_RECOVERY, _CANTLOCK and _CANTINIT.
-    if (this.#found?.mode === 'live' && (errcode === 264 || errcode === 520 || errcode === 1288)) {
+    // A -shm that nobody keeps and that this user cannot repair: READONLY_RECOVERY, _CANTLOCK and _CANTINIT; a -wal that
+    // begins with noise: PROTOCOL, after ten seconds of trying.
+    if (this.#found?.mode === 'live' && [264, 520, 1288, 15].includes(errcode ?? 0)) {
       this.close();
       this.#copyNext = true;
       return true;

@@ -3,7 +3,8 @@
 // SHEPHERD_CRASH_ROUNDS: how many processes are killed at random moments, one after the other on one file; 30 by default, 200
 // in the full run. SHEPHERD_CRASH_SEED: repeats the operations of another run and the moments, as far as the system keeps time.
 import assert from 'node:assert/strict';
-import { copyFileSync, existsSync, rmSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { copyFileSync, existsSync, rmSync, writeFileSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
@@ -184,6 +185,19 @@ async function checkUsageAgainstLog(path: string): Promise<void> {
   assert.equal(charged.size, 5);
   for (const [entryId, durationMs] of charged) assert.equal(store.getUsage(entryId, day), durationMs, entryId);
 }
+
+test('a -wal whose beginning a power cut destroyed, with its -shm still there, keeps no service from starting', (t) => {
+  const folder = new TestFolder(t);
+  const path = folder.file();
+  const store = folder.open();
+  store.addUsage('a', day, 1);
+  store.close();
+  // The first commit in a new -wal was under way, so that there is nothing in it to lose. SQLite's read-only mode tries to make
+  // sense of it for ten seconds.
+  writeFileSync(`${path}-wal`, randomBytes(32 + 2 * (24 + 4096)), { mode: 0o600 });
+  writeFileSync(`${path}-shm`, Buffer.alloc(32_768), { mode: 0o600 });
+  assert.equal(folder.open().addUsage('a', day, 1), 2);
+});
 
 // Everything that changes a file goes through one of these calls; a kill just before each of them leaves every state that there is
 // between two changes. (The -shm is written by memory alone, and every open after a crash makes it anew.)
