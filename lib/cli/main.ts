@@ -6,10 +6,11 @@ import type { StoreErrorCode } from '../errors.ts';
 import { Args, Failure, helpOf, usageOf, UsageError } from './command.ts';
 import type { Command, Io } from './command.ts';
 import { snapshot, status, verify } from './condition.ts';
+import { demo } from './demo.ts';
 import { audit, cooldowns, usage } from './records.ts';
 import { painter, plain } from './text.ts';
 
-const commands: readonly Command[] = [status, audit, usage, cooldowns, snapshot, verify];
+const commands: readonly Command[] = [status, audit, usage, cooldowns, snapshot, verify, demo];
 
 // The store itself was not looked at: the caller has to do something else first.
 const wrongUse: readonly StoreErrorCode[] = ['ERR_STORE_INVALID_ARGUMENT', 'ERR_STORE_NOT_FOUND', 'ERR_STORE_PERMISSION'];

@@ -1,0 +1,40 @@
+// The command `shepherd-store`, called in this process: what it writes and its exit code.
+import { Writable } from 'node:stream';
+import { WriteStream } from 'node:tty';
+import { main } from '../../lib/cli/main.ts';
+
+/** What a call gave. */
+export interface Said {
+  code: number;
+  out: string;
+  err: string;
+}
+
+/** How to call it; `terminal` makes both streams one with so many columns. */
+export interface Calling {
+  terminal?: number;
+  clock?: () => Date;
+  signal?: AbortSignal;
+}
+
+class Screen extends Writable {
+  text = '';
+
+  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
+    this.text += chunk.toString();
+    done();
+  }
+}
+
+function screen(columns: number | undefined): Screen {
+  // The terminal asks the environment for NO_COLOR and its like, as a real one does.
+  if (columns === undefined) return new Screen();
+  return Object.assign(new Screen(), { isTTY: true, columns, getColorDepth: () => WriteStream.prototype.getColorDepth.call(process.stdout, { TERM: 'xterm-256color', ...process.env }) });
+}
+
+/** Calls the command in this process. */
+export async function shepherd(argv: readonly string[], { terminal, clock, signal }: Calling = {}): Promise<Said> {
+  const [stdout, stderr] = [screen(terminal), screen(terminal)];
+  const code = await main(argv, { stdout, stderr, ...(clock ? { clock } : undefined), ...(signal ? { signal } : undefined) });
+  return { code, out: stdout.text, err: stderr.text };
+}
