@@ -7,10 +7,11 @@ import { Args, Failure, helpOf, usageOf, UsageError } from './command.ts';
 import type { Command, Io } from './command.ts';
 import { snapshot, status, verify } from './condition.ts';
 import { demo } from './demo.ts';
+import { importCommand } from './import.ts';
 import { audit, cooldowns, usage } from './records.ts';
 import { painter, plain } from './text.ts';
 
-const commands: readonly Command[] = [status, audit, usage, cooldowns, snapshot, verify, demo];
+const commands: readonly Command[] = [status, audit, usage, cooldowns, snapshot, verify, importCommand, demo];
 
 // The store itself was not looked at: the caller has to do something else first.
 const wrongUse: readonly StoreErrorCode[] = ['ERR_STORE_INVALID_ARGUMENT', 'ERR_STORE_NOT_FOUND', 'ERR_STORE_PERMISSION'];
@@ -45,7 +46,7 @@ const generalUsage = 'Usage: shepherd-store COMMAND --db FILE [options] (--help 
 function generalHelp(): string {
   const width = Math.max(...commands.map(({ name }) => name.length));
   return [
-    'Looks at a store and checks it.', '',
+    'Looks at a store, checks it, and takes over the data of another service.', '',
     'Usage: shepherd-store COMMAND --db FILE [options]', '', 'Commands',
     ...commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`), '',
     'Options',
