@@ -4,6 +4,7 @@ import { chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync, symlinkSync, 
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
 import { ago, bar, bytes, duration, fit, json, pad, plain, span, textWidth, wrap } from '../lib/cli/text.ts';
@@ -12,7 +13,7 @@ import { SessionTracker } from '../lib/modules/sessions.ts';
 import { plainEnvironment, Worker } from './support/child.ts';
 import { shepherd } from './support/command.ts';
 import type { Said } from './support/command.ts';
-import { picture } from './support/files.ts';
+import { namesIn, picture } from './support/files.ts';
 import { TestFolder } from './support/folder.ts';
 
 // A zone with an offset, so that local time and UTC cannot be mistaken for each other.
@@ -619,21 +620,26 @@ test('it runs through the link that npm makes for a bin', (t) => {
   assert.equal(dirname(program).endsWith(join('lib', 'cli')), true);
 });
 
-test('a signal ends it as a signal, after it has cleaned up', async (t) => {
+test('a signal ends it as a signal, after it has removed its private copy of a database whose -wal has no index', async (t) => {
   const folder = new TestFolder(t);
   const store = folder.open();
   store.transaction(() => {
     for (let count = 0; count < 60_000; count++) store.appendAudit({ type: 'service_started' });
   });
+  mkdirSync(folder.file('crashed'));
+  mkdirSync(folder.file('tmp'));
+  // By a process of its own: this one must not open the files of a database that it has open.
+  assert.equal(runProcess('cp "$DB" "$DB-wal" "$TO"', { DB: folder.file(), TO: folder.file('crashed') }).code, 0);
   store.close();
-  const child = spawn(process.execPath, [program, 'verify', '--db', folder.file()], { env: { ...plainEnvironment(), FORCE_COLOR: '0' }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [program, 'verify', '--db', folder.file('crashed/store.db')], { env: { ...plainEnvironment(), TMPDIR: folder.file('tmp') }, stdio: ['ignore', 'pipe', 'inherit'] });
   t.after(() => child.kill('SIGKILL'));
   let out = '';
   child.stdout.on('data', (text: Buffer) => (out += text.toString()));
-  const timer = setInterval(() => child.kill('SIGINT'), 250);
-  const signal = await new Promise((resolve) => child.once('close', (_code, name) => resolve(name)));
-  clearInterval(timer);
-  assert.deepEqual([signal, out], ['SIGINT', '']);
+  const ended = new Promise((resolve) => child.once('close', (_code, signal) => resolve(signal)));
+  while (namesIn(folder.file('tmp')).length === 0 && child.exitCode === null) await sleep(2);
+  child.kill('SIGINT');
+  assert.deepEqual([await ended, out], ['SIGINT', '']);
+  assert.deepEqual(namesIn(folder.file('tmp')), []);
 });
 
 test('texts for people are exact and harmless', () => {
