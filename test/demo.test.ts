@@ -160,7 +160,7 @@ test('a demo that is interrupted leaves no service behind', async (t) => {
 
 test('the commands that the demo prints are in the form in which it was started, ready to paste', () => {
   const major = process.versions.node.split('.')[0];
-  const npx = '/root/.npm/_npx/1/node_modules/node/bin/node';
+  const npx = '/home/me/.npm/_npx/1/node_modules/node/bin/node';
   assert.equal(invocation('/home/me/store/lib/cli/main.ts', npx, '/home/me/store'), `npx -y node@${major} lib/cli/main.ts`);
   assert.equal(invocation('/home/me/store/lib/cli/main.ts', '/usr/bin/node', '/home/me/store/lib'), 'node cli/main.ts');
   assert.equal(invocation('/home/me/my store/dist/cli/main.js', '/usr/bin/node', '/tmp'), "node '/home/me/my store/dist/cli/main.js'");
