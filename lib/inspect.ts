@@ -1,10 +1,10 @@
 // What stands at a path, found out without changing a byte of it or beside it: what is refused is left as it was.
-import { accessSync, closeSync, constants, lstatSync, openSync, readSync } from 'node:fs';
+import { accessSync, constants, lstatSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { StoreError } from './errors.ts';
 import { isOpenHere } from './files.ts';
-import { openHandle, ReadOnlyFile } from './read-only.ts';
+import { openHandle, readHeader, ReadOnlyFile } from './read-only.ts';
 import { compareHead } from './recovery.ts';
 import type { Recovery } from './recovery.ts';
 import { applicationId, identify, readPragma, schemaVersion } from './schema.ts';
@@ -93,11 +93,5 @@ function getFrom(db: DatabaseSync): Parameters<typeof compareHead>[0] {
 /** Whether the header of a file that SQLite does not read has this package's mark: bytes 68 to 71, big-endian. */
 export function hasMark(path: string): boolean {
   if (isOpenHere(path) || !lstatSync(path, { throwIfNoEntry: false })?.isFile()) return false;
-  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  try {
-    const header = Buffer.alloc(72);
-    return readSync(fd, header, 0, 72, 0) === 72 && header.readUInt32BE(68) === applicationId;
-  } finally {
-    closeSync(fd);
-  }
+  return readHeader(path, 72).readUInt32BE(68) === applicationId;
 }

@@ -1,6 +1,6 @@
 // Reading a database without changing anything. No single mode of SQLite changes nothing, leaves nothing behind and sees
 // the latest commit, so the mode follows from what stands beside the file.
-import { chmodSync, copyFileSync, lstatSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, closeSync, constants, copyFileSync, lstatSync, mkdtempSync, openSync, readSync, rmSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -9,6 +9,7 @@ import type { DatabaseSyncOptions } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
 import type { Reader } from './connection.ts';
 import { StoreError } from './errors.ts';
+import { isOpenHere } from './files.ts';
 
 /**
  * Opens a database with SQLite's own advice for files from elsewhere (https://www.sqlite.org/security.html). The handle
@@ -54,14 +55,45 @@ function look(path: string): Surroundings {
   const [wal, shm, journal] = ['-wal', '-shm', '-journal'].map((suffix) => lstatSync(path + suffix, { bigint: true, throwIfNoEntry: false }));
   const identity = [database, wal, shm].map((stat) => stat?.ino ?? '-').join(' ');
   const signature = [database, wal, journal].map((stat) => describe(stat)).join(' ');
-  const hasFrames = wal !== undefined && wal.size > 0n;
-  // readonly_shm sees a running service's commits, and a killed one's by recovering the WAL in memory. It needs a -shm;
-  // immutable reads the database file alone, which is all there is when no WAL has anything; a WAL without its index has
-  // to be recovered on a copy.
-  let mode: Mode = wal !== undefined && shm !== undefined ? 'live' : hasFrames ? 'copy' : 'immutable';
+  const hasFrames = wal !== undefined && wal.size > BigInt(walHeaderBytes) && (isOpenHere(path) || hasWalHeader(`${path}-wal`));
+  // immutable reads the database file alone, which is all there is as long as no WAL has anything. readonly_shm sees a
+  // running service's commits, and a killed one's by recovering the WAL in memory; it needs a -shm. A WAL without its
+  // index has to be recovered on a copy.
+  let mode: Mode = !hasFrames ? 'immutable' : shm !== undefined ? 'live' : 'copy';
   // A hot rollback journal has to be played back before anything can be read.
   if (journal !== undefined && journal.size > 0n) mode = 'copy';
   return { mode, identity, signature };
+}
+
+const walHeaderBytes = 32;
+
+/** The first bytes of a file that this process does not have open; zeros behind its end. */
+export function readHeader(path: string, bytes: number): Buffer {
+  const header = Buffer.alloc(bytes);
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    readSync(fd, header, 0, bytes, 0);
+    return header;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/**
+ * Whether a -wal begins with a header whose checksum is right (https://www.sqlite.org/fileformat2.html#the_write_ahead_log).
+ * To SQLite one that does not is empty, but it would try for ten seconds to find that out without writing.
+ */
+function hasWalHeader(path: string): boolean {
+  const header = readHeader(path, walHeaderBytes);
+  const magic = header.readUInt32BE(0);
+  if (magic !== 0x377f0682 && magic !== 0x377f0683) return false;
+  const word = (offset: number): number => (magic === 0x377f0683 ? header.readUInt32BE(offset) : header.readUInt32LE(offset));
+  let [first, second] = [0, 0];
+  for (let offset = 0; offset < 24; offset += 8) {
+    first = (first + word(offset) + second) >>> 0;
+    second = (second + word(offset + 4) + first) >>> 0;
+  }
+  return first === header.readUInt32BE(24) && second === header.readUInt32BE(28);
 }
 
 function describe(stat: BigIntStats | undefined): string {
@@ -129,10 +161,10 @@ export class ReadOnlyFile implements Reader {
 
   #canRepeat(error: unknown): boolean {
     const { errcode, code, path } = error as { errcode?: number; code?: string; path?: string };
-    // A -wal or -journal that was removed before it could be copied.
+    // A -wal or -journal that was removed before it could be read.
     if (code === 'ENOENT' && path !== this.#path) return true;
     // A -shm that nobody keeps and that this user cannot repair: READONLY_RECOVERY, _CANTLOCK and _CANTINIT; a -wal that
-    // begins with noise: PROTOCOL, after ten seconds of trying.
+    // SQLite makes no sense of: PROTOCOL, after ten seconds of trying.
     if (this.#found?.mode === 'live' && [264, 520, 1288, 15].includes(errcode ?? 0)) {
       this.close();
       this.#copyNext = true;

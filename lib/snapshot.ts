@@ -121,12 +121,12 @@ export class SnapshotPair implements CommitParticipant {
 
   /** Looks at both copies and records what is wrong with them. */
   check(): void {
-    this.#reportCopies(this.#readFile(), this.#row());
+    this.#reportCopies(this.#lookAtFile(), this.#row());
   }
 
   /** Both copies, for `health()`. */
   copies(now: Date): { row: SnapshotCopy; file: SnapshotCopy } {
-    const file = this.#readFile();
+    const file = this.#lookAtFile();
     const row = this.#row();
     this.#reportCopies(file, row);
     const age = (state: StateSnapshot): number => now.getTime() - state.timestamp.getTime();
@@ -141,6 +141,15 @@ export class SnapshotPair implements CommitParticipant {
     const file = readSnapshotFile(this.#path);
     if (file.state === 'whole' && file.content.store !== this.#uuid) return { state: 'damaged', reason: 'it belongs to another store' };
     return file;
+  }
+
+  /** For a report, a file that cannot be read now is as good as a damaged one. */
+  #lookAtFile(): SnapshotFile {
+    try {
+      return this.#readFile();
+    } catch (error) {
+      return { state: 'damaged', reason: (error as Error).message };
+    }
   }
 
   #reportCopies(file: SnapshotFile, row: Row | undefined): void {
