@@ -19,17 +19,17 @@ export function snapshotPathOf(path: string): string {
 }
 
 // Closing a file descriptor drops every POSIX lock that the process has on the file, SQLite's too. So a database is only
-// read with fs where no handle of this package has it open.
+// read with fs where no store of this process has it open for writing.
 const openHere = new Map<string, number>();
 
-/** Counts the stores of this process at a path: 1 for one that was opened, -1 for one that was closed. */
+/** Counts the stores that this process has open for writing at a path: 1 for one that was opened, -1 for one that was closed. */
 export function countOpen(path: string, change: 1 | -1): void {
   const count = (openHere.get(path) ?? 0) + change;
   if (count > 0) openHere.set(path, count);
   else openHere.delete(path);
 }
 
-/** Whether this process has a store open at a path. */
+/** Whether this process has a store open for writing at a path. */
 export function isOpenHere(path: string): boolean {
   return openHere.has(path);
 }

@@ -167,7 +167,7 @@ function openToWrite(path: string, { busyTimeoutMs: timeout }: CheckedOptions): 
 export function closeFile(connection: Connection): void {
   if (!connection.isOpen) return;
   connection.close();
-  if (connection.path !== undefined) countOpen(connection.path, -1);
+  if (connection.path !== undefined && !connection.reader) countOpen(connection.path, -1);
 }
 
 /** Every PRAGMA that a write relies on, set and read back: SQLite ignores a value that it cannot honour. */
@@ -354,9 +354,7 @@ export function openToRead(given: string, options: CheckedOptions): Opened {
         checkReadable(reader.db, path);
         return new Connection(reader.db, { clock: options.clock, path, reader });
       });
-      const opened = describeStore(connection, snapshotPath);
-      countOpen(path, 1);
-      return opened;
+      return describeStore(connection, snapshotPath);
     } catch (error) {
       reader.close();
       throw error;

@@ -39,33 +39,46 @@ export function harden(db: DatabaseSync): void {
   db.exec('PRAGMA temp_store = MEMORY');
 }
 
+const walHeaderBytes = 32;
+
 type Mode = 'live' | 'immutable' | 'copy';
 
 /** What stands at a path and beside it, as far as it decides how to read. */
 interface Surroundings {
-  mode: Mode;
   /** The same as long as these are the same files. */
   identity: string;
   /** The same as long as nothing was written to them either. */
   signature: string;
+  hasFrames: boolean;
+  hasIndex: boolean;
+  hasJournal: boolean;
 }
 
 function look(path: string): Surroundings {
   const database = lstatSync(path, { bigint: true });
   const [wal, shm, journal] = ['-wal', '-shm', '-journal'].map((suffix) => lstatSync(path + suffix, { bigint: true, throwIfNoEntry: false }));
-  const identity = [database, wal, shm].map((stat) => stat?.ino ?? '-').join(' ');
-  const signature = [database, wal, journal].map((stat) => describe(stat)).join(' ');
-  const hasFrames = wal !== undefined && wal.size > BigInt(walHeaderBytes) && (isOpenHere(path) || hasWalHeader(`${path}-wal`));
-  // immutable reads the database file alone, which is all there is as long as no WAL has anything. readonly_shm sees a
-  // running service's commits, and a killed one's by recovering the WAL in memory; it needs a -shm. A WAL without its
-  // index has to be recovered on a copy.
-  let mode: Mode = !hasFrames ? 'immutable' : shm !== undefined ? 'live' : 'copy';
-  // A hot rollback journal has to be played back before anything can be read.
-  if (journal !== undefined && journal.size > 0n) mode = 'copy';
-  return { mode, identity, signature };
+  return {
+    identity: [database, wal, shm].map((stat) => stat?.ino ?? '-').join(' '),
+    signature: [database, wal, journal].map((stat) => describe(stat)).join(' '),
+    hasFrames: wal !== undefined && wal.size > BigInt(walHeaderBytes),
+    hasIndex: shm !== undefined,
+    hasJournal: journal !== undefined && journal.size > 0n,
+  };
 }
 
-const walHeaderBytes = 32;
+function describe(stat: BigIntStats | undefined): string {
+  return stat ? `${stat.ino}:${stat.size}:${stat.mtimeNs}` : '-';
+}
+
+function chooseMode(path: string, { hasFrames, hasIndex, hasJournal }: Surroundings): Mode {
+  // A hot rollback journal has to be played back before anything can be read.
+  if (hasJournal) return 'copy';
+  // All there is, as long as no WAL has anything, is in the database file.
+  if (!hasFrames || !hasWalHeader(path)) return 'immutable';
+  // readonly_shm sees a running service's commits, and a killed one's by recovering the WAL in memory; it needs a -shm. A
+  // WAL without its index has to be recovered on a copy.
+  return hasIndex ? 'live' : 'copy';
+}
 
 /** The first bytes of a file that this process does not have open; zeros behind its end. */
 export function readHeader(path: string, bytes: number): Buffer {
@@ -84,7 +97,9 @@ export function readHeader(path: string, bytes: number): Buffer {
  * To SQLite one that does not is empty, but it would try for ten seconds to find that out without writing.
  */
 function hasWalHeader(path: string): boolean {
-  const header = readHeader(path, walHeaderBytes);
+  // Where this process has it open itself, it was sound then.
+  if (isOpenHere(path) || [...liveReaders].some((reader) => reader.path === path)) return true;
+  const header = readHeader(`${path}-wal`, walHeaderBytes);
   const magic = header.readUInt32BE(0);
   if (magic !== 0x377f0682 && magic !== 0x377f0683) return false;
   const word = (offset: number): number => (magic === 0x377f0683 ? header.readUInt32BE(offset) : header.readUInt32LE(offset));
@@ -94,10 +109,6 @@ function hasWalHeader(path: string): boolean {
     second = (second + word(offset + 4) + first) >>> 0;
   }
   return first === header.readUInt32BE(24) && second === header.readUInt32BE(28);
-}
-
-function describe(stat: BigIntStats | undefined): string {
-  return stat ? `${stat.ino}:${stat.size}:${stat.mtimeNs}` : '-';
 }
 
 // Enough where nobody waits (a timeout of 0): each attempt starts from what is there then.
@@ -114,16 +125,16 @@ export function releaseReaders(): void {
 
 /** A read-only connection that opens itself anew when a writer has come or gone between or during two reads. */
 export class ReadOnlyFile implements Reader {
-  readonly #path: string;
+  readonly path: string;
   readonly #busyTimeoutMs: number;
   #db: DatabaseSync | undefined;
-  /** What was there when the handle was opened; the mode is the one it was opened in. */
-  #found: Surroundings | undefined;
+  /** What was there when the handle was opened, and the mode it was opened in. */
+  #found: (Surroundings & { mode: Mode }) | undefined;
   #copyNext = false;
 
   /** Opens nothing yet. */
   constructor(path: string, busyTimeoutMs: number) {
-    this.#path = path;
+    this.path = path;
     this.#busyTimeoutMs = busyTimeoutMs;
   }
 
@@ -148,21 +159,21 @@ export class ReadOnlyFile implements Reader {
         if (!this.#canRepeat(error)) throw error;
       }
       if (attempt < minAttempts) continue;
-      if (Date.now() >= deadline) throw new StoreError('ERR_STORE_BUSY', `failed to read ${this.#path}: it was written to during each of ${attempt} attempts`);
+      if (Date.now() >= deadline) throw new StoreError('ERR_STORE_BUSY', `failed to read ${this.path}: it was written to during each of ${attempt} attempts`);
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, pauseMs);
     }
   }
 
   #isCurrent(): boolean {
     if (!this.#found) return false;
-    const now = look(this.#path);
+    const now = look(this.path);
     return this.#found.mode === 'live' ? now.identity === this.#found.identity : now.signature === this.#found.signature;
   }
 
   #canRepeat(error: unknown): boolean {
     const { errcode, code, path } = error as { errcode?: number; code?: string; path?: string };
     // A -wal or -journal that was removed before it could be read.
-    if (code === 'ENOENT' && path !== this.#path) return true;
+    if (code === 'ENOENT' && path !== this.path) return true;
     // A -shm that nobody keeps and that this user cannot repair: READONLY_RECOVERY, _CANTLOCK and _CANTINIT; a -wal that
     // SQLite makes no sense of: PROTOCOL, after ten seconds of trying.
     if (this.#found?.mode === 'live' && [264, 520, 1288, 15].includes(errcode ?? 0)) {
@@ -175,24 +186,26 @@ export class ReadOnlyFile implements Reader {
 
   #reopen(): void {
     this.close();
-    const found = look(this.#path);
-    const mode = this.#copyNext ? 'copy' : found.mode;
+    const found = look(this.path);
+    const mode = this.#copyNext ? 'copy' : chooseMode(this.path, found);
     this.#copyNext = false;
     // Looked at before: if something is written while the files are copied one after the other, it is done again.
     this.#found = { ...found, mode };
     if (mode === 'copy') this.#db = this.#openCopy();
-    else this.#db = openHandle(this.#path, mode === 'live' ? { readonly_shm: '1' } : { immutable: '1' }, { readOnly: true, timeout: this.#busyTimeoutMs });
+    else this.#db = openHandle(this.path, mode === 'live' ? { readonly_shm: '1' } : { immutable: '1' }, { readOnly: true, timeout: this.#busyTimeoutMs });
     if (mode === 'live') liveReaders.add(this);
   }
 
   #openCopy(): DatabaseSync {
+    // Copying would drop this process's own locks on the database, and with them the WAL when the next process closes it.
+    if (isOpenHere(this.path)) throw new StoreError('ERR_STORE_IO', `failed to read ${this.path}: its -shm was deleted while it was open`);
     const folder = mkdtempSync(join(tmpdir(), 'shepherd-store-')); // 0700
     let db: DatabaseSync | undefined;
     try {
-      const copy = join(folder, basename(this.#path));
+      const copy = join(folder, basename(this.path));
       for (const suffix of ['', '-wal', '-journal']) {
-        if (!lstatSync(this.#path + suffix, { throwIfNoEntry: false })?.isFile()) continue;
-        copyFileSync(this.#path + suffix, copy + suffix);
+        if (!lstatSync(this.path + suffix, { throwIfNoEntry: false })?.isFile()) continue;
+        copyFileSync(this.path + suffix, copy + suffix);
         chmodSync(copy + suffix, 0o600); // recovering the WAL writes, and the original may be read-only
       }
       db = openHandle(copy, {}, { timeout: this.#busyTimeoutMs });
