@@ -68,7 +68,8 @@ test('a read-only store tells the same', (t) => {
   const writer = folder.open(options);
   writer.saveSnapshot({ timestamp: now });
   const live = folder.closing(SqliteStore.openReadOnly(folder.file(), options));
-  assert.deepEqual([live.isHealthy(), live.health()], [true, { ...writer.health(), freeBytes: live.health().freeBytes }]);
+  assert.equal(live.isHealthy(), true);
+  assert.deepEqual({ ...live.health(), freeBytes: 0 }, { ...writer.health(), freeBytes: 0 }); // others use the disk meanwhile
   writer.close();
   assert.deepEqual([live.isHealthy(), live.health().findings, live.health().snapshot.file.generation], [true, [], 1]);
 });

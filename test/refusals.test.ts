@@ -305,7 +305,7 @@ test('a getter is read once: what was checked is what is used', (t) => {
 });
 
 test('a Date whose methods lie is stored at its own time', (t) => {
-  const store = new TestFolder(t).open();
+  const store = new TestFolder(t).open({ clock: () => now });
   const liar = Object.assign(new Date(now), { toISOString: () => 'never', getTime: () => NaN, toJSON: () => 'never' });
   store.setCooldownUntil('a', liar);
   assert.deepEqual(store.getCooldownUntil('a'), now);
@@ -313,4 +313,5 @@ test('a Date whose methods lie is stored at its own time', (t) => {
   assert.deepEqual(store.loadSnapshot(), { timestamp: now });
   assert.deepEqual(store.appendAudit({ type: 'service_started' }, { observedAt: liar }).observedAt, now);
   assert.equal(store.getRecentAudits(5, { since: liar }).length, 1);
+  assert.equal(store.getRecentAudits(5, { until: liar }).length, 0);
 });
