@@ -35,14 +35,14 @@ export function genesisHash(uuid: string): string {
  *
  * with each length in bytes of UTF-8. The lengths make the framing unambiguous whatever the texts hold; the first line
  * separates it from every other use of SHA-256 and carries the version of this format. (An event_data that is a BLOB,
- * which only an adopted file can hold, stands as `<length>:` and its hexadecimal digits.)
+ * which only an adopted file can hold, stands as `x<length>:` and its hexadecimal digits.)
  */
 export function rowHash(previous: string, row: ChainedRow): string {
   const { id, timestamp, type, data, meta } = row;
-  const body = typeof data === 'string' ? data : Buffer.from(data).toString('hex');
+  const body = typeof data === 'string' ? framed(data) : `x${framed(Buffer.from(data).toString('hex'))}`;
   return hash(
     'sha256',
-    `shepherd-store audit v1\n${previous}\n${id}\n${framed(timestamp)}${framed(type)}${framed(body)}${meta === null ? '-\n' : framed(meta)}`,
+    `shepherd-store audit v1\n${previous}\n${id}\n${framed(timestamp)}${framed(type)}${body}${meta === null ? '-\n' : framed(meta)}`,
   );
 }
 

@@ -2,7 +2,8 @@
 // and what happens when the disk fails.
 import { statSync } from 'node:fs';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import { isAsyncFunction } from 'node:util/types';
+import { isAsyncFunction, isGeneratorFunction } from 'node:util/types';
+import { Checkpoints } from './checkpoints.ts';
 import { StoreError, toStoreError } from './errors.ts';
 import { Faults } from './faults.ts';
 import { readPragma } from './schema.ts';
@@ -16,11 +17,13 @@ export interface Reader {
 }
 
 /**
- * Takes part in every outermost commit: `prepare` runs before COMMIT and may throw (then all is rolled back);
- * `committed` and `abandoned` run after and may not.
+ * Takes part in every outermost transaction: `prepare` runs before COMMIT and may throw (then all is rolled back);
+ * `committed` or `abandoned` runs after and may not.
  */
 export interface CommitParticipant {
-  prepare(): { committed(): void; abandoned(): void } | undefined;
+  prepare(): void;
+  committed(): void;
+  abandoned(): void;
 }
 
 export interface ConnectionOptions {
@@ -30,12 +33,6 @@ export interface ConnectionOptions {
   /** Present for a read-only store. */
   reader?: Reader;
 }
-
-// Measured with `npm run bench`: fewer, larger checkpoints write a hot page once instead of many times; 1,000 pages keep
-// the WAL at about 4 MB and the pause of one checkpoint at a few milliseconds.
-const checkpointPages = 1_000;
-// A reader that never ends keeps the WAL from being reused: worth a finding at 64 MB.
-const largeWalPages = 16_000;
 
 export class Connection {
   readonly faults: Faults;
@@ -57,7 +54,7 @@ export class Connection {
   #schemaText: string;
   /** The open database, its WAL and its WAL index, as they were found. */
   readonly #found: [path: string, identity: string | undefined][];
-  #nextCheckpointAt = checkpointPages;
+  readonly #checkpoints: Checkpoints | undefined;
 
   constructor(db: DatabaseSync, options: ConnectionOptions) {
     this.#db = db;
@@ -67,6 +64,7 @@ export class Connection {
     this.faults = new Faults(options.path ?? ':memory:', () => this.#stamp());
     this.#schemaCookie = readPragma(db, 'schema_version');
     this.#schemaText = this.#readSchema();
+    if (options.path !== undefined && !options.reader) this.#checkpoints = new Checkpoints(db, this.faults);
     // After the first read SQLite has made the -wal and -shm, and keeps these very files until the last one closes.
     const watched = options.path === undefined || options.reader ? [] : ['', '-wal', '-shm'].map((suffix) => options.path + suffix);
     this.#found = watched.map((path) => [path, identify(path)]);
@@ -181,7 +179,7 @@ export class Connection {
 
   /** `write` for a function of the caller's own, which must not be asynchronous: it would run on after the commit. */
   transaction<T>(fn: () => T): T {
-    if (typeof fn !== 'function' || isAsyncFunction(fn)) throw invalid('fn', fn, 'a function that is not asynchronous');
+    if (typeof fn !== 'function' || isAsyncFunction(fn) || isGeneratorFunction(fn)) throw invalid('fn', fn, 'a function that runs when it is called: not asynchronous, no generator');
     const run = (): T => {
       try {
         return fn();
@@ -228,7 +226,6 @@ export class Connection {
   }
 
   #outermost<T>(what: string, fn: () => T): T {
-    let prepared: ReturnType<CommitParticipant['prepare']>[] = [];
     let committing = false;
     try {
       // IMMEDIATE: a transaction that reads first and then writes fails with BUSY_SNAPSHOT whatever the timeout is.
@@ -237,17 +234,17 @@ export class Connection {
       this.#checkSchema();
       const result = fn();
       this.#checkComplete();
-      prepared = this.#participants.map((participant) => participant.prepare());
       this.#checkFile();
+      for (const participant of this.#participants) participant.prepare();
       committing = true;
       this.statement('COMMIT').run();
       this.#end();
-      for (const participant of prepared) participant?.committed();
-      this.#checkpointIfDue();
+      for (const participant of this.#participants) participant.committed();
+      this.#checkpoints?.runIfDue();
       return result;
     } catch (error) {
       this.#rollBack();
-      for (const participant of prepared) participant?.abandoned();
+      for (const participant of this.#participants) participant.abandoned();
       throw this.#failed(error, what, true, committing);
     }
   }
@@ -339,45 +336,13 @@ export class Connection {
     return this.stop(new StoreError('ERR_STORE_IO', mapped.message + unknown, { cause: error }));
   }
 
-  /** Empties the WAL into the database once it is long enough. SQLite's own auto-checkpoint would swallow its errors. */
-  #checkpointIfDue(): void {
-    if (this.path === undefined) return;
-    try {
-      // NOOP only counts, without I/O. The frames of a WAL that was reset are counted from the beginning again.
-      const [, pages] = this.get<[number, number, number]>('PRAGMA wal_checkpoint(NOOP)')!;
-      if (pages < checkpointPages) this.#nextCheckpointAt = checkpointPages;
-      if (pages < this.#nextCheckpointAt) return;
-      this.checkpoint();
-      this.#nextCheckpointAt = pages + checkpointPages;
-    } catch (error) {
-      this.#checkpointFailed(error);
-    }
-  }
-
-  /** Copies what no reader holds back from the WAL into the database. A failure is a finding: the WAL still has it all. */
-  checkpoint(): void {
-    try {
-      // PASSIVE waits for nobody and blocks nobody.
-      const [, pages, moved] = this.get<[number, number, number]>('PRAGMA wal_checkpoint(PASSIVE)')!;
-      this.faults.clear('checkpoint-failed');
-      if (pages - moved < largeWalPages) this.faults.clear('wal-large');
-      else this.faults.report('wal-large', `a reader holds ${pages - moved} pages in the WAL: find the process that never ends its read`);
-    } catch (error) {
-      this.#checkpointFailed(error);
-    }
-  }
-
-  #checkpointFailed(error: unknown): void {
-    this.faults.report('checkpoint-failed', `the WAL could not be copied into the database: ${(error as Error).message}`, error);
-  }
-
   /** Closes the handle. SQLite then deletes the WAL, if nobody else has the database open. */
   close(): void {
     if (this.#closed) return;
     if (this.#depth > 0) throw new StoreError('ERR_STORE_CONFLICT', 'failed to close the store: a transaction is open');
     if (this.reader) this.reader.close();
     else {
-      if (this.path !== undefined) this.checkpoint();
+      this.#checkpoints?.run();
       this.#db.close();
     }
     this.#closed = true;

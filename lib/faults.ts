@@ -10,6 +10,7 @@ export interface HealthFinding {
     | 'snapshot-file-damaged'
     | 'snapshot-file-missing'
     | 'snapshot-row-damaged'
+    | 'behind' // the file beside the database knows of commits that the database has not
     | 'snapshot-not-placed' // the row is durable, the file beside the database is older
     | 'checkpoint-failed'
     | 'wal-large' // a reader keeps the WAL from being emptied

@@ -1,7 +1,7 @@
 // The plain-file half of a snapshot: written whole or not at all, read back or said why not. Also the texts of both
 // halves.
 import { hash, randomUUID } from 'node:crypto';
-import { closeSync, constants, fchmodSync, fstatSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, fchmodSync, fchownSync, fstatSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, basename, join } from 'node:path';
 import { checkDay } from './days.ts';
 import { checkArray, checkDuration, checkInstant, checkInteger, checkOptions, checkText, invalid, parseInstant } from './values.ts';
@@ -181,16 +181,20 @@ export function isTemporaryOf(path: string, name: string): boolean {
 
 /**
  * Writes the file under an unpredictable temporary name and fsyncs it, so that everything that can fail fails before the
- * database commits. Gives the temporary path. Throws the system's error, and leaves nothing behind then.
+ * database commits. It is private from its first byte, but for those to whom the owner opened the database. Gives the
+ * temporary path. Throws the system's error, and leaves nothing behind then.
  */
-export function prepareSnapshotFile(path: string, content: Omit<SnapshotContent, 'state'>, stateText: string): string {
+export function prepareSnapshotFile(path: string, database: string, content: Omit<SnapshotContent, 'state'>, stateText: string): string {
   const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}.tmp`);
   const text = encodeFile(content, stateText);
+  const { mode, uid, gid } = statSync(database);
   try {
     // wx: O_EXCL follows no planted link; 0600 from the first byte.
     const fd = openSync(temporary, 'wx', 0o600);
     try {
-      fchmodSync(fd, 0o600); // an umask such as 0277 would have taken the owner's own bits
+      // What root writes (an import by hand) must still be the service's own. SQLite does the same with its -wal.
+      if (process.geteuid?.() === 0) fchownSync(fd, uid, gid);
+      fchmodSync(fd, 0o600 | (mode & 0o066)); // 0600 anew: an umask such as 0277 would have taken the owner's own bits
       // flush: without the fsync a power cut after the rename leaves an empty or zeroed file under the final name.
       writeFileSync(fd, text, { flush: true });
     } finally {

@@ -1,6 +1,7 @@
 // The snapshot pair: the row in the database and the file beside it, saved together and read as one.
 import type { CommitParticipant, Connection } from './connection.ts';
 import { auditHeadOf } from './audit.ts';
+import { compareHead } from './recovery.ts';
 import { localDay } from './days.ts';
 import { StoreError } from './errors.ts';
 import { decodeState, discardSnapshotFile, placeSnapshotFile, prepareSnapshotFile, readSnapshotFile } from './snapshot-file.ts';
@@ -28,6 +29,8 @@ export class SnapshotPair implements CommitParticipant {
   #fileGeneration: number;
   /** The row's generation before the open transaction saved; undefined where it has not. */
   #base: number | undefined;
+  /** The file of the open transaction, written and not yet in its place. */
+  #prepared: { temporary: string; path: string; generation: number } | undefined;
 
   /** `path` is absent for a store in memory; `fileGeneration` is what was found in the file at open. */
   constructor(connection: Connection, path: string | undefined, uuid: string, fileGeneration: number) {
@@ -55,18 +58,22 @@ export class SnapshotPair implements CommitParticipant {
     return { text, generation: row[1], state: decodeState(text) };
   }
 
-  prepare(): ReturnType<CommitParticipant['prepare']> {
-    const base = this.#base;
-    this.#base = undefined;
-    if (base === undefined || this.#path === undefined) return undefined;
+  prepare(): void {
+    if (this.#base === undefined || this.#path === undefined) return;
     const row = this.#row();
-    if (!row || row.generation === base) return undefined; // every save of this transaction was rolled back
-    const path = this.#path;
-    const temporary = prepareSnapshotFile(path, this.#content(row), row.text);
-    return {
-      committed: () => this.#place(temporary, path, row.generation),
-      abandoned: () => this.#discard(temporary),
-    };
+    if (!row || row.generation === this.#base) return; // every save of this transaction was rolled back
+    const temporary = prepareSnapshotFile(this.#path, this.#connection.path!, this.#content(row), row.text);
+    this.#prepared = { temporary, path: this.#path, generation: row.generation };
+  }
+
+  committed(): void {
+    if (this.#prepared) this.#place(this.#prepared);
+    this.#base = this.#prepared = undefined;
+  }
+
+  abandoned(): void {
+    if (this.#prepared) this.#discard(this.#prepared.temporary);
+    this.#base = this.#prepared = undefined;
   }
 
   #content(row: Row): Omit<SnapshotContent, 'state'> {
@@ -80,7 +87,7 @@ export class SnapshotPair implements CommitParticipant {
   }
 
   /** After COMMIT: the row is durable whatever happens here, so a failure is a finding. */
-  #place(temporary: string, path: string, generation: number): void {
+  #place({ temporary, path, generation }: { temporary: string; path: string; generation: number }): void {
     try {
       // Under the write lock, and only while the row is still this one: of two processes that save at once, the slower
       // one must not rename its older file over the newer one.
@@ -121,7 +128,17 @@ export class SnapshotPair implements CommitParticipant {
 
   /** Looks at both copies and records what is wrong with them. */
   check(): void {
-    this.#reportCopies(this.#lookAtFile(), this.#row());
+    const file = this.#lookAtFile();
+    this.#reportCopies(file, this.#row());
+    this.#reportLoss(file);
+  }
+
+  /** A writing open heals it; whoever only looks at the store must be told. */
+  #reportLoss(file: SnapshotFile): void {
+    const { faults } = this.#connection;
+    const loss = file.state === 'whole' ? compareHead(this.#connection, file.content) : undefined;
+    if (loss) faults.report('behind', `the database lacks what ${this.#path} was written with (${loss}): it has lost commits, or an older copy was put in its place; opening it for writing heals it`);
+    else faults.clear('behind');
   }
 
   /** Both copies, for `health()`. */
@@ -129,6 +146,7 @@ export class SnapshotPair implements CommitParticipant {
     const file = this.#lookAtFile();
     const row = this.#row();
     this.#reportCopies(file, row);
+    this.#reportLoss(file);
     const age = (state: StateSnapshot): number => now.getTime() - state.timestamp.getTime();
     return {
       row: !row ? { state: 'absent' } : row.state ? { state: 'whole', generation: row.generation, ageMs: age(row.state) } : { state: 'damaged', generation: row.generation },

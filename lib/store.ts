@@ -20,7 +20,7 @@ import { encodeState } from './snapshot-file.ts';
 import type { StateSnapshot } from './snapshot-file.ts';
 import { addUsageRow, allCooldowns, cooldownOf, deleteCooldown, setCooldown, statusOf, usageForDay, usageOf, usageRange } from './usage.ts';
 import type { Cooldown, EntryStatus } from './usage.ts';
-import { checkArray, checkDuration, checkFunction, checkInstant, checkInteger, checkOptions, checkText, invalid } from './values.ts';
+import { checkArray, checkDuration, checkFunction, checkInstant, checkInteger, checkOptions, checkText, invalid, quote } from './values.ts';
 
 /** The operations that a service needs whatever it is kept in. `SqliteStore` is the implementation. */
 export interface Store<E extends EventBase = CoreEvent> {
@@ -154,7 +154,7 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
   /** Appends a group of events in order, all or none, with one fsync. Throws what `appendAudit` throws. */
   appendAudits(items: readonly { event: E | CoreEvent; attributes?: AuditAttributes }[]): AuditEvent<E>[] {
     const encoded = encodeItems(items);
-    return this.#connection.write(`append ${encoded.length === 1 ? `the event "${encoded[0]!.type}"` : `${encoded.length} events`}`, () => {
+    return this.#connection.write(`append ${encoded.length === 1 ? `the event ${quote(encoded[0]!.type)}` : `${encoded.length} events`}`, () => {
       const text = checkInstant('what options.clock gives', this.#connection.now());
       // Given back as every reader will get them, from the texts that are stored.
       return encoded.map((item) => decodeEvent<E>([insertAudit(this.#connection, this.#uuid, text, item), text, item.type, item.data, item.meta]));
@@ -205,14 +205,14 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
     checkText('entryId', entryId);
     checkDay('day', day);
     const duration = checkDuration('durationMs', durationMs);
-    return this.#connection.write(`add usage for "${entryId}" on ${day}`, () => addUsageRow(this.#connection, entryId, day, duration));
+    return this.#connection.write(`add usage for ${quote(entryId)} on ${day}`, () => addUsageRow(this.#connection, entryId, day, duration));
   }
 
   /** An entry's total of a day in milliseconds; 0 where there is none. */
   getUsage(entryId: string, day: string): number {
     checkText('entryId', entryId);
     checkDay('day', day);
-    return this.#connection.read(`read the usage of "${entryId}" on ${day}`, () => usageOf(this.#connection, entryId, day));
+    return this.#connection.read(`read the usage of ${quote(entryId)} on ${day}`, () => usageOf(this.#connection, entryId, day));
   }
 
   /** An entry's totals from one day to another, both inclusive, in order; days without usage are left out. */
@@ -220,7 +220,7 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
     checkText('entryId', entryId);
     checkDay('from', from);
     checkDay('to', to);
-    return this.#connection.read(`read the usage of "${entryId}" from ${from} to ${to}`, () => usageRange(this.#connection, entryId, from, to));
+    return this.#connection.read(`read the usage of ${quote(entryId)} from ${from} to ${to}`, () => usageRange(this.#connection, entryId, from, to));
   }
 
   /** The totals of all entries that have one on this day, by entry id. */
@@ -242,19 +242,19 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
   setCooldownUntil(entryId: string, until: Date): void {
     checkText('entryId', entryId);
     const text = checkInstant('until', until);
-    this.#connection.write(`set the cooldown of "${entryId}"`, () => setCooldown(this.#connection, entryId, text));
+    this.#connection.write(`set the cooldown of ${quote(entryId)}`, () => setCooldown(this.#connection, entryId, text));
   }
 
   /** When an entry becomes available again; it is in cooldown while that is in the future. `undefined` where none is set. */
   getCooldownUntil(entryId: string): Date | undefined {
     checkText('entryId', entryId);
-    return this.#connection.read(`read the cooldown of "${entryId}"`, () => cooldownOf(this.#connection, entryId));
+    return this.#connection.read(`read the cooldown of ${quote(entryId)}`, () => cooldownOf(this.#connection, entryId));
   }
 
   /** Removes an entry's cooldown; none is fine. */
   clearCooldown(entryId: string): void {
     checkText('entryId', entryId);
-    this.#connection.write(`clear the cooldown of "${entryId}"`, () => deleteCooldown(this.#connection, entryId));
+    this.#connection.write(`clear the cooldown of ${quote(entryId)}`, () => deleteCooldown(this.#connection, entryId));
   }
 
   /** All cooldowns by entry id, those that have ended included. */

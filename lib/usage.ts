@@ -98,7 +98,7 @@ export function allCooldowns(connection: Connection): Cooldown[] {
 }
 
 function cooldownEnd(until: unknown, entryId: string): Date {
-  const end = parseInstant(until);
+  const end = typeof entryId === 'string' ? parseInstant(until) : undefined; // an adopted table may have a NULL key
   if (!end) throw new StoreError('ERR_STORE_CORRUPT', `the cooldown of ${show(entryId)} cannot be read: ${show(until)}`);
   return end;
 }

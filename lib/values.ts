@@ -24,6 +24,11 @@ export function show(value: unknown): string {
   }
 }
 
+/** A checked text as part of a message: a plain short one in quotes, any other as `show` gives it. */
+export function quote(text: string): string {
+  return /^[\x20-\x7e]{1,60}$/.test(text) ? `"${text}"` : show(text);
+}
+
 /** Refuses anything but a non-empty text that SQLite gives back as it was: whole Unicode, no NUL. */
 export function checkText(name: string, value: unknown): string {
   if (!isText(value)) throw invalid(name, value, 'a non-empty string of whole Unicode characters without NUL');

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { chmodSync, chownSync, copyFileSync, renameSync, statSync } from 'node:fs';
 import { test } from 'node:test';
+import { SqliteStore } from '../lib/index.ts';
 import { TestFolder } from './support/folder.ts';
 
 test('what was written is there after closing and opening again', (t) => {
@@ -19,4 +21,32 @@ test('what was written is there after closing and opening again', (t) => {
   assert.deepEqual(again.getCooldownUntil('minecraft'), new Date('2026-11-21T10:00:00Z'));
   assert.deepEqual(again.loadSnapshot(), { timestamp: new Date('2026-11-21T09:00:00Z') });
   assert.equal(again.recovery, undefined);
+});
+
+test('the snapshot file is open to whom the owner opened the database, and belongs to its owner', (t) => {
+  const folder = new TestFolder(t);
+  const store = folder.open();
+  store.saveSnapshot({ timestamp: new Date() });
+  const modeOf = (name: string): number => statSync(folder.file(name)).mode & 0o777;
+  assert.equal(modeOf('store.snapshot.json'), 0o600);
+  chmodSync(folder.file(), 0o640);
+  if (process.geteuid?.() === 0) chownSync(folder.file(), 65534, 65534);
+  store.saveSnapshot({ timestamp: new Date() });
+  assert.equal(modeOf('store.snapshot.json'), 0o640);
+  assert.equal(statSync(folder.file('store.snapshot.json')).uid, statSync(folder.file()).uid);
+});
+
+test('a database that was exchanged for an older copy is a finding to whoever only looks', (t) => {
+  const folder = new TestFolder(t);
+  const store = folder.open();
+  store.appendAudit({ type: 'service_started' });
+  store.saveSnapshot({ timestamp: new Date() });
+  store.close();
+  copyFileSync(folder.file(), folder.file('older.db'));
+  const newer = folder.open();
+  newer.saveSnapshot({ timestamp: new Date() });
+  newer.close();
+  renameSync(folder.file('older.db'), folder.file());
+  const reader = folder.closing(SqliteStore.openReadOnly(folder.file()));
+  assert.deepEqual(reader.health().findings.map(({ kind }) => kind), ['behind']);
 });

@@ -8,7 +8,7 @@ import { hasCode, StoreError } from '../errors.ts';
 import type { SessionSnapshot } from '../snapshot-file.ts';
 import { connect } from '../store.ts';
 import type { ModuleConnection, SqliteStore } from '../store.ts';
-import { checkDuration, checkInstant, checkInteger, checkOptions, checkText, invalid } from '../values.ts';
+import { checkDuration, checkInstant, checkInteger, checkOptions, checkText, invalid, quote } from '../values.ts';
 
 /** What a session is started with. Its id is a new UUID unless given; an id can be used once in the life of a store. */
 export interface SessionStart {
@@ -77,9 +77,9 @@ export class SessionTracker<E extends EventBase> {
     if (label !== undefined) checkText('options.label', label);
     const deadlineText = deadline === undefined ? undefined : checkInstant('options.deadline', deadline);
     const startedMs = this.#connection.monotonicMs();
-    return this.#connection.write(`start a session of "${entryId}"`, () => {
+    return this.#connection.write(`start a session of ${quote(entryId)}`, () => {
       const other = this.#store.loadSnapshot()?.activeSession;
-      if (other) throw new StoreError('ERR_STORE_CONFLICT', `failed to start a session of "${entryId}": session ${other.sessionId} of "${other.entryId}" is active; after a crash, recover() ends it`);
+      if (other) throw new StoreError('ERR_STORE_CONFLICT', `failed to start a session of ${quote(entryId)}: session ${quote(other.sessionId)} of ${quote(other.entryId)} is active; after a crash, recover() ends it`);
       const started: SessionSnapshot = {
         sessionId, entryId, startedAt: this.#connection.now(), ...(deadline ? { deadline: new Date(deadline) } : undefined), warningsIssued: [], elapsedMs: 0,
       };
@@ -133,7 +133,7 @@ export class SessionTracker<E extends EventBase> {
   recover(): EndedSession | undefined {
     return this.#connection.write('recover the session', () => {
       const own = this.#stored();
-      if (own) throw new StoreError('ERR_STORE_CONFLICT', `failed to recover: session ${own.sessionId} is running`);
+      if (own) throw new StoreError('ERR_STORE_CONFLICT', `failed to recover: session ${quote(own.sessionId)} is running`);
       const snapshot = this.#store.loadSnapshot();
       if (!snapshot?.activeSession) return undefined;
       // Where an older copy of the snapshot is all that is left, its session may long have been charged.
