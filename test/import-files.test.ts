@@ -1,7 +1,7 @@
 // The files of an import: which are taken, that the source stays what it is, and all or nothing whatever happens.
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, existsSync, linkSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, linkSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
@@ -84,7 +84,22 @@ test('the source stays byte for byte what it was, and nothing is left beside it'
   const before = filesOf(source);
   await importStore(source, folder.file());
   assert.deepEqual(filesOf(source), before);
+  assert.deepEqual(openFiles(folder.path), []);
+  await assert.rejects(importStore(source, folder.file(), { signal: AbortSignal.abort() }), { name: 'AbortError' });
+  assert.deepEqual(openFiles(folder.path), []);
 });
+
+/** The files of a folder that this process has open. */
+function openFiles(folder: string): string[] {
+  const targets = readdirSync('/proc/self/fd').flatMap((fd) => {
+    try {
+      return [readlinkSync(`/proc/self/fd/${fd}`)];
+    } catch {
+      return []; // the one that reads this list
+    }
+  });
+  return targets.filter((target) => target.startsWith(folder));
+}
 
 test('a source is read where its folder and file may not be written to', async (t) => {
   const folder = new TestFolder(t);
@@ -208,16 +223,20 @@ for (const [when, share] of [['before anything is read', -1], ['while the source
     store.addUsage('own', '2026-03-14', 1);
     store.close();
     const before = dump(folder.file());
-    const reason = { because: 'the operator pressed a key' };
+    const reason = Object.assign(new Error('the disk of the caller is full'), { code: 'ENOSPC', syscall: 'write' });
     const options = share < 0 ? { signal: AbortSignal.abort(reason) } : abortAt(share, reason);
     await assert.rejects(importStore(source, folder.file(), options), (error) => error === reason);
     assert.deepEqual(dump(folder.file()), before);
   });
 }
 
-test('aborted before it writes, an import makes no store', async (t) => {
+test('aborted between two pages, up to the last one of the check, an import makes no store', async (t) => {
   const folder = new TestFolder(t);
-  await assert.rejects(importStore(makeSource(folder), folder.file(), abortAt(0.5, new Error('enough'))), { message: 'enough' });
+  const controller = new AbortController();
+  const onProgress = ({ done, total }: { done: number; total: number }): void => {
+    if (done === total / 2) setImmediate(() => controller.abort(new Error('enough')));
+  };
+  await assert.rejects(importStore(makeSource(folder), folder.file(), { signal: controller.signal, onProgress }), { message: 'enough' });
   assert.ok(!existsSync(folder.file()));
 });
 

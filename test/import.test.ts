@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { copyFileSync, readFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
@@ -137,6 +137,8 @@ const badEvents: [why: string, json: string, timestamp?: string][] = [
   ['a duration of fractions', '{"type":"session_ended","session_id":"s","entry_id":"e","reason":{"type":"expired"},"duration":{"secs":1,"nanos":1000000000}}'],
   ['a duration beyond 2^53 ms', '{"type":"session_ended","session_id":"s","entry_id":"e","reason":{"type":"expired"},"duration":{"secs":9007199254741,"nanos":0}}'],
   ['a reason without a type', '{"type":"session_ended","session_id":"s","entry_id":"e","reason":"expired","duration":{"secs":1,"nanos":0}}'],
+  ['a reason whose type is missing', '{"type":"session_ended","session_id":"s","entry_id":"e","reason":{},"duration":{"secs":1,"nanos":0}}'],
+  ['a failed launch without its error', '{"type":"session_ended","session_id":"s","entry_id":"e","reason":{"type":"launch_failed"},"duration":{"secs":1,"nanos":0}}'],
   ['an exit code that is a text', '{"type":"session_ended","session_id":"s","entry_id":"e","reason":{"type":"process_exited","exit_code":"0"},"duration":{"secs":1,"nanos":0}}'],
   ['no session', '{"type":"warning_issued","threshold_seconds":5}'], ['an entry id with NUL', '{"type":"launch_denied","entry_id":"a\\u0000b","reasons":[]}'],
   ['reasons that are no texts', '{"type":"launch_denied","entry_id":"e","reasons":[1]}'], ['a success that is a number', '{"type":"config_reloaded","success":1}'],
@@ -167,6 +169,7 @@ const badRows: [why: string, sql: string, table: string, row: string][] = [
   ['usage of an entry with NUL', `INSERT INTO usage VALUES (CAST(x'6d696e656372616674007a' AS TEXT), '2026-03-14', 1)`, 'usage', 'minecraft\\u0000z 2026-03-14'],
   ['usage of an entry that is no UTF-8', `INSERT INTO usage VALUES (CAST(x'80' AS TEXT), '2026-03-14', 1)`, 'usage', '\ufffd 2026-03-14'],
   ['usage of no entry', `INSERT INTO usage VALUES ('', '2026-03-14', 1)`, 'usage', ' 2026-03-14'],
+  ['a cooldown of an entry with NUL', `INSERT INTO cooldowns VALUES (CAST(x'6d696e656372616674007a' AS TEXT), '2026-03-14T15:19:28Z')`, 'cooldowns', 'minecraft\\u0000z'],
   ['a cooldown without an end', `INSERT INTO cooldowns VALUES ('e', 'later')`, 'cooldowns', 'e'],
   ['a cooldown of nothing', `INSERT INTO cooldowns VALUES (NULL, '2026-03-14T15:19:28Z')`, 'cooldowns', 'null'],
 ];
@@ -246,7 +249,7 @@ test('usage that has shrunk in the source takes nothing away, and counts again f
   const { folder, source, store } = await importFixture(t);
   const set = (secs: number): void => change(source, `UPDATE usage SET duration_secs = ${secs} WHERE entry_id = 'minecraft' AND day = '2026-03-14'`);
   set(500);
-  assert.deepEqual((await importStore(source, folder.file())).taken, none);
+  assert.deepEqual(await importStore(source, folder.file()), { kind: 'shepherdd', taken: none, alreadyThere: all, skipped: [] });
   set(904);
   await importStore(source, folder.file());
   assert.equal(store.getUsage('minecraft', '2026-03-14'), 904_000);
@@ -311,6 +314,21 @@ test('a total or cooldown of the store that cannot be read stays as it is, and t
   assert.deepEqual(report.skipped.map(({ table, row }) => [table, row]), [['usage', 'minecraft 2026-03-14'], ['usage', 'tux-math 2026-03-14'], ['cooldowns', 'minecraft']]);
   assert.deepEqual(report.taken, { ...all, usage: 7, cooldowns: 1 });
   assert.throws(() => store.getUsage('minecraft', '2026-03-14'), { code: 'ERR_STORE_CORRUPT' });
+});
+
+test('a damaged file of the store is no reason to leave rows out: it ends the import', async (t) => {
+  const folder = new TestFolder(t, { checked: false });
+  const store = folder.open();
+  store.setCooldownUntil('own', new Date(0));
+  const raw = folder.raw();
+  const { page, bytes: pageBytes } = raw.prepare("SELECT rootpage AS page, page_size AS bytes FROM sqlite_schema, pragma_page_size WHERE name = 'sqlite_autoindex_cooldowns_1'").get() as { page: number; bytes: number };
+  raw.close();
+  store.close();
+  const bytes = readFileSync(folder.file());
+  writeFileSync(folder.file(), bytes.fill(0xff, (page - 1) * pageBytes, page * pageBytes));
+  // Without a snapshot, whose file is made from the same rows and would fail by itself.
+  const source = makeSource(folder, 'DELETE FROM snapshot');
+  await assert.rejects(importStore(source, folder.file()), { code: 'ERR_STORE_CORRUPT' });
 });
 
 test('a session that runs in the snapshot and has ended in the log is not charged again', async (t) => {

@@ -48,7 +48,6 @@ export async function importStore(from: string, to: string, options?: LongOperat
   const { signal, onProgress } = checkOptions('options', options, ['signal', 'onProgress']);
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalid('options.signal', signal, 'an AbortSignal');
   checkFunction('options.onProgress', onProgress);
-  signal?.throwIfAborted();
   const source = new Source(fromPath);
   try {
     checkDifferent(source.path, toPath);
@@ -61,7 +60,7 @@ export async function importStore(from: string, to: string, options?: LongOperat
     signal?.throwIfAborted();
     return take(source, kind, toPath, step);
   } catch (error) {
-    throw signal?.aborted ? signal.reason : error;
+    throw signal?.aborted ? signal.reason : error; // untouched, whatever it is
   } finally {
     source.close();
   }

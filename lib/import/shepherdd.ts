@@ -2,7 +2,6 @@
 // its type inside; an absent option is null; a duration is {"secs","nanos"} in JSON and whole seconds in `usage`; an
 // instant is RFC 3339 with an offset and up to nine digits of a second's fraction.
 import { hash } from 'node:crypto';
-import { checkDay } from '../days.ts';
 import { encodeEvent } from '../events.ts';
 import { adoptSnapshot, decodeState } from '../snapshot-file.ts';
 import { checkInteger, checkText, invalid, parseInstant } from '../values.ts';
@@ -242,15 +241,13 @@ function parse(json: string): unknown {
   }
 }
 
-// Usage, cooldowns, snapshot
+// Usage, cooldowns, snapshot: what the store itself checks (entry ids, days, totals) is left to it
 
 function takeUsage([, entryBytes, dayBytes, secs]: Row, sink: Sink): void {
   const at = { table: 'usage', row: `${named(entryBytes)} ${named(dayBytes)}` };
   const found = orSkip(sink, at, () => {
-    const entryId = checkText('entry_id', textOf('entry_id', entryBytes));
-    const day = checkDay('day', textOf('day', dayBytes));
     const seconds = checkInteger('duration_secs', typeof secs === 'bigint' ? Number(secs) : secs, 0);
-    return { entryId, day, durationMs: checkInteger('the usage in milliseconds', seconds * 1000, 0) };
+    return { entryId: textOf('entry_id', entryBytes), day: textOf('day', dayBytes), durationMs: seconds * 1000 };
   });
   if (found) sink.usage(at, found.entryId, found.day, found.durationMs);
 }
@@ -258,7 +255,7 @@ function takeUsage([, entryBytes, dayBytes, secs]: Row, sink: Sink): void {
 function takeCooldown([, entryBytes, untilBytes]: Row, sink: Sink): void {
   const at = { table: 'cooldowns', row: named(entryBytes) };
   const found = orSkip(sink, at, () => ({
-    entryId: checkText('entry_id', textOf('entry_id', entryBytes)),
+    entryId: textOf('entry_id', entryBytes),
     until: new Date(instant('until', textOf('until', untilBytes))),
   }));
   if (found) sink.cooldown(at, found.entryId, found.until);

@@ -200,9 +200,9 @@ export class TakingSink implements Sink {
 
 const refusals: readonly string[] = ['ERR_STORE_INVALID_ARGUMENT', 'ERR_STORE_SERIALIZATION', 'ERR_STORE_CORRUPT'];
 
-/** Whether an error is about one value. With a cause it is what SQLite says about the file, or the system about the disk. */
+/** Whether an error is about one value. (A damaged page has the last of these codes too; SQLite then refuses to commit.) */
 export function isRefusal(error: unknown): error is StoreError {
-  return error instanceof StoreError && refusals.includes(error.code) && error.cause === undefined;
+  return error instanceof StoreError && refusals.includes(error.code);
 }
 
 function usageKey(entryId: string, day: string): string {
