@@ -90,8 +90,9 @@ function takeEvent(row: Row, sink: Sink): void {
 function convertEvent(row: Row, timestamp: string, json: string): SourceEvent {
   const members = membersOf(json);
   const type = checkText('type', JSON.parse(members.get('type') ?? 'null'));
+  members.delete('type');
   const { texts, meta, sessionId } = Object.hasOwn(known, type) ? convertFields(known[type]!, members) : { texts: members, meta: {}, sessionId: undefined };
-  const data = `{${Array.from(texts, ([name, text]) => (name === 'type' ? [] : [`${JSON.stringify(name)}:${text}`])).flat().join()}}`;
+  const data = `{${Array.from(texts, ([name, text]) => `${JSON.stringify(name)}:${text}`).join()}}`;
   // For its checks; its text would write the numbers anew (1.0 as 1, 2^53 + 1 as 2^53), and the source's says what it says.
   encodeEvent({ ...(JSON.parse(data) as JsonObject), type });
   return {
