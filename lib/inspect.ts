@@ -73,6 +73,8 @@ function examine(db: DatabaseSync, path: string): Found {
   // A page smaller than what a card programs at once would put more neighbours at risk with every write.
   const size = Number(readPragma(db, 'page_size'));
   if (size < 4096) throw new StoreError('ERR_STORE_DATABASE', `${path} has pages of ${size} bytes; 4096 or more are needed (VACUUM with another page_size changes them)`);
+  const encoding = readPragma(db, 'encoding');
+  if (encoding !== 'UTF-8') throw new StoreError('ERR_STORE_DATABASE', `${path} stores its texts in ${encoding}; this package needs UTF-8`);
   if (file.kind !== 'store') return { file };
   const uuid = db.prepare('SELECT uuid FROM store_meta WHERE id = 1').get()?.['uuid'];
   if (typeof uuid !== 'string') throw new StoreError('ERR_STORE_CORRUPT', `${path} is marked as a store and has lost its identity`);

@@ -131,7 +131,7 @@ export function migrateSchema(db: DatabaseSync, from: number, to: number, now: D
     if (!step) throw new StoreError('ERR_STORE_MIGRATION', `there is no migration to version ${version}`);
     runStep(`migrate up to version ${version} (${step.description})`, () => {
       if (version === 1) adopt(db, step.up, now);
-      else db.exec(step.up);
+      else runScript(db, step.up);
       recordVersion(db, version, step.description, now);
     });
   }
@@ -139,12 +139,18 @@ export function migrateSchema(db: DatabaseSync, from: number, to: number, now: D
     const step = migrations[version - 1]!;
     runStep(`migrate down from version ${version} (${step.description})`, () => {
       const before = contents(db);
-      db.exec(step.down);
+      runScript(db, step.down);
       if (version === 1) db.exec('PRAGMA application_id = 0');
       else db.prepare('DELETE FROM schema_version WHERE version = ?').run(version);
       if (!force) refuseLoss(version, before, contents(db));
     });
   }
+}
+
+function runScript(db: DatabaseSync, sql: string): void {
+  db.exec(sql);
+  // The version would be recorded by itself otherwise.
+  if (!db.isTransaction) throw new StoreError('ERR_STORE_MIGRATION', 'the step ended the transaction that it runs in');
 }
 
 function runStep(what: string, step: () => void): void {
@@ -178,23 +184,26 @@ function refuseLoss(version: number, before: Map<string, number>, after: Map<str
 
 /** Version 0 to 1: the rows are carried over and chained, and an event says which ids were already there. */
 function adopt(db: DatabaseSync, sql: string, now: Date): void {
+  checkIds(db);
   const uuid = randomUUID();
   let head = genesisHash(uuid);
   let lastId = 0;
   const gaps: [number, number][] = [];
   let moreGaps = 0;
-  db.function('chain_hash', { directOnly: true }, (id, timestamp, type, data) => {
-    if (Number(id) <= lastId) throw new StoreError('ERR_STORE_MIGRATION', `audit_log has an id below 1: ${String(id)}`);
-    if (Number(id) !== lastId + 1) {
-      if (gaps.length < 1000) gaps.push([lastId + 1, Number(id) - 1]);
+  db.function('chain_hash', { directOnly: true }, (given, timestamp, type, data) => {
+    const id = Number(given);
+    if (id <= lastId) throw new StoreError('ERR_STORE_MIGRATION', `audit_log has two rows with one id, or one without: ${String(given)}`);
+    if (id !== lastId + 1) {
+      if (gaps.length < 1000) gaps.push([lastId + 1, id - 1]);
       else moreGaps++;
     }
-    lastId = Number(id);
-    head = rowHash(head, { id: lastId, timestamp: String(timestamp), type: String(type), data: data as string | Uint8Array, meta: null });
+    lastId = id;
+    // Whatever type a value has here, every reader of the adopted row gets the same and hashes the same.
+    head = rowHash(head, { id, timestamp: timestamp as string, type: type as string, data: data as string | Uint8Array, meta: null });
     return head;
   });
   db.function('adopted_snapshot', { directOnly: true }, (data) => (typeof data === 'string' ? adoptSnapshot(data) : data));
-  db.exec(sql);
+  runScript(db, sql);
   mark(db, uuid, now);
   const id = lastId + 1;
   const data = JSON.stringify({ upToId: lastId, gaps, ...(moreGaps > 0 ? { moreGaps } : undefined) });
@@ -203,4 +212,13 @@ function adopt(db: DatabaseSync, sql: string, now: Date): void {
     id, row.timestamp, row.type, data, rowHash(head, row),
   );
   db.prepare('UPDATE store_meta SET adopted_id = ? WHERE id = 1').run(id);
+}
+
+/** Every id must be a number that JavaScript has, with room for more behind it. */
+function checkIds(db: DatabaseSync): void {
+  const statement = db.prepare('SELECT min(id) AS first, max(id) AS last FROM audit_log');
+  statement.setReadBigInts(true);
+  const { first, last } = statement.get() as { first: unknown; last: unknown };
+  const isId = (id: unknown): boolean => id === null || (typeof id === 'bigint' && id > 0n && id < 2n ** 52n);
+  if (!isId(first) || !isId(last)) throw new StoreError('ERR_STORE_MIGRATION', `audit_log has ids from ${String(first)} to ${String(last)}, and only whole numbers from 1 to 2^52 can be gone on from`);
 }

@@ -47,6 +47,7 @@ const refused: [what: string, code: string, make: (path: string, folder: string)
   ['a view in the place of one of the four tables', 'ERR_STORE_NOT_A_STORE', (path) => makeDatabase(path, `${fourTables} DROP TABLE snapshot; CREATE VIEW snapshot AS SELECT 1 AS id, '' AS data;`)],
   ['the four tables in pages of 512 bytes', 'ERR_STORE_DATABASE', (path) => makeDatabase(path, `PRAGMA page_size = 512; ${fourTables}`)],
   ['the four tables in pages of 512 bytes, with a -wal', 'ERR_STORE_DATABASE', (path) => makeAndDie(path, `PRAGMA page_size = 512; PRAGMA journal_mode = WAL; ${fourTables}`)],
+  ['the four tables in UTF-16', 'ERR_STORE_DATABASE', (path) => makeDatabase(path, `PRAGMA encoding = 'UTF-16'; ${fourTables}`)],
   ['a database without tables in pages of 512 bytes', 'ERR_STORE_DATABASE', (path) => makeDatabase(path, 'PRAGMA page_size = 512; CREATE TABLE a (b); DROP TABLE a;')],
   ['the four tables beside a snapshot file of a store', 'ERR_STORE_CONFLICT', (path, folder) => {
     makeDatabase(path, fourTables);

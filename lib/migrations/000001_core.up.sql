@@ -72,10 +72,17 @@ CREATE TABLE snapshot (
   generation INTEGER NOT NULL DEFAULT 0 CHECK (typeof(generation) = 'integer' AND generation >= 0)
 );
 
--- The order matters: each call of chain_hash takes the hash that the call before it gave.
+-- The order matters: each call of chain_hash takes the hash that the call before it gave. A number becomes the text here
+-- that the column would make of it, so that what is hashed is what is stored.
 INSERT INTO audit_log (id, timestamp, event_type, event_data, event_hash)
   SELECT id, timestamp, event_type, event_data, chain_hash(id, timestamp, event_type, event_data)
-  FROM adopted_audit_log ORDER BY id;
+  FROM (
+    SELECT id,
+      CASE typeof(timestamp) WHEN 'blob' THEN timestamp ELSE CAST(timestamp AS TEXT) END AS timestamp,
+      CASE typeof(event_type) WHEN 'blob' THEN event_type ELSE CAST(event_type AS TEXT) END AS event_type,
+      CASE typeof(event_data) WHEN 'blob' THEN event_data ELSE CAST(event_data AS TEXT) END AS event_data
+    FROM adopted_audit_log
+  ) ORDER BY id;
 INSERT INTO usage (entry_id, day, duration_secs) SELECT entry_id, day, duration_secs FROM adopted_usage ORDER BY rowid;
 INSERT INTO cooldowns (entry_id, until) SELECT entry_id, until FROM adopted_cooldowns ORDER BY rowid;
 INSERT INTO snapshot (id, data, generation) SELECT id, adopted_snapshot(data), 1 FROM adopted_snapshot;

@@ -1,0 +1,228 @@
+// Steps from one version to another, and everything that keeps one from being taken.
+import assert from 'node:assert/strict';
+import { appendFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { DatabaseSync } from 'node:sqlite';
+import { test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { SqliteStore } from '../lib/index.ts';
+import { listMigrations, migrateSchema } from '../lib/schema.ts';
+import { namesIn, picture } from './support/files.ts';
+import { TestFolder } from './support/folder.ts';
+import { fourTables, makeAndDie, makeDatabase } from './support/foreign.ts';
+import { Companion, run } from './support/process.ts';
+
+/** A store with something of everything, closed. */
+function makeStore(path: string): void {
+  using store = SqliteStore.open(path);
+  store.appendAudit({ type: 'service_started' }, { source: 'admin' });
+  store.addUsage('minecraft', '2026-11-21', 90_500);
+  store.setCooldownUntil('minecraft', new Date('2026-11-21T10:00:00Z'));
+  store.saveSnapshot({ timestamp: new Date('2026-11-21T09:00:00Z') });
+}
+
+/** A copy of this package in the folder as a next version would be, with its own step 2. */
+function nextPackage(folder: TestFolder, up: string, down: string): URL {
+  const root = pathToFileURL(`${folder.file('next')}/`);
+  for (const part of ['lib', 'schema.sql', 'package.json']) cpSync(new URL(`../${part}`, import.meta.url), new URL(part, root), { recursive: true });
+  const schema = new URL('lib/schema.ts', root);
+  const text = readFileSync(schema, 'utf8');
+  assert.match(text, /schemaVersion = 1;/);
+  writeFileSync(schema, text.replace('schemaVersion = 1;', 'schemaVersion = 2;'));
+  writeFileSync(new URL('lib/migrations/000002_next_thing.up.sql', root), up);
+  writeFileSync(new URL('lib/migrations/000002_next_thing.down.sql', root), down);
+  appendFileSync(new URL('schema.sql', root), up);
+  return root;
+}
+
+const addNotes = 'CREATE TABLE notes (text TEXT NOT NULL); ALTER TABLE cooldowns ADD COLUMN reason TEXT;';
+const dropNotes = 'DROP TABLE notes; ALTER TABLE cooldowns DROP COLUMN reason;';
+
+test('a step down to the four tables loses something, so it needs force', (t) => {
+  const folder = new TestFolder(t);
+  makeStore(folder.file());
+  const before = picture(folder.path);
+  assert.throws(() => SqliteStore.migrate(folder.file(), 0), { code: 'ERR_STORE_MIGRATION' });
+  assert.deepEqual(picture(folder.path), before);
+});
+
+test('with force only the four tables are left, with every row, and the plain file is moved aside', (t) => {
+  const folder = new TestFolder(t, { checked: false });
+  makeStore(folder.file());
+  SqliteStore.migrate(folder.file(), 0, { force: true });
+  using db = new DatabaseSync(folder.file());
+  assert.deepEqual(db.prepare("SELECT group_concat(name, ' ') AS names FROM (SELECT name FROM sqlite_schema WHERE name NOT LIKE 'sqlite%' ORDER BY name)").get()?.['names'], 'audit_log cooldowns snapshot usage');
+  assert.deepEqual({ ...db.prepare('SELECT id, event_type, event_data FROM audit_log').get() }, { id: 1, event_type: 'service_started', event_data: '{}' });
+  assert.deepEqual({ ...db.prepare('SELECT * FROM usage').get() }, { entry_id: 'minecraft', day: '2026-11-21', duration_secs: 90 });
+  assert.deepEqual({ ...db.prepare('SELECT * FROM cooldowns').get() }, { entry_id: 'minecraft', until: '2026-11-21T10:00:00.000Z' });
+  assert.deepEqual({ ...db.prepare('SELECT * FROM snapshot').get() }, { id: 1, data: '{"timestamp":"2026-11-21T09:00:00.000Z"}' });
+  db.close();
+  assert.match(namesIn(folder.path).join(), /^store\.db,store\.snapshot\.json\.migrated-down-/);
+});
+
+test('a file that went down is adopted again, as a store of its own', async (t) => {
+  const folder = new TestFolder(t);
+  makeStore(folder.file());
+  SqliteStore.migrate(folder.file(), 0, { force: true });
+  const store = folder.open();
+  assert.deepEqual(store.getRecentAudits(5).map(({ id, event }) => [id, event.type]), [[2, 'store_adopted'], [1, 'service_started']]);
+  assert.deepEqual(store.loadSnapshot(), { timestamp: new Date('2026-11-21T09:00:00Z') });
+  assert.ok((await store.verifyAudit()).ok);
+});
+
+test("another store's plain file is left where it is by a step down", (t) => {
+  const folder = new TestFolder(t, { checked: false });
+  makeStore(folder.file());
+  writeFileSync(folder.file('store.snapshot.json'), 'noise');
+  SqliteStore.migrate(folder.file(), 0, { force: true });
+  assert.deepEqual(namesIn(folder.path), ['store.db', 'store.snapshot.json']);
+});
+
+test('what cannot be migrated is refused with a code and left as it was', (t) => {
+  const folder = new TestFolder(t);
+  makeStore(folder.file());
+  makeDatabase(folder.file('other.db'), 'CREATE TABLE a (b);');
+  writeFileSync(folder.file('empty.db'), '');
+  makeStore(folder.file('newer.db'));
+  makeDatabase(folder.file('newer.db'), "INSERT INTO schema_version VALUES (2, 'later', '');");
+  const before = picture(folder.path);
+  const refused: [name: string, version: number, code: string][] = [
+    ['store.db', 2, 'ERR_STORE_MIGRATION'], ['nothing.db', 1, 'ERR_STORE_NOT_FOUND'], ['other.db', 1, 'ERR_STORE_NOT_A_STORE'], ['other.db', 0, 'ERR_STORE_NOT_A_STORE'],
+    ['empty.db', 1, 'ERR_STORE_NOT_A_STORE'], ['newer.db', 1, 'ERR_STORE_SCHEMA_TOO_NEW'], ['newer.db', 0, 'ERR_STORE_SCHEMA_TOO_NEW'], ['store.db', -1, 'ERR_STORE_INVALID_ARGUMENT'],
+    ['store.db', 0.5, 'ERR_STORE_INVALID_ARGUMENT'],
+  ];
+  for (const [name, version, code] of refused) assert.throws(() => SqliteStore.migrate(folder.file(name), version, { force: true }), { code }, `${name} to ${version}`);
+  assert.deepEqual(picture(folder.path), before);
+});
+
+test('an open store stops at its next write when the schema was changed under it; reads go on', async (t) => {
+  const folder = new TestFolder(t);
+  makeStore(folder.file());
+  const holder = new Companion(t, folder.file(), `
+    const store = SqliteStore.open(path);
+    report('open');
+    await told();
+    report([codeOf(() => store.addUsage('minecraft', '2026-11-21', 1)), codeOf(() => store.saveSnapshot({ timestamp: new Date() })), store.isHealthy(), store.getUsage('minecraft', '2026-11-21')]);
+    store.close();`);
+  await holder.next();
+  run(folder.file(), `const db = new DatabaseSync(path); db.exec('${addNotes}'); db.close();`);
+  assert.deepEqual(await holder.ask('write'), ['ERR_STORE_MIGRATION', 'ERR_STORE_MIGRATION', false, 90_500]);
+  await holder.end();
+});
+
+test('a store that is open while the file goes down to the four tables stops as well', async (t) => {
+  const folder = new TestFolder(t, { checked: false });
+  makeStore(folder.file());
+  const holder = new Companion(t, folder.file(), `
+    const store = SqliteStore.open(path);
+    report('open');
+    await told();
+    report(codeOf(() => store.addUsage('minecraft', '2026-11-21', 1)));
+    store.close();`);
+  await holder.next();
+  SqliteStore.migrate(folder.file(), 0, { force: true });
+  assert.equal(await holder.ask('write'), 'ERR_STORE_MIGRATION');
+});
+
+test('VACUUM and ANALYZE in another process stop nobody', async (t) => {
+  const folder = new TestFolder(t);
+  makeStore(folder.file());
+  const holder = new Companion(t, folder.file(), `
+    const store = SqliteStore.open(path);
+    report('open');
+    await told();
+    report(store.addUsage('minecraft', '2026-11-21', 1));
+    store.close();`);
+  await holder.next();
+  run(folder.file(), "const db = new DatabaseSync(path, { timeout: 5000 }); db.exec('VACUUM; ANALYZE;'); db.close();");
+  assert.equal(await holder.ask('write'), 90_501);
+});
+
+test('a next version migrates a store when it opens it, and an old file all the way', (t) => {
+  const folder = new TestFolder(t, { checked: false });
+  const root = nextPackage(folder, addNotes, dropNotes);
+  makeStore(folder.file());
+  makeDatabase(folder.file('old.db'), fourTables);
+  for (const name of ['store.db', 'old.db', 'new.db']) {
+    assert.deepEqual(run(folder.file(name), `
+      const store = SqliteStore.open(path);
+      report(connect(store).prepare('SELECT version, description FROM schema_version').all());
+      report((await store.verifyAudit()).ok);
+      connect(store).prepare('SELECT text FROM notes').all();
+      store.close();`, { root }), [[[1, 'core'], [2, 'next thing']], true]);
+    assert.throws(() => SqliteStore.open(folder.file(name)), { code: 'ERR_STORE_SCHEMA_TOO_NEW' });
+  }
+});
+
+test('a step that came into the database by the WAL alone is in the database file before anything else', (t) => {
+  const folder = new TestFolder(t, { checked: false });
+  const root = nextPackage(folder, addNotes, dropNotes);
+  makeStore(folder.file());
+  run(folder.file(), "const store = SqliteStore.open(path); store.addUsage('minecraft', '2026-11-22', 5); die();", { root });
+  rmSync(folder.file('store.db-shm'));
+  const before = picture(folder.path);
+  assert.throws(() => folder.open(), { code: 'ERR_STORE_SCHEMA_TOO_NEW' });
+  assert.deepEqual(picture(folder.path), before);
+});
+
+test('a step down that loses nothing needs no force, and one that would is refused', (t) => {
+  const folder = new TestFolder(t);
+  const root = nextPackage(folder, addNotes, dropNotes);
+  makeStore(folder.file());
+  run(folder.file(), 'SqliteStore.open(path).close(); SqliteStore.migrate(path, 1);', { root });
+  assert.equal(folder.open().getUsage('minecraft', '2026-11-21'), 90_500);
+  makeStore(folder.file('full.db'));
+  run(folder.file('full.db'), 'SqliteStore.open(path).close();', { root });
+  makeDatabase(folder.file('full.db'), "UPDATE cooldowns SET reason = 'too long';");
+  const before = picture(folder.path);
+  assert.deepEqual(run(folder.file('full.db'), 'report(codeOf(() => SqliteStore.migrate(path, 1)));', { root }), ['ERR_STORE_MIGRATION']);
+  assert.equal(picture(folder.path)['full.db'], before['full.db']);
+});
+
+const broken: [what: string, up: string][] = [
+  ['is no SQL', `${addNotes} CREATE TALBE x (y);`],
+  ['makes a table that is there', `${addNotes} CREATE TABLE usage (x);`],
+  ['breaks a constraint', `${addNotes} INSERT INTO notes VALUES (NULL);`],
+  ['ends the transaction', `${addNotes} ROLLBACK;`],
+];
+
+for (const [what, up] of broken) {
+  test(`a step that ${what} leaves every file as it was`, (t) => {
+    const folder = new TestFolder(t);
+    const root = nextPackage(folder, up, dropNotes);
+    makeStore(folder.file('data/store.db'));
+    makeDatabase(folder.file('data/old.db'), fourTables);
+    makeDatabase(folder.file('data/old-wal.db'), `PRAGMA journal_mode = WAL; ${fourTables}`);
+    const before = picture(folder.file('data'));
+    for (const name of ['store.db', 'old.db', 'old-wal.db']) {
+      assert.deepEqual(run(folder.file(`data/${name}`), 'report(codeOf(() => SqliteStore.open(path))); report(codeOf(() => SqliteStore.open(path, { recover: true }))); report(codeOf(() => SqliteStore.migrate(path, 2)));', { root }), ['ERR_STORE_MIGRATION', 'ERR_STORE_MIGRATION', 'ERR_STORE_MIGRATION']);
+    }
+    assert.deepEqual(picture(folder.file('data')), before);
+  });
+}
+
+test('a failing step beside a -wal loses no row of it', (t) => {
+  const folder = new TestFolder(t);
+  makeAndDie(folder.file(), `PRAGMA journal_mode = WAL; ${fourTables} INSERT INTO audit_log VALUES (-3, '2026-11-20T09:00:00Z', 'a', 'null');`);
+  assert.throws(() => folder.open(), { code: 'ERR_STORE_MIGRATION' });
+  makeDatabase(folder.file(), 'DELETE FROM audit_log WHERE id = -3');
+  assert.equal(folder.open().getUsage('minecraft', '2026-11-20'), 90_000);
+});
+
+test('a folder of steps with a gap, without a way down or with a foreign name is refused', (t) => {
+  const folder = new TestFolder(t);
+  const sets = [['000002_a'], ['000001_a', '000003_b'], ['000001_a', '000001_b'], ['1_a']];
+  for (const [index, names] of sets.entries()) {
+    mkdirSync(folder.file(`set${index}`));
+    for (const name of names) for (const way of ['up', 'down']) writeFileSync(folder.file(`set${index}/${name}.${way}.sql`), 'SELECT 1;');
+  }
+  mkdirSync(folder.file('one-way'));
+  writeFileSync(folder.file('one-way/000001_a.up.sql'), 'SELECT 1;');
+  using db = new DatabaseSync(':memory:');
+  for (const name of ['set0', 'set1', 'set2', 'set3', 'one-way']) {
+    const url = pathToFileURL(`${folder.file(name)}/`);
+    assert.throws(() => listMigrations(url), { code: 'ERR_STORE_MIGRATION' }, name);
+    assert.throws(() => migrateSchema(db, 0, 1, new Date(), false, url), { code: 'ERR_STORE_MIGRATION' }, name);
+  }
+  mkdirSync(folder.file('none'));
+  assert.throws(() => migrateSchema(db, 0, 1, new Date(), false, pathToFileURL(`${folder.file('none')}/`)), { code: 'ERR_STORE_MIGRATION' });
+});
