@@ -2,8 +2,8 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { Faults } from './faults.ts';
 
-// Measured with `npm run bench`: fewer, larger checkpoints write a hot page once instead of many times; 1,000 pages keep
-// the WAL at about 4 MB and the pause of one checkpoint at a few milliseconds.
+// Measured (test/bench/README.md): fewer, larger checkpoints write a hot page once instead of many times, and beyond 1,000
+// pages next to nothing is gained; so many keep the WAL at about 4 MB and the pause of one checkpoint at a few milliseconds.
 export const checkpointPages = 1_000;
 // A reader that never ends keeps the WAL from being reused: worth a finding at 64 MB.
 const largeWalPages = 16_000;

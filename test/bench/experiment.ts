@@ -1,4 +1,4 @@
-// How page size and checkpoint threshold change what is written: the reason for the values in lib/connection.ts.
+// How page size and checkpoint threshold change what is written: the reason for the values in lib/checkpoints.ts.
 import { mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync, StatementSync } from 'node:sqlite';
@@ -26,8 +26,8 @@ function withThreshold<T>(threshold: number, fn: () => T): T {
   function scaled(this: StatementSync, ...values: SQLInputValue[]): unknown {
     const row = original.apply(this, values);
     if (!this.sourceSQL.includes('wal_checkpoint(NOOP)')) return row;
-    const [busy, pages, moved] = row as [number, number, number];
-    return [busy, Math.floor((pages * checkpointPages) / threshold), moved];
+    const { log, ...rest } = row as { log: number };
+    return { log: Math.floor((log * checkpointPages) / threshold), ...rest };
   }
   Object.defineProperty(StatementSync.prototype, 'get', { value: scaled, configurable: true, writable: true });
   try {
@@ -74,6 +74,7 @@ function run(path: string, pageBytes: number, checkpointAt: number): Measured {
     });
     store.close();
   });
+  if (checkpointAt < checkpointPages && walBytes > 2 * checkpointAt * pageBytes) throw new Error('the threshold had no effect');
   return {
     pageBytes, checkpointAt, longestMs, walMegabytes: walBytes / 1e6,
     bytesPerOperation: (bytesWritten() - before) / operations, usPerOperation: (totalMs / operations) * 1000,
