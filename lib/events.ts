@@ -24,7 +24,7 @@ export type CoreEvent =
 /** The events that only the store itself writes; `appendAudit` refuses their types. */
 export type StoreEvent =
   | { type: 'store_adopted'; upToId: number; gaps: [from: number, to: number][]; moreGaps?: number }
-  | { type: 'store_recovered'; found: string; lost?: { from: number; to?: number }; moved: string[]; usage: number; cooldowns: number }
+  | { type: 'store_recovered'; found: string; lost?: { from?: number; to: number }; moved: string[]; usage: number; cooldowns: number }
   | { type: 'store_imported'; kind: string; from: string; sourceId: string; events: number; usage: number; cooldowns: number; snapshots: number; skipped: number }
   // what was taken of a source's totals, so that its next import adds only what has grown since
   | { type: 'store_import_taken'; sourceId: string; usage: [entryId: string, day: string, durationMs: number][]; cooldowns: [entryId: string, until: string][]; snapshots: string[] };

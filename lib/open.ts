@@ -286,7 +286,7 @@ function isDamage(error: unknown): error is StoreError {
 function moveDamaged({ path, snapshot, options, moved }: Opening, error: StoreError): void {
   const isOurs = snapshot.state === 'whole' || hasMark(path);
   if (!isOurs && !options.recover) throw error;
-  if (!isOurs) throw new StoreError('ERR_STORE_NOT_A_STORE', `${path} is damaged and nothing says that it is a store: it stays where it is`, { cause: error });
+  if (!isOurs) throw new StoreError('ERR_STORE_NOT_A_STORE', `${path} cannot be read as a database, and nothing says that it was a store: it stays where it is`, { cause: error });
   if (!options.recover) throw new StoreError('ERR_STORE_CORRUPT', `${error.message}: restore a backup, or open with recover to go on with what is left`, { cause: error });
   // The -wal last: if this is cut short, the rest is an orphan -wal beside a missing database, and handled as one.
   for (const suffix of ['', '-journal', '-shm', '-wal']) {

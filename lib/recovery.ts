@@ -1,5 +1,5 @@
 // When the database has less than the file beside it: what was lost, what can be put back, and the event that says so.
-import type { AuditEvent, EventBase } from './events.ts';
+import type { StoreEvent } from './events.ts';
 import { encodeOwnEvent } from './events.ts';
 import { auditHeadOf, insertAudit } from './audit.ts';
 import type { Connection } from './connection.ts';
@@ -62,7 +62,7 @@ export function heal(connection: Connection, uuid: string, pair: SnapshotPair, l
     if (content && recovery.restored.snapshot) pair.save(encodeState(content.state));
     else if (row?.state) pair.save(row.text);
     const { found, moved, lost, restored } = recovery;
-    const event = { type: 'store_recovered', found, moved, ...(lost ? { lost } : undefined), usage: restored.usage, cooldowns: restored.cooldowns } satisfies AuditEvent<EventBase>['event'];
+    const event = { type: 'store_recovered', found, moved, ...(lost ? { lost } : undefined), usage: restored.usage, cooldowns: restored.cooldowns } satisfies StoreEvent;
     insertAudit(connection, uuid, connection.now().toISOString(), encodeOwnEvent(event));
     return recovery;
   });

@@ -253,6 +253,19 @@ test('a reader that keeps a found -wal from being secured makes opening fail, an
   assert.deepEqual(store.getCooldownUntil('a'), new Date('2030-01-01T00:00:00Z'));
 });
 
+test('a reader of the latest commit keeps no other process from opening', async (t) => {
+  const folder = new TestFolder(t);
+  run(folder.file(), `const store = SqliteStore.open(path); store.addUsage('a', '2026-11-21', 7); die();`);
+  const reader = new Companion(t, folder.file(), `
+    const db = new DatabaseSync(path, { timeout: 5000 });
+    db.exec('BEGIN');
+    db.prepare('SELECT * FROM usage').all();
+    report('reading');
+    await told();`);
+  await reader.next();
+  assert.equal(folder.open({ busyTimeoutMs: 100 }).addUsage('a', '2026-11-21', 7), 14);
+});
+
 test('the same file may be opened twice in one process, for writing and for reading', (t) => {
   const folder = new TestFolder(t);
   const first = folder.open();

@@ -1,11 +1,12 @@
 // Opened read-only, in every state that a store's files can be in: the latest commit is seen, and nothing is changed.
 import assert from 'node:assert/strict';
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync, symlinkSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { SqliteStore } from '../lib/index.ts';
+import { ReadOnlyFile } from '../lib/read-only.ts';
 import { flipBit, namesIn, picture } from './support/files.ts';
 import { TestFolder } from './support/folder.ts';
 import { fourTables, makeAndDie, makeDatabase, makeText } from './support/foreign.ts';
@@ -206,6 +207,38 @@ test('a database that is deleted under a reader is an error, and comes back with
   assert.equal(store.isHealthy(), false);
   copyFileSync(folder.file('away.db'), folder.file());
   assert.equal(store.getUsage('minecraft', day), 42_000);
+});
+
+test('a damaged -shm that a running process keeps is read around', async (t) => {
+  const folder = new TestFolder(t, { checked: false });
+  const companion = await start(t, folder.file());
+  for (const offset of [0, 48]) flipBit(folder.file('store.db-shm'), offset + 16);
+  const before = picture(folder.path);
+  const [usage] = run(folder.file(), `report(SqliteStore.openReadOnly(path).getUsage('minecraft', '${day}'));`);
+  assert.equal(usage, 42_000);
+  assert.deepEqual(picture(folder.path), before);
+  await companion.kill();
+});
+
+test('a read during which something was written is repeated, and given up after a while', (t) => {
+  const folder = new TestFolder(t);
+  makeDatabase(folder.file('plain.db'), 'CREATE TABLE a (b); INSERT INTO a VALUES (1);');
+  const reader = folder.closing(new ReadOnlyFile(folder.file('plain.db'), 50));
+  const change = (): void => void run(folder.file('plain.db'), "const db = new DatabaseSync(path); db.exec('UPDATE a SET b = b + 1'); db.close();");
+  let reads = 0;
+  const value = reader.read(() => {
+    if (reads++ < 2) change();
+    return reader.db.prepare('SELECT b FROM a').get()?.['b'];
+  });
+  assert.deepEqual([value, reads], [3, 3]);
+  reads = 0;
+  assert.throws(() => reader.read(() => utimesSync(folder.file('plain.db'), reads++, reads)), { code: 'ERR_STORE_BUSY' });
+  assert.ok(reads >= 20);
+  assert.throws(() => reader.read(() => {
+    throw new RangeError('the reader has its own faults');
+  }), RangeError);
+  reader.close();
+  assert.throws(() => reader.db, TypeError);
 });
 
 test('a private copy is gone as soon as it is open', (t) => {
