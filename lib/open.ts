@@ -261,6 +261,7 @@ function settle(connection: Connection, opening: Opening): Opened {
   else if (snapshot.state !== 'absent' && moveForeign(opening, uuid, found !== undefined || !pair.storedRow()?.state)) found ??= 'other-file';
   removeTemporaries(connection, snapshotPath);
   const recovery = found && heal(connection, uuid, pair, { found, moved }, content);
+  if (!recovery && snapshot.state !== 'damaged') pair.placeAgain(content?.generation ?? 0);
   pair.check();
   return { connection, uuid, pair, recovery };
 }

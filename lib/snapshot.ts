@@ -126,6 +126,20 @@ export class SnapshotPair implements CommitParticipant {
     return row?.state;
   }
 
+  /**
+   * At open, writes a file that is missing or older than the row: a crash came between the commit and the rename. A disk
+   * that is full then is a finding, not a reason to refuse the store.
+   */
+  placeAgain(fileGeneration: number): void {
+    const row = this.#row();
+    if (!row?.state || row.generation <= fileGeneration) return;
+    try {
+      this.#connection.write('write the snapshot file again', () => this.save(row.text));
+    } catch (error) {
+      this.#connection.faults.report('snapshot-not-placed', (error as Error).message, error);
+    }
+  }
+
   /** Looks at both copies and records what is wrong with them. */
   check(): void {
     const file = this.#lookAtFile();

@@ -70,14 +70,27 @@ test('a damaged file alone is a finding, and the row is used', (t) => {
   assert.deepEqual(findings(store), []);
 });
 
-test('a missing file is a finding until the next save', (t) => {
-  const folder = savedTwice(t);
-  rmSync(folder.file('store.snapshot.json'));
-  const store = folder.open();
-  assert.deepEqual(findings(store), ['snapshot-file-missing']);
-  assert.deepEqual(store.loadSnapshot(), later);
-  store.saveSnapshot(state);
-  assert.deepEqual(findings(store), []);
+test('a file that is missing or older than the row is written again at the next open, without an event', (t) => {
+  for (const older of [false, true]) {
+    const folder = savedTwice(t);
+    const path = folder.file('store.snapshot.json');
+    const newest = readFileSync(path);
+    const store = folder.open();
+    const head = store.auditHead();
+    store.saveSnapshot(state);
+    store.close();
+    if (older) writeFileSync(path, newest);
+    else rmSync(path);
+    const reader = folder.closing(SqliteStore.openReadOnly(folder.file()));
+    assert.deepEqual(findings(reader), older ? [] : ['snapshot-file-missing']);
+    reader.close();
+    const again = folder.open();
+    assert.deepEqual(findings(again), []);
+    assert.deepEqual(again.health().snapshot.file.generation, again.health().snapshot.row.generation);
+    assert.deepEqual(again.loadSnapshot(), state);
+    assert.deepEqual(again.auditHead(), head);
+    again.close();
+  }
 });
 
 test('a damaged row alone is a finding, and the file is used', (t) => {
