@@ -466,6 +466,11 @@ test('columns stay aligned behind wide characters and emoji', async (t) => {
 });
 
 test('colours are for terminals, and NO_COLOR and FORCE_COLOR have the last word', async (t) => {
+  // Node asks these as well: on a build server (CI) no terminal has colours.
+  const given = { ...process.env };
+  t.after(() => Object.assign(process.env, given));
+  for (const name of ['CI', 'NO_COLOR', 'FORCE_COLOR', 'NODE_DISABLE_COLORS']) delete process.env[name];
+  process.env['TERM'] = 'xterm-256color';
   const path = fill(new TestFolder(t));
   const argv = ['status', '--db', path];
   const bare = await shepherd(argv, { clock });
