@@ -127,14 +127,20 @@ export class SnapshotPair implements CommitParticipant {
   }
 
   /**
-   * At open, writes a file that is missing or older than the row: a crash came between the commit and the rename. A disk
-   * that is full then is a finding, not a reason to refuse the store.
+   * At open, writes a file that is missing or older than the row: a crash came between the commit and the rename. It gets
+   * the row's own generation, because nothing was saved. A disk that is full then is a finding, not a reason to refuse the
+   * store.
    */
   placeAgain(fileGeneration: number): void {
-    const row = this.#row();
-    if (!row?.state || row.generation <= fileGeneration) return;
+    const path = this.#path;
+    if (path === undefined) return;
     try {
-      this.#connection.write('write the snapshot file again', () => this.save(row.text));
+      const prepared = this.#connection.readTogether('write the snapshot file again', () => {
+        const row = this.#row();
+        if (!row?.state || row.generation <= fileGeneration) return undefined;
+        return { temporary: prepareSnapshotFile(path, this.#connection.path!, this.#content(row), row.text), path, generation: row.generation };
+      });
+      if (prepared) this.#place(prepared);
     } catch (error) {
       this.#connection.faults.report('snapshot-not-placed', (error as Error).message, error);
     }
