@@ -15,7 +15,6 @@ export interface HealthFinding {
     | 'checkpoint-failed'
     | 'wal-large' // a reader keeps the WAL from being emptied
     | 'clock-behind' // the clock is behind the newest event
-    | 'orphan-wal' // a -wal without its database was moved aside
     | 'folder-shared'; // others may write to the database's folder
   message: string;
   since: Date;
