@@ -101,15 +101,17 @@ export function createFile(path: string): void {
   }
 }
 
-/** What a killed process left behind. Another process's own is young: it lives from before its COMMIT to after it. */
+/**
+ * What killed processes left behind. Under the write lock no temporary file is on its way to a COMMIT; one that is on its
+ * way from there to its place is of the row's own generation or older, and by now the file has that (lib/snapshot.ts).
+ */
 export function removeTemporaries(connection: Connection, snapshotPath: string): void {
   const folder = dirname(snapshotPath);
   const names = readdirSync(folder).filter((name) => isTemporaryOf(snapshotPath, name));
   if (names.length === 0) return;
   connection.locked(() => {
     for (const name of names) {
-      const stat = lstatSync(join(folder, name), { throwIfNoEntry: false });
-      if (stat?.isFile() && Math.abs(Date.now() - stat.mtimeMs) > 60_000) discardSnapshotFile(join(folder, name));
+      if (lstatSync(join(folder, name), { throwIfNoEntry: false })?.isFile()) discardSnapshotFile(join(folder, name));
     }
   });
 }

@@ -259,9 +259,9 @@ function settle(connection: Connection, opening: Opening): Opened {
   let { found } = opening;
   if (content) found ??= compareHead(connection, content);
   else if (snapshot.state !== 'absent' && moveForeign(opening, uuid, found !== undefined || !pair.storedRow()?.state)) found ??= 'other-file';
-  removeTemporaries(connection, snapshotPath);
   const recovery = found && heal(connection, uuid, pair, { found, moved }, content);
   if (!recovery && snapshot.state !== 'damaged') pair.placeAgain(content?.generation ?? 0);
+  removeTemporaries(connection, snapshotPath);
   pair.check();
   return { connection, uuid, pair, recovery };
 }

@@ -1,4 +1,5 @@
 // The snapshot pair: the row in the database and the file beside it, saved together and read as one.
+import { existsSync } from 'node:fs';
 import type { CommitParticipant, Connection } from './connection.ts';
 import { auditHeadOf } from './audit.ts';
 import { compareHead } from './recovery.ts';
@@ -93,8 +94,8 @@ export class SnapshotPair implements CommitParticipant {
       // one must not rename its older file over the newer one.
       this.#connection.locked(() => {
         const [current] = this.#connection.get<[number]>('SELECT generation FROM snapshot WHERE id = 1') ?? [undefined];
-        if (current === generation) placeSnapshotFile(temporary, path);
-        else discardSnapshotFile(temporary);
+        if (current !== generation) discardSnapshotFile(temporary);
+        else if (!this.#isPlaced(temporary, generation)) placeSnapshotFile(temporary, path);
       });
       this.#fileGeneration = generation;
       for (const kind of ['snapshot-not-placed', 'snapshot-file-damaged', 'snapshot-file-missing', 'snapshot-row-damaged'] as const) this.#connection.faults.clear(kind);
@@ -102,6 +103,13 @@ export class SnapshotPair implements CommitParticipant {
       this.#connection.faults.report('snapshot-not-placed', `the snapshot is in the database, but not in ${path}: ${(error as Error).message}`, error);
       this.#discard(temporary);
     }
+  }
+
+  /** Whether another process, which opened the store meanwhile, has written this generation and removed what lay about. */
+  #isPlaced(temporary: string, generation: number): boolean {
+    if (existsSync(temporary)) return false;
+    const file = this.#lookAtFile();
+    return file.state === 'whole' && file.content.generation === generation;
   }
 
   #discard(temporary: string): void {

@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Worker as Thread } from 'node:worker_threads';
 import { Worker, workerFile } from './support/child.ts';
 import { TestFolder } from './support/folder.ts';
+import { Companion } from './support/process.ts';
 
 const day = '2026-11-21';
 
@@ -86,6 +88,26 @@ test('two processes that save snapshots at once never put an older file over a n
   assert.equal(numbers.at(-1), 2 * count);
   t.diagnostic(`${numbers.length} of ${2 * count} generations seen`);
   assert.deepEqual(readdirSync(folder.path).filter((name) => name.endsWith('.tmp')), []);
+});
+
+test('a store that is opened while another process saves takes away no file that it is about to put in place', async (t) => {
+  const folder = new TestFolder(t);
+  const faults = join(folder.path, 'faults');
+  folder.open().close();
+  const saver = new Companion(t, folder.file(), `
+    const { subscribe } = await import('node:diagnostics_channel');
+    subscribe('shepherd-store:fault', ({ message }) => fs.appendFileSync(${JSON.stringify(faults)}, message + '\\n'));
+    const store = SqliteStore.open(path);
+    report('ready');
+    for (let count = 0; count < 400; count++) store.saveSnapshot({ timestamp: new Date() });
+    store.close();
+    report('done');`);
+  await saver.next();
+  let running = true;
+  void saver.next().then(() => (running = false));
+  for (; running; await nextTurn()) folder.open().close();
+  assert.equal(existsSync(faults) ? readFileSync(faults, 'utf8') : '', '');
+  assert.deepEqual(readdirSync(folder.path), ['store.db', 'store.snapshot.json']);
 });
 
 test('readers in another process and in a thread of the same one see a whole log beside the writer', async (t) => {
