@@ -34,7 +34,8 @@ export function inspect(path: string, snapshot: SnapshotFile, busyTimeoutMs: num
   if (stat.size === 0 && !journal) return { file: { kind: 'empty' } };
   // SQLite takes a file of one byte for an empty one, and would write over it.
   if (stat.size === 1) return { file: { kind: 'other', holds: 'a single byte' } };
-  return (wal && !shm && !journal ? examineWithoutWal(path) : undefined) ?? examineFile(path, snapshot, busyTimeoutMs);
+  const found = wal && !shm && !journal ? examineWithoutWal(path) : undefined;
+  return found ? { ...found, loss: lossBehindWal(path, found, snapshot, busyTimeoutMs) } : examineFile(path, snapshot, busyTimeoutMs);
 }
 
 function examineFile(path: string, snapshot: SnapshotFile, busyTimeoutMs: number): Found {
@@ -65,6 +66,16 @@ function examineWithoutWal(path: string): Found | undefined {
   } catch {
     return undefined; // whoever reads on says why
   }
+}
+
+/**
+ * What the -wal of a store of ours has lost, before opening empties it. SQLite makes the -shm that is missing for that, as
+ * opening would in a moment; a connection that only reads leaves the -wal as it is.
+ */
+function lossBehindWal(path: string, { file, uuid }: Found, snapshot: SnapshotFile, timeout: number): Found['loss'] {
+  if (file.kind !== 'store' || file.version > schemaVersion || snapshot.state !== 'whole' || snapshot.content.store !== uuid) return undefined;
+  using db = openHandle(path, {}, { readOnly: true, timeout });
+  return compareHead(getFrom(db), snapshot.content);
 }
 
 function examine(db: DatabaseSync, path: string): Found {

@@ -59,19 +59,22 @@ function openTwice(folder: TestFolder, options: OpenOptions = {}): { store: Sqli
   return { store, recovery };
 }
 
-test('commits that a damaged WAL has lost come back from the plain file, and an event says which events did not', (t) => {
-  const folder = new TestFolder(t);
-  run(folder.file(), `${first} ${second} die();`);
-  flipBit(folder.file('store.db-wal'), 32 + 24 + 100);
-  const damaged = readFileSync(folder.file('store.db-wal'));
-  const { store, recovery } = openTwice(folder);
-  const wal = folder.file('store.db-wal.behind-2026-11-21T12-00-00.000Z');
-  assert.deepEqual(recovery, { found: 'behind', moved: [wal], lost: { from: 4, to: 5 }, restored: { usage: 2, cooldowns: 1, snapshot: true } });
-  assert.deepEqual(balances(store), allBalances);
-  assert.deepEqual(readFileSync(wal), damaged);
-  assert.equal(statSync(wal).mode & 0o777, 0o600);
-  assert.equal(store.auditHead()!.id, 4);
-});
+for (const [how, lacking] of [['', []], [', also without its -shm', ['store.db-shm']]] as const) {
+  test(`commits that a damaged WAL has lost come back from the plain file, and an event says which events did not${how}`, (t) => {
+    const folder = new TestFolder(t);
+    run(folder.file(), `${first} ${second} die();`);
+    flipBit(folder.file('store.db-wal'), 32 + 24 + 100);
+    for (const name of lacking) rmSync(folder.file(name));
+    const damaged = readFileSync(folder.file('store.db-wal'));
+    const { store, recovery } = openTwice(folder);
+    const wal = folder.file('store.db-wal.behind-2026-11-21T12-00-00.000Z');
+    assert.deepEqual(recovery, { found: 'behind', moved: [wal], lost: { from: 4, to: 5 }, restored: { usage: 2, cooldowns: 1, snapshot: true } });
+    assert.deepEqual(balances(store), allBalances);
+    assert.deepEqual(readFileSync(wal), damaged);
+    assert.equal(statSync(wal).mode & 0o777, 0o600);
+    assert.equal(store.auditHead()!.id, 4);
+  });
+}
 
 test('usage and a state without any event are missed as well', (t) => {
   const folder = new TestFolder(t);
