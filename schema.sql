@@ -51,11 +51,21 @@ BEGIN
   SELECT RAISE(ABORT, 'audit_log is append-only: no row is deleted');
 END;
 
--- INSERT OR REPLACE deletes without firing the delete trigger, unless the connection asked for recursive triggers.
+-- INSERT OR REPLACE deletes without firing the delete trigger, unless the connection asked for recursive triggers: the
+-- row with the same id, and the one with the same event id.
 CREATE TRIGGER audit_log_no_replace BEFORE INSERT ON audit_log
 WHEN EXISTS (SELECT 1 FROM audit_log WHERE id = NEW.id)
 BEGIN
   SELECT RAISE(ABORT, 'audit_log is append-only: the id is taken');
+END;
+
+CREATE TRIGGER audit_log_no_replace_event_id BEFORE INSERT ON audit_log
+WHEN json_extract(NEW.event_meta, '$.eventId') IS NOT NULL AND EXISTS (
+  SELECT 1 FROM audit_log
+  WHERE json_extract(event_meta, '$.eventId') = json_extract(NEW.event_meta, '$.eventId') AND json_extract(event_meta, '$.eventId') IS NOT NULL
+)
+BEGIN
+  SELECT RAISE(ABORT, 'audit_log is append-only: the event id is taken');
 END;
 
 -- Usage ------------------------------------------------------------------------------------------------------------

@@ -73,11 +73,17 @@ export function insertAudit(connection: Connection, uuid: string, timestamp: str
       id, timestamp, event.type, event.data, event.meta, eventHash,
     );
   } catch (cause) {
-    // SQLITE_CONSTRAINT_UNIQUE: the only unique index of the table is the one on the event id.
-    if ((cause as { errcode?: number }).errcode !== 2067) throw cause;
+    // SQLITE_CONSTRAINT, of whatever kind: audit_log_no_replace_event_id refuses it before the unique index does.
+    if (((cause as { errcode?: number }).errcode ?? 0) % 256 !== 19 || !isTaken(connection, event.meta)) throw cause;
     throw new StoreError('ERR_STORE_CONFLICT', `an event with this eventId is recorded already: ${event.meta}`, { cause });
   }
   return id;
+}
+
+/** Whether there is an event with the event id that a meta has. */
+function isTaken(connection: Connection, meta: string | null): boolean {
+  const sql = "SELECT 1 FROM audit_log WHERE json_extract(event_meta, '$.eventId') = json_extract(?, '$.eventId') AND json_extract(event_meta, '$.eventId') IS NOT NULL";
+  return connection.get(sql, meta) !== undefined;
 }
 
 const columns = 'id, timestamp, event_type, event_data, event_meta';

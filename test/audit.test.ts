@@ -178,12 +178,15 @@ test('no connection changes, deletes or replaces a row', (t) => {
   const folder = new TestFolder(t);
   const store = folder.open<Numbered>();
   appendMany(store, 3);
+  store.appendAudit({ type: 'x' }, { eventId: 'e1' });
   const before = store.getRecentAudits(9);
   const db = folder.raw();
+  const sameEventId = `(id, timestamp, event_type, event_data, event_meta, event_hash) VALUES (5, '2026-11-21T09:00:00Z', 'y', '{}', '{"eventId":"e1"}', 'h')`;
   const columns = "(id, timestamp, event_type, event_data, event_hash) VALUES (2, '2026-11-21T09:00:00Z', 'y', '{}', 'h')";
   for (const sql of [
     "UPDATE audit_log SET event_type = 'y' WHERE id = 2", 'UPDATE audit_log SET id = 9 WHERE id = 3', "UPDATE OR REPLACE audit_log SET id = 1 WHERE id = 2", 'DELETE FROM audit_log', 'DELETE FROM audit_log WHERE id = 3',
     `INSERT INTO audit_log ${columns}`, `INSERT OR REPLACE INTO audit_log ${columns}`, `REPLACE INTO audit_log ${columns}`, `INSERT OR IGNORE INTO audit_log ${columns}`, `INSERT INTO audit_log ${columns} ON CONFLICT (id) DO UPDATE SET event_type = 'y'`,
+    `INSERT INTO audit_log ${sameEventId}`, `INSERT OR REPLACE INTO audit_log ${sameEventId}`, `REPLACE INTO audit_log ${sameEventId}`,
   ]) {
     assert.throws(() => db.exec(sql), /append-only/, sql);
   }

@@ -51,6 +51,15 @@ BEGIN
   SELECT RAISE(ABORT, 'audit_log is append-only: the id is taken');
 END;
 
+CREATE TRIGGER audit_log_no_replace_event_id BEFORE INSERT ON audit_log
+WHEN json_extract(NEW.event_meta, '$.eventId') IS NOT NULL AND EXISTS (
+  SELECT 1 FROM audit_log
+  WHERE json_extract(event_meta, '$.eventId') = json_extract(NEW.event_meta, '$.eventId') AND json_extract(event_meta, '$.eventId') IS NOT NULL
+)
+BEGIN
+  SELECT RAISE(ABORT, 'audit_log is append-only: the event id is taken');
+END;
+
 CREATE TABLE usage (
   entry_id TEXT NOT NULL,
   day TEXT NOT NULL,
