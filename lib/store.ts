@@ -54,7 +54,10 @@ export interface ModuleConnection {
 
 let connectionOf: (store: SqliteStore<never>) => ModuleConnection;
 
-/** The door for this package's modules. Not a public name: `index.ts` does not export it. */
+/**
+ * The door for this package's modules. Not a public name: `index.ts` does not export it. Throws
+ * `ERR_STORE_INVALID_ARGUMENT` for what is no store.
+ */
 export function connect<E extends EventBase>(store: SqliteStore<E>): ModuleConnection {
   return connectionOf(store as unknown as SqliteStore<never>);
 }
@@ -75,7 +78,10 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
   readonly #recovery: Recovery | undefined;
 
   static {
-    connectionOf = (store) => store.#moduleConnection();
+    connectionOf = (store) => {
+      if (typeof store !== 'object' || store === null || !(#connection in store)) throw invalid('store', store, 'a SqliteStore');
+      return store.#moduleConnection();
+    };
   }
 
   private constructor({ connection, uuid, pair, recovery }: Opened, monotonicMs: () => number) {

@@ -5,7 +5,7 @@ import type { SessionEndReason, SqliteStore } from '../lib/index.ts';
 import { SessionTracker } from '../lib/modules/sessions.ts';
 import type { SessionStart } from '../lib/modules/sessions.ts';
 import { TestFolder } from './support/folder.ts';
-import { badDurations, badInstants, badOptions, badTexts } from './support/values.ts';
+import { badDurations, badInstants, badOptions, badTexts, throwing } from './support/values.ts';
 
 const minuteMs = 60_000;
 const hourMs = 60 * minuteMs;
@@ -267,9 +267,13 @@ test('bad values are refused before anything is written', (t) => {
     if (value !== undefined) assert.throws(() => tracker.end({ type: 'expired' }, { cooldownMs: value as number }), refused, `cooldownMs: ${name}`);
   }
   assert.throws(() => tracker.touch({ warningsIssued: 5 as unknown as number[] }), refused);
-  for (const reason of [undefined, null, 'expired', {}, { type: 'unknown' }]) {
-    assert.throws(() => tracker.end(reason as SessionEndReason), refused, `reason: ${String(reason)}`);
-  }
+  const badReasons = [
+    undefined, null, 'expired', {}, { type: 'unknown' }, { type: 'expired', exitCode: 0 }, { type: 'expired', error: 'x' }, { type: 'expired', because: 'x' }, throwing('type'),
+    ...['0', 1.5, NaN, 2 ** 53, null].map((exitCode) => ({ type: 'process_exited', exitCode })), ...[undefined, null, 5].map((error) => ({ type: 'launch_failed', error })),
+  ];
+  for (const [index, reason] of badReasons.entries()) assert.throws(() => tracker.end(reason as SessionEndReason), refused, `reason ${index}`);
+  for (const [name, value] of badOptions) assert.throws(() => new SessionTracker(value as SqliteStore), refused, `store: ${name}`);
+  assert.throws(() => new SessionTracker(undefined as unknown as SqliteStore), refused);
   assert.equal(store.auditHead()?.id, 1);
   const broken = folder.open({ monotonicMs: () => NaN });
   assert.throws(() => new SessionTracker(broken).start({ entryId: 'b' }), refused);

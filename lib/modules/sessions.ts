@@ -35,6 +35,20 @@ const reasonTypes: readonly string[] = [
   'expired', 'user_stop', 'admin_stop', 'policy_stop', 'service_shutdown', 'service_crashed', 'process_exited', 'launch_failed',
 ] satisfies SessionEndReason['type'][];
 
+/** A copy of a reason that is as its type says; whether its text is one that JSON carries, the log finds out. */
+function checkReason(given: SessionEndReason): SessionEndReason {
+  const { type, exitCode, error } = checkOptions<{ type?: unknown; exitCode?: unknown; error?: unknown }>('reason', given, ['type', 'exitCode', 'error']);
+  if (!reasonTypes.includes(type as string)) throw invalid('reason', given, `an object whose type is one of ${reasonTypes.join(', ')}`);
+  if (exitCode !== undefined && type !== 'process_exited') throw invalid('reason.exitCode', exitCode, 'absent, but for process_exited');
+  if (error !== undefined && type !== 'launch_failed') throw invalid('reason.error', error, 'absent, but for launch_failed');
+  if (type === 'launch_failed') {
+    if (typeof error !== 'string') throw invalid('reason.error', error, 'a string');
+    return { type, error };
+  }
+  if (exitCode === undefined) return { type: type as 'expired' };
+  return { type: 'process_exited', exitCode: checkInteger('reason.exitCode', exitCode, Number.MIN_SAFE_INTEGER) };
+}
+
 /** Which session this process started, and when by its forward-only clock. Everything else is in the store. */
 interface Running {
   sessionId: string;
@@ -52,7 +66,7 @@ export class SessionTracker<E extends EventBase> {
   readonly #timeZone: string | undefined;
   #running: Running | undefined;
 
-  /** Throws `ERR_STORE_INVALID_ARGUMENT` for an unknown time zone. */
+  /** Throws `ERR_STORE_INVALID_ARGUMENT` for what is no store and for an unknown time zone. */
   constructor(store: SqliteStore<E>, options?: { timeZone?: string }) {
     const { timeZone } = checkOptions('options', options, ['timeZone']);
     if (timeZone !== undefined) localDay(new Date(0), timeZone);
@@ -115,12 +129,12 @@ export class SessionTracker<E extends EventBase> {
   end(reason: SessionEndReason, options?: { cooldownMs?: number }): EndedSession {
     const { cooldownMs } = checkOptions('options', options, ['cooldownMs']);
     if (cooldownMs !== undefined) checkDuration('options.cooldownMs', cooldownMs);
-    if (!reasonTypes.includes(reason?.type)) throw invalid('reason', reason, `an object whose type is one of ${reasonTypes.join(', ')}`);
+    const checked = checkReason(reason);
     return this.#connection.write('end the session', () => {
       const session = this.#mustBeActive('end the session');
       const now = this.#connection.now();
       if (cooldownMs !== undefined) this.#extendCooldown(session.entryId, new Date(now.getTime() + cooldownMs));
-      return this.#finish(session, reason, now);
+      return this.#finish(session, checked, now);
     });
   }
 
