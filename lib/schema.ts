@@ -64,7 +64,7 @@ function storedVersion(db: DatabaseSync): number {
   const versions = db.prepare('SELECT version FROM schema_version ORDER BY version').all().map(({ version }) => version);
   const last = versions.length;
   if (last === 0 || versions.some((version, index) => version !== index + 1)) {
-    throw new StoreError('ERR_STORE_MIGRATION', `the recorded schema versions are ${versions.join(', ') || 'none'}, not 1 to ${last} without a gap`);
+    throw new StoreError('ERR_STORE_MIGRATION', last === 0 ? 'schema_version has no version in it' : `the versions in schema_version are ${versions.join(', ')}: they have to be 1, 2, 3 and so on`);
   }
   return last;
 }

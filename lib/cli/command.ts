@@ -1,5 +1,5 @@
 // What a command is: its options, its help, and how it opens a store. Every file of commands is written with this.
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { checkDay } from '../days.ts';
 import { hasCode, StoreError } from '../errors.ts';
@@ -137,8 +137,8 @@ export function usageOf({ name, takes, options }: Command): string {
 }
 
 /**
- * Opens the store that `--db` names to look at, whatever else uses it. A missing database beside a snapshot file is a
- * loss and not a wrong path: `ERR_STORE_CORRUPT`.
+ * Opens the store that `--db` names to look at, whatever else uses it. A missing or empty database beside a snapshot file
+ * is a loss and not a wrong path: `ERR_STORE_CORRUPT`.
  */
 export function openStore(args: Args, io: Io): SqliteStore {
   const path = args.text('db');
@@ -147,8 +147,10 @@ export function openStore(args: Args, io: Io): SqliteStore {
     return SqliteStore.openReadOnly(path, io.clock ? { clock: io.clock } : {});
   } catch (error) {
     const snapshot = snapshotPathOf(path);
-    if (!hasCode(error, 'ERR_STORE_NOT_FOUND') || !existsSync(snapshot)) throw error;
-    throw new StoreError('ERR_STORE_CORRUPT', `${path} is missing, and ${snapshot} says that there was a store`, { cause: error });
+    const isMissing = hasCode(error, 'ERR_STORE_NOT_FOUND');
+    const isEmpty = hasCode(error, 'ERR_STORE_NOT_A_STORE') && statSync(path, { throwIfNoEntry: false })?.size === 0;
+    if (!(isMissing || isEmpty) || !existsSync(snapshot)) throw error;
+    throw new StoreError('ERR_STORE_CORRUPT', `${path} is ${isMissing ? 'missing' : 'empty'}, and ${snapshot} says that there was a store`, { cause: error });
   }
 }
 
