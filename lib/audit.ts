@@ -1,10 +1,12 @@
 // The rows of the audit log: appending at the head, reading by position, walking the chain.
+import type { KeyObject } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { genesisHash, rowHash } from './chain.ts';
+import { checkPublicKey, genesisHash, rowHash, SignatureWalk } from './chain.ts';
 import type { Connection } from './connection.ts';
 import { StoreError } from './errors.ts';
 import { decodeEvent } from './events.ts';
 import type { AuditEvent, AuditRow, EncodedEvent, EventBase } from './events.ts';
+import { checkFunction, checkInteger, checkOptions, invalid } from './values.ts';
 
 /** A row of the log and its hash: proof of everything up to there, to be kept elsewhere. 64 hexadecimal digits. */
 export interface Anchor {
@@ -46,6 +48,40 @@ export interface LongOperation {
   onProgress?: (progress: { done: number; total: number }) => void;
 }
 
+/**
+ * How to verify. `anchor`: a row that the log must still have there. `publicKey`: the Ed25519 key, as a `KeyObject` or PEM
+ * text, that must have signed every row from the event `signing_started` on.
+ */
+export interface VerifyOptions extends LongOperation {
+  anchor?: Anchor;
+  publicKey?: KeyObject | string;
+}
+
+/** The same, checked. */
+export interface CheckedVerifyOptions extends LongOperation {
+  anchor?: Anchor;
+  publicKey?: KeyObject;
+}
+
+/** Refuses what is no options object for verifying. */
+export function checkVerifyOptions(options: VerifyOptions | undefined): CheckedVerifyOptions {
+  const { anchor, publicKey, ...checked } = checkOptions('options', options, ['anchor', 'publicKey', 'signal', 'onProgress']);
+  if (checked.signal !== undefined && !(checked.signal instanceof AbortSignal)) throw invalid('options.signal', checked.signal, 'an AbortSignal');
+  checkFunction('options.onProgress', checked.onProgress);
+  return {
+    ...checked,
+    ...(anchor === undefined ? undefined : { anchor: checkAnchorOption(anchor) }),
+    ...(publicKey === undefined ? undefined : { publicKey: checkPublicKey('options.publicKey', publicKey) }),
+  };
+}
+
+function checkAnchorOption(anchor: Anchor): Anchor {
+  const { id, hash } = checkOptions('options.anchor', anchor, ['id', 'hash']);
+  checkInteger('options.anchor.id', id, 1);
+  if (typeof hash !== 'string' || !/^[0-9a-f]{64}$/.test(hash)) throw invalid('options.anchor.hash', hash, '64 hexadecimal digits, a to f small');
+  return { id, hash };
+}
+
 // Large enough that the event loop's turns cost nothing, small enough that a page of long events fits into memory.
 const pageRows = 500;
 const maxFindings = 1_000;
@@ -67,17 +103,22 @@ export function insertAudit(connection: Connection, uuid: string, timestamp: str
   const id = (head?.id ?? 0) + 1;
   if (!Number.isSafeInteger(id)) throw new StoreError('ERR_STORE_CORRUPT', `audit_log has a row ${head?.id}, after which there can be no other`);
   const eventHash = rowHash(head?.hash ?? genesisHash(uuid), { id, timestamp, ...event });
+  insertRow(connection, { id, timestamp, ...event, hash: eventHash, signature: connection.mirroring?.sign(eventHash) ?? null });
+  return id;
+}
+
+/** Inserts a row as it is. Throws `ERR_STORE_CONFLICT` for an event id that is taken. */
+export function insertRow(connection: Connection, row: EncodedEvent & { id: number; timestamp: string; hash: string; signature: string | null }): void {
   try {
     connection.run(
-      'INSERT INTO audit_log (id, timestamp, event_type, event_data, event_meta, event_hash) VALUES (?, ?, ?, ?, ?, ?)',
-      id, timestamp, event.type, event.data, event.meta, eventHash,
+      'INSERT INTO audit_log (id, timestamp, event_type, event_data, event_meta, event_hash, signature) VALUES (?, ?, ?, ?, ?, ?, ?)',
+      row.id, row.timestamp, row.type, row.data, row.meta, row.hash, row.signature,
     );
   } catch (cause) {
     // SQLITE_CONSTRAINT, of whatever kind: audit_log_no_replace_event_id refuses it before the unique index does.
-    if (((cause as { errcode?: number }).errcode ?? 0) % 256 !== 19 || !isTaken(connection, event.meta)) throw cause;
-    throw new StoreError('ERR_STORE_CONFLICT', `an event with this eventId is recorded already: ${event.meta}`, { cause });
+    if (((cause as { errcode?: number }).errcode ?? 0) % 256 !== 19 || !isTaken(connection, row.meta)) throw cause;
+    throw new StoreError('ERR_STORE_CONFLICT', `an event with this eventId is recorded already: ${row.meta}`, { cause });
   }
-  return id;
 }
 
 /** Whether there is an event with the event id that a meta has. */
@@ -128,8 +169,9 @@ export function* walkAudits<E extends EventBase>(connection: Connection, fromId:
 }
 
 /** Walks the chain from the first row to the last. */
-export async function verifyChain(connection: Connection, uuid: string, options: LongOperation & { anchor?: Anchor }): Promise<VerifyReport> {
+export async function verifyChain(connection: Connection, uuid: string, options: CheckedVerifyOptions): Promise<VerifyReport> {
   const { signal, onProgress, anchor } = options;
+  const signatures = options.publicKey && new SignatureWalk(options.publicKey);
   const report: VerifyReport = { ok: true, checked: 0, findings: [], more: 0 };
   const add = (id: number, kind: Finding['kind'], message: string): void => {
     report.ok = false;
@@ -140,7 +182,7 @@ export async function verifyChain(connection: Connection, uuid: string, options:
   // Rows that a stranger put where node:sqlite cannot read their ids: told of, not walked.
   const [beyond, total] = connection.read(what, () => connection.get<[number, number | null]>(boundsSql)!);
   const gapsAllowedUpTo = connection.read(what, () => adoptedUpTo(connection));
-  const walk = new ChainWalk(uuid, gapsAllowedUpTo, anchor?.id, add);
+  const walk = new ChainWalk(uuid, gapsAllowedUpTo, anchor?.id, signatures, add);
   for (let more = true; more; ) {
     signal?.throwIfAborted();
     const rows = connection.read(what, () => connection.all<ChainRow>(chainSql, walk.head?.id ?? Number.MIN_SAFE_INTEGER - 1));
@@ -152,15 +194,20 @@ export async function verifyChain(connection: Connection, uuid: string, options:
   }
   if (beyond > 0) add(Number.MAX_SAFE_INTEGER, 'gap', `${beyond} rows have ids beyond 2^53 - 1`);
   if (walk.head) report.head = walk.head;
-  if (anchor) checkAnchor(anchor, walk, add);
+  const unsigned = walk.head && signatures?.end();
+  if (walk.head && unsigned) add(walk.head.id, unsigned.kind, unsigned.message);
+  const lost = anchor && anchorFault(anchor, walk.head?.id ?? 0, walk.anchored);
+  if (lost) add(lost.id, lost.kind, lost.message);
   return report;
 }
 
-type ChainRow = [...AuditRow, hash: string, bytes: number];
+type ChainRow = [...AuditRow, hash: string, bytes: number, signature: string | null];
 // The bytes that are stored, to be compared with those that are hashed: node:sqlite of Node 24 cuts a text off at NUL, and
 // every one turns what is no UTF-8 into U+FFFD; the hash would not see what was put there.
 const bytesSql = ['timestamp', 'event_type', 'event_data', "coalesce(event_meta, '')", 'event_hash'].map((column) => `octet_length(${column})`).join(' + ');
-const chainSql = `SELECT ${columns}, event_hash, ${bytesSql} FROM audit_log WHERE id > ? AND id <= ${Number.MAX_SAFE_INTEGER} ORDER BY id LIMIT ${pageRows}`;
+// 64 bytes are 88 digits; a longer text may hold a NUL, where node:sqlite of Node 24 would cut off what follows.
+const signatureSql = "CASE WHEN octet_length(signature) > 88 THEN '' ELSE CAST(signature AS TEXT) END";
+const chainSql = `SELECT ${columns}, event_hash, ${bytesSql}, ${signatureSql} FROM audit_log WHERE id > ? AND id <= ${Number.MAX_SAFE_INTEGER} ORDER BY id LIMIT ${pageRows}`;
 const boundsSql = `SELECT (SELECT count(*) FROM audit_log WHERE id > ${Number.MAX_SAFE_INTEGER} OR id < ${Number.MIN_SAFE_INTEGER}),
   (SELECT max(id) FROM audit_log WHERE id <= ${Number.MAX_SAFE_INTEGER} AND id >= ${Number.MIN_SAFE_INTEGER})`;
 
@@ -181,32 +228,35 @@ class ChainWalk {
   readonly #uuid: string;
   readonly #gapsAllowedUpTo: number;
   readonly #anchorId: number | undefined;
+  readonly #signatures: SignatureWalk | undefined;
   readonly #add: (id: number, kind: Finding['kind'], message: string) => void;
 
-  constructor(uuid: string, gapsAllowedUpTo: number, anchorId: number | undefined, add: (id: number, kind: Finding['kind'], message: string) => void) {
+  constructor(uuid: string, gapsAllowedUpTo: number, anchorId: number | undefined, signatures: SignatureWalk | undefined, add: (id: number, kind: Finding['kind'], message: string) => void) {
     this.#uuid = uuid;
     this.#gapsAllowedUpTo = gapsAllowedUpTo;
     this.#anchorId = anchorId;
+    this.#signatures = signatures;
     this.#add = add;
   }
 
-  step([id, timestamp, type, data, meta, stored, bytes]: ChainRow): void {
+  step([id, timestamp, type, data, meta, stored, bytes, signature]: ChainRow): void {
     const due = (this.head?.id ?? 0) + 1;
     const previous = this.head?.hash ?? genesisHash(this.#uuid);
-    // A missing row breaks the hash behind it as well; one finding for one fault.
+    const unsigned = this.#signatures?.step(type, data, stored, signature);
+    // A missing row breaks the hash behind it as well, and a changed hash its signature; one finding for one fault.
     if (id !== due && id > this.#gapsAllowedUpTo) this.#add(id, 'gap', `row ${id} stands where row ${due} is due`);
     else if (bytes !== byteLength(timestamp, type, data, meta ?? '', stored) || rowHash(previous, { id, timestamp, type, data, meta }) !== stored) {
       this.#add(id, 'tampered', `row ${id} or its hash was changed after it was written, or the row before it was`);
-    }
+    } else if (unsigned) this.#add(id, unsigned.kind, `row ${id}: ${unsigned.message}`);
     // The walk goes on from the stored hash, so that one changed row is one finding.
     this.head = { id, hash: stored };
     if (id === this.#anchorId) this.anchored = stored;
   }
 }
 
-function checkAnchor(anchor: Anchor, walk: ChainWalk, add: (id: number, kind: Finding['kind'], message: string) => void): void {
-  const last = walk.head?.id ?? 0;
-  if (walk.anchored === anchor.hash) return;
-  if (anchor.id > last) add(anchor.id, 'truncated', `the log ends at row ${last} and the anchor is of row ${anchor.id}: the end was cut off`);
-  else add(anchor.id, 'forked', `row ${anchor.id} is not the row that the anchor was taken of`);
+/** What a log that ends at `lastId`, and has `found` as the hash at the anchor's position, has lost of what the anchor proves. */
+export function anchorFault({ id, hash }: Anchor, lastId: number, found: string | undefined): (Finding & { kind: 'truncated' | 'forked' }) | undefined {
+  if (found === hash) return undefined;
+  if (id > lastId) return { id, kind: 'truncated', message: `the log ends at row ${lastId} and the anchor is of row ${id}: the end was cut off` };
+  return { id, kind: 'forked', message: `row ${id} is not the row that the anchor was taken of` };
 }

@@ -1,13 +1,13 @@
 // One connection and the rules of using it: statements prepared once, transactions that nest, errors with their context,
 // and what happens when the disk fails.
-import { accessSync, statSync } from 'node:fs';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { isAsyncFunction, isGeneratorFunction } from 'node:util/types';
 import { Checkpoints } from './checkpoints.ts';
 import { StoreError, toStoreError } from './errors.ts';
+import type { StoreEvent } from './events.ts';
 import { Faults } from './faults.ts';
-import { readPragma } from './schema.ts';
 import { checkInstant, invalid } from './values.ts';
+import { FileWatch, SchemaWatch } from './watch.ts';
 
 /** A reader that may have to open the file again between two reads (lib/read-only.ts). */
 export interface Reader {
@@ -16,11 +16,27 @@ export interface Reader {
   close(): void;
 }
 
+/** What a mirror of the audit log adds to each change (lib/mirroring.ts). */
+export interface ChangeRecorder {
+  /** Whether the store has the mirror from before the open transaction on. */
+  readonly isAttached: boolean;
+  /** Appends the event of a change of usage or cooldowns. */
+  record(event: StoreEvent): void;
+  /** The signature of a row's hash; null where nothing is signed. */
+  sign(hash: string): string | null;
+  /**
+   * After a COMMIT that failed: whether what the mirror has could be brought into the database all the same. `none`: the
+   * mirror has nothing of the transaction. `unknown`: it has, and the database has it not, or not all that was written.
+   */
+  carryForward(): 'none' | 'done' | 'unknown';
+}
+
 /**
- * Takes part in every outermost transaction: `prepare` runs before COMMIT and may throw (then all is rolled back);
- * `committed` or `abandoned` runs after and may not.
+ * Takes part in every outermost transaction: `begin` runs after BEGIN and `prepare` before COMMIT; both may throw (then
+ * all is rolled back). `committed` or `abandoned` runs after and may not.
  */
 export interface CommitParticipant {
+  begin(): void;
   prepare(): void;
   committed(): void;
   abandoned(): void;
@@ -36,6 +52,10 @@ export interface ConnectionOptions {
 
 export class Connection {
   readonly faults: Faults;
+  /** Set while the audit log has a mirror. */
+  mirroring: ChangeRecorder | undefined;
+  /** Whether the last transaction wrote something that a mirror does not have: a snapshot, rows of a module. */
+  wroteUnmirrored = false;
   readonly path: string | undefined;
   readonly reader: Reader | undefined;
   readonly #clock: () => Date;
@@ -50,10 +70,9 @@ export class Connection {
   /** SQLite rolled the open transaction back by itself, because of this. */
   #lost: unknown;
   #lastError: { error: StoreError; at: Date } | undefined;
-  #schemaCookie: unknown;
-  #schemaText: string;
+  readonly #schema: SchemaWatch;
   /** The open database, its WAL and its WAL index, as they were found. */
-  readonly #found: [path: string, identity: string | undefined][];
+  readonly files: FileWatch;
   readonly #checkpoints: Checkpoints | undefined;
 
   constructor(db: DatabaseSync, options: ConnectionOptions) {
@@ -62,12 +81,10 @@ export class Connection {
     this.path = options.path;
     this.reader = options.reader;
     this.faults = new Faults(options.path ?? ':memory:', () => this.#stamp());
-    this.#schemaCookie = readPragma(db, 'schema_version');
-    this.#schemaText = this.#readSchema();
+    this.#schema = new SchemaWatch(db);
     if (options.path !== undefined && !options.reader) this.#checkpoints = new Checkpoints(db, this.faults);
     // After the first read SQLite has made the -wal and -shm, and keeps these very files until the last one closes.
-    const watched = options.path === undefined || options.reader ? [] : ['', '-wal', '-shm'].map((suffix) => options.path + suffix);
-    this.#found = watched.map((path) => [path, identify(path)]);
+    this.files = new FileWatch(options.path === undefined || options.reader ? [] : ['', '-wal', '-shm'].map((suffix) => options.path + suffix));
   }
 
   get isOpen(): boolean {
@@ -84,6 +101,10 @@ export class Connection {
 
   get inTransaction(): boolean {
     return this.#depth > 0;
+  }
+
+  leave(participant: CommitParticipant): void {
+    this.#participants = this.#participants.filter((each) => each !== participant);
   }
 
   join(participant: CommitParticipant): void {
@@ -227,12 +248,15 @@ export class Connection {
 
   #outermost<T>(what: string, fn: () => T): T {
     let committing = false;
+    let result: T | undefined;
     try {
       // IMMEDIATE: a transaction that reads first and then writes fails with BUSY_SNAPSHOT whatever the timeout is.
       this.statement('BEGIN IMMEDIATE').run();
       this.#depth = 1;
+      this.wroteUnmirrored = false;
       this.#checkSchema();
-      const result = fn();
+      for (const participant of this.#participants) participant.begin();
+      result = fn();
       this.#checkComplete();
       this.#checkFile();
       for (const participant of this.#participants) participant.prepare();
@@ -245,8 +269,23 @@ export class Connection {
     } catch (error) {
       this.#rollBack();
       for (const participant of this.#participants) participant.abandoned();
-      throw this.#failed(error, what, true, committing);
+      const lastError = this.#lastError;
+      const failed = this.#failed(error, what, true, committing);
+      if (!committing || this.#stopped || !this.mirroring) throw failed;
+      // What the mirror has is durable: once COMMIT was tried it is never taken back, but brought into the database.
+      const carried = this.mirroring.carryForward();
+      if (carried === 'none') throw failed;
+      if (carried === 'unknown') throw this.#unknown(failed as Error);
+      this.#lastError = lastError;
+      return result as T;
     }
+  }
+
+  /** Not the code of the COMMIT: a caller that hears of a full disk would do again what the next write brings in. */
+  #unknown(cause: Error): StoreError {
+    const error = new StoreError('ERR_STORE_IO', `${cause.message}; whether it was written is unknown: the ledger has its events, which the next write or open brings into the database`, { cause });
+    this.#lastError = { error, at: this.#stamp() };
+    return error;
   }
 
   #end(): void {
@@ -271,35 +310,16 @@ export class Connection {
     if (this.#lost !== undefined) throw this.#lost;
   }
 
-  /** Another process may have migrated the file; statements and assumptions made for the old schema must stop then. */
+  /** Another process may have migrated the file, or changed whether it has a ledger: what holds for it no more must stop. */
   #checkSchema(): void {
-    const [cookie] = this.get<[number]>('PRAGMA schema_version')!;
-    if (cookie === this.#schemaCookie) return;
-    // VACUUM and ANALYZE change the cookie too, and change nothing that matters here.
-    if (this.#readSchema() !== this.#schemaText) {
-      throw this.stop(new StoreError('ERR_STORE_MIGRATION', 'found that another process changed the schema'));
-    }
-    this.#schemaCookie = cookie;
-  }
-
-  #readSchema(): string {
-    const rows = this.#db.prepare("SELECT sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name").all();
-    return rows.map(({ sql }) => sql).join('\n');
+    const changed = this.#schema.change(this.mirroring?.isAttached);
+    if (changed) throw this.stop(changed);
   }
 
   /** A database that was renamed or deleted under an open connection goes on "working": nobody would ever read it. */
   #checkFile(): void {
-    const problem = this.replaced();
+    const problem = this.files.problem();
     if (problem !== undefined) throw this.stop(new StoreError('ERR_STORE_IO', `found that ${problem}`));
-  }
-
-  /** Says so when the path does not lead to the open database any more, or to its WAL: commits to a deleted WAL are lost. */
-  replaced(): string | undefined {
-    for (const [path, identity] of this.#found) {
-      const now = identify(path);
-      if (now !== identity) return `${path} was ${now === undefined ? 'deleted or renamed' : 'replaced by another file'} while it was open`;
-    }
-    return undefined;
   }
 
   /**
@@ -347,22 +367,6 @@ export class Connection {
     }
     this.#closed = true;
     this.#statements.clear();
-  }
-}
-
-/** Which file stands at a path; `undefined` where none can be found. */
-function identify(path: string): string | undefined {
-  try {
-    // Since Linux 6.13 a stat makes the next write to that file take a timestamp of its own, and with it every commit an
-    // inode more to flush: of the -wal only the presence is asked.
-    if (path.endsWith('-wal')) {
-      accessSync(path);
-      return 'present';
-    }
-    const { dev, ino } = statSync(path, { bigint: true });
-    return `${dev}:${ino}`;
-  } catch {
-    return undefined;
   }
 }
 

@@ -19,7 +19,7 @@ export type StoreErrorCode =
   | 'ERR_STORE_BUSY' // another process held the lock longer than `busyTimeoutMs`
   | 'ERR_STORE_DISK_FULL' // rolled back; works again once there is room
   | 'ERR_STORE_READ_ONLY' // the store or its file system is read-only
-  | 'ERR_STORE_IO' // the disk failed; writes are refused until the store is reopened
+  | 'ERR_STORE_IO' // the disk failed, and writes are refused until the store is reopened; or an outcome is unknown
   | 'ERR_STORE_CORRUPT' // what is stored cannot be right
   | 'ERR_STORE_PARITY' // database and ledger contradict each other
   | 'ERR_STORE_POLICY' // a policy rule forbids it

@@ -1,5 +1,7 @@
 // What the audit log holds: the event types, their attributes, and how both become the texts of a row and back.
 import { StoreError } from './errors.ts';
+import { checkPolicy, decodePolicy } from './gate.ts';
+import type { PolicyAttributes, RecordedDecision } from './gate.ts';
 import { checkArray, checkInstant, checkInteger, checkJson, checkOptions, checkText, invalid, parseInstant, show } from './values.ts';
 import type { JsonObject, JsonValue } from './values.ts';
 
@@ -26,6 +28,10 @@ export type StoreEvent =
   | { type: 'store_adopted'; upToId: number; gaps: [from: number, to: number][]; moreGaps?: number }
   | { type: 'store_recovered'; found: string; lost?: { from?: number; to: number }; moved: string[]; usage: number; cooldowns: number }
   | { type: 'store_imported'; kind: string; from: string; sourceId: string; events: number; usage: number; cooldowns: number; snapshots: number; skipped: number }
+  // with a ledger every change of usage and cooldowns is an event, from the balances that `ledger_attached` opens
+  | { type: 'ledger_attached' } | { type: 'ledger_detached' } | { type: 'signing_started'; publicKey: string }
+  | { type: 'usage_added'; entryId: string; day: string; durationMs: number }
+  | { type: 'cooldown_set'; entryId: string; until: string } | { type: 'cooldown_cleared'; entryId: string }
   // what was taken of a source's totals, so that its next import adds only what has grown since
   | { type: 'store_import_taken'; sourceId: string; usage: [entryId: string, day: string, durationMs: number][]; cooldowns: [entryId: string, until: string][]; snapshots: string[] };
 
@@ -33,7 +39,7 @@ export type StoreEvent =
 export type EventBase = { type: string };
 
 /** What may be said about an event beside its fields; kept in `event_meta` and covered by the chain. */
-export interface AuditAttributes {
+export interface AuditAttributes extends PolicyAttributes {
   /** The caller's own id of the event: a second one with the same id is `ERR_STORE_CONFLICT`. */
   eventId?: string;
   /** When it happened, where that is not when it was recorded. */
@@ -52,6 +58,8 @@ export interface AuditEvent<E extends EventBase = CoreEvent> extends AuditAttrib
   id: number;
   timestamp: Date;
   event: E | CoreEvent;
+  /** Why it was let in, where it came with a `policy`. */
+  policyDecision?: RecordedDecision;
 }
 
 /** An event on its way into the log, as texts. */
@@ -59,10 +67,12 @@ export interface EncodedEvent {
   type: string;
   data: string;
   meta: string | null;
+  /** What is to be decided before it is written; the decision becomes a part of `meta`. */
+  policy?: PolicyAttributes;
 }
 
 // usage_added and its like change usage and cooldowns when a ledger is replayed, so only the store may write them.
-const reserved = new Set(['usage_added', 'cooldown_set', 'cooldown_cleared', 'signing_started']);
+const reserved = new Set(['usage_added', 'cooldown_set', 'cooldown_cleared', 'signing_started', 'ledger_attached', 'ledger_detached']);
 
 /** Whether only the store itself may write events of this type. */
 function isReserved(type: string): boolean {
@@ -88,7 +98,7 @@ export function encodeEvent(event: unknown, attributes?: AuditAttributes): Encod
   for (const field of Object.keys(checks)) {
     if (copy[field] !== undefined) checks[field]!(`event.${field}`, copy[field]);
   }
-  return { ...encodeOwnEvent(copy as JsonObject & EventBase), meta: encodeAttributes(attributes) };
+  return { ...encodeOwnEvent(copy as JsonObject & EventBase), ...encodeAttributes(attributes) };
 }
 
 /** The texts of an event that the store itself made. */
@@ -99,15 +109,17 @@ export function encodeOwnEvent(event: EventBase): EncodedEvent {
 
 const textAttributes = ['eventId', 'source', 'target', 'traceId', 'ipAddress'] as const;
 
-function encodeAttributes(given: AuditAttributes | undefined): string | null {
-  const attributes = checkOptions('attributes', given, [...textAttributes, 'observedAt', 'tags']);
+function encodeAttributes(given: AuditAttributes | undefined): Pick<EncodedEvent, 'meta' | 'policy'> {
+  const attributes = checkOptions('attributes', given, [...textAttributes, 'observedAt', 'tags', 'policy', 'breakGlass']);
   const meta: JsonObject = {};
   for (const name of textAttributes) {
     if (attributes[name] !== undefined) meta[name] = checkText(name, attributes[name]);
   }
   if (attributes.observedAt !== undefined) meta['observedAt'] = checkInstant('observedAt', attributes.observedAt);
   if (attributes.tags !== undefined) meta['tags'] = checkArray('tags', attributes.tags, 'an array of strings', checkText);
-  return Object.keys(meta).length > 0 ? JSON.stringify(meta) : null;
+  const policy = checkPolicy(attributes);
+  const all = { ...meta, ...policy };
+  return { meta: Object.keys(all).length > 0 ? JSON.stringify(all) : null, ...(policy ? { policy } : undefined) };
 }
 
 /** A row of `audit_log`: id, timestamp, event_type, event_data, event_meta. */
@@ -127,7 +139,7 @@ export function decodeEvent<E extends EventBase>([id, timestamp, type, data, met
   return { id, timestamp: instant, event: event as E, ...(meta === null ? undefined : decodeAttributes(id, meta)) };
 }
 
-function decodeAttributes(id: number, meta: string): AuditAttributes {
+function decodeAttributes(id: number, meta: string): Omit<AuditEvent, 'id' | 'timestamp' | 'event'> {
   const stored = parseColumn(id, 'event_meta', meta);
   if (typeof stored !== 'object' || stored === null || Array.isArray(stored)) throw damagedRow(id, 'event_meta', meta);
   const attributes: AuditAttributes = {};
@@ -144,7 +156,11 @@ function decodeAttributes(id: number, meta: string): AuditAttributes {
   const { tags } = stored;
   if (Array.isArray(tags) && tags.every((tag) => typeof tag === 'string')) attributes.tags = tags;
   else if (tags !== undefined) throw damagedRow(id, 'event_meta', meta);
-  return attributes;
+  try {
+    return { ...attributes, ...decodePolicy(stored) };
+  } catch (cause) {
+    throw damagedRow(id, 'event_meta', meta, cause);
+  }
 }
 
 function parseColumn(id: number, column: string, text: string): JsonValue {

@@ -83,7 +83,8 @@ export function copyWalAside(path: string, why: string, now: Date): string[] {
   return [target];
 }
 
-function freeName(path: string, why: string, now: Date): string {
+/** A free name beside a file that says when and why it was moved there. */
+export function freeName(path: string, why: string, now: Date): string {
   const name = `${path}.${why}-${now.toISOString().replaceAll(':', '-')}`;
   for (let count = 0; ; count++) {
     const target = count === 0 ? name : `${name}-${count}`;
@@ -114,4 +115,9 @@ export function removeTemporaries(connection: Connection, snapshotPath: string):
       if (lstatSync(join(folder, name), { throwIfNoEntry: false })?.isFile()) discardSnapshotFile(join(folder, name));
     }
   });
+}
+
+/** Whether anything stands at a path, a dangling link included. */
+export function existsAt(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 }

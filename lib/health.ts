@@ -42,7 +42,7 @@ export function isWorking(connection: Connection): boolean {
 /** `failed` is why something else than the head could not be read. */
 function checkDisk(connection: Connection, failed?: unknown): void {
   const { faults, path } = connection;
-  const replaced = connection.replaced();
+  const replaced = connection.files.problem();
   if (replaced !== undefined) return faults.report('replaced', replaced);
   faults.clear('replaced');
   try {

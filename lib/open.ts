@@ -1,56 +1,30 @@
 // Everything between a path and a sound connection that may write.
 import { accessSync, constants, lstatSync, realpathSync, statSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { Connection } from './connection.ts';
 import { attempt, hasCode, StoreError, toStoreError } from './errors.ts';
 import { copyWalAside, countOpen, createFile, moveAside, moveOrphanWal, prepareFolder, removeTemporaries, snapshotPathOf } from './files.ts';
 import { hasMark, inspect } from './inspect.ts';
+import { readClock } from './options.ts';
+import type { CheckedOptions } from './options.ts';
 import { harden, openHandle, ReadOnlyFile, releaseReaders } from './read-only.ts';
+import { Mirroring } from './mirroring.ts';
 import { compareHead, heal } from './recovery.ts';
 import type { Recovery } from './recovery.ts';
 import { checkKnown, createSchema, identify, migrateSchema, readPragma, schemaVersion } from './schema.ts';
 import { SnapshotPair } from './snapshot.ts';
 import { readSnapshotFile, syncFolder } from './snapshot-file.ts';
 import type { SnapshotFile } from './snapshot-file.ts';
-import { checkFunction, checkInstant, checkInteger, checkOptions, checkText, invalid } from './values.ts';
-
-/** How to open a store. */
-export interface OpenOptions {
-  /** Where the time comes from; the system's clock by default. */
-  clock?: () => Date;
-  /** A clock that only goes forward, in milliseconds, for elapsed time; `performance.now` by default. */
-  monotonicMs?: () => number;
-  /** How long to wait for another process that writes, in milliseconds; 5,000 by default. */
-  busyTimeoutMs?: number;
-  /** The plain file of the snapshot pair; by default beside the database: `x.db` → `x.snapshot.json`. */
-  snapshotPath?: string;
-  /** Whether a lost or damaged database is moved aside and made anew from what is left, instead of refused. */
-  recover?: boolean;
-}
-
-export type CheckedOptions = Required<Omit<OpenOptions, 'snapshotPath'>> & { snapshotPath: string | undefined };
+import { invalid } from './values.ts';
 
 /** What a store is made of. */
 export interface Opened {
   connection: Connection;
   uuid: string;
   pair: SnapshotPair;
+  mirroring?: Mirroring | undefined;
   recovery: Recovery | undefined;
-}
-
-/** Refuses an unknown option by name. Throws `ERR_STORE_INVALID_ARGUMENT`. */
-export function checkOpenOptions(options: OpenOptions | undefined, known: readonly (keyof OpenOptions)[] = ['clock', 'monotonicMs', 'busyTimeoutMs', 'snapshotPath', 'recover']): CheckedOptions {
-  const { clock, monotonicMs, busyTimeoutMs = 5_000, snapshotPath, recover = false } = checkOptions('options', options, known);
-  if (typeof recover !== 'boolean') throw invalid('options.recover', recover, 'true or false');
-  return {
-    clock: checkFunction('options.clock', clock) ?? ((): Date => new Date()),
-    monotonicMs: checkFunction('options.monotonicMs', monotonicMs) ?? ((): number => performance.now()),
-    // SQLite keeps the timeout in 32 bits.
-    busyTimeoutMs: checkInteger('options.busyTimeoutMs', busyTimeoutMs, 0, 2 ** 31 - 1),
-    snapshotPath: snapshotPath === undefined ? undefined : resolve(checkText('options.snapshotPath', snapshotPath)),
-    recover,
-  };
 }
 
 /** What is known of a file on its way to becoming a store. */
@@ -109,8 +83,12 @@ function lookFirst(opening: Opening): void {
   const { file, uuid, loss } = inspect(path, snapshot, options.busyTimeoutMs);
   if (file.kind === 'other') throw new StoreError('ERR_STORE_NOT_A_STORE', `${path} is another program's file (${file.holds}); to take over a service's data use "shepherd-store import"`);
   if (file.kind === 'store') checkKnown(path, file.version);
-  if (file.kind === 'empty' && snapshot.state !== 'absent') {
-    if (!options.recover) throw new StoreError('ERR_STORE_CORRUPT', `${path} is missing or empty, and ${snapshotPath} says that there was a store`);
+  const { ledger } = options;
+  if (ledger && ['', '-wal', '-shm', '-journal'].map((suffix) => path + suffix).concat(snapshotPath).includes(ledger.path)) throw invalid('options.ledger', ledger.path, 'another file than those of the store');
+  const mirrored = ledger?.refresh();
+  if (mirrored?.store !== undefined && uuid !== undefined && mirrored.store !== uuid && (mirrored.head || mirrored.torn)) throw new StoreError('ERR_STORE_CONFLICT', `${ledger!.path} is the ledger of another store (${mirrored.store}, not ${uuid})`);
+  if (file.kind === 'empty' && (snapshot.state !== 'absent' || mirrored?.head)) {
+    if (!options.recover) throw new StoreError('ERR_STORE_CORRUPT', `${path} is missing or empty, and ${snapshot.state === 'absent' ? ledger!.path : snapshotPath} says that there was a store`);
     opening.found = 'missing';
   } else if (snapshot.state === 'whole' && snapshot.content.store !== uuid && !options.recover) {
     throw notOurs(snapshotPath, snapshot.content.store, uuid ?? 'one that has no identity yet');
@@ -124,12 +102,8 @@ function notOurs(snapshotPath: string, theirs: string, ours: string): StoreError
   return new StoreError('ERR_STORE_CONFLICT', `${snapshotPath} belongs to another store (${theirs}, not ${ours}): move it away, or open with recover to have it moved aside`);
 }
 
-function readClock({ clock }: CheckedOptions): Date {
-  return new Date(checkInstant('what options.clock gives', clock()));
-}
-
 function connect(opening: Opening): Opened {
-  const { path, snapshotPath, snapshot, options } = opening;
+  const { path, snapshotPath, options } = opening;
   for (const file of [path, snapshotPath]) prepareFolder(dirname(file));
   createFile(path);
   const db = openToWrite(path, options);
@@ -137,8 +111,7 @@ function connect(opening: Opening): Opened {
   try {
     setPragmas(db);
     checkpointFound(db, path);
-    const isLost = opening.found === 'missing' || opening.found === 'damaged';
-    prepareSchema(db, path, isLost && snapshot.state === 'whole' ? snapshot.content.store : undefined, options);
+    prepareSchema(db, path, opening.found === 'missing' || opening.found === 'damaged' ? identityLeft(opening) : undefined, options);
     switchToWal(db, path, options);
     connection = new Connection(db, { clock: options.clock, path });
     countOpen(path, 1);
@@ -148,6 +121,13 @@ function connect(opening: Opening): Opened {
     else db.close();
     throw error;
   }
+}
+
+/** Who a lost database was, as far as the files beside it know. */
+function identityLeft({ snapshot, options }: Opening): { uuid: string; createdAt?: string } | undefined {
+  const { store, created } = options.ledger?.refresh() ?? {};
+  if (store !== undefined && created !== undefined) return { uuid: store, createdAt: created };
+  return snapshot.state === 'whole' ? { uuid: snapshot.content.store } : undefined;
 }
 
 function openToWrite(path: string, { busyTimeoutMs: timeout }: CheckedOptions): DatabaseSync {
@@ -202,7 +182,7 @@ function checkpointFound(db: DatabaseSync, path: string): void {
 }
 
 /** Makes, adopts or migrates the tables in one transaction, under the write lock; finds nothing to do in most cases. */
-function prepareSchema(db: DatabaseSync, path: string, uuid: string | undefined, options: CheckedOptions): void {
+function prepareSchema(db: DatabaseSync, path: string, lost: { uuid: string; createdAt?: string } | undefined, options: CheckedOptions): void {
   const kind = identify(db);
   if (kind.kind === 'store' && kind.version === schemaVersion) return;
   const now = readClock(options);
@@ -210,7 +190,7 @@ function prepareSchema(db: DatabaseSync, path: string, uuid: string | undefined,
   inTransaction(db, () => {
     const found = identify(db); // another process may have been faster
     if (found.kind === 'other') throw new StoreError('ERR_STORE_NOT_A_STORE', `${path} has become another program's database (${found.holds})`);
-    if (found.kind === 'empty') return createSchema(db, now, uuid);
+    if (found.kind === 'empty') return createSchema(db, now, lost?.uuid, lost?.createdAt);
     const from = found.kind === 'store' ? found.version : 0;
     checkKnown(path, from);
     migrateSchema(db, from, schemaVersion, now, false);
@@ -257,13 +237,23 @@ function settle(connection: Connection, opening: Opening): Opened {
   const content = snapshot.state === 'whole' && snapshot.content.store === uuid ? snapshot.content : undefined;
   const pair = new SnapshotPair(connection, snapshotPath, uuid, content?.generation ?? 0);
   let { found } = opening;
+  const mirroring = attachMirror(connection, uuid, opening.options);
   if (content) found ??= compareHead(connection, content);
   else if (snapshot.state !== 'absent' && moveForeign(opening, uuid, found !== undefined || !pair.storedRow()?.state)) found ??= 'other-file';
-  const recovery = found && heal(connection, uuid, pair, { found, moved }, content);
+  const recovery = found && heal(connection, uuid, pair, { found, moved, replayed: mirroring?.replayed ?? 0 }, content);
   if (!recovery && snapshot.state !== 'damaged') pair.placeAgain(content?.generation ?? 0);
   removeTemporaries(connection, snapshotPath);
   pair.check();
-  return { connection, uuid, pair, recovery };
+  return { connection, uuid, pair, mirroring: mirroring?.mirroring, recovery };
+}
+
+/** The ledger before the file: what it has is the database's own. */
+function attachMirror(connection: Connection, uuid: string, { ledger }: CheckedOptions): { mirroring: Mirroring; replayed: number } | undefined {
+  const [hasLedger] = connection.get<[number]>('SELECT has_ledger FROM store_meta WHERE id = 1')!;
+  if (!ledger && hasLedger === 1) throw new StoreError('ERR_STORE_CONFLICT', 'the store has a ledger and is not opened for writing without it; "shepherd-store detach-ledger" ends it');
+  if (!ledger) return undefined;
+  const mirroring = new Mirroring(connection, uuid, ledger);
+  return { mirroring, replayed: mirroring.attach() };
 }
 
 /**
@@ -285,7 +275,7 @@ function isDamage(error: unknown): error is StoreError {
 
 /** Moves a database that cannot be read aside, where `recover` asks for it and it is known to be ours. */
 function moveDamaged({ path, snapshot, options, moved }: Opening, error: StoreError): void {
-  const isOurs = snapshot.state === 'whole' || hasMark(path);
+  const isOurs = snapshot.state === 'whole' || options.ledger?.refresh().head !== undefined || hasMark(path);
   if (!isOurs && !options.recover) throw error;
   if (!isOurs) throw new StoreError('ERR_STORE_NOT_A_STORE', `${path} cannot be read as a database, and nothing says that it was a store: it stays where it is`, { cause: error });
   if (!options.recover) throw new StoreError('ERR_STORE_CORRUPT', `${error.message}: restore a backup, or open with recover to go on with what is left`, { cause: error });
@@ -293,6 +283,15 @@ function moveDamaged({ path, snapshot, options, moved }: Opening, error: StoreEr
   for (const suffix of ['', '-journal', '-shm', '-wal']) {
     if (lstatSync(path + suffix, { throwIfNoEntry: false })) moved.push(moveAside(path + suffix, 'damaged', readClock(options)));
   }
+}
+
+/** Makes an empty store with the identity of one that was lost, in a file that must not be there yet. */
+export function makeStore(path: string, identity: { uuid: string; createdAt: string }, now: Date): void {
+  checkVersion();
+  createFile(path);
+  using db = openHandle(path, { psow: '0' }, {});
+  setPragmas(db);
+  inTransaction(db, () => createSchema(db, now, identity.uuid, identity.createdAt));
 }
 
 /** Moves the schema of a file that is there; see `SqliteStore.migrate`. */

@@ -1,13 +1,13 @@
 // When the database has less than the file beside it: what was lost, what can be put back, and the event that says so.
 import type { StoreEvent } from './events.ts';
 import { encodeOwnEvent } from './events.ts';
-import { auditHeadOf, insertAudit } from './audit.ts';
+import { auditHeadOf, hashAt, insertAudit } from './audit.ts';
 import type { Connection } from './connection.ts';
 import { hasCode } from './errors.ts';
 import type { SnapshotPair } from './snapshot.ts';
 import { encodeState } from './snapshot-file.ts';
 import type { SnapshotContent } from './snapshot-file.ts';
-import { addUsageRow, cooldownOf, setCooldown, usageOf } from './usage.ts';
+import { addUsage, cooldownOf, setCooldown, usageOf } from './usage.ts';
 
 /** What `open` found and did: `store.recovery`, and the event `store_recovered`. */
 export interface Recovery {
@@ -21,14 +21,16 @@ export interface Recovery {
   moved: string[];
   /** The ids of audit rows known to be lost; `from` is absent where the logs parted at an unknown row. */
   lost?: { from?: number; to: number };
-  /** How many totals and cooldowns were put back, and whether the state was. */
-  restored: { usage: number; cooldowns: number; snapshot: boolean };
+  /** How many events came back from the ledger, how many totals and cooldowns from the file, and whether the state did. */
+  restored: { events?: number; usage: number; cooldowns: number; snapshot: boolean };
 }
 
 /** What was found before the database could be asked. */
 export interface Loss {
   found: Recovery['found'];
   moved: string[];
+  /** How many events the ledger has given back already. */
+  replayed: number;
 }
 
 /**
@@ -49,13 +51,15 @@ export function compareHead(connection: Pick<Connection, 'get'>, { head, generat
  */
 export function heal(connection: Connection, uuid: string, pair: SnapshotPair, loss: Loss, content: SnapshotContent | undefined): Recovery {
   return connection.write('recover what was lost', () => {
-    const recovery: Recovery = { found: loss.found, moved: loss.moved, restored: { usage: 0, cooldowns: 0, snapshot: false } };
+    const recovery: Recovery = { found: loss.found, moved: loss.moved, restored: { ...(loss.replayed > 0 ? { events: loss.replayed } : undefined), usage: 0, cooldowns: 0, snapshot: false } };
     const row = pair.storedRow();
     if (content) {
       const lost = lostRange(connection, loss, content);
       if (lost) recovery.lost = lost;
-      for (const { entryId, day, durationMs } of content.usage) recovery.restored.usage += raiseUsage(connection, entryId, day, durationMs);
-      for (const { entryId, until } of content.cooldowns) recovery.restored.cooldowns += extendCooldown(connection, entryId, until);
+      // A ledger that has the file's head accounts for every second and cooldown since; the file's are older.
+      const isOlder = connection.mirroring !== undefined && content.head !== null && hashAt(connection, content.head.id) === content.head.hash;
+      for (const { entryId, day, durationMs } of isOlder ? [] : content.usage) recovery.restored.usage += raiseUsage(connection, entryId, day, durationMs);
+      for (const { entryId, until } of isOlder ? [] : content.cooldowns) recovery.restored.cooldowns += extendCooldown(connection, entryId, until);
       recovery.restored.snapshot = !row?.state || content.generation > row.generation;
     }
     // Saved again even where the row was the newer one, so that a file is there and the next open finds nothing.
@@ -89,7 +93,7 @@ function readable<T>(read: () => T): T | undefined | 'damaged' {
 function raiseUsage(connection: Connection, entryId: string, day: string, durationMs: number): number {
   const stored = readable(() => usageOf(connection, entryId, day)) ?? 0;
   if (stored === 'damaged' || stored >= durationMs) return 0;
-  addUsageRow(connection, entryId, day, durationMs - stored);
+  addUsage(connection, entryId, day, durationMs - stored);
   return 1;
 }
 

@@ -79,18 +79,18 @@ export function checkKnown(path: string, version: number): void {
 }
 
 /**
- * Gives an empty file the current schema, the mark and an identity. Runs inside the caller's transaction. `uuid` is the
- * identity that a lost database had.
+ * Gives an empty file the current schema, the mark and an identity. Runs inside the caller's transaction. `uuid` and
+ * `createdAt` are those that a lost database had.
  */
-export function createSchema(db: DatabaseSync, now: Date, uuid: string = randomUUID()): void {
+export function createSchema(db: DatabaseSync, now: Date, uuid: string = randomUUID(), createdAt: string = now.toISOString()): void {
   db.exec(readFileSync(new URL('../schema.sql', import.meta.url), 'utf8'));
-  mark(db, uuid, now);
+  mark(db, uuid, createdAt);
   for (const { version, description } of listMigrations()) recordVersion(db, version, description, now);
 }
 
-function mark(db: DatabaseSync, uuid: string, now: Date): void {
+function mark(db: DatabaseSync, uuid: string, createdAt: string): void {
   db.exec(`PRAGMA application_id = ${applicationId}`);
-  db.prepare('INSERT INTO store_meta (id, uuid, created_at) VALUES (1, ?, ?)').run(uuid, now.toISOString());
+  db.prepare('INSERT INTO store_meta (id, uuid, created_at) VALUES (1, ?, ?)').run(uuid, createdAt);
 }
 
 function recordVersion(db: DatabaseSync, version: number, description: string, now: Date): void {
@@ -204,7 +204,7 @@ function adopt(db: DatabaseSync, sql: string, now: Date): void {
   });
   db.function('adopted_snapshot', { directOnly: true }, (data) => (typeof data === 'string' ? adoptSnapshot(data) : data));
   runScript(db, sql);
-  mark(db, uuid, now);
+  mark(db, uuid, now.toISOString());
   const id = lastId + 1;
   const data = JSON.stringify({ upToId: lastId, gaps, ...(moreGaps > 0 ? { moreGaps } : undefined) });
   const row = { id, timestamp: now.toISOString(), type: 'store_adopted', data, meta: null };

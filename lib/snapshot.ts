@@ -46,6 +46,7 @@ export class SnapshotPair implements CommitParticipant {
   save(text: string): void {
     const generation = this.#row()?.generation ?? 0;
     this.#base ??= generation;
+    this.#connection.wroteUnmirrored = true;
     this.#connection.run(
       'INSERT INTO snapshot (id, data, generation) VALUES (1, ?1, ?2) ON CONFLICT (id) DO UPDATE SET data = ?1, generation = ?2',
       text, Math.max(generation, this.#fileGeneration) + 1,
@@ -58,6 +59,8 @@ export class SnapshotPair implements CommitParticipant {
     const text = typeof row[0] === 'string' ? row[0] : '';
     return { text, generation: row[1], state: decodeState(text) };
   }
+
+  begin(): void {}
 
   prepare(): void {
     if (this.#base === undefined || this.#path === undefined) return;

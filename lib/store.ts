@@ -1,26 +1,30 @@
 // The store: every public operation. Each checks its arguments and runs one transaction or read; the rows are the business
 // of lib/audit.ts, lib/usage.ts and lib/snapshot.ts.
 import type { StatementSync } from 'node:sqlite';
-import { auditHeadOf, insertAudit, recentAudits, verifyChain, walkAudits } from './audit.ts';
-import type { Anchor, AuditFilter, LongOperation, VerifyReport } from './audit.ts';
+import { auditHeadOf, checkVerifyOptions, insertAudit, recentAudits, verifyChain, walkAudits } from './audit.ts';
+import type { Anchor, AuditFilter, VerifyOptions, VerifyReport } from './audit.ts';
 import type { Connection } from './connection.ts';
 import { checkDay } from './days.ts';
 import type { DayPart } from './days.ts';
-import { attempt } from './errors.ts';
+import { attempt, StoreError } from './errors.ts';
 import { decodeEvent, encodeEvent } from './events.ts';
 import type { AuditAttributes, AuditEvent, CoreEvent, EncodedEvent, EventBase } from './events.ts';
 import { checkPath } from './files.ts';
 import { describeHealth, isWorking } from './health.ts';
 import type { StoreHealth } from './health.ts';
-import { checkOpenOptions, closeFile, migrateFile, openFile, openMemory, openToRead } from './open.ts';
-import type { Opened, OpenOptions } from './open.ts';
+import { closeFile, migrateFile, openFile, openMemory, openToRead } from './open.ts';
+import { replayRow } from './mirroring.ts';
+import type { MirroredRow, Mirroring } from './mirroring.ts';
+import type { Opened } from './open.ts';
+import { checkOpenOptions } from './options.ts';
+import type { OpenOptions } from './options.ts';
 import type { Recovery } from './recovery.ts';
 import type { SnapshotPair } from './snapshot.ts';
 import { encodeState } from './snapshot-file.ts';
 import type { StateSnapshot } from './snapshot-file.ts';
-import { addUsageRow, allCooldowns, cooldownOf, deleteCooldown, setCooldown, statusOf, usageForDay, usageOf, usageRange } from './usage.ts';
+import { addUsage, allCooldowns, clearCooldown, cooldownOf, setCooldown, statusOf, usageForDay, usageOf, usageRange } from './usage.ts';
 import type { Cooldown, EntryStatus } from './usage.ts';
-import { checkArray, checkDuration, checkFunction, checkInstant, checkInteger, checkOptions, checkText, invalid, quote } from './values.ts';
+import { checkArray, checkDuration, checkInstant, checkInteger, checkOptions, checkText, invalid, quote } from './values.ts';
 
 /** The operations that a service needs whatever it is kept in. `SqliteStore` is the implementation. */
 export interface Store<E extends EventBase = CoreEvent> {
@@ -48,6 +52,12 @@ export interface ModuleConnection {
   read<T>(what: string, fn: () => T): T;
   /** Runs a write, in a transaction of its own or as a part of the open one. */
   write<T>(what: string, fn: () => T): T;
+  /** Several reads of one state of the database. */
+  readTogether<T>(what: string, fn: () => T): T;
+  /** Inserts a row of a ledger as it is, with its effects on usage and cooldowns, inside a `write`. */
+  replayRow(row: MirroredRow): void;
+  /** The store's UUID. */
+  uuid: string;
   /** Appends an event of any type inside a `write`, with the text of a past time where it did not happen now. */
   appendAudit(event: EncodedEvent, timestamp?: string): number;
 }
@@ -76,6 +86,7 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
   readonly #pair: SnapshotPair;
   readonly #monotonicMs: () => number;
   readonly #recovery: Recovery | undefined;
+  #mirroring: Mirroring | undefined;
 
   static {
     connectionOf = (store) => {
@@ -84,11 +95,12 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
     };
   }
 
-  private constructor({ connection, uuid, pair, recovery }: Opened, monotonicMs: () => number) {
+  private constructor({ connection, uuid, pair, mirroring, recovery }: Opened, monotonicMs: () => number) {
     this.#connection = connection;
     this.#uuid = uuid;
     this.#pair = pair;
     this.#recovery = recovery;
+    this.#mirroring = mirroring;
     this.#monotonicMs = monotonicMs;
   }
 
@@ -139,7 +151,10 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
 
   /** Closes the store; again is fine. Throws `ERR_STORE_CONFLICT` inside a transaction. */
   close(): void {
-    attempt('close the store', () => closeFile(this.#connection));
+    attempt('close the store', () => {
+      closeFile(this.#connection);
+      this.#mirroring?.close();
+    });
   }
 
   [Symbol.dispose](): void {
@@ -151,19 +166,21 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
   /**
    * Appends an event and gives it with its id and time. `attributes` say more about it. Throws
    * `ERR_STORE_SERIALIZATION` for a field that JSON does not carry unchanged, `ERR_STORE_CONFLICT` for an `eventId` that is
-   * recorded already.
+   * recorded already, `ERR_STORE_POLICY` where rules keep it out of a store with a ledger.
    */
   appendAudit(event: E | CoreEvent, attributes?: AuditAttributes): AuditEvent<E> {
     return this.appendAudits([attributes === undefined ? { event } : { event, attributes }])[0]!;
   }
 
-  /** Appends a group of events in order, all or none, with one fsync. Throws what `appendAudit` throws. */
+  /** Appends a group of events in order, all or none, with one fsync. Throws what `appendAudit` throws; one refused refuses all. */
   appendAudits(items: readonly { event: E | CoreEvent; attributes?: AuditAttributes }[]): AuditEvent<E>[] {
     const encoded = encodeItems(items);
+    const mirroring = this.#mirroring;
+    if (!mirroring && encoded.some(({ policy }) => policy)) throw new StoreError('ERR_STORE_INVALID_ARGUMENT', 'policy and breakGlass are for a store with a ledger, and this one was opened without');
     return this.#connection.write(`append ${encoded.length === 1 ? `the event ${quote(encoded[0]!.type)}` : `${encoded.length} events`}`, () => {
       const text = checkInstant('what options.clock gives', this.#connection.now());
       // Given back as every reader will get them, from the texts that are stored.
-      return encoded.map((item) => decodeEvent<E>([insertAudit(this.#connection, this.#uuid, text, item), text, item.type, item.data, item.meta]));
+      return (mirroring?.permit(encoded) ?? encoded).map((item) => decodeEvent<E>([insertAudit(this.#connection, this.#uuid, text, item), text, item.type, item.data, item.meta]));
     });
   }
 
@@ -188,15 +205,12 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
 
   /**
    * Walks the whole hash chain in constant memory. With an `anchor`, taken by `auditHead` earlier and kept elsewhere, it
-   * also proves that the log still holds exactly that row there: a chain alone cannot see that its end was cut off. Never
-   * throws for what it finds; rejects with `signal.reason` when aborted.
+   * also proves that the log still holds exactly that row there: a chain alone cannot see that its end was cut off. With a
+   * `publicKey`, every row from the event `signing_started` on must be signed by that key. Never throws for what it finds;
+   * rejects with `signal.reason` when aborted.
    */
-  async verifyAudit(options?: LongOperation & { anchor?: Anchor }): Promise<VerifyReport> {
-    const checked = checkOptions('options', options, ['anchor', 'signal', 'onProgress']);
-    if (checked.anchor !== undefined) checked.anchor = checkAnchor(checked.anchor);
-    if (checked.signal !== undefined && !(checked.signal instanceof AbortSignal)) throw invalid('options.signal', checked.signal, 'an AbortSignal');
-    checkFunction('options.onProgress', checked.onProgress);
-    return verifyChain(this.#connection, this.#uuid, checked);
+  async verifyAudit(options?: VerifyOptions): Promise<VerifyReport> {
+    return verifyChain(this.#connection, this.#uuid, checkVerifyOptions(options));
   }
 
   /** The last row's id and hash, to be kept elsewhere as an anchor; `undefined` for an empty log. */
@@ -211,7 +225,7 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
     checkText('entryId', entryId);
     checkDay('day', day);
     const duration = checkDuration('durationMs', durationMs);
-    return this.#connection.write(`add usage for ${quote(entryId)} on ${day}`, () => addUsageRow(this.#connection, entryId, day, duration));
+    return this.#connection.write(`add usage for ${quote(entryId)} on ${day}`, () => addUsage(this.#connection, entryId, day, duration));
   }
 
   /** An entry's total of a day in milliseconds; 0 where there is none. */
@@ -260,7 +274,7 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
   /** Removes an entry's cooldown; none is fine. */
   clearCooldown(entryId: string): void {
     checkText('entryId', entryId);
-    this.#connection.write(`clear the cooldown of ${quote(entryId)}`, () => deleteCooldown(this.#connection, entryId));
+    this.#connection.write(`clear the cooldown of ${quote(entryId)}`, () => clearCooldown(this.#connection, entryId));
   }
 
   /** All cooldowns by entry id, those that have ended included. */
@@ -282,6 +296,23 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
   /** The state saved last: the newer of the two copies that is whole. `undefined` where none was ever saved. */
   loadSnapshot(): StateSnapshot | undefined {
     return this.#connection.readTogether('load the snapshot', () => this.#pair.load());
+  }
+
+  // Ledger
+
+  /**
+   * Ends ledger mode by an event, which the ledger gets as its last line; from then on the store is opened without it.
+   * Throws `ERR_STORE_CONFLICT` where the store was not opened with a ledger, or inside a transaction.
+   */
+  detachLedger(): void {
+    const mirroring = this.#mirroring;
+    const isNested = this.#connection.inTransaction;
+    this.#connection.write('detach the ledger', () => {
+      if (!mirroring || isNested) throw new StoreError('ERR_STORE_CONFLICT', `failed to detach the ledger: ${mirroring ? 'a transaction is open' : 'the store was opened without one'}`);
+      mirroring.detach();
+    });
+    mirroring?.end();
+    this.#mirroring = undefined;
   }
 
   // Transactions and health
@@ -313,10 +344,16 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
   #moduleConnection(): ModuleConnection {
     const connection = this.#connection;
     return {
-      prepare: (sql) => connection.statement(sql),
+      prepare: (sql) => {
+        connection.wroteUnmirrored ||= !/^\s*SELECT/i.test(sql);
+        return connection.statement(sql);
+      },
       now: () => connection.now(),
       monotonicMs: () => this.#readMonotonic(),
       read: (what, fn) => connection.read(what, fn),
+      readTogether: (what, fn) => connection.readTogether(what, fn),
+      replayRow: (row) => replayRow(connection, row),
+      uuid: this.#uuid,
       write: (what, fn) => connection.write(what, fn),
       appendAudit: (event, timestamp) => insertAudit(connection, this.#uuid, timestamp ?? connection.now().toISOString(), event),
     };
@@ -345,11 +382,4 @@ function checkFilter(filter: AuditFilter): AuditFilter {
   if (checked.until !== undefined) checked.until = new Date(checkInstant('filter.until', checked.until));
   if (checked.beforeId !== undefined) checkInteger('filter.beforeId', checked.beforeId, 0);
   return checked;
-}
-
-function checkAnchor(anchor: Anchor): Anchor {
-  const { id, hash } = checkOptions('options.anchor', anchor, ['id', 'hash']);
-  checkInteger('options.anchor.id', id, 1);
-  if (typeof hash !== 'string' || !/^[0-9a-f]{64}$/.test(hash)) throw invalid('options.anchor.hash', hash, '64 hexadecimal digits, a to f small');
-  return { id, hash };
 }

@@ -28,7 +28,14 @@ const addSql = `INSERT INTO usage (entry_id, day, duration_secs, carry_ms) VALUE
     AND duration_secs * 1000 + carry_ms + CAST(?3 AS INTEGER) * 1000 + CAST(?4 AS INTEGER) <= 9007199254740991
   RETURNING duration_secs, carry_ms`;
 
-/** Adds to a day's total and gives the new one. */
+/** Adds to a day's total and gives the new one; with a ledger the change is an event. */
+export function addUsage(connection: Connection, entryId: string, day: string, durationMs: number): number {
+  const total = addUsageRow(connection, entryId, day, durationMs);
+  connection.mirroring?.record({ type: 'usage_added', entryId, day, durationMs });
+  return total;
+}
+
+/** Changes the row alone. */
 export function addUsageRow(connection: Connection, entryId: string, day: string, durationMs: number): number {
   const row = connection.get<[number, number]>(addSql, entryId, day, Math.floor(durationMs / 1000), durationMs % 1000);
   if (!row) {
@@ -80,11 +87,24 @@ function totalMs(secs: unknown, carry: unknown, entryId: string, day: string): n
   return total;
 }
 
+/** Sets a cooldown; with a ledger the change is an event. */
 export function setCooldown(connection: Connection, entryId: string, until: string): void {
+  setCooldownRow(connection, entryId, until);
+  connection.mirroring?.record({ type: 'cooldown_set', entryId, until });
+}
+
+/** Removes a cooldown; with a ledger the change is an event, if there was one. */
+export function clearCooldown(connection: Connection, entryId: string): void {
+  if (deleteCooldownRow(connection, entryId)) connection.mirroring?.record({ type: 'cooldown_cleared', entryId });
+}
+
+/** Changes the row alone. */
+export function setCooldownRow(connection: Connection, entryId: string, until: string): void {
   connection.run('INSERT INTO cooldowns (entry_id, until) VALUES (?, ?) ON CONFLICT (entry_id) DO UPDATE SET until = excluded.until', entryId, until);
 }
 
-export function deleteCooldown(connection: Connection, entryId: string): boolean {
+/** Deletes the row alone, and says whether there was one. */
+export function deleteCooldownRow(connection: Connection, entryId: string): boolean {
   return connection.run('DELETE FROM cooldowns WHERE entry_id = ?', entryId) > 0;
 }
 

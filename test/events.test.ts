@@ -20,7 +20,7 @@ const coreEvents: CoreEvent[] = [
   { type: 'launch_denied', entryId: 'minecraft', reasons: ['quota', 'cooldown'] },
 ];
 
-const attributes: Required<AuditAttributes> = {
+const attributes: Required<Omit<AuditAttributes, 'policy' | 'breakGlass'>> = {
   eventId: 'e-1', observedAt: new Date('2026-11-20T23:59:59.999Z'), source: 'admin', target: 'minecraft', traceId: 't-1', tags: ['a', 'b', 'a'], ipAddress: '::1',
 };
 

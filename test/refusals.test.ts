@@ -151,6 +151,7 @@ const methods: Record<string, Method> = {
   saveSnapshot: { call: (store) => store.saveSnapshot({ timestamp: now }), writes: true, arguments: snapshotArguments },
   loadSnapshot: { call: (store) => store.loadSnapshot() },
   transaction: { call: (store) => store.transaction(() => 1), writes: true, arguments: [{ name: 'fn', bad: badTransactions, call: (store, value) => store.transaction(value) }] },
+  detachLedger: { call: (store) => store.detachLedger(), writes: true },
   isHealthy: { call: (store) => store.isHealthy(), whenClosed: false },
   health: { call: (store) => store.health() },
   close: { call: (store) => store.close(), whenClosed: undefined },
@@ -160,20 +161,21 @@ const methods: Record<string, Method> = {
 const openArguments = (call: (path: never, options?: never) => unknown, names: string[]): Argument[] => {
   const tables: Record<string, Table> = {
     clock: badFunctions, monotonicMs: badFunctions, busyTimeoutMs: [...given(badCounts), ['2^31', 2 ** 31]], snapshotPath: given(badTexts), recover: [['null', null], ['1', 1], ['a string', 'true']],
+    ledger: [['null', null], ['a path', 'audit.jsonl'], ['an object', {}]],
   };
   return [
     { name: 'options', bad: [...badOptions, ['a getter that throws', throwing('clock')]], call: (_store, value) => call(unmade as never, value) },
     ...Object.entries(tables).map(([name, bad]): Argument => ({
       name: `options.${name}`,
       // An option that this way of opening does not have is refused whatever its value.
-      bad: names.includes(name) ? bad : [...bad, ['its default', undefined], ['a good value', { clock: () => now, monotonicMs: () => 1, busyTimeoutMs: 1, snapshotPath: 'x', recover: true }[name]]],
+      bad: names.includes(name) ? bad : [...bad, ['its default', undefined], ['a good value', { clock: () => now, monotonicMs: () => 1, busyTimeoutMs: 1, snapshotPath: 'x', recover: true, ledger: undefined }[name]]],
       call: (_store, value) => call(unmade as never, { [name]: value } as never),
     })),
   ];
 };
 
 const statics: Record<string, Argument[]> = {
-  open: [{ name: 'path', bad: badPaths, call: (_store, value) => SqliteStore.open(value) }, ...openArguments((path, options) => SqliteStore.open(path, options), ['clock', 'monotonicMs', 'busyTimeoutMs', 'snapshotPath', 'recover'])],
+  open: [{ name: 'path', bad: badPaths, call: (_store, value) => SqliteStore.open(value) }, ...openArguments((path, options) => SqliteStore.open(path, options), ['clock', 'monotonicMs', 'busyTimeoutMs', 'snapshotPath', 'recover', 'ledger'])],
   inMemory: openArguments((_path, options) => SqliteStore.inMemory(options), ['clock', 'monotonicMs']),
   openReadOnly: [{ name: 'path', bad: badPaths, call: (_store, value) => SqliteStore.openReadOnly(value) }, ...openArguments((path, options) => SqliteStore.openReadOnly(path, options), ['clock', 'monotonicMs', 'busyTimeoutMs', 'snapshotPath'])],
   migrate: [

@@ -1,0 +1,8 @@
+// The public names of the ledger, nothing else.
+export { Ledger } from './ledger.ts';
+export type { LedgerFiles, LedgerOptions } from './ledger.ts';
+export type { LedgerHeader, LedgerLine } from './line.ts';
+export { composePolicyOutcomes, parityRuleId } from './policy.ts';
+export type { BreakGlassGrant, PolicyContribution, PolicyDecision, PolicyOutcome } from './policy.ts';
+export { mirrorEvent, rebuildDatabase, rebuildLedger, replay, verifyParity } from './mirror.ts';
+export type { Mismatch, ParityReport, ReplayReport, StateDifference } from './mirror.ts';

@@ -1,0 +1,91 @@
+// A line of the ledger: how an audit row becomes text and back. Pure functions, no I/O.
+import { isUtf8 } from 'node:buffer';
+import { sign } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
+import { rowHash } from '../chain.ts';
+import type { MirroredRow } from '../mirroring.ts';
+
+/**
+ * A line of a ledger: one row of the audit log. `data` and `meta` are strings that hold the exact stored text, because a
+ * number that is parsed and written again may change (1.5e-7). `prev` and `hash` are those of the chain (`lib/chain.ts`);
+ * `sig` is the Ed25519 signature, base64, over the 64 ASCII digits of the hash. `more` says that the group of events that
+ * were committed together goes on with the next line; it is not hashed.
+ */
+export interface LedgerLine {
+  id: number;
+  at: string;
+  type: string;
+  data: string;
+  meta?: string;
+  prev: string;
+  hash: string;
+  more?: true;
+  sig?: string;
+}
+
+/** The first line: what the file is, and whose. `created` is when the store was made. */
+export interface LedgerHeader {
+  format: 'shepherd-store ledger 1';
+  store: string;
+  created: string;
+}
+
+/** The text of the first line, with its newline. */
+export function headerText(store: string, created: string): string {
+  return `${JSON.stringify({ format: 'shepherd-store ledger 1', store, created } satisfies LedgerHeader)}\n`;
+}
+
+/** The header that these bytes are, exactly as `headerText` writes it; `undefined` for anything else. */
+export function parseHeader(bytes: Buffer): LedgerHeader | undefined {
+  const { text, value: { format, store, created } = {} } = parseObject(bytes);
+  if (format !== 'shepherd-store ledger 1' || typeof store !== 'string' || typeof created !== 'string') return undefined;
+  return `${text}\n` === headerText(store, created) ? { format, store, created } : undefined;
+}
+
+/** The text of a line, with its newline. The order of the fields is part of the format. */
+export function lineText({ id, at, type, data, meta, prev, hash, more, sig }: LedgerLine): string {
+  return `${JSON.stringify({ id, at, type, data, meta, prev, hash, more, sig })}\n`;
+}
+
+/** The line that these bytes are, exactly as `lineText` writes it, whatever its hash; `undefined` for anything else. */
+export function parseLine(bytes: Buffer): LedgerLine | undefined {
+  const { text, value } = parseObject(bytes);
+  if (!value) return undefined;
+  const { id, at, type, data, meta = '', prev, hash, more = true, sig = '' } = value;
+  if (!Number.isSafeInteger(id) || (id as number) < 1 || more !== true) return undefined;
+  if ([at, type, data, meta, prev, hash, sig].some((field) => typeof field !== 'string')) return undefined;
+  const line = value as unknown as LedgerLine;
+  return `${text}\n` === lineText(line) ? line : undefined;
+}
+
+/** The text of bytes that are UTF-8, which is then one to one with them; and the object that it is the JSON of. */
+function parseObject(bytes: Buffer): { text?: string; value?: Record<string, unknown> } {
+  if (!isUtf8(bytes)) return {};
+  const text = bytes.toString();
+  try {
+    const value = JSON.parse(text) as unknown;
+    return typeof value === 'object' && value !== null ? { text, value: value as Record<string, unknown> } : {};
+  } catch {
+    return {}; // whoever asks says which line it was
+  }
+}
+
+/** Whether the line's hash is that of its content. Whether `prev` is the line before is for who knows that line. */
+export function isSound({ id, at, type, data, meta, prev, hash }: LedgerLine): boolean {
+  return rowHash(prev, { id, timestamp: at, type, data, meta: meta ?? null }) === hash;
+}
+
+/** A row of the audit log as a line. */
+export function toLine({ id, timestamp, type, data, meta, previous, hash, signature, more }: MirroredRow): LedgerLine {
+  return { id, at: timestamp, type, data, ...(meta === null ? undefined : { meta }), prev: previous, hash, ...(more ? { more } : undefined), ...(signature === null ? undefined : { sig: signature }) };
+}
+
+/** A line as a row of the audit log. */
+export function toRow({ id, at, type, data, meta, prev, hash, sig, more }: LedgerLine): MirroredRow {
+  return { id, timestamp: at, type, data, meta: meta ?? null, previous: prev, hash, signature: sig ?? null, more: more === true };
+}
+
+/** The signature of a hash: Ed25519 (RFC 8032) over its 64 ASCII digits, base64. */
+export function signHash(hash: string, key: KeyObject): string {
+  return sign(null, Buffer.from(hash), key).toString('base64');
+}

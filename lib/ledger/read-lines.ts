@@ -1,0 +1,49 @@
+// Reading a file line by line, in constant memory, whatever it holds.
+import type { LedgerFiles } from './ledger.ts';
+
+/**
+ * A line without its newline. `bytes` is absent for one that is too long to be held, and good only until the next line is
+ * asked for; `complete`: a newline ended it.
+ */
+export interface RawLine {
+  number: number;
+  start: number;
+  end: number;
+  bytes: Buffer | undefined;
+  complete: boolean;
+}
+
+// An event of this size has no business in a log; a line without an end must not fill the memory.
+export const maxLineBytes = 32 * 1024 * 1024;
+const chunkBytes = 256 * 1024;
+
+/** The lines between two offsets; `from` must be the beginning of a line, which is counted as the first. */
+export function* readLines(files: LedgerFiles, fd: number, from: number, to: number): Generator<RawLine, void, undefined> {
+  const chunk = Buffer.allocUnsafe(Math.min(chunkBytes, Math.max(1, to - from)));
+  let parts: Buffer[] = [];
+  let held = 0;
+  let start = from;
+  let number = 1;
+  for (let offset = from; offset < to; ) {
+    const read = files.readSync(fd, chunk, 0, Math.min(chunk.length, to - offset), offset);
+    if (read === 0) break; // cut off meanwhile
+    let at = 0;
+    for (let newline = chunk.indexOf(10, at); newline >= 0 && newline < read; newline = chunk.indexOf(10, at)) {
+      const rest = chunk.subarray(at, newline);
+      // Not copied where the line is in one piece: a million copies are garbage that outgrows what is really held.
+      const bytes = held + rest.length > maxLineBytes ? undefined : held === 0 ? rest : Buffer.concat([...parts, rest]);
+      const end = offset + newline + 1;
+      yield { number, start, end, bytes, complete: true };
+      parts = [];
+      held = 0;
+      number++;
+      at = newline + 1;
+      start = end;
+    }
+    held += read - at;
+    if (held > maxLineBytes) parts = [];
+    else if (read > at) parts.push(Buffer.from(chunk.subarray(at, read)));
+    offset += read;
+  }
+  if (held > 0) yield { number, start, end: start + held, bytes: held > maxLineBytes ? undefined : Buffer.concat(parts), complete: false };
+}

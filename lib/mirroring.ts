@@ -1,0 +1,360 @@
+// The port for a mirror of the audit log, and the core's side of it: what happens at open, before each write and at each
+// commit so that the log and its mirror hold the same rows. All of it runs under SQLite's write lock.
+import { statSync } from 'node:fs';
+import { auditHeadOf, hashAt, insertAudit, insertRow } from './audit.ts';
+import type { Anchor } from './audit.ts';
+import { genesisHash, rowHash } from './chain.ts';
+import type { ChangeRecorder, CommitParticipant, Connection } from './connection.ts';
+import { hasCode, StoreError } from './errors.ts';
+import { encodeOwnEvent } from './events.ts';
+import type { EncodedEvent, StoreEvent } from './events.ts';
+import { requirePermission, toRecorded } from './gate.ts';
+import type { BreakGlassGrant, PolicyContribution, PolicyDecision } from './gate.ts';
+import { addUsageRow, deleteCooldownRow, readableBalances, setCooldownRow } from './usage.ts';
+import { quote } from './values.ts';
+import type { JsonObject } from './values.ts';
+
+/** A row of the audit log as the mirror keeps it: the exact stored texts. `more`: its group goes on with the next row. */
+export interface MirroredRow {
+  id: number;
+  timestamp: string;
+  type: string;
+  data: string;
+  meta: string | null;
+  previous: string;
+  hash: string;
+  signature: string | null;
+  more: boolean;
+}
+
+/** What stands at the end of a mirror. */
+export interface MirrorEnd {
+  /** The UUID of the store whose mirror it is, and when that was made; undefined for a mirror that is not there yet. */
+  store: string | undefined;
+  created: string | undefined;
+  /** The last sound row. */
+  head: Anchor | undefined;
+  /** The last id with which a group was complete. */
+  groupEnd: number;
+  /** Whether something that is not sound follows. */
+  torn: boolean;
+  /** The last two ids behind that with which a group is complete, as far as these lines are sound. */
+  laterGroups: readonly number[];
+}
+
+/** Whose mode and owner a new file gets. */
+export interface FileLike {
+  mode: number;
+  uid: number;
+  gid: number;
+}
+
+/** A second place for the audit log; `Ledger` is the one there is. */
+export interface AuditMirror {
+  readonly path: string;
+  /** The public half of the key that it signs with. */
+  readonly publicKey: string | undefined;
+  /** Looks at the file again: another process may have appended to it. With `anew` also where its size says that none has. */
+  refresh(anew?: boolean): MirrorEnd;
+  /** Makes the file the mirror of a store, where it is none yet; a new one gets a mode and owner like those given. */
+  begin(store: string, created: string, like?: FileLike): void;
+  /** Whether rows may be appended: composes the caller's contributions with the mirror's own, which is about the heads. */
+  decide(contributions: readonly PolicyContribution[], breakGlass: BreakGlassGrant | undefined, headsAgree: boolean): PolicyDecision;
+  /** The signature of a hash; null where the mirror does not sign. */
+  sign(hash: string): string | null;
+  /** Appends rows and fsyncs them, or throws and leaves the file as it was; `ERR_STORE_IO` where that fails too. */
+  append(rows: Iterable<MirroredRow>): void;
+  /** The sound rows from an id on, in order. */
+  rows(fromId: number): Iterable<MirroredRow>;
+  /** Copies what stands behind the row with an id to a file of its own and cuts it off. Gives that file's path. */
+  setAside(keepId: number, now: Date): string;
+  close(): void;
+}
+
+const pageRows = 500;
+const rowsSql = `SELECT id, timestamp, event_type, event_data, event_meta, event_hash, signature FROM audit_log WHERE id > ? ORDER BY id LIMIT ${pageRows}`;
+type StoredRow = [number, string, string, string, string | null, string, string | null];
+
+/** The rows of the log behind an anchor, page by page; with `asGroup` all but the last say that more follow. */
+export function* storedRows(connection: Connection, uuid: string, after: Anchor | undefined, asGroup: boolean): Generator<MirroredRow, void, undefined> {
+  let last = after?.id ?? 0;
+  let previous = after?.hash ?? genesisHash(uuid);
+  const end = auditHeadOf(connection)?.id ?? 0;
+  while (last < end) {
+    for (const [id, timestamp, type, data, meta, hash, signature] of connection.all<StoredRow>(rowsSql, last)) {
+      if (rowHash(previous, { id, timestamp, type, data, meta }) !== hash) throw new StoreError('ERR_STORE_PARITY', `row ${id} of the database does not have the hash of its content, and goes into no ledger`);
+      yield { id, timestamp, type, data, meta, previous, hash, signature, more: asGroup && id !== end };
+      previous = hash;
+      last = id;
+    }
+  }
+}
+
+/** Keeps the log and its mirror equal. */
+export class Mirroring implements CommitParticipant, ChangeRecorder {
+  readonly #connection: Connection;
+  readonly #uuid: string;
+  readonly #mirror: AuditMirror;
+  /** Where both ended when the open transaction began. */
+  #agreed: Anchor | undefined;
+
+  /** Whether this transaction's rows are in the mirror already. */
+  #appended = false;
+  #carrying = false;
+  isAttached = false;
+
+  constructor(connection: Connection, uuid: string, mirror: AuditMirror) {
+    this.#connection = connection;
+    this.#uuid = uuid;
+    this.#mirror = mirror;
+  }
+
+  /** The event of a change of usage or cooldowns: with a mirror every change is one. */
+  record(event: StoreEvent): void {
+    insertAudit(this.#connection, this.#uuid, this.#connection.now().toISOString(), encodeOwnEvent(event));
+  }
+
+  sign(hash: string): string | null {
+    return this.#mirror.sign(hash);
+  }
+
+  /**
+   * At open: makes the mirror where there is none, brings both to one head, begins what is to begin. Gives how many rows
+   * the database lacked.
+   */
+  attach(): number {
+    const connection = this.#connection;
+    const before = auditHeadOf(connection)?.id ?? 0;
+    this.#mirror.close(); // the file that stands there now, under the lock, is the one
+    connection.mirroring = this;
+    connection.join(this);
+    let replayed = 0;
+    connection.write(`attach the ledger ${this.#mirror.path}`, () => {
+      replayed = (auditHeadOf(connection)?.id ?? 0) - before;
+      connection.files.watch(this.#mirror.path);
+      this.#begin();
+    });
+    this.isAttached = true;
+    return replayed;
+  }
+
+  #begin(): void {
+    const connection = this.#connection;
+    const [hasLedger] = connection.get<[number]>('SELECT has_ledger FROM store_meta WHERE id = 1')!;
+    if (hasLedger === 0) this.#turnOn();
+    const { publicKey } = this.#mirror;
+    if (publicKey !== undefined && !this.#hasEvent(`signing_started:${publicKey}`)) {
+      const started: StoreEvent = { type: 'signing_started', publicKey };
+      insertAudit(connection, this.#uuid, connection.now().toISOString(), {
+        ...encodeOwnEvent(started), meta: JSON.stringify({ eventId: `signing_started:${publicKey}` }),
+      });
+    }
+  }
+
+  #hasEvent(eventId: string): boolean {
+    const sql = "SELECT 1 FROM audit_log WHERE json_extract(event_meta, '$.eventId') = ? AND json_extract(event_meta, '$.eventId') IS NOT NULL";
+    return this.#connection.get(sql, eventId) !== undefined;
+  }
+
+  /** Opening balances: from here on the events alone account for every second and cooldown. */
+  #turnOn(): void {
+    const connection = this.#connection;
+    connection.run('UPDATE store_meta SET has_ledger = 1 WHERE id = 1');
+    this.record({ type: 'ledger_attached' });
+    const [last, previous] = connection.get<[string | null, string | null]>('SELECT last_day, previous_day FROM store_meta WHERE id = 1')!;
+    const days = connection.all<[string]>('SELECT DISTINCT day FROM usage').map(([day]) => day);
+    const { usage, cooldowns } = readableBalances(connection, days);
+    // The days written last come last, so that a replay leaves them so.
+    const rank = (day: string): number => (day === last ? 2 : day === previous ? 1 : 0);
+    for (const row of usage.sort((a, b) => rank(a.day) - rank(b.day))) this.record({ type: 'usage_added', ...row });
+    for (const row of cooldowns) this.record({ type: 'cooldown_set', ...row });
+  }
+
+  /**
+   * Brings both to one head: what the mirror has more is replayed with its effects, what the log has more is appended.
+   * Different contents for one id are `ERR_STORE_PARITY` and stay as they are. Costs one fstat and one look-up where there
+   * is nothing to do.
+   */
+  reconcile(): void {
+    let end = this.#mirror.refresh();
+    const head = auditHeadOf(this.#connection);
+    if (!end.torn && end.head?.id === head?.id && end.head?.hash === head?.hash) return;
+    // What was taken back and written again may have the size that it had.
+    end = this.#mirror.refresh(true);
+    this.#checkStore(end);
+    this.#checkCommon(end, head);
+    if (end.groupEnd > (head?.id ?? 0)) this.#replay(head, end.groupEnd);
+    this.#cutOff(end);
+    this.#catchUp();
+  }
+
+  /** A ledger without events is empty, whatever its header says. */
+  #checkStore({ store, head, torn }: MirrorEnd): void {
+    if (store !== undefined && store !== this.#uuid && (head || torn)) throw new StoreError('ERR_STORE_CONFLICT', `${this.#mirror.path} is the ledger of another store (${store}, not ${this.#uuid})`);
+  }
+
+  /** The last row that both have must be the same one. */
+  #checkCommon(end: MirrorEnd, head: Anchor | undefined): void {
+    if (!head || !end.head) return;
+    const id = Math.min(head.id, end.head.id);
+    const [row] = id === end.head.id ? [end.head] : this.#mirror.rows(id);
+    const stored = hashAt(this.#connection, id);
+    if (row?.id === id && row.hash === stored) return;
+    throw new StoreError('ERR_STORE_PARITY', `row ${id} is ${stored ?? 'missing'} in the database and ${row?.id === id ? row.hash : 'missing'} in ${this.#mirror.path}; neither is overwritten`);
+  }
+
+  #replay(head: Anchor | undefined, upToId: number): void {
+    let previous = head?.hash ?? genesisHash(this.#uuid);
+    let last = head?.id ?? 0;
+    let hasLedger: number | undefined;
+    for (const row of this.#mirror.rows(last + 1)) {
+      if (row.id > upToId) break;
+      if (row.previous !== previous) throw new StoreError('ERR_STORE_PARITY', `row ${row.id} of ${this.#mirror.path} does not follow row ${last} of the database`);
+      replayRow(this.#connection, row);
+      previous = row.hash;
+      last = row.id;
+      hasLedger = ledgerAfter(row) ?? hasLedger;
+    }
+    if (hasLedger !== undefined) this.#connection.run('UPDATE store_meta SET has_ledger = ? WHERE id = 1', hasLedger);
+  }
+
+  /** A torn end, and a group that is not whole and so was never committed, are set aside and written again from the log. */
+  #cutOff(end: MirrorEnd): void {
+    const headId = auditHeadOf(this.#connection)?.id ?? 0;
+    if (!end.torn && (end.head?.id ?? 0) <= headId) return;
+    // One group may have been on its way when the power went; a whole one behind it was acknowledged.
+    const [first, last] = end.laterGroups;
+    if (first !== undefined && last !== undefined && first > headId) {
+      throw new StoreError('ERR_STORE_PARITY', `${this.#mirror.path} is damaged before its end: events up to row ${last} follow the damage and the database has them not`);
+    }
+    this.#mirror.setAside(Math.min(end.head?.id ?? 0, headId), this.#connection.now());
+  }
+
+  #catchUp(): void {
+    const { head } = this.#mirror.refresh();
+    if ((head?.id ?? 0) < (auditHeadOf(this.#connection)?.id ?? 0)) this.#append(head, false);
+  }
+
+  #append(after: Anchor | undefined, asGroup: boolean): void {
+    try {
+      this.#mirror.append(storedRows(this.#connection, this.#uuid, after, asGroup));
+    } catch (error) {
+      // Part of a group stands there: no other may be written behind it.
+      if (hasCode(error, 'ERR_STORE_IO')) throw this.#connection.stop(error as StoreError);
+      throw error;
+    }
+  }
+
+  begin(): void {
+    this.#appended = false;
+    const end = this.#mirror.refresh();
+    this.#checkStore(end);
+    if (end.store !== this.#uuid) {
+      const [created] = this.#connection.get<[string]>('SELECT created_at FROM store_meta WHERE id = 1')!;
+      this.#mirror.begin(this.#uuid, created, statSync(this.#connection.path!));
+    }
+    this.reconcile();
+    this.#agreed = auditHeadOf(this.#connection);
+  }
+
+  /**
+   * The events as they are stored, each with the decision over it, all decided before the first is written. Throws
+   * `ERR_STORE_POLICY`, with the rules that decided.
+   */
+  permit(events: readonly EncodedEvent[]): EncodedEvent[] {
+    const headsAgree = this.#headsAgree();
+    return events.map((event) => {
+      const decision = this.#mirror.decide(event.policy?.policy ?? [], event.policy?.breakGlass, headsAgree);
+      requirePermission(`append the event ${quote(event.type)}`, decision);
+      if (!event.policy) return event; // the mirror's own word is not kept: it is the same with every event
+      return { ...event, meta: JSON.stringify({ ...(JSON.parse(event.meta!) as JsonObject), policyDecision: toRecorded(decision) }) };
+    });
+  }
+
+  /** Whether the mirror still ends where the log did when this transaction began: its own rows come with the commit. */
+  #headsAgree(): boolean {
+    const { head, torn } = this.#mirror.refresh();
+    return !torn && head?.hash === this.#agreed?.hash;
+  }
+
+  /** Last before COMMIT: the lines of the rows that this transaction inserted, fsynced. */
+  prepare(): void {
+    if (auditHeadOf(this.#connection)?.id === this.#agreed?.id) return;
+    // Again, and for the store's own rows too: the caller's code ran since, and lines must not stand behind what is not the log's.
+    requirePermission(`append to ${this.#mirror.path}`, this.#mirror.decide([], undefined, this.#headsAgree()));
+    this.#append(this.#agreed, true);
+    this.#appended = true;
+  }
+
+  committed(): void {}
+
+  abandoned(): void {}
+
+  carryForward(): 'none' | 'done' | 'unknown' {
+    if (!this.#appended) return 'none';
+    if (this.#carrying) return 'unknown'; // this was the attempt
+    const isWhole = !this.#connection.wroteUnmirrored;
+    this.#carrying = true;
+    try {
+      this.#connection.write('carry the ledger forward', () => undefined);
+      return isWhole ? 'done' : 'unknown';
+    } catch {
+      return 'unknown'; // the next write or open tries again
+    } finally {
+      this.#carrying = false;
+    }
+  }
+
+  /** Ends the mirror by an event, inside a transaction. */
+  detach(): void {
+    this.record({ type: 'ledger_detached' });
+    this.#connection.run('UPDATE store_meta SET has_ledger = 0 WHERE id = 1');
+  }
+
+  /** With the store. */
+  close(): void {
+    this.#mirror.close();
+  }
+
+  /** Stops mirroring, after that transaction. */
+  end(): void {
+    this.#connection.leave(this);
+    this.#connection.files.unwatch(this.#mirror.path);
+    this.#connection.mirroring = undefined;
+    this.#mirror.close();
+  }
+}
+
+/** What an event says of whether the store has a ledger from there on. */
+export function ledgerAfter({ type }: { type: string }): 0 | 1 | undefined {
+  return type === 'ledger_attached' ? 1 : type === 'ledger_detached' ? 0 : undefined;
+}
+
+/** Inserts a row as it is, with its effects on usage and cooldowns. */
+export function replayRow(connection: Connection, row: MirroredRow): void {
+  const { id, timestamp, type, data, meta, previous, hash } = row;
+  if (rowHash(previous, { id, timestamp, type, data, meta }) !== hash) throw new StoreError('ERR_STORE_PARITY', `row ${id} does not have the hash of its content`);
+  insertRow(connection, row);
+  const effect = effects[type];
+  if (effect) effect(connection, JSON.parse(data) as BalanceEvent, id);
+}
+
+interface BalanceEvent {
+  entryId: string;
+  day: string;
+  durationMs: number;
+  until: string;
+  publicKey: string;
+}
+
+const effects: Record<string, (connection: Connection, event: BalanceEvent, id: number) => void> = {
+  store_adopted: (connection, _event, id) => void connection.run('UPDATE store_meta SET adopted_id = ? WHERE id = 1', id),
+  usage_added: (connection, { entryId, day, durationMs }) => void addUsageRow(connection, entryId, day, durationMs),
+  cooldown_set: (connection, { entryId, until }) => setCooldownRow(connection, entryId, until),
+  cooldown_cleared: (connection, { entryId }) => void deleteCooldownRow(connection, entryId),
+  // Balances begin anew: what was there before is in the events that follow.
+  ledger_attached: (connection) => {
+    connection.run('DELETE FROM usage');
+    connection.run('DELETE FROM cooldowns');
+  },
+};

@@ -1,0 +1,90 @@
+// What must not change under an open connection: the files that it has open, and the schema.
+import { accessSync, statSync } from 'node:fs';
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { StoreError } from './errors.ts';
+import { readPragma } from './schema.ts';
+
+/** Notices that a path does not lead to the file any more that is open: commits to a deleted -wal are lost. */
+export class FileWatch {
+  #found: [path: string, identity: string | undefined][];
+
+  constructor(paths: readonly string[]) {
+    this.#found = paths.map((path) => [path, identify(path)]);
+  }
+
+  watch(path: string): void {
+    this.#found.push([path, identify(path)]);
+  }
+
+  unwatch(path: string): void {
+    this.#found = this.#found.filter(([watched]) => watched !== path);
+  }
+
+  /** Says which file was deleted, renamed or replaced since it was looked at first. */
+  problem(): string | undefined {
+    for (const [path, identity] of this.#found) {
+      const now = identify(path);
+      if (now !== identity) return `${path} was ${now === undefined ? 'deleted or renamed' : 'replaced by another file'} while it was open`;
+    }
+    return undefined;
+  }
+}
+
+/** Which file stands at a path; `undefined` where none can be found. */
+function identify(path: string): string | undefined {
+  try {
+    // Since Linux 6.13 a stat makes the next write to that file take a timestamp of its own, and with it every commit an
+    // inode more to flush: of the -wal only the presence is asked.
+    if (path.endsWith('-wal')) {
+      accessSync(path);
+      return 'present';
+    }
+    const { dev, ino } = statSync(path, { bigint: true });
+    return `${dev}:${ino}`;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Notices that another process changed the schema, or whether the store has a ledger. */
+export class SchemaWatch {
+  readonly #db: DatabaseSync;
+  readonly #text: string;
+  #cookie: unknown;
+  #statement: StatementSync | undefined;
+
+  constructor(db: DatabaseSync) {
+    this.#db = db;
+    this.#cookie = readPragma(db, 'schema_version');
+    this.#text = this.#readText();
+  }
+
+  /** Why nothing more may be written. `isMirrored`: true with a ledger, false while one is being attached, else undefined. */
+  change(isMirrored: boolean | undefined): StoreError | undefined {
+    const [cookie, hasLedger] = this.#look() ?? [];
+    if (hasLedger === 1 && isMirrored === undefined) return new StoreError('ERR_STORE_CONFLICT', 'found that another process has given the store a ledger, without which nothing may be written');
+    if (hasLedger === 0 && isMirrored) return new StoreError('ERR_STORE_CONFLICT', 'found that another process has detached the ledger');
+    // VACUUM and ANALYZE change the cookie too, and change nothing that matters here.
+    if (cookie !== this.#cookie && this.#readText() !== this.#text) return new StoreError('ERR_STORE_MIGRATION', 'found that another process changed the schema');
+    this.#cookie = cookie;
+    return undefined;
+  }
+
+  #look(): [cookie: number, hasLedger: number] | undefined {
+    try {
+      if (!this.#statement) {
+        this.#statement = this.#db.prepare('SELECT schema_version, has_ledger FROM pragma_schema_version, store_meta WHERE id = 1');
+        this.#statement.setReturnArrays(true);
+      }
+      return this.#statement.get() as unknown as [number, number] | undefined;
+    } catch (error) {
+      if (this.#readText() !== this.#text) return undefined; // the very table may be gone
+      throw error;
+    }
+  }
+
+  #readText(): string {
+    const rows = this.#db.prepare("SELECT sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name").all();
+    return rows.map(({ sql }) => sql).join('\n');
+  }
+}

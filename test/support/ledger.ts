@@ -1,0 +1,78 @@
+// A store with a ledger beside it: opening both, and holding one against the other.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import * as system from 'node:fs';
+import { DatabaseSync } from 'node:sqlite';
+import { genesisHash } from '../../lib/chain.ts';
+import { isSound, parseHeader, parseLine } from '../../lib/ledger/line.ts';
+import { Ledger } from '../../lib/ledger/ledger.ts';
+import type { LedgerFiles, LedgerOptions } from '../../lib/ledger/ledger.ts';
+import type { OpenOptions, SqliteStore } from '../../lib/index.ts';
+import type { TestFolder } from './folder.ts';
+
+/** The ledger in a test's folder. */
+export function ledgerIn(folder: TestFolder, options?: LedgerOptions): Ledger {
+  return Ledger.open(folder.file('audit.jsonl'), options);
+}
+
+/** Opens the folder's store with its ledger. */
+export function openBoth(folder: TestFolder, options: Omit<OpenOptions, 'ledger'> & LedgerOptions = {}): SqliteStore {
+  const { signingKey, files, ...rest } = options;
+  const ledgerOptions = { ...(signingKey === undefined ? undefined : { signingKey }), ...(files === undefined ? undefined : { files }) };
+  return folder.open({ ...rest, ledger: ledgerIn(folder, ledgerOptions) });
+}
+
+/** The system's file operations, some of them replaced. */
+export function filesWith(replaced: Partial<LedgerFiles>): LedgerFiles {
+  return { ...system, ...replaced };
+}
+
+/** The system's error with this code. */
+export function systemError(code: string, syscall: string): Error {
+  return Object.assign(new Error(`${code}: ${syscall}`), { code, syscall });
+}
+
+type Row = [number, string, string, string, string | null, string, string | null];
+
+/** The rows of the audit log as SQLite has them. */
+export function rowsOf(path: string): Row[] {
+  using db = new DatabaseSync(path, { readOnly: true });
+  return db.prepare('SELECT id, timestamp, event_type, event_data, event_meta, event_hash, signature FROM audit_log ORDER BY id').all().map((row) => Object.values(row) as Row);
+}
+
+/** Both files are whole and hold the same rows in one chain. Not while this process has the store open. */
+export function checkBoth(path: string, ledgerPath: string): void {
+  const rows = rowsOf(path);
+  assert.deepEqual(linesOf(ledgerPath), rows);
+}
+
+/** Every line of a ledger as a row; each must be whole, sound and chained to the one before. */
+export function linesOf(ledgerPath: string): Row[] {
+  const [first, ...lines] = readFileSync(ledgerPath, 'utf8').split('\n');
+  assert.equal(lines.pop(), '', 'the last line has its newline');
+  const header = parseHeader(Buffer.from(first!));
+  assert.ok(header, 'the first line is a header');
+  let previous = genesisHash(header.store);
+  let more = false;
+  const rows = lines.map((text) => {
+    const line = parseLine(Buffer.from(text));
+    assert.ok(line && isSound(line), text);
+    assert.equal(line.prev, previous, text);
+    previous = line.hash;
+    more = line.more === true;
+    return [line.id, line.at, line.type, line.data, line.meta ?? null, line.hash, line.sig ?? null] satisfies Row;
+  });
+  assert.equal(more, false, 'the last group is whole');
+  return rows;
+}
+
+/** What a store holds, as its readers see it; of the log without the events that recoveries leave. */
+export function dump(store: SqliteStore): object {
+  const days = ['2026-11-20', '2026-11-21', '2026-11-22'];
+  return {
+    audits: [...store.iterateAudits()].filter(({ event }) => event.type !== 'store_recovered'),
+    usage: days.map((day) => store.getUsageForDay(day)),
+    cooldowns: store.listCooldowns(),
+    snapshot: store.loadSnapshot(),
+  };
+}
