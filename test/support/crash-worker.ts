@@ -48,7 +48,7 @@ export function operation(seed: number, number: number): Operation {
 }
 
 /** Does an operation: one call that is durable on return, or everything in one transaction. */
-function perform(store: SqliteStore, { kind, events, usage, cooldowns, snapshot }: Operation): void {
+export function perform(store: SqliteStore, { kind, events, usage, cooldowns, snapshot }: Operation): void {
   const all = (): void => {
     for (const event of events) store.appendAudit(event);
     for (const { entryId, day, durationMs } of usage) store.addUsage(entryId, day, durationMs);
