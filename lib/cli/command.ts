@@ -1,6 +1,7 @@
 // What a command is: its options, its help, and how it opens a store. Every file of commands is written with this.
 import { existsSync, statSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import type { LongOperation } from '../audit.ts';
 import { checkDay } from '../days.ts';
 import { hasCode, StoreError } from '../errors.ts';
 import { snapshotPathOf } from '../files.ts';
@@ -23,6 +24,8 @@ export interface Io {
 export interface Option {
   value?: string;
   help: string;
+  /** The command asks for it by `Args.required`; the usage line shows it. */
+  required?: true;
 }
 
 /** A command of `shepherd-store`. `run` gives the exit code: 0, or 1 for a finding. */
@@ -45,7 +48,7 @@ export class UsageError extends Error {}
 export class Failure extends Error {}
 
 /** Options that several commands have. */
-export const dbOption: Record<string, Option> = { db: { value: 'FILE', help: 'the store; required' } };
+export const dbOption: Record<string, Option> = { db: { value: 'FILE', help: 'the store; required', required: true } };
 export const jsonOption: Record<string, Option> = { json: { help: 'one JSON document, for machines' } };
 
 /** The checked arguments of one call. Every method throws `UsageError` for a value that does not fit. */
@@ -81,6 +84,12 @@ export class Args {
   text(name: string): string | undefined {
     const value = this.#values[name] as string | undefined;
     if (value === '') throw new UsageError(`--${name} is empty`);
+    return value;
+  }
+
+  required(name: string): string {
+    const value = this.text(name);
+    if (value === undefined) throw new UsageError(`--${name} is missing: give the path of ${name === 'db' ? 'the store' : `the ${name}`}`);
     return value;
   }
 
@@ -132,8 +141,8 @@ export function helpOf(command: Command): string {
 
 /** The usage line of a command. */
 export function usageOf({ name, takes, options }: Command): string {
-  const db = 'db' in options ? ' --db FILE' : '';
-  return `Usage: shepherd-store ${[name, ...takes].join(' ')}${db} [options]`;
+  const required = Object.entries(options).filter(([, option]) => option.required).map(([option, { value }]) => `--${option} ${value}`);
+  return `Usage: shepherd-store ${[name, ...takes, ...required].join(' ')} [options]`;
 }
 
 /**
@@ -141,8 +150,7 @@ export function usageOf({ name, takes, options }: Command): string {
  * is a loss and not a wrong path: `ERR_STORE_CORRUPT`.
  */
 export function openStore(args: Args, io: Io): SqliteStore {
-  const path = args.text('db');
-  if (path === undefined) throw new UsageError('--db is missing: give the path of the store');
+  const path = args.required('db');
   try {
     return SqliteStore.openReadOnly(path, io.clock ? { clock: io.clock } : {});
   } catch (error) {
@@ -169,8 +177,18 @@ export function printJson(io: Io, value: unknown): void {
   io.stdout.write(`${json(value, 2)}\n`);
 }
 
+/** Runs a long operation with its progress on the terminal, in words of `what` it counts; `io.signal` ends it. */
+export async function long<T>(io: Io, what: string, run: (options: LongOperation) => Promise<T>): Promise<T> {
+  const progress = progressOn(io, what);
+  try {
+    return await run({ onProgress: progress.show, ...(io.signal ? { signal: io.signal } : undefined) });
+  } finally {
+    progress.clear();
+  }
+}
+
 /** A line on the terminal that says how far a long command is; nothing where stderr is no terminal. */
-export function progressOn(io: Io, what: string): { show(progress: { done: number; total: number }): void; clear(): void } {
+function progressOn(io: Io, what: string): { show(progress: { done: number; total: number }): void; clear(): void } {
   const { stderr } = io;
   let shown = false;
   return {

@@ -1,15 +1,15 @@
-// The commands for the store's own condition: status, snapshot, verify.
-import type { Anchor, VerifyReport } from '../audit.ts';
+// The commands for the store's own condition: status, snapshot.
+import type { Anchor } from '../audit.ts';
 import { localDay } from '../days.ts';
 import type { StoreHealth } from '../health.ts';
 import type { SessionSnapshot, StateSnapshot } from '../snapshot-file.ts';
 import type { SqliteStore } from '../store.ts';
 import type { SnapshotCopy } from '../snapshot.ts';
-import { dbOption, jsonOption, now, openStore, print, printJson, progressOn, UsageError } from './command.ts';
-import type { Args, Command, Io } from './command.ts';
+import { dbOption, jsonOption, now, openStore, print, printJson } from './command.ts';
+import type { Command, Io } from './command.ts';
 import { attemptRow, cooldownLines, errorLines, readCooldowns, readUsage, usageLines } from './rows.ts';
 import type { CooldownRow, RowError, UsageRow } from './rows.ts';
-import { ago, bytes, count, counted, dayLabel, duration, fit, instantText, lineWidth, painter, plain, span, wrap } from './text.ts';
+import { ago, bytes, count, dayLabel, duration, fit, instantText, lineWidth, painter, plain, span, wrap } from './text.ts';
 
 /** `status`: whether the store is well, and what is going on. */
 export const status: Command = {
@@ -154,51 +154,4 @@ function snapshotLines(io: Io, { state, copies, findings, error }: { state: Stat
   } else rows.push(['saved', error ? paint('red', 'cannot be read') : 'never']);
   rows.push(['copies', copyText('row', copies.row)], ['', copyText('file', copies.file)]);
   return [...rows.map(([name, text]) => `${name.padEnd(10)}${text}`), ...section(io, 'Findings', findingLines(io, findings, error ? [error] : []))];
-}
-
-/** `verify`: walks the hash chain. */
-export const verify: Command = {
-  name: 'verify',
-  summary: 'Checks the whole audit log against its hash chain',
-  takes: [],
-  options: { ...dbOption, anchor: { value: 'ID:HASH', help: 'a row noted earlier that must still be there' }, ...jsonOption },
-  notes: [
-    'It prints the newest row as an anchor. Keep that elsewhere: a chain alone cannot',
-    'show that its end was cut off, the next check with --anchor can.',
-    'The exit code is 1 when a row was changed, is missing or is not the anchor.',
-  ],
-  examples: ['verify --db shepherdd.db', 'verify --db shepherdd.db --anchor 812:5f0c… (all 64 digits)'],
-  run: async (args, io) => {
-    const anchor = anchorOf(args);
-    using store = openStore(args, io);
-    const progress = progressOn(io, 'events checked');
-    let report: VerifyReport;
-    try {
-      report = await store.verifyAudit({ ...(anchor ? { anchor } : undefined), ...(io.signal ? { signal: io.signal } : undefined), onProgress: progress.show });
-    } finally {
-      progress.clear();
-    }
-    if (args.flag('json')) printJson(io, report);
-    else print(io, verifyLines(io, report, anchor));
-    return report.ok ? 0 : 1;
-  },
-};
-
-function anchorOf(args: Args): Anchor | undefined {
-  const text = args.text('anchor');
-  if (text === undefined) return undefined;
-  const parts = /^([1-9]\d{0,14}):([0-9a-f]{64})$/i.exec(text);
-  if (!parts) throw new UsageError(`--anchor must be the ID:HASH that verify printed (64 hexadecimal digits), got "${text}"`);
-  return { id: Number(parts[1]), hash: parts[2]!.toLowerCase() };
-}
-
-function verifyLines(io: Io, { ok, checked, head, findings, more }: VerifyReport, anchor: Anchor | undefined): string[] {
-  const paint = painter(io.stdout);
-  const lines = ok
-    ? [`${paint('green', 'ok')}: ${counted(checked, 'event')} checked, every hash fits${anchor ? `, and row ${count(anchor.id)} is the anchor's` : ''}`]
-    : [`${paint('red', counted(findings.length + more, 'finding'))} in ${counted(checked, 'event')}`];
-  lines.push(...findings.map(({ kind, message }) => `  ${paint('red', kind.padEnd(9))}  ${plain(message)}`));
-  if (more > 0) lines.push(`  and ${count(more)} more`);
-  if (head) lines.push('', `anchor ${head.id}:${head.hash}`);
-  return lines;
 }

@@ -18,7 +18,7 @@ import { clockTime, count, counted, dayLabel, duration, lineWidth, painter, plai
 /** `demo`: nothing acknowledged is lost. */
 export const demo: Command = {
   name: 'demo',
-  summary: 'Plays a kiosk\'s day, kills its service and checks what is left',
+  summary: 'Plays a kiosk\'s day, kills its service, checks what is left',
   takes: ['[FOLDER]'],
   options: { ...jsonOption },
   notes: [

@@ -1,7 +1,7 @@
 // The command import: taking over another service's data.
 import { importStore } from '../import/index.ts';
 import type { ImportReport } from '../import/index.ts';
-import { jsonOption, print, printJson, progressOn } from './command.ts';
+import { jsonOption, long, print, printJson } from './command.ts';
 import type { Args, Command, Io } from './command.ts';
 import { counted, lineWidth, painter, plain, wrap } from './text.ts';
 
@@ -23,13 +23,7 @@ export const importCommand: Command = {
 
 async function runImport(args: Args, io: Io): Promise<number> {
   const [from = '', to = ''] = args.positionals;
-  const progress = progressOn(io, 'rows read');
-  let report: ImportReport;
-  try {
-    report = await importStore(from, to, { onProgress: progress.show, ...(io.signal ? { signal: io.signal } : undefined) });
-  } finally {
-    progress.clear();
-  }
+  const report = await long(io, 'rows read', (options) => importStore(from, to, options));
   if (args.flag('json')) printJson(io, { from, to, ...report });
   else print(io, reportLines(io, from, to, report));
   return report.skipped.length > 0 ? 1 : 0;

@@ -5,13 +5,20 @@ import { StoreError } from '../errors.ts';
 import type { StoreErrorCode } from '../errors.ts';
 import { Args, Failure, helpOf, usageOf, UsageError } from './command.ts';
 import type { Command, Io } from './command.ts';
-import { snapshot, status, verify } from './condition.ts';
+import { snapshot, status } from './condition.ts';
 import { demo } from './demo.ts';
 import { importCommand } from './import.ts';
+import { keygen } from './keys.ts';
+import { detachLedger, rebuildDatabaseCommand, rebuildLedgerCommand, replayCommand } from './ledger.ts';
 import { audit, cooldowns, usage } from './records.ts';
 import { painter, plain } from './text.ts';
+import { anchorCommand, verify } from './verify.ts';
 
-const commands: readonly Command[] = [status, audit, usage, cooldowns, snapshot, verify, importCommand, demo];
+const commands: readonly Command[] = [
+  status, audit, usage, cooldowns, snapshot, verify, anchorCommand,
+  replayCommand, rebuildLedgerCommand, rebuildDatabaseCommand, detachLedger, keygen,
+  importCommand, demo,
+];
 
 // The store itself was not looked at: the caller has to do something else first.
 const wrongUse: readonly StoreErrorCode[] = ['ERR_STORE_INVALID_ARGUMENT', 'ERR_STORE_NOT_FOUND', 'ERR_STORE_PERMISSION'];
@@ -46,7 +53,8 @@ const generalUsage = 'Usage: shepherd-store COMMAND --db FILE [options] (--help 
 function generalHelp(): string {
   const width = Math.max(...commands.map(({ name }) => name.length));
   return [
-    'Looks at a store, checks it, and takes over the data of another service.', '',
+    'Looks at a store, checks it against its ledger, makes either from the other, and',
+    'takes over the data of another service.', '',
     'Usage: shepherd-store COMMAND --db FILE [options]', '', 'Commands',
     ...commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`), '',
     'Options',

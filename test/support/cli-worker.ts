@@ -1,13 +1,14 @@
-// Processes that test/cli.test.ts needs beside its own: a service that writes, and a user who may only read.
+// Processes that test/cli.test.ts and test/cli-ledger.test.ts need beside its own: a service that writes, and a user who may only read.
 import { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { main } from '../../lib/cli/main.ts';
 import { SqliteStore } from '../../lib/index.ts';
+import { Ledger } from '../../lib/ledger/index.ts';
 import { tell } from './child.ts';
 
-/** Writes an event and usage again and again until it is killed. */
-async function write(path: string): Promise<void> {
-  using store = SqliteStore.open(path);
+/** Writes an event and usage again and again until it is killed; to a ledger as well where one is given. */
+async function write(path: string, ledgerPath?: string): Promise<void> {
+  using store = SqliteStore.open(path, ledgerPath === undefined ? {} : { ledger: Ledger.open(ledgerPath) });
   for (let count = 1; ; count++) {
     store.appendAudit({ type: 'policy_loaded', entryCount: count });
     store.addUsage('busy', '2026-11-21', 1_000);
@@ -39,5 +40,5 @@ async function look(...commands: string[]): Promise<void> {
 }
 
 const [mode, ...rest] = process.argv.slice(2);
-if (mode === 'write') await write(rest[0]!);
+if (mode === 'write') await write(rest[0]!, rest[1]);
 else if (mode === 'look') await look(...rest);
