@@ -1,5 +1,6 @@
 // The JSONL file: read from its end, appended to in groups, walked from its beginning. It knows nothing of a database.
-import { createPrivateKey, createPublicKey, KeyObject } from 'node:crypto';
+import { createPublicKey } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import * as system from 'node:fs';
 import { isUtf8 } from 'node:buffer';
 import { dirname } from 'node:path';
@@ -11,7 +12,7 @@ import type { BreakGlassGrant, PolicyContribution, PolicyDecision } from '../gat
 import type { AuditMirror, FileLike, MirrorEnd, MirroredRow } from '../mirroring.ts';
 import { syncFolder } from '../snapshot-file.ts';
 import { checkOptions, invalid } from '../values.ts';
-import { headerText, isSound, lineText, parseHeader, parseLine, signHash, toLine, toRow } from './line.ts';
+import { checkSigningKey, headerText, isSound, lineText, parseHeader, parseLine, signHash, toLine, toRow } from './line.ts';
 import type { LedgerHeader, LedgerLine } from './line.ts';
 import { decideAppend } from './policy.ts';
 import { maxLineBytes, readLines } from './read-lines.ts';
@@ -61,7 +62,7 @@ export class Ledger implements AuditMirror {
    */
   static open(path: string, options?: LedgerOptions): Ledger {
     const { signingKey, files = system } = checkOptions('options', options, ['signingKey', 'files']);
-    const ledger = new Ledger(checkPath(path), signingKey === undefined ? undefined : checkKey(signingKey), files);
+    const ledger = new Ledger(checkPath(path), signingKey === undefined ? undefined : checkSigningKey(signingKey), files);
     // Closing a descriptor of a database would drop SQLite's locks on it.
     if (isOpenHere(ledger.path)) throw invalid('path', path, 'another file than a database that is open');
     attempt(`open the ledger ${ledger.path}`, () => ledger.refresh());
@@ -392,19 +393,4 @@ function isHeaderStart(bytes: Buffer): boolean {
   const opening = headerText('', '').slice(0, headerText('', '').indexOf('""'));
   const text = bytes.toString('latin1');
   return !text.includes('\n') && (opening.startsWith(text) || text.startsWith(opening));
-}
-
-function checkKey(key: KeyObject | string): KeyObject {
-  const accepted = 'an Ed25519 private key, as a KeyObject or PEM text';
-  let parsed: unknown = key;
-  if (typeof key === 'string') {
-    try {
-      parsed = createPrivateKey(key);
-    } catch (cause) {
-      throw new StoreError('ERR_STORE_INVALID_ARGUMENT', `options.signingKey must be ${accepted}`, { cause });
-    }
-  }
-  // The key itself is not part of any message.
-  if (!(parsed instanceof KeyObject) || parsed.type !== 'private' || parsed.asymmetricKeyType !== 'ed25519') throw invalid('options.signingKey', typeof key, accepted);
-  return parsed;
 }

@@ -1,9 +1,10 @@
 // A line of the ledger: how an audit row becomes text and back. Pure functions, no I/O.
 import { isUtf8 } from 'node:buffer';
-import { sign } from 'node:crypto';
-import type { KeyObject } from 'node:crypto';
+import { createPrivateKey, KeyObject, sign } from 'node:crypto';
 import { rowHash } from '../chain.ts';
+import { StoreError } from '../errors.ts';
 import type { MirroredRow } from '../mirroring.ts';
+import { invalid } from '../values.ts';
 
 /**
  * A line of a ledger: one row of the audit log. `data` and `meta` are strings that hold the exact stored text, because a
@@ -88,4 +89,20 @@ export function toRow({ id, at, type, data, meta, prev, hash, sig, more }: Ledge
 /** The signature of a hash: Ed25519 (RFC 8032) over its 64 ASCII digits, base64. */
 export function signHash(hash: string, key: KeyObject): string {
   return sign(null, Buffer.from(hash), key).toString('base64');
+}
+
+/** Refuses anything but an Ed25519 private key. Throws `ERR_STORE_INVALID_ARGUMENT`. */
+export function checkSigningKey(key: KeyObject | string): KeyObject {
+  const accepted = 'an Ed25519 private key, as a KeyObject or PEM text';
+  let parsed: unknown = key;
+  if (typeof key === 'string') {
+    try {
+      parsed = createPrivateKey(key);
+    } catch (cause) {
+      throw new StoreError('ERR_STORE_INVALID_ARGUMENT', `options.signingKey must be ${accepted}`, { cause });
+    }
+  }
+  // The key itself is not part of any message.
+  if (!(parsed instanceof KeyObject) || parsed.type !== 'private' || parsed.asymmetricKeyType !== 'ed25519') throw invalid('options.signingKey', typeof key, accepted);
+  return parsed;
 }
