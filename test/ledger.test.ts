@@ -427,3 +427,15 @@ test('a ledger belongs to whom the database belongs, also where root makes it', 
   const [{ uid, gid }, database] = [statSync(ledgerPath(folder)), statSync(folder.file())];
   assert.deepEqual([uid, gid], [database.uid, database.gid]);
 });
+
+test('an adopted row that holds a BLOB goes into no line: the ledger is refused, and the store works on without it', (t) => {
+  const folder = new TestFolder(t);
+  makeDatabase(folder.file(), fourTables);
+  const db = folder.raw();
+  db.exec("UPDATE audit_log SET event_data = x'7b7d' WHERE id = 3");
+  db.close();
+  assert.throws(() => openBoth(folder), { code: 'ERR_STORE_SERIALIZATION' });
+  assert.deepEqual(linesOf(ledgerPath(folder)), []);
+  const store = folder.open();
+  assert.equal(store.addUsage('film', '2026-11-20', 1), 1);
+});

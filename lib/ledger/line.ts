@@ -76,8 +76,10 @@ export function isSound({ id, at, type, data, meta, prev, hash }: LedgerLine): b
   return rowHash(prev, { id, timestamp: at, type, data, meta: meta ?? null }) === hash;
 }
 
-/** A row of the audit log as a line. */
+/** A row of the audit log as a line. Throws `ERR_STORE_SERIALIZATION` for one that holds a BLOB. */
 export function toLine({ id, timestamp, type, data, meta, previous, hash, signature, more }: MirroredRow): LedgerLine {
+  // Only an adopted row can hold a BLOB, which a line would give back as something else.
+  if (typeof data !== 'string') throw new StoreError('ERR_STORE_SERIALIZATION', `row ${id} of the log holds a BLOB, which no ledger's line can carry`);
   return { id, at: timestamp, type, data, ...(meta === null ? undefined : { meta }), prev: previous, hash, ...(more ? { more } : undefined), ...(signature === null ? undefined : { sig: signature }) };
 }
 
