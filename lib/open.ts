@@ -156,7 +156,7 @@ function setPragmas(db: DatabaseSync): void {
     ['synchronous', 2], // FULL: fsync of the WAL at every commit; NORMAL loses the latest commits in a power cut
     ['foreign_keys', 1], // the modules' tables rely on them
     ['recursive_triggers', 1], // REPLACE deletes rows without firing their delete triggers otherwise
-    ['wal_autocheckpoint', 0], // it would swallow its errors; lib/connection.ts checkpoints
+    ['wal_autocheckpoint', 0], // it would swallow its errors; lib/checkpoints.ts does it
     ['trusted_schema', 0],
     ['cell_size_check', 1],
   ];

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { SqliteStore } from '../lib/index.ts';
 import { SessionTracker } from '../lib/modules/sessions.ts';
@@ -46,4 +46,9 @@ test('the README names every public method of the store and of its sessions', ()
   for (const name of names.filter((each) => !['constructor', 'prototype', 'length', 'name'].includes(each))) {
     assert.match(readme, new RegExp(`\\b${name}\\b`), name);
   }
+});
+
+test('the README tells what each file of the core is for', () => {
+  const section = readme.slice(readme.indexOf('## Reading the source'));
+  for (const name of readdirSync(new URL('lib/', root)).filter((each) => each.endsWith('.ts'))) assert.match(section, new RegExp(`\\b${name}\\b`), name);
 });
