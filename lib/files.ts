@@ -103,8 +103,8 @@ export function createFile(path: string): void {
 }
 
 /**
- * What killed processes left behind. Under the write lock no temporary file is on its way to a COMMIT; one that is on its
- * way from there to its place is of the row's own generation or older, and by now the file has that (lib/snapshot.ts).
+ * What killed processes left behind. Under the write lock no temporary file is on its way to a COMMIT; whoever is on the
+ * way from there to its place looks whether it still has one, and writes it again if not (lib/snapshot.ts).
  */
 export function removeTemporaries(connection: Connection, snapshotPath: string): void {
   const folder = dirname(snapshotPath);

@@ -66,7 +66,7 @@ export class SnapshotPair implements CommitParticipant {
     if (this.#base === undefined || this.#path === undefined) return;
     const row = this.#row();
     if (!row || row.generation === this.#base) return; // every save of this transaction was rolled back
-    const temporary = prepareSnapshotFile(this.#path, this.#connection.path!, this.#content(row), row.text);
+    const temporary = this.#prepareFile(this.#path, row);
     this.#prepared = { temporary, path: this.#path, generation: row.generation };
   }
 
@@ -78,6 +78,10 @@ export class SnapshotPair implements CommitParticipant {
   abandoned(): void {
     if (this.#prepared) this.#discard(this.#prepared.temporary);
     this.#base = this.#prepared = undefined;
+  }
+
+  #prepareFile(path: string, row: Row): string {
+    return prepareSnapshotFile(path, this.#connection.path!, this.#content(row), row.text);
   }
 
   #content(row: Row): Omit<SnapshotContent, 'state'> {
@@ -96,9 +100,11 @@ export class SnapshotPair implements CommitParticipant {
       // Under the write lock, and only while the row is still this one: of two processes that save at once, the slower
       // one must not rename its older file over the newer one.
       this.#connection.locked(() => {
-        const [current] = this.#connection.get<[number]>('SELECT generation FROM snapshot WHERE id = 1') ?? [undefined];
-        if (current !== generation) discardSnapshotFile(temporary);
-        else if (!this.#isPlaced(temporary, generation)) placeSnapshotFile(temporary, path);
+        const row = this.#row();
+        if (row?.generation !== generation) discardSnapshotFile(temporary);
+        else if (existsSync(temporary)) placeSnapshotFile(temporary, path);
+        // Another process, which opened the store after the commit, took the file for one that a killed process had left.
+        else if (!this.#isPlaced(generation)) placeSnapshotFile(this.#prepareFile(path, row), path);
       });
       this.#fileGeneration = generation;
       for (const kind of ['snapshot-not-placed', 'snapshot-file-damaged', 'snapshot-file-missing', 'snapshot-row-damaged'] as const) this.#connection.faults.clear(kind);
@@ -108,9 +114,7 @@ export class SnapshotPair implements CommitParticipant {
     }
   }
 
-  /** Whether another process, which opened the store meanwhile, has written this generation and removed what lay about. */
-  #isPlaced(temporary: string, generation: number): boolean {
-    if (existsSync(temporary)) return false;
+  #isPlaced(generation: number): boolean {
     const file = this.#lookAtFile();
     return file.state === 'whole' && file.content.generation === generation;
   }
@@ -149,7 +153,7 @@ export class SnapshotPair implements CommitParticipant {
       const prepared = this.#connection.readTogether('write the snapshot file again', () => {
         const row = this.#row();
         if (!row?.state || row.generation <= fileGeneration) return undefined;
-        return { temporary: prepareSnapshotFile(path, this.#connection.path!, this.#content(row), row.text), path, generation: row.generation };
+        return { temporary: this.#prepareFile(path, row), path, generation: row.generation };
       });
       if (prepared) this.#place(prepared);
     } catch (error) {

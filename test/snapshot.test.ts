@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { chmodSync, copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { StatementSync } from 'node:sqlite';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { SqliteStore } from '../lib/index.ts';
@@ -331,6 +332,29 @@ test('a file that cannot be put in place after the commit is a finding, is publi
   rmSync(folder.file('store.snapshot.json'), { recursive: true });
   store.saveSnapshot(later);
   assert.deepEqual(findings(store), []);
+});
+
+test('a file that another process took for a left-over before it was in its place is written again', (t) => {
+  const folder = new TestFolder(t);
+  const store = folder.open();
+  const run = StatementSync.prototype.run;
+  let taken = 0;
+  t.mock.method(StatementSync.prototype, 'run', function (this: StatementSync, ...values: Parameters<typeof run>) {
+    const result = run.apply(this, values);
+    for (const name of this.sourceSQL === 'COMMIT' ? namesIn(folder.path).filter((each) => each.endsWith('.tmp')) : []) {
+      rmSync(folder.file(name));
+      taken++;
+    }
+    return result;
+  });
+  store.saveSnapshot(state);
+  assert.deepEqual(store.health().findings, []);
+  store.saveSnapshot(later);
+  assert.equal(taken, 2);
+  const file = readSnapshotFile(folder.file('store.snapshot.json'));
+  assert.deepEqual(file.state === 'whole' && [file.content.generation, file.content.state], [2, later]);
+  assert.deepEqual(store.health().findings, []);
+  assert.deepEqual(namesIn(folder.path).filter((name) => name.endsWith('.tmp')), []);
 });
 
 test('generations go on after those of the file, whichever of the two is ahead', (t) => {
