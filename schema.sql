@@ -98,3 +98,159 @@ CREATE TABLE snapshot (
   data TEXT NOT NULL,
   generation INTEGER NOT NULL DEFAULT 0 CHECK (typeof(generation) = 'integer' AND generation >= 0)
 );
+
+-- Runs (lib/modules/runs.ts) ----------------------------------------------------------------------------------------
+
+-- position is the order of creation, which a clock that jumps does not tell. JSON columns hold values as JSON.
+CREATE TABLE runs (
+  position INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  plan_path TEXT NOT NULL,
+  status TEXT NOT NULL CHECK (status IN ('pending', 'running', 'completed', 'failed', 'cancelled')),
+  started_at TEXT,
+  completed_at TEXT,
+  error TEXT,
+  metadata TEXT NOT NULL CHECK (json_valid(metadata)),
+  created_at TEXT NOT NULL,
+  updated_at TEXT NOT NULL
+) STRICT;
+
+-- Runs of one status, newest first; what a crash left running.
+CREATE INDEX runs_status ON runs (status);
+
+-- dependencies: an array of ids of units of the same run.
+CREATE TABLE plan_units (
+  position INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  run_id TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+  resource_type TEXT NOT NULL,
+  resource_name TEXT NOT NULL,
+  action TEXT NOT NULL CHECK (action IN ('create', 'update', 'delete', 'read')),
+  status TEXT NOT NULL CHECK (status IN ('pending', 'running', 'completed', 'failed', 'skipped')),
+  dependencies TEXT NOT NULL CHECK (json_valid(dependencies) AND json_type(dependencies) = 'array'),
+  desired_state TEXT NOT NULL CHECK (json_valid(desired_state)),
+  actual_state TEXT CHECK (actual_state IS NULL OR json_valid(actual_state)),
+  diff TEXT CHECK (diff IS NULL OR json_valid(diff)),
+  error TEXT,
+  retries INTEGER NOT NULL DEFAULT 0 CHECK (retries >= 0),
+  started_at TEXT,
+  completed_at TEXT,
+  created_at TEXT NOT NULL,
+  updated_at TEXT NOT NULL
+) STRICT;
+
+-- A run's units; without it the deletion of a run would read all of them.
+CREATE INDEX plan_units_run ON plan_units (run_id);
+
+-- The newest have the highest ids.
+CREATE TABLE run_events (
+  id INTEGER PRIMARY KEY,
+  run_id TEXT REFERENCES runs (id) ON DELETE CASCADE,
+  plan_unit_id TEXT REFERENCES plan_units (id) ON DELETE CASCADE,
+  level TEXT NOT NULL CHECK (level IN ('debug', 'info', 'warning', 'error')),
+  message TEXT NOT NULL,
+  details TEXT CHECK (details IS NULL OR json_valid(details)),
+  timestamp TEXT NOT NULL
+) STRICT;
+
+-- Each of the three queries; the first two also serve deletion.
+CREATE INDEX run_events_run ON run_events (run_id) WHERE run_id IS NOT NULL;
+CREATE INDEX run_events_plan_unit ON run_events (plan_unit_id) WHERE plan_unit_id IS NOT NULL;
+CREATE INDEX run_events_level ON run_events (level);
+
+-- What is known of each resource. hash: SHA-256 of the text in state. The run that last changed it cannot be deleted.
+CREATE TABLE resource_state (
+  id TEXT NOT NULL UNIQUE,
+  resource_type TEXT NOT NULL,
+  resource_name TEXT NOT NULL,
+  state TEXT NOT NULL CHECK (json_valid(state)),
+  hash TEXT NOT NULL,
+  last_run_id TEXT NOT NULL REFERENCES runs (id) ON DELETE RESTRICT,
+  last_applied TEXT NOT NULL,
+  created_at TEXT NOT NULL,
+  updated_at TEXT NOT NULL,
+  PRIMARY KEY (resource_type, resource_name)
+) STRICT;
+
+-- Whether a run that is to be deleted is named here.
+CREATE INDEX resource_state_last_run ON resource_state (last_run_id);
+
+-- Facts (lib/modules/facts.ts) --------------------------------------------------------------------------------------
+
+-- value is JSON. ttl_seconds 0: never expires, and expires_at is NULL.
+CREATE TABLE facts (
+  id TEXT NOT NULL UNIQUE,
+  target_id TEXT NOT NULL,
+  namespace TEXT NOT NULL,
+  key TEXT NOT NULL,
+  value TEXT NOT NULL CHECK (json_valid(value)),
+  ttl_seconds INTEGER NOT NULL DEFAULT 0 CHECK (ttl_seconds >= 0),
+  expires_at TEXT CHECK ((expires_at IS NULL) = (ttl_seconds = 0)),
+  created_at TEXT NOT NULL,
+  updated_at TEXT NOT NULL,
+  PRIMARY KEY (target_id, namespace, key)
+) STRICT;
+
+-- A namespace over all targets; the primary key serves the rest.
+CREATE INDEX facts_namespace ON facts (namespace, target_id, key);
+-- Those that have expired are deleted without reading the others.
+CREATE INDEX facts_expires_at ON facts (expires_at) WHERE expires_at IS NOT NULL;
+
+-- Projects (lib/modules/projects.ts) --------------------------------------------------------------------------------
+
+-- path is canonical. claimed_at: who processes the project now has said so then.
+CREATE TABLE projects (
+  path TEXT PRIMARY KEY NOT NULL,
+  last_run_at TEXT,
+  run_count INTEGER NOT NULL DEFAULT 0 CHECK (run_count >= 0),
+  claimed_at TEXT
+) STRICT;
+
+-- When each type of task was last done in a project.
+CREATE TABLE task_history (
+  project_path TEXT NOT NULL REFERENCES projects (path),
+  task_type TEXT NOT NULL,
+  last_run_at TEXT NOT NULL,
+  PRIMARY KEY (project_path, task_type)
+) STRICT;
+
+-- Tasks in progress.
+CREATE TABLE assigned_tasks (
+  task_id TEXT PRIMARY KEY NOT NULL,
+  project_path TEXT NOT NULL REFERENCES projects (path),
+  task_type TEXT NOT NULL,
+  assigned_at TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX assigned_tasks_project ON assigned_tasks (project_path);
+CREATE INDEX assigned_tasks_assigned_at ON assigned_tasks (assigned_at);
+
+-- One for each run of the service, whatever projects and tasks it had: JSON arrays of paths and task types.
+CREATE TABLE run_records (
+  position INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  started_at TEXT NOT NULL,
+  ended_at TEXT,
+  provider TEXT,
+  projects TEXT NOT NULL CHECK (json_valid(projects) AND json_type(projects) = 'array'),
+  tasks TEXT NOT NULL CHECK (json_valid(tasks) AND json_type(tasks) = 'array'),
+  tokens_used INTEGER NOT NULL DEFAULT 0 CHECK (tokens_used >= 0),
+  status TEXT NOT NULL CHECK (status IN ('success', 'failed', 'partial')),
+  error TEXT,
+  branch TEXT
+) STRICT;
+
+CREATE INDEX run_records_started_at ON run_records (started_at);
+
+-- state: the row, task history and assignments of a project as JSON; value: what the caller gave.
+CREATE TABLE project_snapshots (
+  position INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  project_path TEXT NOT NULL REFERENCES projects (path),
+  label TEXT NOT NULL,
+  captured_at TEXT NOT NULL,
+  state TEXT NOT NULL CHECK (json_valid(state)),
+  value TEXT CHECK (value IS NULL OR json_valid(value))
+) STRICT;
+
+CREATE INDEX project_snapshots_project ON project_snapshots (project_path);

@@ -10,7 +10,7 @@ import { adoptSnapshot } from './snapshot-file.ts';
 export const applicationId = 0x73687064;
 
 /** The version of `schema.sql`. */
-export const schemaVersion = 1;
+export const schemaVersion = 4;
 
 /** What a database file is to this package. */
 export type FileKind =

@@ -20,16 +20,16 @@ function makeStore(path: string): void {
   store.saveSnapshot({ timestamp: new Date('2026-11-21T09:00:00Z') });
 }
 
-/** A copy of this package in the folder as a next version would be, with its own step 2. */
+/** A copy of this package in the folder as a next version would be, with its own step 5. */
 function nextPackage(folder: TestFolder, up: string, down: string): URL {
   const root = pathToFileURL(`${folder.file('next')}/`);
   for (const part of ['lib', 'schema.sql', 'package.json']) cpSync(new URL(`../${part}`, import.meta.url), new URL(part, root), { recursive: true });
   const schema = new URL('lib/schema.ts', root);
   const text = readFileSync(schema, 'utf8');
-  assert.match(text, /schemaVersion = 1;/);
-  writeFileSync(schema, text.replace('schemaVersion = 1;', 'schemaVersion = 2;'));
-  writeFileSync(new URL('lib/migrations/000002_next_thing.up.sql', root), up);
-  writeFileSync(new URL('lib/migrations/000002_next_thing.down.sql', root), down);
+  assert.match(text, /schemaVersion = 4;/);
+  writeFileSync(schema, text.replace('schemaVersion = 4;', 'schemaVersion = 5;'));
+  writeFileSync(new URL('lib/migrations/000005_next_thing.up.sql', root), up);
+  writeFileSync(new URL('lib/migrations/000005_next_thing.down.sql', root), down);
   appendFileSync(new URL('schema.sql', root), up);
   return root;
 }
@@ -83,10 +83,10 @@ test('what cannot be migrated is refused with a code and left as it was', (t) =>
   makeDatabase(folder.file('other.db'), 'CREATE TABLE a (b);');
   writeFileSync(folder.file('empty.db'), '');
   makeStore(folder.file('newer.db'));
-  makeDatabase(folder.file('newer.db'), "INSERT INTO schema_version VALUES (2, 'later', '');");
+  makeDatabase(folder.file('newer.db'), "INSERT INTO schema_version VALUES (5, 'later', '');");
   const before = picture(folder.path);
   const refused: [name: string, version: number, code: string][] = [
-    ['store.db', 2, 'ERR_STORE_MIGRATION'], ['nothing.db', 1, 'ERR_STORE_NOT_FOUND'], ['other.db', 1, 'ERR_STORE_NOT_A_STORE'], ['other.db', 0, 'ERR_STORE_NOT_A_STORE'],
+    ['store.db', 5, 'ERR_STORE_MIGRATION'], ['nothing.db', 1, 'ERR_STORE_NOT_FOUND'], ['other.db', 1, 'ERR_STORE_NOT_A_STORE'], ['other.db', 0, 'ERR_STORE_NOT_A_STORE'],
     ['empty.db', 1, 'ERR_STORE_NOT_A_STORE'], ['newer.db', 1, 'ERR_STORE_SCHEMA_TOO_NEW'], ['newer.db', 0, 'ERR_STORE_SCHEMA_TOO_NEW'], ['store.db', -1, 'ERR_STORE_INVALID_ARGUMENT'],
     ['store.db', 0.5, 'ERR_STORE_INVALID_ARGUMENT'],
   ];
@@ -148,7 +148,7 @@ test('a next version migrates a store when it opens it, and an old file all the 
       report(connect(store).prepare('SELECT version, description FROM schema_version').all());
       report((await store.verifyAudit()).ok);
       connect(store).prepare('SELECT text FROM notes').all();
-      store.close();`, { root }), [[[1, 'core'], [2, 'next thing']], true]);
+      store.close();`, { root }), [[[1, 'core'], [2, 'runs'], [3, 'facts'], [4, 'projects'], [5, 'next thing']], true]);
     assert.throws(() => SqliteStore.open(folder.file(name)), { code: 'ERR_STORE_SCHEMA_TOO_NEW' });
   }
 });
@@ -168,13 +168,13 @@ test('a step down that loses nothing needs no force, and one that would is refus
   const folder = new TestFolder(t);
   const root = nextPackage(folder, addNotes, dropNotes);
   makeStore(folder.file());
-  run(folder.file(), 'SqliteStore.open(path).close(); SqliteStore.migrate(path, 1);', { root });
+  run(folder.file(), 'SqliteStore.open(path).close(); SqliteStore.migrate(path, 4);', { root });
   assert.equal(folder.open().getUsage('minecraft', '2026-11-21'), 90_500);
   makeStore(folder.file('full.db'));
   run(folder.file('full.db'), 'SqliteStore.open(path).close();', { root });
   makeDatabase(folder.file('full.db'), "UPDATE cooldowns SET reason = 'too long';");
   const before = picture(folder.path);
-  assert.deepEqual(run(folder.file('full.db'), 'report(codeOf(() => SqliteStore.migrate(path, 1)));', { root }), ['ERR_STORE_MIGRATION']);
+  assert.deepEqual(run(folder.file('full.db'), 'report(codeOf(() => SqliteStore.migrate(path, 4)));', { root }), ['ERR_STORE_MIGRATION']);
   assert.equal(picture(folder.path)['full.db'], before['full.db']);
 });
 
@@ -194,7 +194,7 @@ for (const [what, up] of broken) {
     makeDatabase(folder.file('data/old-wal.db'), `PRAGMA journal_mode = WAL; ${fourTables}`);
     const before = picture(folder.file('data'));
     for (const name of ['store.db', 'old.db', 'old-wal.db']) {
-      assert.deepEqual(run(folder.file(`data/${name}`), 'report(codeOf(() => SqliteStore.open(path))); report(codeOf(() => SqliteStore.open(path, { recover: true }))); report(codeOf(() => SqliteStore.migrate(path, 2)));', { root }), ['ERR_STORE_MIGRATION', 'ERR_STORE_MIGRATION', 'ERR_STORE_MIGRATION']);
+      assert.deepEqual(run(folder.file(`data/${name}`), 'report(codeOf(() => SqliteStore.open(path))); report(codeOf(() => SqliteStore.open(path, { recover: true }))); report(codeOf(() => SqliteStore.migrate(path, 5)));', { root }), ['ERR_STORE_MIGRATION', 'ERR_STORE_MIGRATION', 'ERR_STORE_MIGRATION']);
     }
     assert.deepEqual(picture(folder.file('data')), before);
   });

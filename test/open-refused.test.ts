@@ -24,7 +24,7 @@ const manyRows = `${foreignTable} INSERT INTO bookmarks SELECT hex(randomblob(10
 /** Leaves a rollback journal that has to be played back: the cache spills into the database before the commit. */
 const dieInTransaction = (before: string): string => `${before} PRAGMA cache_size = 5; PRAGMA cache_spill = 5; BEGIN; UPDATE bookmarks SET url = url || 'x';`;
 
-const newer = "INSERT INTO schema_version VALUES (2, 'from the future', '2030-01-01T00:00:00Z');";
+const newer = "INSERT INTO schema_version VALUES (5, 'from the future', '2030-01-01T00:00:00Z');";
 
 const refused: [what: string, code: string, make: (path: string, folder: string) => void][] = [
   ['a text file', 'ERR_STORE_NOT_A_STORE', makeText],
@@ -77,7 +77,7 @@ const refused: [what: string, code: string, make: (path: string, folder: string)
     makeAndDie(path, "INSERT INTO cooldowns VALUES ('a', '2030-01-01T00:00:00.000Z');");
     rmSync(`${path}-shm`);
   }],
-  ['a store with a gap in its versions', 'ERR_STORE_MIGRATION', (path) => (makeStore(path), makeDatabase(path, "INSERT INTO schema_version VALUES (3, 'three', '')"))],
+  ['a store with a gap in its versions', 'ERR_STORE_MIGRATION', (path) => (makeStore(path), makeDatabase(path, "INSERT INTO schema_version VALUES (6, 'six', '')"))],
   ['a store without a version', 'ERR_STORE_MIGRATION', (path) => (makeStore(path), makeDatabase(path, 'DELETE FROM schema_version'))],
   ['a store beside the snapshot file of another', 'ERR_STORE_CONFLICT', (path, folder) => {
     makeStore(path);

@@ -1,0 +1,17 @@
+-- What was found out about a target, by namespace and key (lib/modules/facts.ts).
+
+CREATE TABLE facts (
+  id TEXT NOT NULL UNIQUE,
+  target_id TEXT NOT NULL,
+  namespace TEXT NOT NULL,
+  key TEXT NOT NULL,
+  value TEXT NOT NULL CHECK (json_valid(value)),
+  ttl_seconds INTEGER NOT NULL DEFAULT 0 CHECK (ttl_seconds >= 0),
+  expires_at TEXT CHECK ((expires_at IS NULL) = (ttl_seconds = 0)),
+  created_at TEXT NOT NULL,
+  updated_at TEXT NOT NULL,
+  PRIMARY KEY (target_id, namespace, key)
+) STRICT;
+
+CREATE INDEX facts_namespace ON facts (namespace, target_id, key);
+CREATE INDEX facts_expires_at ON facts (expires_at) WHERE expires_at IS NOT NULL;
