@@ -2,6 +2,7 @@
 import type { KeyObject } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { checkPublicKey, genesisHash, rowHash, SignatureWalk } from './chain.ts';
+import type { ChainedRow } from './chain.ts';
 import type { Connection } from './connection.ts';
 import { StoreError } from './errors.ts';
 import { decodeEvent } from './events.ts';
@@ -108,7 +109,7 @@ export function insertAudit(connection: Connection, uuid: string, timestamp: str
 }
 
 /** Inserts a row as it is. Throws `ERR_STORE_CONFLICT` for an event id that is taken. */
-export function insertRow(connection: Connection, row: EncodedEvent & { id: number; timestamp: string; hash: string; signature: string | null }): void {
+export function insertRow(connection: Connection, row: ChainedRow & { hash: string; signature: string | null }): void {
   try {
     connection.run(
       'INSERT INTO audit_log (id, timestamp, event_type, event_data, event_meta, event_hash, signature) VALUES (?, ?, ?, ?, ?, ?, ?)',

@@ -136,7 +136,7 @@ export class Connection {
     return this.statement(sql).all(...values) as unknown as Row[];
   }
 
-  run(sql: string, ...values: (string | number | null)[]): number {
+  run(sql: string, ...values: (string | number | null | Uint8Array)[]): number {
     return Number(this.statement(sql).run(...values).changes);
   }
 

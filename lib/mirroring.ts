@@ -17,9 +17,10 @@ import type { JsonObject } from './values.ts';
 /** A row of the audit log as the mirror keeps it: the exact stored texts. `more`: its group goes on with the next row. */
 export interface MirroredRow {
   id: number;
-  timestamp: string;
-  type: string;
-  data: string;
+  /** These three are as SQLite has them: only an adopted row can hold a BLOB. */
+  timestamp: string | Uint8Array;
+  type: string | Uint8Array;
+  data: string | Uint8Array;
   meta: string | null;
   previous: string;
   hash: string;
@@ -73,7 +74,8 @@ export interface AuditMirror {
 
 const pageRows = 500;
 const rowsSql = `SELECT id, timestamp, event_type, event_data, event_meta, event_hash, signature FROM audit_log WHERE id > ? ORDER BY id LIMIT ${pageRows}`;
-type StoredRow = [number, string, string, string, string | null, string, string | null];
+type StoredValue = string | Uint8Array;
+type StoredRow = [number, StoredValue, StoredValue, StoredValue, string | null, string, string | null];
 
 /** The rows of the log behind an anchor, page by page; with `asGroup` all but the last say that more follow. */
 export function* storedRows(connection: Connection, uuid: string, after: Anchor | undefined, asGroup: boolean): Generator<MirroredRow, void, undefined> {
@@ -206,16 +208,16 @@ export class Mirroring implements CommitParticipant, ChangeRecorder {
   #replay(head: Anchor | undefined, upToId: number): void {
     let previous = head?.hash ?? genesisHash(this.#uuid);
     let last = head?.id ?? 0;
-    let hasLedger: number | undefined;
+    let [hasLedger] = this.#connection.get<[number]>('SELECT has_ledger FROM store_meta WHERE id = 1')!;
     for (const row of this.#mirror.rows(last + 1)) {
       if (row.id > upToId) break;
       if (row.previous !== previous) throw new StoreError('ERR_STORE_PARITY', `row ${row.id} of ${this.#mirror.path} does not follow row ${last} of the database`);
-      replayRow(this.#connection, row);
+      hasLedger = ledgerAfter(row) ?? hasLedger;
+      replayRow(this.#connection, row, hasLedger === 1);
       previous = row.hash;
       last = row.id;
-      hasLedger = ledgerAfter(row) ?? hasLedger;
     }
-    if (hasLedger !== undefined) this.#connection.run('UPDATE store_meta SET has_ledger = ? WHERE id = 1', hasLedger);
+    this.#connection.run('UPDATE store_meta SET has_ledger = ? WHERE id = 1', hasLedger);
   }
 
   /** A torn end, and a group that is not whole and so was never committed, are set aside and written again from the log. */
@@ -326,17 +328,21 @@ export class Mirroring implements CommitParticipant, ChangeRecorder {
 }
 
 /** What an event says of whether the store has a ledger from there on. */
-export function ledgerAfter({ type }: { type: string }): 0 | 1 | undefined {
+export function ledgerAfter({ type }: { type: string | Uint8Array }): 0 | 1 | undefined {
   return type === 'ledger_attached' ? 1 : type === 'ledger_detached' ? 0 : undefined;
 }
 
-/** Inserts a row as it is, with its effects on usage and cooldowns. */
-export function replayRow(connection: Connection, row: MirroredRow): void {
+/**
+ * Inserts a row as it is, with its effects. Usage and cooldowns follow from the events only while there is a ledger: a
+ * foreign row from before may have one of their types.
+ */
+export function replayRow(connection: Connection, row: MirroredRow, hasLedger: boolean): void {
   const { id, timestamp, type, data, meta, previous, hash } = row;
   if (rowHash(previous, { id, timestamp, type, data, meta }) !== hash) throw new StoreError('ERR_STORE_PARITY', `row ${id} does not have the hash of its content`);
   insertRow(connection, row);
-  const effect = effects[type];
-  if (effect) effect(connection, JSON.parse(data) as BalanceEvent, id);
+  if (type === 'store_adopted') connection.run('UPDATE store_meta SET adopted_id = ? WHERE id = 1', id);
+  const effect = hasLedger && typeof type === 'string' ? effects[type] : undefined;
+  if (effect) effect(connection, JSON.parse(String(data)) as BalanceEvent);
 }
 
 interface BalanceEvent {
@@ -347,8 +353,7 @@ interface BalanceEvent {
   publicKey: string;
 }
 
-const effects: Record<string, (connection: Connection, event: BalanceEvent, id: number) => void> = {
-  store_adopted: (connection, _event, id) => void connection.run('UPDATE store_meta SET adopted_id = ? WHERE id = 1', id),
+const effects: Record<string, (connection: Connection, event: BalanceEvent) => void> = {
   usage_added: (connection, { entryId, day, durationMs }) => void addUsageRow(connection, entryId, day, durationMs),
   cooldown_set: (connection, { entryId, until }) => setCooldownRow(connection, entryId, until),
   cooldown_cleared: (connection, { entryId }) => void deleteCooldownRow(connection, entryId),

@@ -54,8 +54,8 @@ export interface ModuleConnection {
   write<T>(what: string, fn: () => T): T;
   /** Several reads of one state of the database. */
   readTogether<T>(what: string, fn: () => T): T;
-  /** Inserts a row of a ledger as it is, with its effects on usage and cooldowns, inside a `write`. */
-  replayRow(row: MirroredRow): void;
+  /** Inserts a row of a ledger as it is, inside a `write`; with its effects on usage and cooldowns where there was a ledger then. */
+  replayRow(row: MirroredRow, hasLedger: boolean): void;
   /** The store's UUID. */
   uuid: string;
   /** Appends an event of any type inside a `write`, with the text of a past time where it did not happen now. */
@@ -352,7 +352,7 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
       monotonicMs: () => this.#readMonotonic(),
       read: (what, fn) => connection.read(what, fn),
       readTogether: (what, fn) => connection.readTogether(what, fn),
-      replayRow: (row) => replayRow(connection, row),
+      replayRow: (row, hasLedger) => replayRow(connection, row, hasLedger),
       uuid: this.#uuid,
       write: (what, fn) => connection.write(what, fn),
       appendAudit: (event, timestamp) => insertAudit(connection, this.#uuid, timestamp ?? connection.now().toISOString(), event),

@@ -13,6 +13,7 @@ import type { LedgerLine } from '../lib/ledger/line.ts';
 import type { MirroredRow } from '../lib/mirroring.ts';
 import { otherKey, publicKey, signingKey } from './fixtures/ledgers/make.ts';
 import { TestFolder } from './support/folder.ts';
+import { fourTables, makeDatabase } from './support/foreign.ts';
 
 // Each was computed with printf, sha256sum and openssl from the docstrings of lib/chain.ts and lib/ledger/line.ts, with the key
 // whose 32 secret bytes are all 01. A change here makes every existing ledger look forged.
@@ -78,9 +79,10 @@ test('a line is what this package writes, to the byte, and nothing that only mea
 const script = /^## Verifying without this program$.*?^```sh\n(.*?)^```$/ms.exec(readFileSync(new URL('../README.md', import.meta.url), 'utf8'))![1]!;
 
 /** A signed ledger of a real store. */
-function signedLedger(t: TestContext): { path: string; lines: string[]; verify: () => { status: number | null; stdout: string; stderr: string } } {
+function signedLedger(t: TestContext, adopted?: string): { path: string; lines: string[]; verify: () => { status: number | null; stdout: string; stderr: string } } {
   const folder = new TestFolder(t, { checked: false });
   const path = folder.file('audit.jsonl');
+  if (adopted !== undefined) makeDatabase(folder.file(), adopted);
   const store = folder.open<CoreEvent | { type: 'note'; text: string }>({ ledger: Ledger.open(path, { signingKey }) });
   store.appendAudits([{ event: { type: 'note', text: 'Ünïcødé 🎮 \u0001 \u2028 "quoted" \\ \n' }, attributes: { source: 'Zoë' } }, { event: { type: 'service_stopped' } }]);
   store.addUsage('עברית', '2026-11-21', 90_500);
@@ -95,12 +97,21 @@ function signedLedger(t: TestContext): { path: string; lines: string[]; verify: 
   };
 }
 
-test('the script of the README verifies a real ledger and prints its head', (t) => {
+test('the script of the README has ten lines, verifies a real ledger and prints its head', (t) => {
+  assert.ok(script.trimEnd().split('\n').length <= 10);
   const { path, verify } = signedLedger(t);
   const { status, stdout, stderr } = verify();
   assert.equal(status, 0, stderr);
   const { id, hash } = Ledger.open(path).head!;
   assert.equal(stdout.trimEnd(), `${id} ${hash}`);
+});
+
+test('the script of the README verifies a ledger whose store was adopted with bytes that are no text', (t) => {
+  const { path, lines, verify } = signedLedger(t, `${fourTables} UPDATE audit_log SET event_data = x'00ff', event_type = x'41' WHERE id = 3;`);
+  const { status, stderr } = verify();
+  assert.equal(status, 0, stderr);
+  writeFileSync(path, lines.join('').replace('"blob":["type","data"]', '"blob":["data"]'));
+  assert.notEqual(verify().status, 0);
 });
 
 const damages: Record<string, (lines: string[]) => void> = {

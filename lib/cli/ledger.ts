@@ -136,7 +136,7 @@ function lookBefore(args: Args, io: Io, ledger: Ledger, key: KeyObject | undefin
   if (end.store === connect(store).uuid && end.groupEnd > head) {
     for (const row of ledger.rows(head + 1)) {
       has = ledgerAfter(row) ?? has;
-      if (row.type === 'signing_started') signer = (JSON.parse(row.data) as { publicKey: string }).publicKey;
+      if (row.type === 'signing_started') signer = (JSON.parse(String(row.data)) as { publicKey: string }).publicKey;
     }
   }
   if (has === 0) throw new UsageError(`the store ${args.text('db')} has no ledger: a service begins one by opening the store with it`);

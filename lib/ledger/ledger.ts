@@ -231,7 +231,6 @@ export class Ledger implements AuditMirror {
     this.refresh(true);
   }
 
-  /** Private from its first byte, but for those to whom the owner opened the database; as the snapshot's file. */
   /** Whoever may only read the file may look at it; a store that appends to it hears of it then. */
   #openFor(access: number): number {
     try {
@@ -243,6 +242,7 @@ export class Ledger implements AuditMirror {
     }
   }
 
+  /** Private from its first byte, but for those to whom the owner opened the database; as the snapshot's file. */
   #create(like: FileLike = { mode: 0o600, uid: 0, gid: 0 }): number {
     const fd = this.#files.openSync(this.path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
     this.#fd = fd;

@@ -8,7 +8,8 @@ import { invalid } from '../values.ts';
 
 /**
  * A line of a ledger: one row of the audit log. `data` and `meta` are strings that hold the exact stored text, because a
- * number that is parsed and written again may change (1.5e-7). `prev` and `hash` are those of the chain (`lib/chain.ts`);
+ * number that is parsed and written again may change (1.5e-7). `blob` names those of `at`, `type` and `data` that hold the
+ * hexadecimal digits of a BLOB, as only an adopted row has it. `prev` and `hash` are those of the chain (`lib/chain.ts`);
  * `sig` is the Ed25519 signature, base64, over the 64 ASCII digits of the hash. `more` says that the group of events that
  * were committed together goes on with the next line; it is not hashed.
  */
@@ -18,6 +19,7 @@ export interface LedgerLine {
   type: string;
   data: string;
   meta?: string;
+  blob?: ('at' | 'type' | 'data')[];
   prev: string;
   hash: string;
   more?: true;
@@ -43,9 +45,14 @@ export function parseHeader(bytes: Buffer): LedgerHeader | undefined {
   return `${text}\n` === headerText(store, created) ? { format, store, created } : undefined;
 }
 
-/** The text of a line, with its newline. The order of the fields is part of the format. */
-export function lineText({ id, at, type, data, meta, prev, hash, more, sig }: LedgerLine): string {
-  return `${JSON.stringify({ id, at, type, data, meta, prev, hash, more, sig })}\n`;
+/** The text of a line, with its newline. */
+export function lineText(line: LedgerLine): string {
+  return `${encodeLine(line)}\n`;
+}
+
+/** The order of the fields is part of the format. */
+function encodeLine({ id, at, type, data, meta, blob, prev, hash, more, sig }: LedgerLine): string {
+  return JSON.stringify({ id, at, type, data, meta, blob, prev, hash, more, sig });
 }
 
 /** The line that these bytes are, exactly as `lineText` writes it, whatever its hash; `undefined` for anything else. */
@@ -56,7 +63,8 @@ export function parseLine(bytes: Buffer): LedgerLine | undefined {
   if (!Number.isSafeInteger(id) || (id as number) < 1 || more !== true) return undefined;
   if ([at, type, data, meta, prev, hash, sig].some((field) => typeof field !== 'string')) return undefined;
   const line = value as unknown as LedgerLine;
-  return `${text}\n` === lineText(line) ? line : undefined;
+  if (line.blob !== undefined && !hasBlobs(line)) return undefined;
+  return text === encodeLine(line) ? line : undefined; // without the newline: two copies of each line less
 }
 
 /** The text of bytes that are UTF-8, which is then one to one with them; and the object that it is the JSON of. */
@@ -71,21 +79,42 @@ function parseObject(bytes: Buffer): { text?: string; value?: Record<string, unk
   }
 }
 
-/** Whether the line's hash is that of its content. Whether `prev` is the line before is for who knows that line. */
-export function isSound({ id, at, type, data, meta, prev, hash }: LedgerLine): boolean {
-  return rowHash(prev, { id, timestamp: at, type, data, meta: meta ?? null }) === hash;
+const blobFields = ['at', 'type', 'data'] as const;
+
+/** Whether `blob` is as it is written: one or more of the three, in their order, each with digits in its place. */
+function hasBlobs(line: LedgerLine): boolean {
+  const named = blobFields.filter((field) => Array.isArray(line.blob) && line.blob.includes(field));
+  return named.length > 0 && named.join() === line.blob?.join() && named.every((field) => /^([0-9a-f]{2})*$/.test(line[field]));
 }
 
-/** A row of the audit log as a line. Throws `ERR_STORE_SERIALIZATION` for one that holds a BLOB. */
+/** The hash of the line's content, which is that of the row. */
+export function lineHash(line: LedgerLine): string {
+  return rowHash(line.prev, toRow(line));
+}
+
+/** Whether the line's hash is that of its content. Whether `prev` is the line before is for who knows that line. */
+export function isSound(line: LedgerLine): boolean {
+  return lineHash(line) === line.hash;
+}
+
+/** A row of the audit log as a line. */
 export function toLine({ id, timestamp, type, data, meta, previous, hash, signature, more }: MirroredRow): LedgerLine {
-  // Only an adopted row can hold a BLOB, which a line would give back as something else.
-  if (typeof data !== 'string') throw new StoreError('ERR_STORE_SERIALIZATION', `row ${id} of the log holds a BLOB, which no ledger's line can carry`);
-  return { id, at: timestamp, type, data, ...(meta === null ? undefined : { meta }), prev: previous, hash, ...(more ? { more } : undefined), ...(signature === null ? undefined : { sig: signature }) };
+  const values = { at: timestamp, type, data };
+  const blob = blobFields.filter((field) => typeof values[field] !== 'string');
+  const text = (value: string | Uint8Array): string => (typeof value === 'string' ? value : Buffer.from(value).toString('hex'));
+  return {
+    id, at: text(timestamp), type: text(type), data: text(data), ...(meta === null ? undefined : { meta }), ...(blob.length > 0 ? { blob } : undefined),
+    prev: previous, hash, ...(more ? { more } : undefined), ...(signature === null ? undefined : { sig: signature }),
+  };
 }
 
 /** A line as a row of the audit log. */
-export function toRow({ id, at, type, data, meta, prev, hash, sig, more }: LedgerLine): MirroredRow {
-  return { id, timestamp: at, type, data, meta: meta ?? null, previous: prev, hash, signature: sig ?? null, more: more === true };
+export function toRow({ id, at, type, data, meta, blob, prev, hash, sig, more }: LedgerLine): MirroredRow {
+  const row: MirroredRow = { id, timestamp: at, type, data, meta: meta ?? null, previous: prev, hash, signature: sig ?? null, more: more === true };
+  if (blob?.includes('at')) row.timestamp = Buffer.from(at, 'hex');
+  if (blob?.includes('type')) row.type = Buffer.from(type, 'hex');
+  if (blob?.includes('data')) row.data = Buffer.from(data, 'hex');
+  return row;
 }
 
 /** The signature of a hash: Ed25519 (RFC 8032) over its 64 ASCII digits, base64. */

@@ -4,10 +4,10 @@ import { constants } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { anchorFault } from '../audit.ts';
 import type { Anchor, CheckedVerifyOptions } from '../audit.ts';
-import { genesisHash, rowHash, SignatureWalk } from '../chain.ts';
+import { genesisHash, SignatureWalk } from '../chain.ts';
 import { attempt, StoreError } from '../errors.ts';
 import type { LedgerFiles } from './ledger.ts';
-import { parseHeader, parseLine } from './line.ts';
+import { lineHash, parseHeader, parseLine } from './line.ts';
 import type { LedgerLine } from './line.ts';
 import { readLines } from './read-lines.ts';
 import type { RawLine } from './read-lines.ts';
@@ -157,8 +157,8 @@ class LineWalk {
   }
 
   #line(line: LedgerLine): void {
-    const { id, type, data, prev, hash } = line;
-    const computed = rowHash(prev, { id, timestamp: line.at, type, data, meta: line.meta ?? null });
+    const { id, type, data, hash } = line;
+    const computed = lineHash(line);
     const unsigned = this.#signatures?.step(type, data, hash, line.sig ?? null);
     if (computed !== hash) {
       this.#found(line, 'tampered', 'the hash is not the one of the content');
