@@ -177,7 +177,7 @@ CREATE INDEX resource_state_last_run ON resource_state (last_run_id);
 
 -- Facts (lib/modules/facts.ts) --------------------------------------------------------------------------------------
 
--- value is JSON. ttl_seconds 0: never expires, and expires_at is NULL.
+-- value is JSON. ttl_seconds 0: never expires, and expires_at is NULL. expires_at is compared as a text, so it has one form.
 CREATE TABLE facts (
   id TEXT NOT NULL UNIQUE,
   target_id TEXT NOT NULL,
@@ -185,7 +185,7 @@ CREATE TABLE facts (
   key TEXT NOT NULL,
   value TEXT NOT NULL CHECK (json_valid(value)),
   ttl_seconds INTEGER NOT NULL DEFAULT 0 CHECK (ttl_seconds >= 0),
-  expires_at TEXT CHECK ((expires_at IS NULL) = (ttl_seconds = 0)),
+  expires_at TEXT CHECK ((expires_at IS NULL) = (ttl_seconds = 0) AND expires_at IS strftime('%Y-%m-%dT%H:%M:%fZ', expires_at)),
   created_at TEXT NOT NULL,
   updated_at TEXT NOT NULL,
   PRIMARY KEY (target_id, namespace, key)

@@ -14,6 +14,8 @@ export type { SnapshotCopy } from './snapshot.ts';
 export type { StoreHealth } from './health.ts';
 export type { Fault, HealthFinding } from './faults.ts';
 export type { Recovery } from './recovery.ts';
+export type { MigrationReport } from './open.ts';
+export type { MigrationStep } from './schema.ts';
 export type { OpenOptions } from './options.ts';
 export type { AuditMirror, MirroredRow, MirrorEnd } from './mirroring.ts';
 export type { JsonObject, JsonValue } from './values.ts';

@@ -12,7 +12,8 @@ import { harden, openHandle, ReadOnlyFile, releaseReaders } from './read-only.ts
 import { Mirroring } from './mirroring.ts';
 import { compareHead, heal } from './recovery.ts';
 import type { Recovery } from './recovery.ts';
-import { checkKnown, createSchema, identify, migrateSchema, readPragma, schemaVersion } from './schema.ts';
+import { checkKnown, createSchema, identify, migrateSchema, readPragma, schemaVersion, stepsBetween } from './schema.ts';
+import type { MigrationStep } from './schema.ts';
 import { SnapshotPair } from './snapshot.ts';
 import { readSnapshotFile, syncFolder } from './snapshot-file.ts';
 import type { SnapshotFile } from './snapshot-file.ts';
@@ -200,11 +201,12 @@ function prepareSchema(db: DatabaseSync, path: string, lost: { uuid: string; cre
 }
 
 /** All or nothing, before there is a `Connection`. */
-function inTransaction(db: DatabaseSync, fn: () => void): void {
+function inTransaction<T>(db: DatabaseSync, fn: () => T): T {
   db.exec('BEGIN IMMEDIATE');
   try {
-    fn();
+    const result = fn();
     db.exec('COMMIT');
+    return result;
   } catch (error) {
     if (db.isTransaction) db.exec('ROLLBACK');
     throw error;
@@ -294,9 +296,17 @@ export function makeStore(path: string, identity: { uuid: string; createdAt: str
   inTransaction(db, () => createSchema(db, now, identity.uuid, identity.createdAt));
 }
 
+/** What `SqliteStore.migrate` did: the versions, the steps in the order taken, and where the snapshot file was moved, if it was. */
+export interface MigrationReport {
+  from: number;
+  to: number;
+  steps: MigrationStep[];
+  moved?: string;
+}
+
 /** Moves the schema of a file that is there; see `SqliteStore.migrate`. */
-export function migrateFile(path: string, version: number, force: boolean, options: CheckedOptions): void {
-  attempt(`migrate ${path} to version ${version}`, () => {
+export function migrateFile(path: string, version: number, force: boolean, options: CheckedOptions): MigrationReport {
+  return attempt(`migrate ${path} to version ${version}`, () => {
     checkVersion();
     if (version > schemaVersion) throw new StoreError('ERR_STORE_MIGRATION', `there is no schema version ${version}; the newest is ${schemaVersion}`);
     statSync(path);
@@ -306,22 +316,24 @@ export function migrateFile(path: string, version: number, force: boolean, optio
     using db = openToWrite(path, options);
     setPragmas(db);
     checkpointFound(db, path);
-    inTransaction(db, () => {
+    const from = inTransaction(db, () => {
       const kind = identify(db);
-      const from = kind.kind === 'store' ? kind.version : 0;
-      checkKnown(path, from);
-      migrateSchema(db, from, version, readClock(options), force);
+      const current = kind.kind === 'store' ? kind.version : 0;
+      checkKnown(path, current);
+      migrateSchema(db, current, version, readClock(options), force);
+      return current;
     });
     checkpointFound(db, path);
     if (version > 0) switchToWal(db, path, options);
-    else moveOwnSnapshot(snapshotPathOf(path), uuid, options);
+    const moved = version > 0 ? undefined : moveOwnSnapshot(snapshotPathOf(path), uuid, options);
+    return { from, to: version, steps: stepsBetween(from, version), ...(moved === undefined ? undefined : { moved }) };
   });
 }
 
 /** A file without identity has no snapshot file: the one of the store that it was would keep it from being adopted again. */
-function moveOwnSnapshot(snapshotPath: string, uuid: string | undefined, options: CheckedOptions): void {
+function moveOwnSnapshot(snapshotPath: string, uuid: string | undefined, options: CheckedOptions): string | undefined {
   const snapshot = readSnapshotFile(snapshotPath);
-  if (snapshot.state === 'whole' && snapshot.content.store === uuid) moveAside(snapshotPath, 'migrated-down', readClock(options));
+  return snapshot.state === 'whole' && snapshot.content.store === uuid ? moveAside(snapshotPath, 'migrated-down', readClock(options)) : undefined;
 }
 
 /** Opens a store that lives and dies with the process. */

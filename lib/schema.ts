@@ -97,9 +97,13 @@ function recordVersion(db: DatabaseSync, version: number, description: string, n
   db.prepare('INSERT INTO schema_version (version, description, applied_at) VALUES (?, ?, ?)').run(version, description, now.toISOString());
 }
 
-interface Migration {
+/** A step of the schema: the version that it leads to, or back from, and what that brought. */
+export interface MigrationStep {
   version: number;
   description: string;
+}
+
+interface Migration extends MigrationStep {
   up: string;
   down: string;
 }
@@ -117,6 +121,12 @@ export function listMigrations(folder: URL = new URL('../lib/migrations/', impor
     const read = (file: string): string => readFileSync(new URL(file, folder), 'utf8');
     return { version, description: up.slice(7, -'.up.sql'.length).replaceAll('_', ' '), up: read(up), down: read(down) };
   });
+}
+
+/** The steps from one version to another, in the order in which they are taken. */
+export function stepsBetween(from: number, to: number): MigrationStep[] {
+  const steps = listMigrations().slice(Math.min(from, to), Math.max(from, to)).map(({ version, description }) => ({ version, description }));
+  return from < to ? steps : steps.reverse();
 }
 
 /**
@@ -176,10 +186,17 @@ function contents(db: DatabaseSync): Map<string, number> {
 }
 
 function refuseLoss(version: number, before: Map<string, number>, after: Map<string, number>): void {
-  const lost = [...before].filter(([column, count]) => count > (after.get(column) ?? 0));
-  if (lost.length === 0) return;
-  const list = lost.slice(0, 8).map(([column, count]) => `${column} (${count})`).join(', ');
-  throw new StoreError('ERR_STORE_MIGRATION', `migrating down from version ${version} would lose values of ${list}: use force to lose them`);
+  const tableOf = (column: string): string => column.slice(0, column.indexOf('.'));
+  const left = new Set([...after.keys()].map(tableOf));
+  const lost = new Map<string, number>();
+  for (const [column, count] of before) {
+    if (count <= (after.get(column) ?? 0)) continue;
+    const what = left.has(tableOf(column)) ? `values of ${column}` : `rows of ${tableOf(column)}`;
+    lost.set(what, Math.max(count, lost.get(what) ?? 0));
+  }
+  if (lost.size === 0) return;
+  const list = [...lost].map(([what, count]) => `${what} (${count})`).join(', ');
+  throw new StoreError('ERR_STORE_MIGRATION', `migrating down from version ${version} would lose ${list}: use force to lose them`);
 }
 
 /** Version 0 to 1: the rows are carried over and chained, and an event says which ids were already there. */

@@ -15,7 +15,7 @@ import type { StoreHealth } from './health.ts';
 import { closeFile, migrateFile, openFile, openMemory, openToRead } from './open.ts';
 import { replayRow } from './mirroring.ts';
 import type { MirroredRow, Mirroring } from './mirroring.ts';
-import type { Opened } from './open.ts';
+import type { MigrationReport, Opened } from './open.ts';
 import { checkOpenOptions } from './options.ts';
 import type { OpenOptions } from './options.ts';
 import type { Recovery } from './recovery.ts';
@@ -134,14 +134,14 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
   }
 
   /**
-   * Moves a file's schema to `version`, up or down, in one transaction; 0 is the four tables alone. A step down that would
-   * lose values needs `force`. Throws `ERR_STORE_NOT_FOUND` where there is no file, `ERR_STORE_MIGRATION` where a step
-   * fails or would lose something, and what `open` throws.
+   * Moves a file's schema to `version`, up or down, in one transaction, and tells what it did; 0 is the four tables alone.
+   * A step down that would lose rows or values needs `force`. Throws `ERR_STORE_NOT_FOUND` where there is no file,
+   * `ERR_STORE_MIGRATION` where a step fails or would lose something, and what `open` throws.
    */
-  static migrate(path: string, version: number, options?: { force?: boolean }): void {
+  static migrate(path: string, version: number, options?: { force?: boolean }): MigrationReport {
     const { force = false } = checkOptions('options', options, ['force']);
     if (typeof force !== 'boolean') throw invalid('options.force', force, 'true or false');
-    migrateFile(checkPath(path), checkInteger('version', version, 0), force, checkOpenOptions(undefined));
+    return migrateFile(checkPath(path), checkInteger('version', version, 0), force, checkOpenOptions(undefined));
   }
 
   /** What `open` found missing or damaged, and what became of it; `undefined` where all was well. */

@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
 import { ago, bar, bytes, duration, fit, json, pad, plain, span, textWidth, wrap } from '../lib/cli/text.ts';
 import { SqliteStore } from '../lib/index.ts';
+import { FactStore } from '../lib/modules/facts.ts';
 import { SessionTracker } from '../lib/modules/sessions.ts';
 import { plainEnvironment, Worker } from './support/child.ts';
 import { shepherd } from './support/command.ts';
@@ -24,7 +25,7 @@ delete process.env['FORCE_COLOR'];
 const program = fileURLToPath(new URL('../lib/cli/main.ts', import.meta.url));
 const now = new Date('2026-11-21T18:00:00+01:00');
 const clock = (): Date => now;
-const lookers = ['status', 'audit', 'usage', 'cooldowns', 'snapshot', 'verify'];
+const lookers = ['status', 'audit', 'usage', 'cooldowns', 'snapshot', 'verify', 'facts'];
 const commandNames = [...lookers, 'import', 'demo'];
 const hostile = 'evil\x1b[31m\x07\x9b2J\u202e\n\r日本';
 
@@ -47,6 +48,7 @@ function fill(folder: TestFolder): string {
   at += 600_000;
   tracker.touch({ warningsIssued: [300] });
   store.addUsage('tiny', '2026-11-21', 500);
+  new FactStore(store).upsertFact({ targetId: 'host-001', namespace: 'hw.cpu', key: 'cpu_count', value: 4, ttlSeconds: 3_600 });
   store.close();
   return folder.file();
 }
@@ -188,6 +190,7 @@ test('each command that looks works on an empty and on a filled store, and leave
     usage: [/Nothing was used/, /Sun 2026-11-15 +-\nMon 2026-11-16 +45 min 00 s +█+\n +minecraft 45 min 00 s\n[^]*3 h 45 min 00 s in all on 6 days/],
     cooldowns: [/^No cooldowns\.\n$/, /^ +tuxmath +Sat 2026-11-21 19:30:00 \+01:00 +1 h 30 min left\n[^]*over for/],
     snapshot: [/saved +never\ncopies +row +absent\n +file +absent/, /saved +Sat 2026-11-21 17:50:00 \+01:00 \(10 min 00 s ago\)\nsession +minecraft[^]*id running\ncopies +row +whole, no\. \d+, 10 min 00 s ago\n +file +whole/],
+    facts: [/^No facts\.\n$/, /^host-001\n  hw\.cpu  cpu_count  4 +50 min 00 s left\n$/],
     verify: [/^ok: 0 events checked/, /^ok: 13 events checked, every hash fits\n\nanchor 13:[0-9a-f]{64}\n$/],
   };
   for (const [index, folder] of [empty, filled].entries()) {

@@ -5,11 +5,13 @@ import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { SqliteStore } from '../lib/index.ts';
-import { listMigrations, migrateSchema } from '../lib/schema.ts';
+import type { StoreError } from '../lib/index.ts';
+import { listMigrations, migrateSchema, schemaVersion } from '../lib/schema.ts';
 import { namesIn, picture } from './support/files.ts';
 import { TestFolder } from './support/folder.ts';
 import { fourTables, makeAndDie, makeDatabase } from './support/foreign.ts';
 import { Companion, run } from './support/process.ts';
+import { allRows, rowsOfVersion } from './support/rows.ts';
 
 /** A store with something of everything, closed. */
 function makeStore(path: string): void {
@@ -75,6 +77,91 @@ test("another store's plain file is left where it is by a step down", (t) => {
   writeFileSync(folder.file('store.snapshot.json'), 'noise');
   SqliteStore.migrate(folder.file(), 0, { force: true });
   assert.deepEqual(namesIn(folder.path), ['store.db', 'store.snapshot.json']);
+});
+
+/** Every row of every table, but the version records. */
+function contentsOf(path: string): Record<string, unknown[]> {
+  using db = new DatabaseSync(path);
+  const tables = db.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'schema_version' AND name NOT LIKE 'sqlite%'").all().map(({ name }) => String(name));
+  return Object.fromEntries(tables.map((table) => [table, db.prepare(`SELECT * FROM ${table}`).all().map((row) => ({ ...row }))]));
+}
+
+/** A store with something of everything in every table of every version, closed. */
+function makeFullStore(path: string): void {
+  makeStore(path);
+  makeDatabase(path, allRows);
+}
+
+function without<T>(record: Record<string, T>, names: string[]): Record<string, T> {
+  return Object.fromEntries(Object.entries(record).filter(([name]) => !names.includes(name)));
+}
+
+const versions = Object.entries(rowsOfVersion).map(([version, tables]) => ({ version: Number(version), tables: Object.keys(tables) })).reverse();
+
+test('each step down loses the rows of its own tables, all of them and no others, and needs force for that; each step up makes them again', (t) => {
+  const folder = new TestFolder(t);
+  makeFullStore(folder.file());
+  assert.deepEqual(versions.map(({ version }) => version), [schemaVersion, 3, 2]);
+  for (const { version, tables } of versions) {
+    const [before, files] = [contentsOf(folder.file()), picture(folder.path)];
+    for (const table of tables) assert.equal(before[table]?.length, 2, table);
+    assert.throws(() => SqliteStore.migrate(folder.file(), version - 1), (error: StoreError) => error.code === 'ERR_STORE_MIGRATION' && tables.every((table) => error.message.includes(`rows of ${table} (2)`)));
+    assert.deepEqual(picture(folder.path), files);
+    assert.deepEqual(SqliteStore.migrate(folder.file(), version - 1, { force: true }), { from: version, to: version - 1, steps: [{ version, description: listMigrations()[version - 1]!.description }] });
+    assert.deepEqual(contentsOf(folder.file()), without(before, tables));
+  }
+  assert.throws(() => SqliteStore.migrate(folder.file(), 0), { code: 'ERR_STORE_MIGRATION' });
+  SqliteStore.migrate(folder.file(), 0, { force: true });
+  SqliteStore.migrate(folder.file(), 1);
+  for (const { version, tables } of versions.toReversed()) {
+    const before = contentsOf(folder.file());
+    assert.deepEqual(SqliteStore.migrate(folder.file(), version), { from: version - 1, to: version, steps: [{ version, description: listMigrations()[version - 1]!.description }] });
+    assert.deepEqual(contentsOf(folder.file()), { ...before, ...Object.fromEntries(tables.map((table) => [table, []])) });
+    makeDatabase(folder.file(), Object.values(rowsOfVersion[version]!).join(';'));
+  }
+});
+
+test('a step down that loses the rows of one table alone is refused for that table', (t) => {
+  const folder = new TestFolder(t);
+  for (const { version, tables } of versions) {
+    for (const table of tables) {
+      const path = folder.file(`${table}.db`);
+      makeStore(path);
+      // Without the rows of other tables that these refer to.
+      makeDatabase(path, `PRAGMA foreign_keys = OFF; ${rowsOfVersion[version]![table]!}`);
+      const before = picture(folder.path)[`${table}.db`];
+      assert.throws(() => SqliteStore.migrate(path, version - 1), (error: StoreError) => error.code === 'ERR_STORE_MIGRATION' && error.message.endsWith(`would lose rows of ${table} (2): use force to lose them`), table);
+      assert.equal(picture(folder.path)[`${table}.db`], before);
+    }
+  }
+});
+
+test('tables without rows are left behind and made again without force', (t) => {
+  const folder = new TestFolder(t);
+  makeStore(folder.file());
+  const before = contentsOf(folder.file());
+  assert.deepEqual(SqliteStore.migrate(folder.file(), 1), { from: 4, to: 1, steps: [{ version: 4, description: 'projects' }, { version: 3, description: 'facts' }, { version: 2, description: 'runs' }] });
+  assert.deepEqual(contentsOf(folder.file()), without(before, versions.flatMap(({ tables }) => tables)));
+  assert.deepEqual(SqliteStore.migrate(folder.file(), 1), { from: 1, to: 1, steps: [] });
+  assert.equal(folder.open().getUsage('minecraft', '2026-11-21'), 90_500);
+  assert.deepEqual(without(contentsOf(folder.file()), ['snapshot']), without(before, ['snapshot']));
+});
+
+test('a full store goes down to the four tables and up again in one call each, with its core', async (t) => {
+  const folder = new TestFolder(t);
+  makeFullStore(folder.file());
+  const before = contentsOf(folder.file());
+  const { moved, ...down } = SqliteStore.migrate(folder.file(), 0, { force: true });
+  assert.deepEqual(down, { from: 4, to: 0, steps: [4, 3, 2, 1].map((version) => ({ version, description: listMigrations()[version - 1]!.description })) });
+  assert.deepEqual(namesIn(folder.path), ['store.db', moved!.slice(folder.path.length + 1)]);
+  assert.deepEqual(contentsOf(folder.file())['cooldowns'], before['cooldowns']);
+  assert.deepEqual(SqliteStore.migrate(folder.file(), 4), { from: 0, to: 4, steps: [...down.steps].reverse() });
+  makeDatabase(folder.file(), allRows);
+  const after = contentsOf(folder.file());
+  for (const table of versions.flatMap(({ tables }) => tables)) assert.deepEqual(after[table], before[table], table);
+  const store = folder.open();
+  assert.equal(store.getUsage('minecraft', '2026-11-21'), 90_000);
+  assert.ok((await store.verifyAudit()).ok);
 });
 
 test('what cannot be migrated is refused with a code and left as it was', (t) => {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { SqliteStore } from '../lib/index.ts';
+import { FactStore } from '../lib/modules/facts.ts';
 import { SessionTracker } from '../lib/modules/sessions.ts';
 import { TestFolder } from './support/folder.ts';
 
@@ -22,17 +23,30 @@ const preload = `
     },
   });`;
 
+const examples = [...readme.matchAll(/^```ts\n(.*?)^```$/gms)].map((match) => match[1]!);
+
+/** Runs an example as a file in a folder, and gives what it printed. */
+function runExample(folder: TestFolder, example: string): string {
+  writeFileSync(folder.file('example.mts'), example);
+  const child = spawnSync(process.execPath, ['--import', `data:text/javascript,${encodeURIComponent(preload)}`, 'example.mts'], { cwd: folder.path, encoding: 'utf8' });
+  assert.equal(child.status, 0, `${example}\n${child.stderr}`);
+  return child.stdout;
+}
+
 test('the examples of the README run as they stand, one after the other in one folder', (t) => {
   const folder = new TestFolder(t);
-  const examples = [...readme.matchAll(/^```ts\n(.*?)^```$/gms)].map((match) => match[1]!);
   assert.ok(examples.length >= 5, `${examples.length} examples found`);
-  for (const example of examples) {
-    const child = spawnSync(process.execPath, ['--import', `data:text/javascript,${encodeURIComponent(preload)}`, '--input-type=module-typescript', '-e', example], {
-      cwd: folder.path, encoding: 'utf8',
-    });
-    assert.equal(child.status, 0, `${example}\n${child.stderr}`);
-  }
+  for (const example of examples) runExample(folder, example);
   assert.ok(existsSync(folder.file('kiosk/kiosk.db')));
+});
+
+test('the example of a thread that reads beside the writer sees a whole log while the main thread goes on writing', (t) => {
+  const folder = new TestFolder(t);
+  const [example] = examples.filter((text) => text.includes('node:worker_threads'));
+  // The main thread writes until it has the report: whatever the other one read, it read between two writes.
+  const [, usageMs] = /^\{ ok: true, usageMs: (\d+) \}$/m.exec(runExample(folder, example!)) ?? [];
+  using store = SqliteStore.open(folder.file('kiosk/kiosk.db'));
+  assert.ok(store.getUsage('tuxmath', '2026-11-21') >= Number(usageMs), usageMs);
 });
 
 test('the README names every error code, and no other', () => {
@@ -41,8 +55,8 @@ test('the README names every error code, and no other', () => {
   assert.deepEqual(codes(readme), codes(source));
 });
 
-test('the README names every public method of the store and of its sessions', () => {
-  const names = [SqliteStore, SqliteStore.prototype, SessionTracker.prototype].flatMap((owner) => Object.getOwnPropertyNames(owner));
+test('the README names every public method of the store and of its modules', () => {
+  const names = [SqliteStore, SqliteStore.prototype, SessionTracker.prototype, FactStore.prototype].flatMap((owner) => Object.getOwnPropertyNames(owner));
   for (const name of names.filter((each) => !['constructor', 'prototype', 'length', 'name'].includes(each))) {
     assert.match(readme, new RegExp(`\\b${name}\\b`), name);
   }

@@ -7,17 +7,19 @@ import { Args, Failure, helpOf, usageOf, UsageError } from './command.ts';
 import type { Command, Io } from './command.ts';
 import { snapshot, status } from './condition.ts';
 import { demo } from './demo.ts';
+import { facts } from './facts.ts';
 import { importCommand } from './import.ts';
 import { keygen } from './keys.ts';
 import { detachLedger, rebuildDatabaseCommand, rebuildLedgerCommand, replayCommand } from './ledger.ts';
+import { migrate } from './migrate.ts';
 import { audit, cooldowns, usage } from './records.ts';
 import { painter, plain } from './text.ts';
 import { anchorCommand, verify } from './verify.ts';
 
 const commands: readonly Command[] = [
-  status, audit, usage, cooldowns, snapshot, verify, anchorCommand,
+  status, audit, usage, cooldowns, snapshot, facts, verify, anchorCommand,
   replayCommand, rebuildLedgerCommand, rebuildDatabaseCommand, detachLedger, keygen,
-  importCommand, demo,
+  importCommand, migrate, demo,
 ];
 
 // The store itself was not looked at: the caller has to do something else first.

@@ -7,7 +7,7 @@ CREATE TABLE facts (
   key TEXT NOT NULL,
   value TEXT NOT NULL CHECK (json_valid(value)),
   ttl_seconds INTEGER NOT NULL DEFAULT 0 CHECK (ttl_seconds >= 0),
-  expires_at TEXT CHECK ((expires_at IS NULL) = (ttl_seconds = 0)),
+  expires_at TEXT CHECK ((expires_at IS NULL) = (ttl_seconds = 0) AND expires_at IS strftime('%Y-%m-%dT%H:%M:%fZ', expires_at)),
   created_at TEXT NOT NULL,
   updated_at TEXT NOT NULL,
   PRIMARY KEY (target_id, namespace, key)

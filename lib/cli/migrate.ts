@@ -1,0 +1,46 @@
+// The command migrate: the schema of a file, up or down.
+import type { MigrationReport } from '../open.ts';
+import { schemaVersion } from '../schema.ts';
+import { SqliteStore } from '../store.ts';
+import { dbOption, jsonOption, print, printJson } from './command.ts';
+import type { Args, Command, Io } from './command.ts';
+import { painter, plain } from './text.ts';
+
+/** `migrate`: moves a file to another version of the schema. */
+export const migrate: Command = {
+  name: 'migrate',
+  summary: 'Moves a store to another version of the schema, up or down',
+  takes: [],
+  options: {
+    ...dbOption,
+    to: { value: 'N', help: `the version to move to; ${schemaVersion}, the newest, by default` },
+    force: { help: 'also where rows or values are lost' },
+    ...jsonOption,
+  },
+  notes: [
+    'Stop the service first: one that is running is refused every further write. All',
+    'steps are taken or none. A step down that would lose something is refused and',
+    'says what; --force loses it. A service needs no step up: it takes it itself when',
+    'it opens the store. Version 0 is the first four tables alone, without identity.',
+  ],
+  examples: ['migrate --db shepherdd.db', 'migrate --db shepherdd.db --to 3'],
+  run: runMigrate,
+};
+
+function runMigrate(args: Args, io: Io): number {
+  const path = args.required('db');
+  const to = args.integer('to', 0, schemaVersion) ?? schemaVersion;
+  const report = SqliteStore.migrate(path, to, { force: args.flag('force') });
+  if (args.flag('json')) printJson(io, { path, ...report });
+  else print(io, reportLines(io, path, report));
+  return 0;
+}
+
+function reportLines(io: Io, path: string, { from, to, steps, moved }: MigrationReport): string[] {
+  if (from === to) return [plain(`${path} has schema version ${to} already`)];
+  return [
+    `${painter(io.stdout)('green', 'migrated')}: ${plain(path)} from schema version ${from} to ${to}`,
+    ...steps.map(({ version, description }) => `  ${from < to ? 'up to' : 'down from'} ${version}  ${description}`),
+    ...(moved === undefined ? [] : [plain(`its snapshot file is ${moved} now`)]),
+  ];
+}

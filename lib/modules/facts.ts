@@ -1,0 +1,180 @@
+// Facts: what was found out about a target, such as a host or a device, by namespace and key, and for how long it holds.
+import { randomUUID } from 'node:crypto';
+import type { CoreEvent, EventBase } from '../events.ts';
+import { StoreError } from '../errors.ts';
+import { connect } from '../store.ts';
+import type { ModuleConnection, SqliteStore } from '../store.ts';
+import { checkInteger, checkJson, checkOptions, checkText, invalid, parseInstant, quote, show } from '../values.ts';
+import type { JsonValue } from '../values.ts';
+
+/** What `upsertFact` takes. */
+export interface FactInput {
+  /** The id of a new fact, a new UUID by default; a fact that is there keeps its own. */
+  id?: string;
+  targetId: string;
+  namespace: string;
+  key: string;
+  value: JsonValue;
+  /** How long it holds from now on, in whole seconds; 0, the default, for ever. */
+  ttlSeconds?: number;
+}
+
+/** A fact as it is stored. From `expiresAt` on it is absent; one without it never expires. */
+export interface Fact {
+  id: string;
+  targetId: string;
+  namespace: string;
+  key: string;
+  value: JsonValue;
+  ttlSeconds: number;
+  expiresAt?: Date;
+  createdAt: Date;
+  updatedAt: Date;
+}
+
+/** Which facts `listFacts` gives: of a target, of a namespace, of both; `limit` of them at most, after `offset` others. */
+export interface FactFilter {
+  targetId?: string;
+  namespace?: string;
+  limit?: number;
+  offset?: number;
+}
+
+const columns = 'id, target_id, namespace, key, value, ttl_seconds, expires_at, created_at, updated_at';
+type FactRow = [id: string, targetId: string, namespace: string, key: string, value: string, ttlSeconds: number, expiresAt: string | null, createdAt: string, updatedAt: string];
+
+// The schema keeps expires_at in the one form that toISOString gives, so that comparing texts compares instants.
+const holds = '(expires_at IS NULL OR expires_at > ?)';
+const named = 'target_id = ? AND namespace = ? AND key = ?';
+
+/**
+ * The facts of a store, one for each target, namespace and key. From the instant at which it expires, by the store's
+ * clock, a fact is absent to every method, whether `deleteExpiredFacts` has removed it yet or not; what it has not removed
+ * holds again after the clock was set back. Facts are state that is discovered again, so that no event tells of them and a
+ * ledger does not have them. Each writing method is one transaction, or a part of the open one, and durable on return. All
+ * methods throw what those of `SqliteStore` throw.
+ */
+export class FactStore<E extends EventBase = CoreEvent> {
+  readonly #connection: ModuleConnection;
+
+  /** Throws `ERR_STORE_INVALID_ARGUMENT` for what is no store. */
+  constructor(store: SqliteStore<E>) {
+    this.#connection = connect(store);
+  }
+
+  /**
+   * Writes a fact over the one with the same target, namespace and key, which keeps its id and `createdAt`; one that has
+   * expired is replaced by a new fact. Gives what is stored. Throws `ERR_STORE_SERIALIZATION` for a value that JSON does not
+   * carry unchanged, `ERR_STORE_CONFLICT` for an `id` that another fact has.
+   */
+  upsertFact(fact: FactInput): Fact {
+    const { id, targetId, namespace, key, value, ttlSeconds = 0 } = checkOptions('fact', fact, ['id', 'targetId', 'namespace', 'key', 'value', 'ttlSeconds']);
+    if (id !== undefined) checkText('fact.id', id);
+    const name = checkName('fact.', targetId, namespace, key);
+    const ttl = checkInteger('fact.ttlSeconds', ttlSeconds, 0);
+    const text = JSON.stringify(checkJson('fact.value', value));
+    return this.#connection.write(`upsert ${describe(name)}`, () => {
+      const now = this.#connection.now();
+      const nowText = now.toISOString();
+      this.#connection.prepare(`DELETE FROM facts WHERE ${named} AND expires_at <= ?`).run(...name, nowText);
+      if (id !== undefined) this.#checkId(id, name, nowText);
+      const row = this.#connection.prepare(
+        `INSERT INTO facts (${columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT (target_id, namespace, key) DO UPDATE SET
+           value = excluded.value, ttl_seconds = excluded.ttl_seconds, expires_at = excluded.expires_at, updated_at = excluded.updated_at
+         RETURNING ${columns}`,
+      ).get(id ?? randomUUID(), ...name, text, ttl, expiryText(now, ttl), nowText, nowText);
+      return decodeFact(row as unknown as FactRow);
+    });
+  }
+
+  /** The fact with this target, namespace and key; `undefined` where there is none or it has expired. */
+  getFact(targetId: string, namespace: string, key: string): Fact | undefined {
+    const name = checkName('', targetId, namespace, key);
+    return this.#connection.read(`read ${describe(name)}`, () => {
+      const row = this.#connection.prepare(`SELECT ${columns} FROM facts WHERE ${named} AND ${holds}`).get(...name, this.#nowText());
+      return row && decodeFact(row as unknown as FactRow);
+    });
+  }
+
+  /** The facts that hold, by target, namespace and key; all of them without a filter. */
+  listFacts(filter?: FactFilter): Fact[] {
+    const { targetId, namespace, limit, offset = 0 } = checkOptions('filter', filter, ['targetId', 'namespace', 'limit', 'offset']);
+    if (targetId !== undefined) checkText('filter.targetId', targetId);
+    if (namespace !== undefined) checkText('filter.namespace', namespace);
+    if (limit !== undefined) checkInteger('filter.limit', limit, 0);
+    checkInteger('filter.offset', offset, 0);
+    const values = [targetId, namespace].filter((value) => value !== undefined);
+    // Only the conditions that are asked for: with all of them in one statement SQLite could use no index.
+    const where = [...(targetId === undefined ? [] : ['target_id = ?']), ...(namespace === undefined ? [] : ['namespace = ?']), holds].join(' AND ');
+    const sql = `SELECT ${columns} FROM facts WHERE ${where} ORDER BY target_id, namespace, key LIMIT ? OFFSET ?`;
+    return this.#connection.read('list facts', () => {
+      const rows = this.#connection.prepare(sql).all(...values, this.#nowText(), limit ?? -1, offset);
+      return (rows as unknown as FactRow[]).map(decodeFact);
+    });
+  }
+
+  /** Deletes a fact, and says whether there was one that had not expired. */
+  deleteFact(targetId: string, namespace: string, key: string): boolean {
+    const name = checkName('', targetId, namespace, key);
+    return this.#connection.write(`delete ${describe(name)}`, () => {
+      // One that has expired goes as well: a clock that is set back must not bring back what was deleted.
+      const row = this.#connection.prepare(`DELETE FROM facts WHERE ${named} RETURNING ${holds}`).get(...name, this.#nowText());
+      return (row as unknown as [number] | undefined)?.[0] === 1;
+    });
+  }
+
+  /** Removes every fact that has expired from the file, and gives how many that were. */
+  deleteExpiredFacts(): number {
+    return this.#connection.write('delete the expired facts', () => Number(this.#connection.prepare('DELETE FROM facts WHERE expires_at <= ?').run(this.#nowText()).changes));
+  }
+
+  #nowText(): string {
+    return this.#connection.now().toISOString();
+  }
+
+  /** Inside the transaction: no other fact may have this id, and one that has expired has it no more. */
+  #checkId(id: string, name: FactName, nowText: string): void {
+    this.#connection.prepare('DELETE FROM facts WHERE id = ? AND expires_at <= ?').run(id, nowText);
+    const owner = this.#connection.prepare('SELECT target_id, namespace, key FROM facts WHERE id = ?').get(id) as unknown as FactName | undefined;
+    if (!owner || owner.every((part, index) => part === name[index])) return;
+    throw new StoreError('ERR_STORE_CONFLICT', `failed to upsert ${describe(name)}: the id ${quote(id)} is that of ${describe(owner)}`);
+  }
+}
+
+type FactName = [targetId: string, namespace: string, key: string];
+
+function checkName(prefix: string, targetId: unknown, namespace: unknown, key: unknown): FactName {
+  return [checkText(`${prefix}targetId`, targetId), checkText(`${prefix}namespace`, namespace), checkText(`${prefix}key`, key)];
+}
+
+function describe([targetId, namespace, key]: FactName): string {
+  return `the fact ${quote(key)} of ${quote(targetId)} in ${quote(namespace)}`;
+}
+
+const lastInstantMs = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+
+function expiryText(now: Date, ttlSeconds: number): string | null {
+  if (ttlSeconds === 0) return null;
+  const expiresMs = now.getTime() + ttlSeconds * 1000;
+  if (expiresMs > lastInstantMs) throw invalid('fact.ttlSeconds', ttlSeconds, 'so few seconds that they end before the year 10000');
+  return new Date(expiresMs).toISOString();
+}
+
+function decodeFact([id, targetId, namespace, key, value, ttlSeconds, expires, created, updated]: FactRow): Fact {
+  const damaged = (column: string, stored: unknown, cause?: unknown): StoreError =>
+    new StoreError('ERR_STORE_CORRUPT', `${describe([targetId, namespace, key])} cannot be read: ${column} is ${show(stored)}`, { cause });
+  const instant = (column: string, text: string): Date => {
+    const found = parseInstant(text);
+    if (!found) throw damaged(column, text);
+    return found;
+  };
+  // One that has lost its end would hold for ever.
+  if (!Number.isSafeInteger(ttlSeconds) || ttlSeconds < 0 || (ttlSeconds === 0) !== (expires === null)) throw damaged('ttl_seconds', ttlSeconds);
+  const times = { ...(expires === null ? undefined : { expiresAt: instant('expires_at', expires) }), createdAt: instant('created_at', created), updatedAt: instant('updated_at', updated) };
+  try {
+    return { id, targetId, namespace, key, value: JSON.parse(value) as JsonValue, ttlSeconds, ...times };
+  } catch (cause) {
+    throw damaged('value', value, cause);
+  }
+}
