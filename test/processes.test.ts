@@ -97,7 +97,7 @@ test('a store that is opened while another process saves takes away no file that
   const saver = new Companion(t, folder.file(), `
     const { subscribe } = await import('node:diagnostics_channel');
     subscribe('shepherd-store:fault', ({ message }) => fs.appendFileSync(${JSON.stringify(faults)}, message + '\\n'));
-    const store = SqliteStore.open(path);
+    const store = SqliteStore.open(path, { busyTimeoutMs: 60_000 });
     report('ready');
     for (let count = 0; count < 400; count++) store.saveSnapshot({ timestamp: new Date() });
     store.close();
@@ -105,7 +105,8 @@ test('a store that is opened while another process saves takes away no file that
   await saver.next();
   let running = true;
   void saver.next().then(() => (running = false));
-  for (; running; await nextTurn()) folder.open().close();
+  // SQLite's lock is not fair, and both want it all the time.
+  for (; running; await nextTurn()) folder.open({ busyTimeoutMs: 60_000 }).close();
   assert.equal(existsSync(faults) ? readFileSync(faults, 'utf8') : '', '');
   assert.deepEqual(readdirSync(folder.path), ['store.db', 'store.snapshot.json']);
 });

@@ -13,11 +13,12 @@ import { keygen } from './keys.ts';
 import { detachLedger, rebuildDatabaseCommand, rebuildLedgerCommand, replayCommand } from './ledger.ts';
 import { migrate } from './migrate.ts';
 import { audit, cooldowns, usage } from './records.ts';
+import { run as showRun, runs } from './runs.ts';
 import { painter, plain } from './text.ts';
 import { anchorCommand, verify } from './verify.ts';
 
 const commands: readonly Command[] = [
-  status, audit, usage, cooldowns, snapshot, facts, verify, anchorCommand,
+  status, audit, usage, cooldowns, snapshot, runs, showRun, facts, verify, anchorCommand,
   replayCommand, rebuildLedgerCommand, rebuildDatabaseCommand, detachLedger, keygen,
   importCommand, migrate, demo,
 ];

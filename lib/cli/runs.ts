@@ -1,0 +1,187 @@
+// The commands for orchestration: runs, run.
+import { localDay } from '../days.ts';
+import { RunStore } from '../modules/runs.ts';
+import type { PlanUnit, Run, RunEvent, RunStatus } from '../modules/runs.ts';
+import { connect } from '../store.ts';
+import type { SqliteStore } from '../store.ts';
+import type { JsonValue } from '../values.ts';
+import { dbOption, jsonOption, openStore, print, printJson, UsageError } from './command.ts';
+import type { Command, Io } from './command.ts';
+import { attemptRow, errorLines } from './rows.ts';
+import type { RowError } from './rows.ts';
+import { clockTime, counted, duration, fit, instantText, lineWidth, painter, wrap } from './text.ts';
+
+/** What was read, or why it cannot be. */
+type Row<T> = T | { error: RowError };
+
+/** A page, or, where a row of it cannot be read, each row by itself. */
+function readEach<T extends object>(limit: number, page: (limit: number, offset: number) => T[]): Row<T>[] {
+  const whole = attemptRow(() => page(limit, 0));
+  if (whole.value) return whole.value;
+  const rows: Row<T>[] = [];
+  for (let last = ''; rows.length < limit; ) {
+    const { value, error } = attemptRow(() => page(1, rows.length));
+    // The same error again is not about a row.
+    if (value?.length === 0 || error?.message === last) break;
+    last = error?.message ?? '';
+    rows.push(error ? { error } : value[0]!);
+  }
+  return rows;
+}
+
+const statuses: readonly string[] = ['pending', 'running', 'completed', 'failed', 'cancelled'] satisfies RunStatus[];
+
+/** `runs`: the newest runs. */
+export const runs: Command = {
+  name: 'runs',
+  summary: 'Shows the newest runs, newest first',
+  takes: [],
+  options: {
+    ...dbOption,
+    status: { value: 'STATUS', help: `only these: ${statuses.join(', ')}` },
+    limit: { value: 'N', help: 'how many at most; 20 by default' },
+    ...jsonOption,
+  },
+  notes: ['A run that cannot be read is shown as an error, and the exit code is 1.'],
+  examples: ['runs --db store.db --status running'],
+  run: (args, io) => {
+    const limit = args.integer('limit', 1, 1_000_000) ?? 20;
+    const status = args.text('status') as RunStatus | undefined;
+    if (status !== undefined && !statuses.includes(status)) throw new UsageError(`--status must be one of ${statuses.join(', ')}, got "${status}"`);
+    using store = openStore(args, io);
+    const found = new RunStore(store);
+    const rows = readEach(limit, (count, offset) => found.listRuns({ ...(status === undefined ? undefined : { status }), limit: count, offset }));
+    if (args.flag('json')) printJson(io, { runs: rows });
+    else print(io, runsLines(io, rows, limit));
+    return rows.some(isUnread) ? 1 : 0;
+  },
+};
+
+/** A run has an `error` too: its text. */
+function isUnread<T extends object>(row: T): row is Extract<T, { error: RowError }> {
+  return 'error' in row && typeof row.error === 'object';
+}
+
+function runsLines(io: Io, rows: readonly Row<Run>[], limit: number): string[] {
+  if (rows.length === 0) return ['No runs.'];
+  const lines = rows.flatMap((row) => (isUnread(row) ? errorLines(io.stdout, [row]) : runLines(io, row)));
+  return [...lines, ...limitLines(io, rows, limit)];
+}
+
+/** Nobody should take a part for the whole. */
+function limitLines(io: Io, rows: readonly object[], limit: number): string[] {
+  return rows.length < limit ? [] : ['', painter(io.stdout)('dim', `No more than the newest ${limit}; --limit shows others.`)];
+}
+
+const indent = ' '.repeat(11);
+
+function runLines(io: Io, run: Run): string[] {
+  const words = [fit(run.planPath, 200), timeText(run), ...errorWords(run), ...valueWords('metadata', run.metadata)];
+  const head = `${inColour(io, run.status, run.status.padEnd(9))}  ${fit(run.id, 60)}`;
+  return [head, ...wrap(words, lineWidth(io.stdout) - indent.length).map((line) => indent + line)];
+}
+
+const colours: Record<string, 'green' | 'red' | 'cyan' | 'yellow'> = {
+  completed: 'green', failed: 'red', running: 'cyan', error: 'red', warning: 'yellow', info: 'green',
+};
+
+function inColour(io: Io, status: string, text: string): string {
+  return painter(io.stdout)(colours[status] ?? 'dim', text);
+}
+
+/** When it began and how long it took, as far as that is known. */
+function timeText({ startedAt, completedAt, createdAt }: Run | PlanUnit): string {
+  if (!startedAt) return completedAt ? `ended ${instantText(completedAt)}` : `created ${instantText(createdAt)}`;
+  const started = `started ${instantText(startedAt)}`;
+  // A clock that was set back between the two says nothing of how long it took.
+  return completedAt && completedAt >= startedAt ? `${started}, took ${duration(completedAt.getTime() - startedAt.getTime())}` : started;
+}
+
+function errorWords({ error }: { error?: string }): string[] {
+  return error === undefined ? [] : [`error: ${fit(error, 200)}`];
+}
+
+/** `run`: one run with its units and events. */
+export const run: Command = {
+  name: 'run',
+  summary: 'Shows a run with its plan units and events as a tree',
+  takes: ['ID'],
+  options: { ...dbOption, limit: { value: 'N', help: 'how many events at most, the newest; 200 by default' }, ...jsonOption },
+  notes: ['Long values are cut; --json has them whole.', 'What cannot be read is shown as an error, and the exit code is 1.'],
+  examples: ['run deploy-17 --db store.db'],
+  run: (args, io) => {
+    const limit = args.integer('limit', 0, 1_000_000) ?? 200;
+    using store = openStore(args, io);
+    const found = new RunStore(store);
+    const itself = found.getRun(args.positionals[0]!);
+    const units = readUnits(store, found, itself.id);
+    const rows = readEach(limit, (count, offset) => found.getRunEvents({ runId: itself.id, limit: count, offset })).reverse();
+    const events = rows.filter((row): row is RunEvent => !isUnread(row));
+    const errors = [...units, ...rows].filter(isUnread).map(({ error }) => error);
+    if (args.flag('json')) printJson(io, { run: itself, units, events, errors });
+    else print(io, [...treeLines(io, itself, units, events), ...errorLines(io.stdout, errors.map((error) => ({ error }))), ...limitLines(io, rows, limit)]);
+    return errors.length > 0 ? 1 : 0;
+  },
+};
+
+/** A unit, or the place of one that cannot be read: its events hang there all the same. */
+type UnitRow = PlanUnit | { id: string; error: RowError };
+
+function readUnits(store: SqliteStore, found: RunStore, runId: string): UnitRow[] {
+  const door = connect(store);
+  const sql = 'SELECT id FROM plan_units WHERE run_id = ? ORDER BY position';
+  const keys = door.read('list the plan units', () => door.prepare(sql).all(runId)) as unknown as [string][];
+  return keys.map(([id]) => {
+    const { value, error } = attemptRow(() => found.getPlanUnit(id));
+    return value ?? { id, error };
+  });
+}
+
+/** A part of the tree: a label in colour, words for as many lines as they need, and what hangs below. */
+interface Branch {
+  label: string;
+  status: string;
+  words: string[];
+  below: Branch[];
+}
+
+function treeLines(io: Io, itself: Run, units: readonly UnitRow[], events: readonly RunEvent[]): string[] {
+  const of = Map.groupBy(events, ({ planUnitId }) => planUnitId);
+  const leaves = (planUnitId: string | undefined): Branch[] => (of.get(planUnitId) ?? []).map((event) => eventBranch(itself, event));
+  const branches = [...leaves(undefined), ...units.map((unit): Branch => {
+    if (isUnread(unit)) return { label: 'cannot be read', status: 'error', words: [fit(unit.id, 60)], below: leaves(unit.id) };
+    return { label: unit.status, status: unit.status, words: unitWords(unit), below: leaves(unit.id) };
+  })];
+  return [...runLines(io, itself), ...hang(io, branches, lineWidth(io.stdout))];
+}
+
+function hang(io: Io, branches: readonly Branch[], width: number): string[] {
+  return branches.flatMap(({ label, status, words, below }, index) => {
+    const isLast = index === branches.length - 1;
+    const [first = '', ...rest] = wrap([label, ...words], width - 5);
+    const under = [...rest.map((line) => `${below.length > 0 ? '│ ' : '  '}${line}`), ...hang(io, below, width - 3)];
+    const head = `${isLast ? '└─ ' : '├─ '}${inColour(io, status, label)}${first.slice(label.length)}`;
+    return [head, ...under.map((line) => `${isLast ? '   ' : '│  '}${line}`)];
+  });
+}
+
+function unitWords(unit: PlanUnit): string[] {
+  const course = [
+    ...(unit.startedAt ?? unit.completedAt ? [timeText(unit)] : []),
+    ...(unit.retries > 0 ? [counted(unit.retries, 'retry', 'retries')] : []),
+    ...(unit.dependencies.length > 0 ? [`after ${fit(unit.dependencies.join(', '), 120)}`] : []),
+  ];
+  const words = [fit(unit.id, 60), unit.action, fit(`${unit.resourceType}/${unit.resourceName}`, 120), course.join(', ')];
+  return [...words.filter((word) => word !== ''), ...errorWords(unit), ...valueWords('diff', unit.diff)];
+}
+
+function eventBranch({ createdAt }: Run, { timestamp, level, message, details }: RunEvent): Branch {
+  const day = localDay(timestamp);
+  const when = day === localDay(createdAt) ? clockTime(timestamp) : `${day} ${clockTime(timestamp)}`;
+  return { label: `${when} ${level}`, status: level, words: [fit(message, 400), ...valueWords('details', details)], below: [] };
+}
+
+function valueWords(name: string, value: JsonValue | undefined): string[] {
+  const isEmpty = value === undefined || (typeof value === 'object' && value !== null && Object.keys(value).length === 0);
+  return isEmpty ? [] : [`${name}=${fit(JSON.stringify(value), 200)}`];
+}

@@ -1,0 +1,178 @@
+// The rows of `plan_units`.
+import { randomUUID } from 'node:crypto';
+import type { ModuleConnection } from '../../store.ts';
+import { checkArray, checkOptions, checkText, quote } from '../../values.ts';
+import type { JsonValue } from '../../values.ts';
+import { all, checkOneOf, conflict, encodeJson, encodeOptionalJson, get, naming, notFound, nowText, present, RowReader, shownNames, timesAfter } from './rows.ts';
+import { mustHaveRun } from './run.ts';
+
+const actions = ['create', 'update', 'delete', 'read'] as const;
+/** What a unit does to its resource. */
+export type PlanUnitAction = (typeof actions)[number];
+
+const unitStatuses = ['pending', 'running', 'completed', 'failed', 'skipped'] as const;
+/** Where a unit stands: pending → running or skipped, running → completed, failed or pending, failed → pending. */
+export type PlanUnitStatus = (typeof unitStatuses)[number];
+
+const changes: Record<PlanUnitStatus, readonly PlanUnitStatus[]> = {
+  pending: ['running', 'skipped'], running: ['completed', 'failed', 'pending'], failed: ['pending'], completed: [], skipped: [],
+};
+
+/** One step of a run. */
+export interface PlanUnit {
+  id: string;
+  runId: string;
+  resourceType: string;
+  resourceName: string;
+  action: PlanUnitAction;
+  status: PlanUnitStatus;
+  /** The units of the same run that have to be completed before. */
+  dependencies: string[];
+  desiredState: JsonValue;
+  actualState?: JsonValue;
+  diff?: JsonValue;
+  /** What was given with the last change of status. */
+  error?: string;
+  retries: number;
+  startedAt?: Date;
+  completedAt?: Date;
+  createdAt: Date;
+  updatedAt: Date;
+}
+
+/** What a unit is created with: a new UUID as its id and no dependencies unless given. */
+export interface NewPlanUnit {
+  id?: string;
+  runId: string;
+  resourceType: string;
+  resourceName: string;
+  action: PlanUnitAction;
+  dependencies?: readonly string[];
+  desiredState: JsonValue;
+}
+
+/** What a change of a unit's status may bring with it. States that are absent stay as they are. */
+export interface PlanUnitOutcome {
+  actualState?: JsonValue;
+  diff?: JsonValue;
+  error?: string;
+}
+
+type CheckedUnit = Required<Pick<NewPlanUnit, 'id' | 'runId' | 'resourceType' | 'resourceName' | 'action'>> & { dependencies: string[]; desiredState: string };
+
+export function checkNewUnit(given: NewPlanUnit): CheckedUnit {
+  const { id = randomUUID(), runId, resourceType, resourceName, action, dependencies = [], desiredState } = checkOptions(
+    'unit', given, ['id', 'runId', 'resourceType', 'resourceName', 'action', 'dependencies', 'desiredState'],
+  );
+  return {
+    id: checkText('unit.id', id), runId: checkText('unit.runId', runId), resourceType: checkText('unit.resourceType', resourceType),
+    resourceName: checkText('unit.resourceName', resourceName), action: checkOneOf('unit.action', action, actions),
+    dependencies: checkArray('unit.dependencies', dependencies, 'an array of plan unit ids', checkText), desiredState: encodeJson('unit.desiredState', desiredState),
+  };
+}
+
+export function checkUnitStatus(name: string, value: unknown): PlanUnitStatus {
+  return checkOneOf(name, value, unitStatuses);
+}
+
+interface CheckedOutcome {
+  actualState: string | null;
+  diff: string | null;
+  error: string | null;
+}
+
+export function checkOutcome(given: PlanUnitOutcome | undefined): CheckedOutcome {
+  const { actualState, diff, error } = checkOptions('outcome', given, ['actualState', 'diff', 'error']);
+  return {
+    actualState: encodeOptionalJson('outcome.actualState', actualState), diff: encodeOptionalJson('outcome.diff', diff),
+    error: error === undefined ? null : checkText('outcome.error', error),
+  };
+}
+
+const columns = `id, run_id, resource_type, resource_name, action, status, dependencies, desired_state, actual_state, diff, error, retries,
+  started_at, completed_at, created_at, updated_at`;
+type UnitRow = [
+  id: string, runId: string, resourceType: string, resourceName: string, action: PlanUnitAction, status: PlanUnitStatus,
+  dependencies: string, desiredState: string, actualState: string | null, diff: string | null, error: string | null, retries: number,
+  startedAt: string | null, completedAt: string | null, createdAt: string, updatedAt: string,
+];
+
+function decodeUnit([
+  id, runId, resourceType, resourceName, action, status, dependencies, desiredState, actualState, diff, error, retries,
+  startedAt, completedAt, createdAt, updatedAt,
+]: UnitRow): PlanUnit {
+  const reader = new RowReader(`plan unit ${quote(id)}`);
+  const ids = reader.json('dependencies', dependencies);
+  if (!Array.isArray(ids) || !ids.every((each) => typeof each === 'string')) throw reader.damaged('dependencies', dependencies);
+  return present<PlanUnit>({
+    id, runId, resourceType, resourceName, action, status, dependencies: ids, desiredState: reader.json('desired_state', desiredState),
+    actualState: reader.optionalJson('actual_state', actualState), diff: reader.optionalJson('diff', diff), error: error ?? undefined, retries,
+    startedAt: reader.optionalInstant('started_at', startedAt), completedAt: reader.optionalInstant('completed_at', completedAt),
+    createdAt: reader.instant('created_at', createdAt), updatedAt: reader.instant('updated_at', updatedAt),
+  });
+}
+
+export function insertUnit(connection: ModuleConnection, what: string, unit: CheckedUnit): PlanUnit {
+  const { id, runId, dependencies } = unit;
+  mustHaveRun(connection, what, runId);
+  if (get(connection, 'SELECT 1 FROM plan_units WHERE id = ?', id)) throw conflict(what, 'the id is taken');
+  // Units depend on earlier ones, and dependencies never change: this is the only cycle there can be.
+  if (dependencies.includes(id)) throw conflict(what, 'it would depend on itself, a cycle');
+  const unknown = get<[string]>(connection, unknownSql, JSON.stringify(dependencies), runId);
+  if (unknown) throw notFound(what, `plan unit ${quote(unknown[0])} in run ${quote(runId)} to depend on`);
+  const sql = `INSERT INTO plan_units (id, run_id, resource_type, resource_name, action, status, dependencies, desired_state, created_at, updated_at)
+    VALUES (?1, ?2, ?3, ?4, ?5, 'pending', ?6, ?7, ?8, ?8) RETURNING ${columns}`;
+  const values = [id, runId, unit.resourceType, unit.resourceName, unit.action, JSON.stringify(dependencies), unit.desiredState, nowText(connection)];
+  return decodeUnit(get<UnitRow>(connection, sql, ...values)!);
+}
+
+const unknownSql = `SELECT dependency.value FROM json_each(?1) AS dependency
+  LEFT JOIN plan_units AS unit ON unit.id = dependency.value AND unit.run_id = ?2 WHERE unit.id IS NULL LIMIT 1`;
+
+export function findUnit(connection: ModuleConnection, what: string, id: string): PlanUnit {
+  const row = get<UnitRow>(connection, `SELECT ${columns} FROM plan_units WHERE id = ?`, id);
+  if (!row) throw notFound(what, `plan unit ${quote(id)}`);
+  return decodeUnit(row);
+}
+
+/** Gives the unit as it was and as it is. A unit that is pending again has not started. */
+export function changeUnitStatus(
+  connection: ModuleConnection, what: string, id: string, status: PlanUnitStatus, outcome: CheckedOutcome,
+): [before: PlanUnit, after: PlanUnit] {
+  const before = findUnit(connection, what, id);
+  if (!changes[before.status].includes(status)) throw conflict(what, `it is ${before.status}`);
+  const now = nowText(connection);
+  const startedAt = status === 'pending' ? null : before.startedAt?.toISOString() ?? null;
+  const sql = `UPDATE plan_units SET status = ?2, started_at = ?3, completed_at = ?4, error = ?5, updated_at = ?6,
+    actual_state = coalesce(?7, actual_state), diff = coalesce(?8, diff) WHERE id = ?1 RETURNING ${columns}`;
+  const row = get<UnitRow>(connection, sql, id, status, ...timesAfter(status, startedAt, now), outcome.error, now, outcome.actualState, outcome.diff)!;
+  return [before, decodeUnit(row)];
+}
+
+export function countRetry(connection: ModuleConnection, what: string, id: string): PlanUnit {
+  const row = get<UnitRow>(connection, `UPDATE plan_units SET retries = retries + 1, updated_at = ?2 WHERE id = ?1 RETURNING ${columns}`, id, nowText(connection));
+  if (!row) throw notFound(what, `plan unit ${quote(id)}`);
+  return decodeUnit(row);
+}
+
+export function selectUnits(connection: ModuleConnection, runId: string): PlanUnit[] {
+  return all<UnitRow>(connection, `SELECT ${columns} FROM plan_units WHERE run_id = ? ORDER BY position`, runId).map(decodeUnit);
+}
+
+/** A dependency that is not there, which only another program can bring about, is not completed. */
+export function selectReadyUnits(connection: ModuleConnection, what: string, runId: string): PlanUnit[] {
+  mustHaveRun(connection, what, runId);
+  return all<UnitRow>(connection, `SELECT ${columns} FROM plan_units AS unit WHERE run_id = ? AND status = 'pending' AND NOT EXISTS (
+    SELECT 1 FROM json_each(unit.dependencies) AS dependency LEFT JOIN plan_units AS other ON other.id = dependency.value
+    WHERE other.status IS NOT 'completed') ORDER BY position`, runId).map(decodeUnit);
+}
+
+/** Its events go with it, by their foreign key. Gives the unit that was. */
+export function removeUnit(connection: ModuleConnection, what: string, id: string): PlanUnit {
+  const unit = findUnit(connection, what, id);
+  const dependents = all<[string]>(connection, `SELECT unit.id FROM plan_units AS unit WHERE run_id = ?
+    AND EXISTS (SELECT 1 FROM json_each(unit.dependencies) AS dependency WHERE dependency.value = ?) LIMIT ${shownNames + 1}`, unit.runId, id);
+  if (dependents.length > 0) throw conflict(what, `on it depends ${naming(dependents.flat())}`);
+  connection.prepare('DELETE FROM plan_units WHERE id = ?').run(id);
+  return unit;
+}

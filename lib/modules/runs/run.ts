@@ -1,0 +1,127 @@
+// The rows of `runs`.
+import { randomUUID } from 'node:crypto';
+import type { ModuleConnection } from '../../store.ts';
+import { checkInstant, checkOptions, checkText, quote } from '../../values.ts';
+import type { JsonValue } from '../../values.ts';
+import { all, checkOneOf, conflict, encodeJson, get, naming, notFound, nowText, present, RowReader, shownNames, timesAfter } from './rows.ts';
+import type { Page } from './rows.ts';
+
+const runStatuses = ['pending', 'running', 'completed', 'failed', 'cancelled'] as const;
+/** Where a run stands: pending → running or cancelled, running → completed, failed or cancelled. */
+export type RunStatus = (typeof runStatuses)[number];
+
+const changes: Record<RunStatus, readonly RunStatus[]> = {
+  pending: ['running', 'cancelled'], running: ['completed', 'failed', 'cancelled'], completed: [], failed: [], cancelled: [],
+};
+
+/** One execution of a plan. */
+export interface Run {
+  id: string;
+  planPath: string;
+  status: RunStatus;
+  startedAt?: Date;
+  completedAt?: Date;
+  /** What was given with the last change of status. */
+  error?: string;
+  metadata: JsonValue;
+  createdAt: Date;
+  updatedAt: Date;
+}
+
+/** What a run is created with: a new UUID as its id, pending and `{}` as metadata unless given. */
+export interface NewRun {
+  id?: string;
+  planPath: string;
+  status?: RunStatus;
+  /** When it started, where that is not when it gets the status `running`. */
+  startedAt?: Date;
+  metadata?: JsonValue;
+}
+
+/** Which runs to list. */
+export interface RunFilter extends Page {
+  status?: RunStatus;
+}
+
+interface CheckedRun {
+  id: string;
+  planPath: string;
+  status: RunStatus;
+  startedAt: string | null;
+  metadata: string;
+}
+
+export function checkNewRun(given: NewRun): CheckedRun {
+  const names = ['id', 'planPath', 'status', 'startedAt', 'metadata'];
+  const { id = randomUUID(), planPath, status = 'pending', startedAt, metadata = {} } = checkOptions('run', given, names);
+  return {
+    id: checkText('run.id', id), planPath: checkText('run.planPath', planPath), status: checkRunStatus('run.status', status),
+    startedAt: startedAt === undefined ? null : checkInstant('run.startedAt', startedAt), metadata: encodeJson('run.metadata', metadata),
+  };
+}
+
+export function checkRunStatus(name: string, value: unknown): RunStatus {
+  return checkOneOf(name, value, runStatuses);
+}
+
+const columns = 'id, plan_path, status, started_at, completed_at, error, metadata, created_at, updated_at';
+type RunRow = [string, string, RunStatus, string | null, string | null, string | null, string, string, string];
+
+function decodeRun([id, planPath, status, startedAt, completedAt, error, metadata, createdAt, updatedAt]: RunRow): Run {
+  const reader = new RowReader(`run ${quote(id)}`);
+  return present<Run>({
+    id, planPath, status, error: error ?? undefined, metadata: reader.json('metadata', metadata),
+    startedAt: reader.optionalInstant('started_at', startedAt), completedAt: reader.optionalInstant('completed_at', completedAt),
+    createdAt: reader.instant('created_at', createdAt), updatedAt: reader.instant('updated_at', updatedAt),
+  });
+}
+
+export function insertRun(connection: ModuleConnection, what: string, run: CheckedRun): Run {
+  if (hasRun(connection, run.id)) throw conflict(what, 'the id is taken');
+  const now = nowText(connection);
+  const sql = `INSERT INTO runs (id, plan_path, status, started_at, completed_at, metadata, created_at, updated_at)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7) RETURNING ${columns}`;
+  return decodeRun(get<RunRow>(connection, sql, run.id, run.planPath, run.status, ...timesAfter(run.status, run.startedAt, now), run.metadata, now)!);
+}
+
+export function hasRun(connection: ModuleConnection, id: string): boolean {
+  return get(connection, 'SELECT 1 FROM runs WHERE id = ?', id) !== undefined;
+}
+
+export function mustHaveRun(connection: ModuleConnection, what: string, id: string): void {
+  if (!hasRun(connection, id)) throw notFound(what, `run ${quote(id)}`);
+}
+
+export function findRun(connection: ModuleConnection, what: string, id: string): Run {
+  const row = get<RunRow>(connection, `SELECT ${columns} FROM runs WHERE id = ?`, id);
+  if (!row) throw notFound(what, `run ${quote(id)}`);
+  return decodeRun(row);
+}
+
+/** Gives the run as it was and as it is. */
+export function changeRunStatus(connection: ModuleConnection, what: string, id: string, status: RunStatus, error: string | undefined): [before: Run, after: Run] {
+  const before = findRun(connection, what, id);
+  if (!changes[before.status].includes(status)) throw conflict(what, `it is ${before.status}`);
+  const now = nowText(connection);
+  const sql = `UPDATE runs SET status = ?2, started_at = ?3, completed_at = ?4, error = ?5, updated_at = ?6 WHERE id = ?1 RETURNING ${columns}`;
+  const row = get<RunRow>(connection, sql, id, status, ...timesAfter(status, before.startedAt?.toISOString() ?? null, now), error ?? null, now)!;
+  return [before, decodeRun(row)];
+}
+
+export function selectRuns(connection: ModuleConnection, status: RunStatus | undefined, page: [limit: number, offset: number]): Run[] {
+  // By position: the order of creation, whatever the clock said.
+  const rest = 'ORDER BY position DESC LIMIT ? OFFSET ?';
+  const rows = status === undefined
+    ? all<RunRow>(connection, `SELECT ${columns} FROM runs ${rest}`, ...page)
+    : all<RunRow>(connection, `SELECT ${columns} FROM runs WHERE status = ? ${rest}`, status, ...page);
+  return rows.map(decodeRun);
+}
+
+/** Its units and events go with it, by their foreign keys. Gives the run that was. */
+export function removeRun(connection: ModuleConnection, what: string, id: string): Run {
+  const run = findRun(connection, what, id);
+  const states = all<[string, string]>(connection, `SELECT resource_type, resource_name FROM resource_state WHERE last_run_id = ? LIMIT ${shownNames + 1}`, id);
+  if (states.length > 0) throw conflict(what, `it is the last run of the resource state ${naming(states.map((state) => state.join('/')))}`);
+  connection.prepare('DELETE FROM runs WHERE id = ?').run(id);
+  return run;
+}
