@@ -27,13 +27,15 @@ export type CoreEvent =
 export type StoreEvent =
   | { type: 'store_adopted'; upToId: number; gaps: [from: number, to: number][]; moreGaps?: number }
   | { type: 'store_recovered'; found: string; lost?: { from?: number; to: number }; moved: string[]; usage: number; cooldowns: number }
-  | { type: 'store_imported'; kind: string; from: string; sourceId: string; events: number; usage: number; cooldowns: number; snapshots: number; skipped: number }
+  | { type: 'store_imported'; kind: string; from: string; sourceId: string; events: number; usage: number; cooldowns: number; snapshots: number; skipped: number;
+      runs?: number; planUnits?: number; runEvents?: number; resourceStates?: number; facts?: number;
+      projects?: number; taskHistory?: number; assignedTasks?: number; runRecords?: number }
   // with a ledger every change of usage and cooldowns is an event, from the balances that `ledger_attached` opens
   | { type: 'ledger_attached' } | { type: 'ledger_detached' } | { type: 'signing_started'; publicKey: string }
   | { type: 'usage_added'; entryId: string; day: string; durationMs: number }
   | { type: 'cooldown_set'; entryId: string; until: string } | { type: 'cooldown_cleared'; entryId: string }
-  // what was taken of a source's totals, so that its next import adds only what has grown since
-  | { type: 'store_import_taken'; sourceId: string; usage: [entryId: string, day: string, durationMs: number][]; cooldowns: [entryId: string, until: string][]; snapshots: string[] };
+  // what was taken of a source's totals and rows, so that its next import adds only what has grown since
+  | { type: 'store_import_taken'; sourceId: string; usage: [entryId: string, day: string, durationMs: number][]; cooldowns: [entryId: string, until: string][]; snapshots: string[]; rows?: string[] };
 
 /** The least that an event of a service's own must have: a `type`. The rest is whatever JSON carries. */
 export type EventBase = { type: string };

@@ -574,6 +574,25 @@ test('import takes over a service\'s store, lists what it could not take, and ta
   assert.equal((JSON.parse((await shepherd(['import', from, other, '--json'])).out) as { skipped: unknown[] }).skipped.length, 3);
 });
 
+for (const [fixture, kind, code, taken] of [
+  ['nightshift.db', 'nightshift', 0, 'taken: 1 event, 3 projects, 3 tasks last done, 1 task in progress,\n  3 run records\nnothing was left out\n'],
+  ['nightshift-state.json', 'nightshift-state', 0, 'taken: 2 projects, 2 tasks last done, 1 task in progress, 2 run records\nnothing was left out\n'],
+  ['openfroyo.db', 'openfroyo', 1, "taken: 2 events, 5 runs, 15 plan units, 10 run events, 1 resource state,\n  2 facts\n\n1 row could not be taken\n  facts fact-003: value must be JSON, got '\"not json'\n"],
+] as const) {
+  test(`import takes over a ${fixture}, says what it took on lines of 80 columns, and takes nothing twice`, async (t) => {
+    const folder = new TestFolder(t);
+    const from = fileURLToPath(new URL(`fixtures/${fixture}`, import.meta.url));
+    const first = await shepherd(['import', from, folder.file()], { terminal: 80 });
+    assert.deepEqual([first.code, stripVTControlCharacters(first.out)], [code, `${from} (${kind}) into ${folder.file()}\n${taken}`]);
+    const again = await shepherd(['import', from, folder.file()]);
+    assert.equal(again.code, code);
+    assert.match(again.out, /\nnothing was taken\nthere already: /);
+    assert.equal(again.out.replace('nothing was taken\nthere already:', 'taken:').replace(/^.*\n/, '').replaceAll('\n  ', ' ').replaceAll('\n', ' '), taken.replaceAll('\n  ', ' ').replaceAll('\n', ' '));
+    const { kind: told, skipped } = JSON.parse((await shepherd(['import', from, folder.file(), '--json'])).out) as { kind: string; skipped: unknown[] };
+    assert.deepEqual([told, skipped.length], [kind, code]);
+  });
+}
+
 test('import refuses what it does not know, in a line, and can be interrupted', async (t) => {
   const folder = new TestFolder(t);
   folder.open().close();

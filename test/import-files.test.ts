@@ -1,23 +1,14 @@
 // The files of an import: which are taken, that the source stays what it is, and all or nothing whatever happens.
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, existsSync, linkSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { once } from 'node:events';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { importStore } from '../lib/import/index.ts';
 import { SqliteStore } from '../lib/index.ts';
 import { TestFolder } from './support/folder.ts';
+import { abortAt, importModule, runModule as run, runService, timeless } from './support/import.ts';
 import { addEvents, dump, filesOf, makeSource } from './support/shepherdd.ts';
 import { badOptions, badTexts } from './support/values.ts';
-
-const importModule = new URL('../lib/import/index.ts', import.meta.url).href;
-
-/** Runs a module in a process of its own. */
-function run(code: string): { status: number | null; signal: string | null; stderr: string } {
-  const { status, signal, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', code], { encoding: 'utf8' });
-  return { status, signal, stderr };
-}
 
 const refused: [what: string, code: string, make: (folder: TestFolder) => string][] = [
   ['a file that is not there', 'ERR_STORE_NOT_FOUND', (folder) => folder.file('none.db')],
@@ -127,30 +118,12 @@ test('a source is read where its folder and file may not be written to', async (
   assert.equal(dump(folder.file('new/store.db'))['usage']!.length, 9);
 });
 
-/** A service in a process of its own that has the source open in WAL mode, with its last commit in the WAL only. */
-async function runService(source: string): Promise<{ kill(): Promise<void> }> {
-  const code = `
-    import { DatabaseSync } from 'node:sqlite';
-    const db = new DatabaseSync(${JSON.stringify(source)});
-    db.exec("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; INSERT INTO usage VALUES ('live', '2026-03-15', 77)");
-    console.log('ready');
-    setInterval(() => {}, 1000);
-  `;
-  const child = spawn(process.execPath, ['--input-type=module', '-e', code], { stdio: ['ignore', 'pipe', 'inherit'] });
-  await once(child.stdout, 'data');
-  const exited = once(child, 'exit');
-  return {
-    kill: async () => {
-      child.kill('SIGKILL');
-      await exited;
-    },
-  };
-}
+const liveUsage = "INSERT INTO usage VALUES ('live', '2026-03-15', 77)";
 
 test('a source whose service is running is read with its latest commit, and not touched', async (t) => {
   const folder = new TestFolder(t);
   const source = makeSource(folder);
-  const service = await runService(source);
+  const service = await runService(source, liveUsage);
   try {
     const before = filesOf(source);
     assert.equal(before.length, 3); // -wal and -shm
@@ -166,7 +139,7 @@ for (const [what, lost] of [['', []], [' and whose -shm is gone', ['-shm']]] as 
   test(`a source whose service was killed${what} is read with what its WAL holds, also by way of a link`, async (t) => {
     const folder = new TestFolder(t);
     const source = makeSource(folder);
-    await (await runService(source)).kill();
+    await (await runService(source, liveUsage)).kill();
     for (const suffix of lost) rmSync(source + suffix);
     mkdirSync(folder.file('links'));
     symlinkSync(source, folder.file('links/old.db'));
@@ -209,12 +182,6 @@ test('progress is told page by page to the end, and the event loop turns while t
   assert.equal(seen.at(-1)!.done, 6072);
 });
 
-/** Aborts at the given share of the work. */
-function abortAt(share: number, reason: unknown): { signal: AbortSignal; onProgress: (progress: { done: number; total: number }) => void } {
-  const controller = new AbortController();
-  return { signal: controller.signal, onProgress: ({ done, total }) => done >= total * share && controller.abort(reason) };
-}
-
 for (const [when, share] of [['before anything is read', -1], ['while the source is checked', 0.1], ['at the end of the check', 0.5], ['while it is written', 0.75], ['at the last row', 1]] as const) {
   test(`aborted ${when}, an import has written nothing and rejects with the reason`, async (t) => {
     const folder = new TestFolder(t);
@@ -253,15 +220,6 @@ test('what onProgress throws ends the import without a trace', async (t) => {
   }
   assert.deepEqual(dump(folder.file()), before);
 });
-
-/** The rows, without what differs from one import to another: when it was and what the store is called. */
-function timeless(path: string): unknown {
-  const { audit_log: log = [], store_meta: _, schema_version: __, ...rest } = dump(path);
-  return [rest, log.map((row) => {
-    const { id, event_type: type, event_data: data, event_meta: meta } = row as Record<string, unknown>;
-    return { id, type, data, meta };
-  })];
-}
 
 for (const share of [0, 0.3, 0.5, 0.55, 0.8, 1]) {
   test(`killed at ${share * 100} % and run again, an import has done what it does at once`, async (t) => {

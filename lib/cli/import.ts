@@ -12,9 +12,10 @@ export const importCommand: Command = {
   takes: ['FROM', 'TO'],
   options: { ...jsonOption },
   notes: [
-    'FROM is only read, and its service may be running. TO is a store; it is made if',
-    'it is not there, and keeps what it has. All or nothing; each row is taken once,',
-    'however often this is repeated.',
+    'FROM is a shepherdd.db, a nightshift.db or state.json, or an OpenFroyo database;',
+    'the file itself says which. It is only read, and its service may be running.',
+    'TO is a store; it is made if it is not there, and keeps what it has. All or',
+    'nothing; each row is taken once, however often this is repeated.',
     'The exit code is 1 when a row was not taken; each of those is listed.',
   ],
   examples: ['import /var/lib/shepherdd/shepherdd.db ./store.db'],
@@ -31,20 +32,35 @@ async function runImport(args: Args, io: Io): Promise<number> {
 
 function reportLines(io: Io, from: string, to: string, { kind, taken, alreadyThere, skipped }: ImportReport): string[] {
   const paint = painter(io.stdout);
-  const [takenText, thereText] = [countsText(taken), countsText(alreadyThere)];
+  const [takenParts, thereParts] = [countsText(taken), countsText(alreadyThere)];
+  const width = lineWidth(io.stdout);
   const lines = [
     plain(`${from} (${kind}) into ${to}`),
-    `${takenText === '' ? 'nothing was taken' : `${paint('green', 'taken')}: ${takenText}`}`,
-    ...(thereText === '' ? [] : [`there already: ${thereText}`]),
+    ...(takenParts.length === 0 ? ['nothing was taken'] : indented(wrap(['taken:', ...takenParts], width - 2)).map((line, index) => (index === 0 ? line.replace('taken', (word) => paint('green', word)) : line))),
+    ...(thereParts.length === 0 ? [] : indented(wrap(['there already:', ...thereParts], width - 2))),
   ];
   if (skipped.length === 0) return [...lines, 'nothing was left out'];
   return [...lines, '', paint('red', `${counted(skipped.length, 'row')} could not be taken`), ...skipped.flatMap(({ table, row, reason }) => {
-    const [first = '', ...rest] = wrap(plain(`${table} ${row}: ${reason}`).split(' '), lineWidth(io.stdout) - 4);
-    return [`  ${first}`, ...rest.map((line) => `    ${line}`)];
+    return indented(wrap(plain(`${table} ${row}: ${reason}`).split(' '), width - 4)).map((line) => `  ${line}`);
   })];
 }
 
-function countsText({ events, usage, cooldowns, snapshots }: ImportReport['taken']): string {
-  const parts = [events > 0 && counted(events, 'event'), usage > 0 && counted(usage, 'total'), cooldowns > 0 && counted(cooldowns, 'cooldown'), snapshots > 0 && counted(snapshots, 'snapshot')];
-  return parts.filter((part) => part !== false).join(', ');
+/** The lines of one thing: those after the first stand further in. */
+function indented(lines: readonly string[]): string[] {
+  return lines.map((line, index) => (index === 0 ? line : `  ${line}`));
+}
+
+/** How what was taken is called, one and many. */
+const names: Record<keyof ImportReport['taken'], [one: string, many?: string]> = {
+  events: ['event'], usage: ['total'], cooldowns: ['cooldown'], snapshots: ['snapshot'],
+  runs: ['run'], planUnits: ['plan unit'], runEvents: ['run event'], resourceStates: ['resource state'], facts: ['fact'],
+  projects: ['project'], taskHistory: ['task last done', 'tasks last done'], assignedTasks: ['task in progress', 'tasks in progress'], runRecords: ['run record'],
+};
+
+function countsText(counts: ImportReport['taken']): string[] {
+  const parts = Object.entries(names).flatMap(([name, [one, many]]) => {
+    const count = counts[name as keyof typeof names] ?? 0;
+    return count > 0 ? [counted(count, one, many)] : [];
+  });
+  return parts.map((part, index) => (index < parts.length - 1 ? `${part},` : part));
 }

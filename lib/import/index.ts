@@ -6,6 +6,9 @@ import type { LongOperation } from '../audit.ts';
 import { attempt, StoreError } from '../errors.ts';
 import { connect, SqliteStore } from '../store.ts';
 import { checkFunction, checkOptions, checkText, invalid } from '../values.ts';
+import { nightshift } from './nightshift.ts';
+import { nightshiftState } from './nightshift-state.ts';
+import { openfroyo } from './openfroyo.ts';
 import { shepherdd } from './shepherdd.ts';
 import { nowhere, TakingSink } from './sink.ts';
 import type { ImportCounts, SkippedRow } from './sink.ts';
@@ -25,16 +28,18 @@ export interface ImportReport {
 }
 
 /** The first kind that recognises the file is its kind. */
-const kinds: readonly SourceKind[] = [shepherdd];
+const kinds: readonly SourceKind[] = [shepherdd, openfroyo, nightshift, nightshiftState];
 
 /**
- * Takes over the events, usage, cooldowns and state of another service's store, in the file `from`, into the store `to`,
- * which is made if it is not there and keeps what it has. `from` is read only: no byte of it or beside it changes, and its
- * service may be running. All or nothing: one transaction, durable when the promise resolves; whatever rejects it has
+ * Takes over what another service keeps in the file `from`, into the store `to`, which is made if it is not there and keeps
+ * what it has: the events, usage, cooldowns and state of a `shepherdd.db`; the runs, resource states, facts and audit trail
+ * of an OpenFroyo database; the projects, tasks and runs of a Nightshift database or `state.json`. The file itself says
+ * which it is. `from` is read only: no byte of it or beside it changes, and its service may be running. All or nothing: one transaction, durable when the promise resolves; whatever rejects it has
  * written nothing of the source. Each row is taken once, however often the import is repeated: a source that has grown
- * since brings only what is new. Rows that cannot be taken are listed in the report, and the others taken.
+ * since brings only what is new, and of two states of one row the later stands. Rows that cannot be taken are listed in the
+ * report, and the others taken.
  *
- * The source is read twice, page by page in constant memory: first, between turns of the event loop, to find what would
+ * The source is read twice, page by page: first, between turns of the event loop, to find what would
  * fail, then inside the transaction, which holds the store's write lock and the thread to its end. `onProgress` is called
  * after each page of both (it must not write to `to`), and `signal` aborts there: rejects with `signal.reason`.
  *
@@ -70,7 +75,7 @@ export async function importStore(from: string, to: string, options?: LongOperat
 function take(source: Source, kind: SourceKind, to: string, step: (rows: number) => void): ImportReport {
   using store = SqliteStore.open(to);
   return connect(store).write(`import ${source.path}`, () => {
-    const sink = new TakingSink(store, kind.identity(source));
+    const sink = new TakingSink(store, kind.identity(source), kind.tables);
     for (const rows of kind.walk(source, sink)) step(rows);
     sink.finish(kind.name, source.path);
     const { taken, alreadyThere, skipped } = sink;

@@ -6,10 +6,12 @@ import { encodeEvent } from '../events.ts';
 import { adoptSnapshot, decodeState } from '../snapshot-file.ts';
 import { checkInteger, checkText, invalid, parseInstant } from '../values.ts';
 import type { JsonObject, JsonValue } from '../values.ts';
-import { isRefusal } from './sink.ts';
-import type { RowName, Sink, SourceEvent } from './sink.ts';
-import { exact, quoted, textOf } from './source.ts';
-import type { Source, SourceKind } from './source.ts';
+import { membersOf, objectOf } from './json-text.ts';
+import type { Sink, SourceEvent } from './sink.ts';
+import { exact, textOf } from './source.ts';
+import type { SourceKind } from './source.ts';
+import { countRows, firstRow, hasColumns, listOthers, named, orSkip, rowText, walkRows } from './walk.ts';
+import type { Row } from './walk.ts';
 
 const columns: Record<string, readonly string[]> = {
   audit_log: ['id', 'timestamp', 'event_json'],
@@ -20,8 +22,8 @@ const columns: Record<string, readonly string[]> = {
 
 export const shepherdd: SourceKind = {
   name: 'shepherdd',
-  recognise: ({ tables }) => Object.entries(columns).every(([table, names]) => names.every((name) => tables.get(table)?.includes(name))),
-  count: (source) => Array.from(source.tables.keys(), (table) => Number(source.all<[bigint]>(`SELECT count(*) FROM ${quoted(table)}`)[0]![0])).reduce((sum, rows) => sum + rows, 0),
+  recognise: (source) => hasColumns(source, columns),
+  count: (source) => countRows(source),
   // The log only grows (AUTOINCREMENT, and its service deletes nothing), so its first row stays what it is; it is
   // written before any usage, by the start of the service.
   identity: (source) => hash('sha256', JSON.stringify(source.all(`${auditSql} LIMIT 1`, firstRow).map(rowText))).slice(0, 32),
@@ -30,54 +32,15 @@ export const shepherdd: SourceKind = {
     yield* walkRows(source, sink, usageSql, takeUsage);
     yield* walkRows(source, sink, cooldownSql, takeCooldown);
     yield* walkRows(source, sink, snapshotSql, takeSnapshot);
-    yield* listOthers(source, sink);
+    yield* listOthers(source, sink, columns);
   },
 };
-
-// Small enough that a page of long events fits into memory and an abort is heard soon.
-const pageRows = 500;
-const firstRow = -(2n ** 63n);
-
-type Row = [rowid: bigint, ...columns: unknown[]];
 
 // By rowid, which every table of the service has and which no odd value in a column can end early.
 const auditSql = `SELECT id, ${exact('timestamp')}, ${exact('event_json')} FROM audit_log WHERE id >= ? ORDER BY id`;
 const usageSql = `SELECT rowid, ${exact('entry_id')}, ${exact('day')}, duration_secs FROM usage WHERE rowid >= ? ORDER BY rowid`;
 const cooldownSql = `SELECT rowid, ${exact('entry_id')}, ${exact('until')} FROM cooldowns WHERE rowid >= ? ORDER BY rowid`;
 const snapshotSql = `SELECT id, ${exact('snapshot_json')} FROM snapshot WHERE id >= ? ORDER BY id`;
-
-/** Every row of a table; one that `take` refuses is listed, and the next one is taken all the same. */
-function* walkRows(source: Source, sink: Sink, sql: string, take: (row: Row, sink: Sink) => void): Generator<number, void, undefined> {
-  for (let next = firstRow; ; ) {
-    const rows = source.all<Row>(`${sql} LIMIT ${pageRows}`, next);
-    for (const row of rows) take(row, sink);
-    yield rows.length;
-    const last = rows.at(-1);
-    if (rows.length < pageRows || !last) return;
-    next = last[0] + 1n;
-  }
-}
-
-/** Converts a row; `undefined` where it is refused, and listed as `at`. */
-function orSkip<T>(sink: Sink, at: RowName, convert: () => T): T | undefined {
-  try {
-    return convert();
-  } catch (error) {
-    if (!isRefusal(error)) throw error;
-    sink.skip(at, error.message);
-    return undefined;
-  }
-}
-
-/** A row as a text that is the same at each import, also where it cannot be read. */
-function rowText(row: readonly unknown[]): string {
-  return row.map((value) => (value instanceof Uint8Array ? Buffer.from(value).toString('latin1') : String(value))).join('\n');
-}
-
-/** A value as part of a row's name in a report. */
-function named(value: unknown): string {
-  return value instanceof Uint8Array ? JSON.stringify(Buffer.from(value).toString()).slice(1, -1) : String(value);
-}
 
 // Events
 
@@ -88,7 +51,7 @@ function takeEvent(row: Row, sink: Sink): void {
 }
 
 function convertEvent(row: Row, timestamp: string, json: string): SourceEvent {
-  const members = membersOf(json);
+  const members = membersOf('event_json', json);
   const type = checkText('type', JSON.parse(members.get('type') ?? 'null'));
   members.delete('type');
   const { texts, meta, sessionId } = Object.hasOwn(known, type) ? convertFields(known[type]!, members) : { texts: members, meta: {}, sessionId: undefined };
@@ -167,11 +130,6 @@ function ofType<T extends 'boolean' | 'string'>(name: string, value: unknown, ty
   return value as JsonValue;
 }
 
-function objectOf(name: string, value: unknown): JsonObject {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid(name, value, 'an object');
-  return value as JsonObject;
-}
-
 /** To the millisecond, in UTC: as this project writes every instant. */
 function instant(name: string, value: unknown): string {
   const date = parseInstant(value);
@@ -199,47 +157,6 @@ function endReason(name: string, value: unknown): JsonObject {
 function denialReasons(name: string, value: unknown): JsonValue {
   if (!Array.isArray(value) || !value.every((reason) => typeof reason === 'string')) throw invalid(name, value, 'an array of strings');
   return value;
-}
-
-/** The members of the JSON object in a text: each name, and the text of its value exactly as it stands. */
-function membersOf(json: string): Map<string, string> {
-  objectOf('event_json', parse(json)); // from here on every character is where the grammar has it
-  const members = new Map<string, string>();
-  let depth = 0;
-  let start = 0;
-  let colon = 0;
-  for (let at = 0; at < json.length; at++) {
-    const character = json[at];
-    if (character === '"') at = endOfString(json, at);
-    else if (character === ':' && depth === 1) colon = at;
-    else if (character === '{' || character === '[') start = depth++ === 0 ? at + 1 : start;
-    else if (character === ',' ? depth === 1 : (character === '}' || character === ']') && --depth === 0) {
-      if (colon > start) addMember(members, json.slice(start, colon), json.slice(colon + 1, at).trim());
-      start = at + 1;
-    }
-  }
-  return members;
-}
-
-function endOfString(json: string, start: number): number {
-  let at = start + 1;
-  while (json[at] !== '"') at += json[at] === '\\' ? 2 : 1;
-  return at;
-}
-
-function addMember(members: Map<string, string>, key: string, text: string): void {
-  const name = JSON.parse(key) as string;
-  // A parser keeps the last one and drops the others, without a word.
-  if (members.has(name)) throw invalid('event_json', name, 'an object that has each name once');
-  members.set(name, text);
-}
-
-function parse(json: string): unknown {
-  try {
-    return JSON.parse(json) as unknown;
-  } catch {
-    throw invalid('event_json', json, 'JSON');
-  }
 }
 
 // Usage, cooldowns, snapshot: what the store itself checks (entry ids, days, totals) is left to it
@@ -271,26 +188,4 @@ function takeSnapshot([id, bytes]: Row, sink: Sink): void {
     return { identity: hash('sha256', text).slice(0, 32), state };
   });
   if (found) sink.snapshot(at, found.identity, found.state);
-}
-
-// What has no place here
-
-/**
- * Later versions of the service have more: tables (`token_balances`, `daily_overrides`, `settings`) and perhaps columns.
- * Each row is listed by its key, without its values: a setting may be a secret.
- */
-function* listOthers(source: Source, sink: Sink): Generator<number, void, undefined> {
-  for (const [table, names] of source.tables) {
-    if (Object.hasOwn(columns, table)) {
-      for (const name of names.filter((column) => !columns[table]!.includes(column))) {
-        const [[count] = [0n]] = source.all<[bigint]>(`SELECT count(${quoted(name)}) FROM ${quoted(table)}`);
-        if (count > 0n) sink.skip({ table, row: `column ${name}` }, `this store has no place for it; ${count} rows have a value there`);
-      }
-      continue;
-    }
-    const keys = source.all<[string]>('SELECT name FROM pragma_table_info(?) WHERE pk > 0 ORDER BY pk', table).map(([name]) => name);
-    const rows = source.all(`SELECT ${(keys.length > 0 ? keys : names).map(quoted).join()} FROM ${quoted(table)}`);
-    for (const row of rows) sink.skip({ table, row: row.map(named).join(' ') }, `this store has no place for ${table}`);
-    yield rows.length;
-  }
 }

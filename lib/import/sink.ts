@@ -5,9 +5,11 @@ import type { StoreEvent } from '../events.ts';
 import type { StateSnapshot } from '../snapshot-file.ts';
 import { connect } from '../store.ts';
 import type { ModuleConnection, SqliteStore } from '../store.ts';
+import { countOf, TableWriter } from './tables.ts';
+import type { RowCount, TargetRow } from './tables.ts';
 
-/** How many rows of each kind. */
-export interface ImportCounts {
+/** How many rows of each kind; those of the modules' tables where the source is of a kind that has them. */
+export interface ImportCounts extends Partial<Record<RowCount, number>> {
   events: number;
   usage: number;
   cooldowns: number;
@@ -42,6 +44,8 @@ export interface Sink {
   cooldown(at: RowName, entryId: string, until: Date): void;
   /** `identity` tells this state from others of the source. */
   snapshot(at: RowName, identity: string, state: StateSnapshot): void;
+  /** A row of a module's table. What names its run or plan unit has to come after that. */
+  row(at: RowName, row: TargetRow): void;
   skip(at: RowName, reason: string): void;
 }
 
@@ -49,23 +53,25 @@ export interface Sink {
 export type RowName = Omit<SkippedRow, 'reason'>;
 
 /** Takes nothing: for the walk that only finds out whether the source can be read to its end. */
-export const nowhere: Sink = { event() {}, usage() {}, cooldown() {}, snapshot() {}, skip() {} };
+export const nowhere: Sink = { event() {}, usage() {}, cooldown() {}, snapshot() {}, row() {}, skip() {} };
 
 type Taken = Extract<StoreEvent, { type: 'store_import_taken' }>;
+type Page = Required<Pick<Taken, 'usage' | 'cooldowns' | 'snapshots' | 'rows'>>;
 
 // A page of what was taken is one event: small enough that whoever lists the newest events does not read years of usage.
 const pageRows = 500;
 
 /**
- * Takes rows into a store, inside its transaction. Usage, cooldowns and the snapshot change after they were taken, so what
- * was taken of each is recorded in the log (`store_import_taken`) and a later import of the same source, grown meanwhile,
- * adds only the difference: a comparison with the store's own total could not tell the source's seconds from those the
- * store has counted itself since.
+ * Takes rows into a store, inside its transaction. Usage, cooldowns, the snapshot and the rows of the modules' tables change
+ * after they were taken, so what was taken of each is recorded in the log (`store_import_taken`) and a later import of the
+ * same source, grown meanwhile, adds only the difference: a comparison with the store's own total could not tell the
+ * source's seconds from those the store has counted itself since, nor what is new from what was deleted here.
  */
 export class TakingSink implements Sink {
-  readonly taken: ImportCounts = { events: 0, usage: 0, cooldowns: 0, snapshots: 0 };
-  readonly alreadyThere: ImportCounts = { events: 0, usage: 0, cooldowns: 0, snapshots: 0 };
+  readonly taken: ImportCounts;
+  readonly alreadyThere: ImportCounts;
   readonly skipped: SkippedRow[] = [];
+  readonly #skippedNames = new Set<string>();
   readonly #store: SqliteStore;
   readonly #connection: ModuleConnection;
   readonly #sourceId: string;
@@ -73,19 +79,25 @@ export class TakingSink implements Sink {
   readonly #usage = new Map<string, number>();
   readonly #cooldowns = new Map<string, number>();
   readonly #snapshots = new Set<string>();
+  readonly #rows = new Set<string>();
+  readonly #tables: TableWriter;
   #pages = 0;
-  #page: Omit<Taken, 'type'>;
+  #page: Page = { usage: [], cooldowns: [], snapshots: [], rows: [] };
 
-  constructor(store: SqliteStore, sourceId: string) {
+  constructor(store: SqliteStore, sourceId: string, tables: readonly TargetRow['table'][] = []) {
     this.#store = store;
     this.#connection = connect(store);
     this.#sourceId = sourceId;
-    this.#page = { sourceId, usage: [], cooldowns: [], snapshots: [] };
+    this.#tables = new TableWriter(this.#connection, this.#rows);
+    const counts = { events: 0, usage: 0, cooldowns: 0, snapshots: 0, ...Object.fromEntries(tables.map((table) => [countOf(table), 0])) };
+    this.taken = { ...counts };
+    this.alreadyThere = { ...counts };
     for (let data = this.#takenPage(); data !== undefined; data = this.#takenPage()) {
-      const { usage, cooldowns, snapshots } = JSON.parse(data) as Taken;
+      const { usage, cooldowns, snapshots, rows = [] } = JSON.parse(data) as Taken;
       for (const [entryId, day, durationMs] of usage) this.#usage.set(usageKey(entryId, day), durationMs);
       for (const [entryId, until] of cooldowns) this.#cooldowns.set(entryId, Date.parse(until));
       for (const identity of snapshots) this.#snapshots.add(identity);
+      for (const print of rows) this.#rows.add(print);
       this.#pages++;
     }
   }
@@ -165,8 +177,18 @@ export class TakingSink implements Sink {
     });
   }
 
+  row(at: RowName, row: TargetRow): void {
+    this.#unlessRefused(at, () => {
+      const print = this.#tables.take(row, (table, id) => this.#skippedNames.has(`${table} ${JSON.stringify(id).slice(1, -1)}`));
+      const counts = print === undefined ? this.alreadyThere : this.taken;
+      counts[countOf(row.table)]!++;
+      if (print !== undefined) this.#page.rows.push(print);
+    });
+  }
+
   skip(at: RowName, reason: string): void {
     this.skipped.push({ ...at, reason });
+    this.#skippedNames.add(`${at.table} ${at.row}`);
   }
 
   /** A row that does not go together with what this store holds, such as a damaged total, is listed; a failing disk ends it all. */
@@ -177,21 +199,24 @@ export class TakingSink implements Sink {
       if (!isRefusal(error)) throw error;
       this.skip(at, error.message);
     }
-    const { usage, cooldowns, snapshots } = this.#page;
-    if (usage.length + cooldowns.length + snapshots.length >= pageRows) this.#writePage();
+    if (this.#pageLength() >= pageRows) this.#writePage();
+  }
+
+  #pageLength(): number {
+    return Object.values(this.#page).reduce((sum, list) => sum + list.length, 0);
   }
 
   #writePage(): void {
-    const event: Taken = { type: 'store_import_taken', ...this.#page };
+    const { rows, ...totals } = this.#page;
+    const event: Taken = { type: 'store_import_taken', sourceId: this.#sourceId, ...totals, ...(rows.length > 0 ? { rows } : undefined) };
     this.#connection.appendAudit({ ...encodeOwnEvent(event), meta: JSON.stringify({ eventId: this.#pageId() }) });
     this.#pages++;
-    this.#page = { sourceId: this.#sourceId, usage: [], cooldowns: [], snapshots: [] };
+    this.#page = { usage: [], cooldowns: [], snapshots: [], rows: [] };
   }
 
   /** Records what was taken. Writes nothing where nothing was. */
   finish(kind: string, from: string): void {
-    const { usage, cooldowns, snapshots } = this.#page;
-    if (usage.length + cooldowns.length + snapshots.length > 0) this.#writePage();
+    if (this.#pageLength() > 0) this.#writePage();
     if (Object.values(this.taken).every((count) => count === 0)) return;
     const event: StoreEvent = { type: 'store_imported', kind, from, sourceId: this.#sourceId, ...this.taken, skipped: this.skipped.length };
     this.#connection.appendAudit(encodeOwnEvent(event));

@@ -1,11 +1,12 @@
 // The file that is taken over, read and never changed; and what a kind of source has to say of itself.
-import { accessSync, constants, realpathSync, statSync } from 'node:fs';
+import { accessSync, constants, readFileSync, realpathSync, statSync } from 'node:fs';
 import { attempt, hasCode, StoreError } from '../errors.ts';
 import { ReadOnlyFile } from '../read-only.ts';
 import { identify } from '../schema.ts';
 import type { FileKind } from '../schema.ts';
 import { invalid } from '../values.ts';
 import type { Sink } from './sink.ts';
+import type { TargetRow } from './tables.ts';
 
 /** A kind of store that can be taken over. */
 export interface SourceKind {
@@ -15,11 +16,19 @@ export interface SourceKind {
   recognise(source: Source): boolean;
   /** How many rows `walk` will pass, more or less: the source may be live. */
   count(source: Source): number;
-  /** What tells this source from others of its kind, the same for as long as its service writes it. */
+  /**
+   * What tells this source from others of its kind, the same for as long as its service writes it; for a kind that has
+   * nothing of the sort, and only rows that are recognised each by itself, its name.
+   */
   identity(source: Source): string;
+  /** The modules' tables that its rows go to. */
+  tables?: readonly TargetRow['table'][];
   /** Hands every row to the sink, converted or refused, and yields how many it has passed since the last time. */
   walk(source: Source, sink: Sink): Generator<number, void, undefined>;
 }
+
+// Nightshift keeps the last 100 runs, so its state is a few hundred kilobytes at most.
+const maxJsonBytes = 16 * 2 ** 20;
 
 /**
  * A source file. Each read is one consistent state of it; no read stays open between two, because a service that is
@@ -31,6 +40,7 @@ export class Source {
   /** The columns of each table; empty where the file is no database. */
   readonly tables: ReadonlyMap<string, readonly string[]>;
   readonly #reader: ReadOnlyFile;
+  #json: { value: unknown } | undefined;
 
   /**
    * Throws `ERR_STORE_NOT_FOUND` where there is no file, `ERR_STORE_PERMISSION`, `ERR_STORE_NOT_A_STORE` for what is no
@@ -68,6 +78,28 @@ export class Source {
       WHERE t.schema = 'main' AND t.type IN ('table', 'virtual') AND t.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY t.name, c.cid`;
     for (const [table, column] of this.all<[string, string]>(sql)) tables.set(table, [...(tables.get(table) ?? []), column]);
     return tables;
+  }
+
+  /**
+   * What the file holds as JSON, `undefined` where it holds none; read once, so that every walk finds the same. Throws
+   * `ERR_STORE_NOT_A_STORE` for a file that is too large to be a state that a service writes anew at each change.
+   */
+  json(): unknown {
+    if (this.file.kind !== 'no-database') return undefined;
+    return (this.#json ??= { value: this.#readJson() }).value;
+  }
+
+  #readJson(): unknown {
+    const bytes = attempt(`import ${this.path}`, () => {
+      const { size } = statSync(this.path);
+      if (size > maxJsonBytes) throw new StoreError('ERR_STORE_NOT_A_STORE', `failed to import ${this.path}: it is no SQLite database, and with ${size} bytes too large for a JSON file (at most ${maxJsonBytes})`);
+      return readFileSync(this.path, { flag: constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK });
+    });
+    try {
+      return JSON.parse(utf8.decode(bytes)) as unknown;
+    } catch {
+      return undefined;
+    }
   }
 
   /** All rows that `sql` gives, as arrays; whole numbers as BigInt, because one beyond 2^53 may be among them. */
