@@ -64,11 +64,18 @@ export interface CheckedVerifyOptions extends LongOperation {
   publicKey?: KeyObject;
 }
 
-/** Refuses what is no options object for verifying. */
-export function checkVerifyOptions(options: VerifyOptions | undefined): CheckedVerifyOptions {
-  const { anchor, publicKey, ...checked } = checkOptions('options', options, ['anchor', 'publicKey', 'signal', 'onProgress']);
+/** Refuses what is no options object for a long operation, and throws the reason of a signal that is aborted already. `more`: what else it takes. */
+export function checkLong<T extends LongOperation>(options: T | undefined, more: readonly string[] = []): T {
+  const checked = checkOptions('options', options, [...more, 'signal', 'onProgress']);
   if (checked.signal !== undefined && !(checked.signal instanceof AbortSignal)) throw invalid('options.signal', checked.signal, 'an AbortSignal');
   checkFunction('options.onProgress', checked.onProgress);
+  checked.signal?.throwIfAborted();
+  return checked;
+}
+
+/** Refuses what is no options object for verifying. */
+export function checkVerifyOptions(options: VerifyOptions | undefined): CheckedVerifyOptions {
+  const { anchor, publicKey, ...checked } = checkLong(options, ['anchor', 'publicKey']);
   return {
     ...checked,
     ...(anchor === undefined ? undefined : { anchor: checkAnchorOption(anchor) }),

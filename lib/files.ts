@@ -6,9 +6,9 @@ import { discardSnapshotFile, isTemporaryOf, syncFolder } from './snapshot-file.
 import { checkText, invalid } from './values.ts';
 
 /** The absolute path that an argument names. A `file:` URL or `:memory:` would mean something else to SQLite. */
-export function checkPath(path: unknown): string {
-  const text = checkText('path', path);
-  if (text === ':memory:' || text.startsWith('file:')) throw invalid('path', path, 'the path of a file (for a store in memory there is inMemory())');
+export function checkPath(path: unknown, name = 'path'): string {
+  const text = checkText(name, path);
+  if (text === ':memory:' || text.startsWith('file:')) throw invalid(name, path, 'the path of a file (for a store in memory there is inMemory())');
   return resolve(text);
 }
 

@@ -14,7 +14,7 @@ export type { SnapshotCopy } from './snapshot.ts';
 export type { StoreHealth } from './health.ts';
 export type { Fault, HealthFinding } from './faults.ts';
 export type { Recovery } from './recovery.ts';
-export type { MigrationReport } from './open.ts';
+export type { MigrationReport } from './migrate.ts';
 export type { MigrationStep } from './schema.ts';
 export type { OpenOptions } from './options.ts';
 export type { AuditMirror, MirroredRow, MirrorEnd } from './mirroring.ts';

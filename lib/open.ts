@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { Connection } from './connection.ts';
 import { attempt, hasCode, StoreError, toStoreError } from './errors.ts';
-import { copyWalAside, countOpen, createFile, moveAside, moveOrphanWal, prepareFolder, removeTemporaries, snapshotPathOf } from './files.ts';
+import { copyWalAside, countOpen, createFile, existsAt, moveAside, moveOrphanWal, prepareFolder, removeTemporaries, snapshotPathOf } from './files.ts';
 import { hasMark, inspect } from './inspect.ts';
 import { readClock } from './options.ts';
 import type { CheckedOptions } from './options.ts';
@@ -12,12 +12,12 @@ import { harden, openHandle, ReadOnlyFile, releaseReaders } from './read-only.ts
 import { Mirroring } from './mirroring.ts';
 import { compareHead, heal } from './recovery.ts';
 import type { Recovery } from './recovery.ts';
-import { checkKnown, createSchema, identify, migrateSchema, readPragma, schemaVersion, stepsBetween } from './schema.ts';
-import type { MigrationStep } from './schema.ts';
+import { checkKnown, createSchema, identify, migrateSchema, readPragma, schemaVersion } from './schema.ts';
 import { SnapshotPair } from './snapshot.ts';
 import { readSnapshotFile, syncFolder } from './snapshot-file.ts';
 import type { SnapshotFile } from './snapshot-file.ts';
 import { invalid } from './values.ts';
+import { FileWatch } from './watch.ts';
 
 /** What a store is made of. */
 export interface Opened {
@@ -38,6 +38,8 @@ interface Opening {
   found?: Recovery['found'];
   /** Where the files are that were moved or copied aside. */
   moved: string[];
+  /** The database that was there at first. */
+  watch: FileWatch;
 }
 
 /** Opens a store in a file, making, adopting, migrating or healing it first where that is due. */
@@ -46,7 +48,8 @@ export function openFile(path: string, options: CheckedOptions): Opened {
   return attempt(what, () => {
     checkVersion();
     const snapshotPath = snapshotPathFor(path, options);
-    const opening: Opening = { path, snapshotPath, snapshot: readSnapshotFile(snapshotPath), options, moved: [] };
+    const watch = new FileWatch(existsAt(path) ? [path] : []);
+    const opening: Opening = { path, snapshotPath, snapshot: readSnapshotFile(snapshotPath), options, moved: [], watch };
     try {
       lookFirst(opening);
       return connect(opening);
@@ -54,13 +57,13 @@ export function openFile(path: string, options: CheckedOptions): Opened {
       const mapped = toStoreError(error, what);
       if (!isDamage(mapped)) throw mapped;
       moveDamaged(opening, mapped);
-      return connect({ ...opening, found: 'damaged' });
+      return connect({ ...opening, found: 'damaged', watch: new FileWatch([]) });
     }
   });
 }
 
 /** The plain file is read and renamed by itself: it must not be one of the database's own. */
-function snapshotPathFor(path: string, options: CheckedOptions): string {
+export function snapshotPathFor(path: string, options: CheckedOptions): string {
   const snapshotPath = options.snapshotPath ?? snapshotPathOf(path);
   if (['', '-wal', '-shm', '-journal'].some((suffix) => snapshotPath === path + suffix)) {
     throw invalid('options.snapshotPath', snapshotPath, 'another file than the database');
@@ -69,7 +72,7 @@ function snapshotPathFor(path: string, options: CheckedOptions): string {
 }
 
 /** SQLite 3.7.0 to 3.51.2 can damage a WAL database that two connections use (https://www.sqlite.org/wal.html#walresetbug). */
-function checkVersion(): void {
+export function checkVersion(): void {
   const db = new DatabaseSync(':memory:');
   const version = String(db.prepare('SELECT sqlite_version() AS version').get()?.['version']);
   db.close();
@@ -104,7 +107,7 @@ function notOurs(snapshotPath: string, theirs: string, ours: string): StoreError
 }
 
 function connect(opening: Opening): Opened {
-  const { path, snapshotPath, options } = opening;
+  const { path, snapshotPath, options, watch } = opening;
   for (const file of [path, snapshotPath]) prepareFolder(dirname(file));
   createFile(path);
   const db = openToWrite(path, options);
@@ -116,6 +119,9 @@ function connect(opening: Opening): Opened {
     switchToWal(db, path, options);
     connection = new Connection(db, { clock: options.clock, path });
     countOpen(path, 1);
+    // While this waited for a lock, a backup may have been restored: what was read is of the files that were moved aside.
+    const replaced = watch.problem();
+    if (replaced !== undefined) throw new StoreError('ERR_STORE_BUSY', `failed to open ${path}: ${replaced}`);
     return settle(connection, opening);
   } catch (error) {
     if (connection) closeFile(connection);
@@ -131,7 +137,8 @@ function identityLeft({ snapshot, options }: Opening): { uuid: string; createdAt
   return snapshot.state === 'whole' ? { uuid: snapshot.content.store } : undefined;
 }
 
-function openToWrite(path: string, { busyTimeoutMs: timeout }: CheckedOptions): DatabaseSync {
+/** A handle that may write; it has read nothing yet. */
+export function openToWrite(path: string, { busyTimeoutMs: timeout }: CheckedOptions): DatabaseSync {
   releaseReaders();
   // With psow=0 SQLite takes a journal shorter than a sector for none, and deletes it. One that was written without it can
   // be as short while a database is made; it is played back by its own rules.
@@ -152,7 +159,7 @@ export function closeFile(connection: Connection): void {
 }
 
 /** Every PRAGMA that a write relies on, set and read back: SQLite ignores a value that it cannot honour. */
-function setPragmas(db: DatabaseSync): void {
+export function setPragmas(db: DatabaseSync): void {
   const pragmas: [name: string, value: number, answer?: number][] = [
     ['synchronous', 2], // FULL: fsync of the WAL at every commit; NORMAL loses the latest commits in a power cut
     ['foreign_keys', 1], // the modules' tables rely on them
@@ -172,7 +179,7 @@ function setPragmas(db: DatabaseSync): void {
  * After a failed fsync and a restart the page cache can hold frames of the WAL that were never written. SQLite would trust
  * them and chain new commits onto them, which a power cut then takes along. A checkpoint writes them into the database.
  */
-function checkpointFound(db: DatabaseSync, path: string): void {
+export function checkpointFound(db: DatabaseSync, path: string): void {
   const wal = lstatSync(`${path}-wal`, { throwIfNoEntry: false });
   if (!wal || wal.size === 0) return;
   const { busy, log, checkpointed } = db.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get() as { busy: number; log: number; checkpointed: number };
@@ -200,8 +207,20 @@ function prepareSchema(db: DatabaseSync, path: string, lost: { uuid: string; cre
   checkpointFound(db, path);
 }
 
+/**
+ * Locks every other process out of a database until its handle is closed, and brings into it what its -wal has. Whoever has
+ * the database open, idle or not, holds a shared lock on it: `ERR_STORE_BUSY`.
+ */
+export function lockOut(db: DatabaseSync, path: string): void {
+  db.exec('PRAGMA locking_mode = EXCLUSIVE'); // first: from here on every lock that is taken is kept
+  setPragmas(db);
+  db.exec('BEGIN EXCLUSIVE');
+  db.exec('COMMIT');
+  checkpointFound(db, path);
+}
+
 /** All or nothing, before there is a `Connection`. */
-function inTransaction<T>(db: DatabaseSync, fn: () => T): T {
+export function inTransaction<T>(db: DatabaseSync, fn: () => T): T {
   db.exec('BEGIN IMMEDIATE');
   try {
     const result = fn();
@@ -214,7 +233,7 @@ function inTransaction<T>(db: DatabaseSync, fn: () => T): T {
 }
 
 /** WAL: a commit is one sequential write and one fsync. The mode is kept in the file; only a file system can refuse it. */
-function switchToWal(db: DatabaseSync, path: string, options: CheckedOptions): void {
+export function switchToWal(db: DatabaseSync, path: string, options: CheckedOptions): void {
   const deadline = Date.now() + options.busyTimeoutMs;
   for (;;) {
     try {
@@ -270,7 +289,7 @@ function moveForeign({ snapshotPath, snapshot, options, moved }: Opening, uuid: 
 }
 
 /** Whether an error says that the file is damaged, as opposed to whole and somebody else's. */
-function isDamage(error: unknown): error is StoreError {
+export function isDamage(error: unknown): error is StoreError {
   if (!(error instanceof StoreError)) return false;
   return error.code === 'ERR_STORE_CORRUPT' || (error.code === 'ERR_STORE_NOT_A_STORE' && error.cause !== undefined);
 }
@@ -296,46 +315,6 @@ export function makeStore(path: string, identity: { uuid: string; createdAt: str
   inTransaction(db, () => createSchema(db, now, identity.uuid, identity.createdAt));
 }
 
-/** What `SqliteStore.migrate` did: the versions, the steps in the order taken, and where the snapshot file was moved, if it was. */
-export interface MigrationReport {
-  from: number;
-  to: number;
-  steps: MigrationStep[];
-  moved?: string;
-}
-
-/** Moves the schema of a file that is there; see `SqliteStore.migrate`. */
-export function migrateFile(path: string, version: number, force: boolean, options: CheckedOptions): MigrationReport {
-  return attempt(`migrate ${path} to version ${version}`, () => {
-    checkVersion();
-    if (version > schemaVersion) throw new StoreError('ERR_STORE_MIGRATION', `there is no schema version ${version}; the newest is ${schemaVersion}`);
-    statSync(path);
-    const { file, uuid } = inspect(path, { state: 'absent' }, options.busyTimeoutMs);
-    if (file.kind === 'other' || file.kind === 'empty') throw new StoreError('ERR_STORE_NOT_A_STORE', `${path} is not a store: it holds ${file.kind === 'other' ? file.holds : 'nothing'}`);
-    if (file.kind === 'store') checkKnown(path, file.version);
-    using db = openToWrite(path, options);
-    setPragmas(db);
-    checkpointFound(db, path);
-    const from = inTransaction(db, () => {
-      const kind = identify(db);
-      const current = kind.kind === 'store' ? kind.version : 0;
-      checkKnown(path, current);
-      migrateSchema(db, current, version, readClock(options), force);
-      return current;
-    });
-    checkpointFound(db, path);
-    if (version > 0) switchToWal(db, path, options);
-    const moved = version > 0 ? undefined : moveOwnSnapshot(snapshotPathOf(path), uuid, options);
-    return { from, to: version, steps: stepsBetween(from, version), ...(moved === undefined ? undefined : { moved }) };
-  });
-}
-
-/** A file without identity has no snapshot file: the one of the store that it was would keep it from being adopted again. */
-function moveOwnSnapshot(snapshotPath: string, uuid: string | undefined, options: CheckedOptions): string | undefined {
-  const snapshot = readSnapshotFile(snapshotPath);
-  return snapshot.state === 'whole' && snapshot.content.store === uuid ? moveAside(snapshotPath, 'migrated-down', readClock(options)) : undefined;
-}
-
 /** Opens a store that lives and dies with the process. */
 export function openMemory(options: CheckedOptions): Opened {
   checkVersion();
@@ -347,8 +326,8 @@ export function openMemory(options: CheckedOptions): Opened {
   return describeStore(connection, undefined);
 }
 
-/** Opens a store to look at, changing nothing and leaving nothing behind. */
-export function openToRead(given: string, options: CheckedOptions): Opened {
+/** Opens a store to look at, changing nothing and leaving nothing behind. `oldest`: the first schema version that will do. */
+export function openToRead(given: string, options: CheckedOptions, oldest = schemaVersion): Opened {
   const what = `open ${given} read-only`;
   return attempt(what, () => {
     checkVersion();
@@ -363,7 +342,7 @@ export function openToRead(given: string, options: CheckedOptions): Opened {
     const reader = new ReadOnlyFile(path, options.busyTimeoutMs);
     try {
       const connection = reader.read(() => {
-        checkReadable(reader.db, path);
+        checkReadable(reader.db, path, oldest);
         return new Connection(reader.db, { clock: options.clock, path, reader });
       });
       return describeStore(connection, snapshotPath);
@@ -374,13 +353,13 @@ export function openToRead(given: string, options: CheckedOptions): Opened {
   });
 }
 
-/** Reading makes nothing and migrates nothing: only a store of this very version can be read. */
-function checkReadable(db: DatabaseSync, path: string): void {
+/** Reading makes nothing and migrates nothing: all that a store offers can only be read of this very version. */
+function checkReadable(db: DatabaseSync, path: string, oldest: number): void {
   const file = identify(db);
   if (file.kind === 'four-tables') throw new StoreError('ERR_STORE_SCHEMA_TOO_OLD', `${path} is to be adopted first: open it for writing once`);
   if (file.kind !== 'store') throw new StoreError('ERR_STORE_NOT_A_STORE', `${path} is not a store: it holds ${file.kind === 'other' ? file.holds : 'nothing'}`);
   checkKnown(path, file.version);
-  if (file.version < schemaVersion) throw new StoreError('ERR_STORE_SCHEMA_TOO_OLD', `${path} has schema version ${file.version}: open it for writing once to migrate it to ${schemaVersion}`);
+  if (file.version < oldest) throw new StoreError('ERR_STORE_SCHEMA_TOO_OLD', `${path} has schema version ${file.version}: open it for writing once to migrate it to ${schemaVersion}`);
 }
 
 function describeStore(connection: Connection, snapshotPath: string | undefined): Opened {

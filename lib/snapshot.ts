@@ -161,6 +161,17 @@ export class SnapshotPair implements CommitParticipant {
     }
   }
 
+  /**
+   * For a copy of the database: writes the file that belongs beside it, from its row, under a temporary name in the folder
+   * of `path`, and gives that. `undefined` where no state was saved.
+   */
+  prepareBeside(path: string): string | undefined {
+    return this.#connection.readTogether('write the snapshot file', () => {
+      const row = this.#row();
+      return row?.state && row.generation > 0 ? this.#prepareFile(path, row) : undefined;
+    });
+  }
+
   /** Looks at both copies and records what is wrong with them. */
   check(): void {
     const file = this.#lookAtFile();

@@ -12,10 +12,12 @@ import type { AuditAttributes, AuditEvent, CoreEvent, EncodedEvent, EventBase } 
 import { checkPath } from './files.ts';
 import { describeHealth, isWorking } from './health.ts';
 import type { StoreHealth } from './health.ts';
-import { closeFile, migrateFile, openFile, openMemory, openToRead } from './open.ts';
+import { migrateFile } from './migrate.ts';
+import type { MigrationReport } from './migrate.ts';
+import { closeFile, openFile, openMemory, openToRead } from './open.ts';
 import { replayRow } from './mirroring.ts';
 import type { MirroredRow, Mirroring } from './mirroring.ts';
-import type { MigrationReport, Opened } from './open.ts';
+import type { Opened } from './open.ts';
 import { checkOpenOptions } from './options.ts';
 import type { OpenOptions } from './options.ts';
 import type { Recovery } from './recovery.ts';
@@ -58,6 +60,10 @@ export interface ModuleConnection {
   replayRow(row: MirroredRow, hasLedger: boolean): void;
   /** The store's UUID. */
   uuid: string;
+  /** The database's file; absent for a store in memory. */
+  path: string | undefined;
+  /** Whether the store only reads. */
+  isReadOnly: boolean;
   /** Appends an event of any type inside a `write`, with the text of a past time where it did not happen now. */
   appendAudit(event: EncodedEvent, timestamp?: string): number;
 }
@@ -354,6 +360,8 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
       readTogether: (what, fn) => connection.readTogether(what, fn),
       replayRow: (row, hasLedger) => replayRow(connection, row, hasLedger),
       uuid: this.#uuid,
+      path: connection.path,
+      isReadOnly: connection.reader !== undefined,
       write: (what, fn) => connection.write(what, fn),
       appendAudit: (event, timestamp) => insertAudit(connection, this.#uuid, timestamp ?? connection.now().toISOString(), event),
     };

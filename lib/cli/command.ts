@@ -177,9 +177,13 @@ export function printJson(io: Io, value: unknown): void {
   io.stdout.write(`${json(value, 2)}\n`);
 }
 
-/** Runs a long operation with its progress on the terminal, in words of `what` it counts; `io.signal` ends it. */
-export async function long<T>(io: Io, what: string, run: (options: LongOperation) => Promise<T>): Promise<T> {
-  const progress = progressOn(io, what);
+type Progress = Parameters<NonNullable<LongOperation['onProgress']>>[0];
+
+/** Runs a long operation with its progress on the terminal, in words of `what` it counts or as `line` has it; `io.signal` ends it. */
+export async function long<T>(
+  io: Io, what: string, run: (options: LongOperation) => Promise<T>, line = ({ done, total }: Progress): string => `${count(done)} of ${count(total)} ${what}`,
+): Promise<T> {
+  const progress = progressOn(io, line);
   try {
     return await run({ onProgress: progress.show, ...(io.signal ? { signal: io.signal } : undefined) });
   } finally {
@@ -188,13 +192,13 @@ export async function long<T>(io: Io, what: string, run: (options: LongOperation
 }
 
 /** A line on the terminal that says how far a long command is; nothing where stderr is no terminal. */
-function progressOn(io: Io, what: string): { show(progress: { done: number; total: number }): void; clear(): void } {
+function progressOn(io: Io, line: (progress: Progress) => string): { show(progress: Progress): void; clear(): void } {
   const { stderr } = io;
   let shown = false;
   return {
-    show: ({ done, total }) => {
+    show: (state) => {
       if (!stderr.isTTY) return;
-      stderr.write(`\r\x1b[K${count(done)} of ${count(total)} ${what}`);
+      stderr.write(`\r\x1b[K${line(state)}`);
       shown = true;
     },
     clear: () => {

@@ -5,6 +5,7 @@ import { StoreError } from '../errors.ts';
 import type { StoreErrorCode } from '../errors.ts';
 import { Args, Failure, helpOf, usageOf, UsageError } from './command.ts';
 import type { Command, Io } from './command.ts';
+import { backupCommand, restoreCommand } from './backup.ts';
 import { snapshot, status } from './condition.ts';
 import { demo } from './demo.ts';
 import { facts } from './facts.ts';
@@ -20,7 +21,7 @@ import { anchorCommand, verify } from './verify.ts';
 const commands: readonly Command[] = [
   status, audit, usage, cooldowns, snapshot, runs, showRun, facts, verify, anchorCommand,
   replayCommand, rebuildLedgerCommand, rebuildDatabaseCommand, detachLedger, keygen,
-  importCommand, migrate, demo,
+  backupCommand, restoreCommand, importCommand, migrate, demo,
 ];
 
 // The store itself was not looked at: the caller has to do something else first.
@@ -56,8 +57,8 @@ const generalUsage = 'Usage: shepherd-store COMMAND --db FILE [options] (--help 
 function generalHelp(): string {
   const width = Math.max(...commands.map(({ name }) => name.length));
   return [
-    'Looks at a store, checks it against its ledger, makes either from the other, and',
-    'takes over the data of another service.', '',
+    'Looks at a store, checks it against its ledger, makes either from the other,',
+    'backs it up, restores it, and takes over the data of another service.', '',
     'Usage: shepherd-store COMMAND --db FILE [options]', '', 'Commands',
     ...commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`), '',
     'Options',

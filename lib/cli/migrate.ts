@@ -1,5 +1,5 @@
 // The command migrate: the schema of a file, up or down.
-import type { MigrationReport } from '../open.ts';
+import type { MigrationReport } from '../migrate.ts';
 import { schemaVersion } from '../schema.ts';
 import { SqliteStore } from '../store.ts';
 import { dbOption, jsonOption, print, printJson } from './command.ts';

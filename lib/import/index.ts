@@ -2,10 +2,11 @@
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { checkLong } from '../audit.ts';
 import type { LongOperation } from '../audit.ts';
 import { attempt, StoreError } from '../errors.ts';
 import { connect, SqliteStore } from '../store.ts';
-import { checkFunction, checkOptions, checkText, invalid } from '../values.ts';
+import { checkText, invalid } from '../values.ts';
 import { nightshift } from './nightshift.ts';
 import { nightshiftState } from './nightshift-state.ts';
 import { openfroyo } from './openfroyo.ts';
@@ -50,9 +51,7 @@ const kinds: readonly SourceKind[] = [shepherdd, openfroyo, nightshift, nightshi
 export async function importStore(from: string, to: string, options?: LongOperation): Promise<ImportReport> {
   const fromPath = resolve(checkText('from', from));
   const toPath = resolve(checkText('to', to));
-  const { signal, onProgress } = checkOptions('options', options, ['signal', 'onProgress']);
-  if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalid('options.signal', signal, 'an AbortSignal');
-  checkFunction('options.onProgress', onProgress);
+  const { signal, onProgress } = checkLong(options);
   const source = new Source(fromPath);
   try {
     checkDifferent(source.path, toPath);

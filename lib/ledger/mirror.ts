@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { linkSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import { checkLong } from '../audit.ts';
 import type { LongOperation } from '../audit.ts';
 import { genesisHash, rowHash } from '../chain.ts';
 import { attempt, StoreError } from '../errors.ts';
@@ -14,7 +15,7 @@ import { makeStore } from '../open.ts';
 import { syncFolder } from '../snapshot-file.ts';
 import { connect, SqliteStore } from '../store.ts';
 import type { ModuleConnection } from '../store.ts';
-import { checkFunction, checkOptions, invalid, parseInstant } from '../values.ts';
+import { invalid, parseInstant } from '../values.ts';
 import { Ledger } from './ledger.ts';
 import { isSound, toRow } from './line.ts';
 import type { LedgerLine } from './line.ts';
@@ -368,12 +369,4 @@ function checkLedger(connection: ModuleConnection, ledger: Ledger): void {
   const { store } = attempt(`read ${ledger.path}`, () => ledger.refresh());
   if (store === undefined) throw new StoreError('ERR_STORE_NOT_FOUND', `there is no ledger at ${ledger.path}`);
   if (store !== connection.uuid) throw new StoreError('ERR_STORE_CONFLICT', `${ledger.path} is the ledger of another store (${store}, not ${connection.uuid})`);
-}
-
-function checkLong(options: LongOperation | undefined): LongOperation {
-  const checked = checkOptions('options', options, ['signal', 'onProgress']);
-  if (checked.signal !== undefined && !(checked.signal instanceof AbortSignal)) throw invalid('options.signal', checked.signal, 'an AbortSignal');
-  checkFunction('options.onProgress', checked.onProgress);
-  checked.signal?.throwIfAborted();
-  return checked;
 }

@@ -1,0 +1,100 @@
+// The commands backup and restore.
+import type { LongOperation } from '../audit.ts';
+import { backup, restore } from '../modules/backup.ts';
+import type { Restored } from '../modules/backup.ts';
+import { SqliteStore } from '../store.ts';
+import { dbOption, jsonOption, long, openStore, print, printJson } from './command.ts';
+import type { Command, Io } from './command.ts';
+import { bar, bytes, count, pad, painter, plain } from './text.ts';
+import { hasLedger } from './verify.ts';
+
+const barWidth = 40;
+
+/** A bar on the terminal; the pages that `backup` and `restore` count mean nothing to an operator. */
+function withBar<T>(io: Io, what: string, run: (options: LongOperation) => Promise<T>): Promise<T> {
+  return long(io, what, run, ({ done, total }) => `${what} ${pad(bar(done, total, barWidth), barWidth)} ${Math.floor((100 * done) / Math.max(1, total))} %`);
+}
+
+/** `backup`: a copy of a store that may be in use. */
+export const backupCommand: Command = {
+  name: 'backup',
+  summary: 'Copies a store to a new file, beside a running service',
+  takes: ['DEST'],
+  options: { ...dbOption, ...jsonOption },
+  notes: [
+    'The store may be written to meanwhile; the copy is the store as it was at one',
+    'moment. It is checked, page by page and along the chain, before it gets its',
+    'name. The plain file of the snapshot goes beside it. Nothing is overwritten.',
+    'Keep the anchor elsewhere: verify --anchor proves that the copy has that row.',
+  ],
+  examples: ['backup --db shepherdd.db /mnt/usb/shepherdd-2026-11-21.db'],
+  run: async (args, io) => {
+    const [destination = ''] = args.positionals;
+    using store = openStore(args, io);
+    const made = await withBar(io, 'backup', (options) => backup(store, destination, options));
+    if (args.flag('json')) printJson(io, made);
+    else {
+      print(io, [
+        `${painter(io.stdout)('green', 'made')}: ${plain(made.path)}, ${bytes(made.bytes)}, ${extent(made)}`,
+        ...(made.snapshotPath === undefined ? [] : [`      ${plain(made.snapshotPath)}, the state to resume from`]),
+        ...anchorLines(made),
+      ]);
+    }
+    return 0;
+  },
+};
+
+/** `restore`: a backup in the place of a store. */
+export const restoreCommand: Command = {
+  name: 'restore',
+  summary: 'Puts a backup in the place of a store, which is kept aside',
+  takes: ['BACKUP'],
+  options: { ...dbOption, ...jsonOption },
+  notes: [
+    'Stop the service first: a store that is open anywhere is not replaced. The',
+    'backup is checked before anything changes, and stays as it is. What stood there',
+    'is moved aside and listed; to undo, restore the database that was moved.',
+    'A ledger is not touched. It has what came after the backup, and a service that',
+    'opens the store with it gets that back; to go back for good, move it away first.',
+  ],
+  examples: ['restore --db shepherdd.db /mnt/usb/shepherdd-2026-11-21.db'],
+  run: async (args, io) => {
+    const path = args.required('db');
+    const [from = ''] = args.positionals;
+    const restored = await withBar(io, 'restore', (options) => restore(from, path, { ...options, ...(io.clock ? { clock: io.clock } : undefined) }));
+    if (args.flag('json')) printJson(io, restored);
+    else print(io, restoredLines(io, restored));
+    return 0;
+  },
+};
+
+function restoredLines(io: Io, restored: Restored): string[] {
+  const paint = painter(io.stdout);
+  const { path, replaced, moved } = restored;
+  return [
+    `${paint('green', 'restored')}: ${plain(path)}, ${extent(restored)}`,
+    ...(replaced === 'other-store' ? [paint('yellow', 'What stood there was another store.')] : []),
+    ...(replaced === 'damaged' ? [paint('yellow', 'What stood there was damaged.')] : []),
+    ...(moved.length > 0 ? ['moved aside', ...moved.map((file) => `  ${plain(file)}`)] : []),
+    ...(mentionsLedger(path) ? ['The store has a ledger: opened with it, the store gets back what came later.'] : []),
+    ...anchorLines(restored),
+  ];
+}
+
+/** An older schema cannot be read before the store is opened. */
+function mentionsLedger(path: string): boolean {
+  try {
+    using store = SqliteStore.openReadOnly(path);
+    return hasLedger(store);
+  } catch {
+    return false;
+  }
+}
+
+function extent({ head }: Pick<Restored, 'head'>): string {
+  return head ? `the log up to row ${count(head.id)}` : 'an empty log';
+}
+
+function anchorLines({ head }: Pick<Restored, 'head'>): string[] {
+  return head ? ['', `anchor ${head.id}:${head.hash}`] : [];
+}

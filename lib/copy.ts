@@ -1,0 +1,188 @@
+// A checked copy of a database under a temporary name: what a backup is made of, and what is restored.
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { chownSync, readdirSync, rmSync, statSync } from 'node:fs';
+import type { Stats } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { backup as copyDatabase } from 'node:sqlite';
+import { pathToFileURL } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import { verifyChain } from './audit.ts';
+import type { Anchor, LongOperation } from './audit.ts';
+import type { Reader } from './connection.ts';
+import { StoreError } from './errors.ts';
+import { countOpen, createFile } from './files.ts';
+import { openToRead } from './open.ts';
+import type { CheckedOptions } from './options.ts';
+import { openHandle } from './read-only.ts';
+
+/** A checked copy on its way to its place. */
+export interface Copy {
+  temporary: string;
+  /** The plain file that goes with it, under its own temporary name. */
+  snapshot: string | undefined;
+  uuid: string;
+  bytes: number;
+  head: Anchor | undefined;
+}
+
+/** Where a copy is to go, and what it takes to make it. */
+export interface Task {
+  target: string;
+  snapshotPath: string;
+  /** Whose file it is to be where root makes it; root's own by default. */
+  owner?: Stats | undefined;
+  options: CheckedOptions;
+  long: LongOperation;
+}
+
+/** A connection beside a store's own, for `copyPages`. Closed as the last one, it leaves a single file, as the store would have. */
+export function openSource(path: string): Reader {
+  // mode=rw: SQLite would make the file where somebody has removed it.
+  const db = openHandle(path, { mode: 'rw', psow: '0' }, { timeout: 5_000 });
+  countOpen(path, 1);
+  return {
+    db,
+    read: (fn) => fn(),
+    close: () => {
+      db.close();
+      countOpen(path, -1);
+    },
+  };
+}
+
+/** Makes a copy under a temporary name, by `copy`, and checks it. Leaves nothing behind when it fails. */
+export async function makeCopy(task: Task, copy: (temporary: string) => Promise<void>): Promise<Copy> {
+  const { target, long } = task;
+  removeLeftovers(target);
+  // Unpredictable, so that nobody can plant a file under it; the process id tells the next one whether it still lives.
+  const temporary = join(dirname(target), `.${basename(target)}.${process.pid}-${randomUUID()}.tmp`);
+  try {
+    await copy(temporary);
+    const file = await open(temporary, 'r+');
+    try {
+      await file.sync(); // the name that it gets must never lead to pages that are not on the disk
+    } finally {
+      await file.close();
+    }
+    await checkPages(temporary, long.signal);
+    return await checkLog(temporary, task);
+  } catch (error) {
+    discard({ temporary });
+    throw error;
+  }
+}
+
+// 1 MiB a step: an abort is heard in between.
+const stepPages = 256;
+const maxAttempts = 5;
+
+/**
+ * Copies every page. One read transaction spans all steps: SQLite begins a backup anew whenever another connection has
+ * written to the source, and would never end beside a service that writes without pause (measured: 20 MB, which take 20
+ * steps, were not copied after 1,500).
+ */
+export async function copyPages(source: Reader, temporary: string, { owner, long: { signal, onProgress } }: Task): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    const db = source.read(() => {
+      if (!source.db.isTransaction) source.db.exec('BEGIN');
+      source.db.prepare('SELECT 1 FROM sqlite_schema').get(); // BEGIN alone reads nothing yet
+      return source.db;
+    });
+    createOwned(temporary, owner);
+    let failure: { error: unknown } | undefined;
+    try {
+      await copyDatabase(db, temporary, {
+        rate: stepPages,
+        progress: ({ totalPages, remainingPages }) => {
+          signal?.throwIfAborted();
+          onProgress?.({ done: totalPages - remainingPages, total: 2 * totalPages });
+        },
+      });
+    } catch (error) {
+      failure = { error };
+    }
+    signal?.throwIfAborted();
+    // A file that nobody had open is read without locks: where a writer has come meanwhile, the handle is another one now.
+    if (source.read(() => source.db) === db) {
+      if (failure) throw failure.error;
+      return;
+    }
+    discard({ temporary });
+    if (attempt === maxAttempts) throw new StoreError('ERR_STORE_BUSY', `it was written to during each of ${attempt} attempts`, { cause: failure?.error });
+  }
+}
+
+/** Node and SQLite would create the file with the umask's mode. */
+function createOwned(temporary: string, owner: Stats | undefined): void {
+  createFile(temporary);
+  // What root restores must still be the service's own.
+  if (owner && process.geteuid?.() === 0) chownSync(temporary, owner.uid, owner.gid);
+}
+
+// SQLite's check of all pages cannot be cut into pieces: a thread of its own keeps it off the event loop.
+const checker = `
+  import { DatabaseSync } from 'node:sqlite';
+  import { parentPort, workerData } from 'node:worker_threads';
+  try {
+    const db = new DatabaseSync(new URL(workerData), { readOnly: true });
+    parentPort.postMessage(Object.values(db.prepare('PRAGMA integrity_check(1)').get())[0]);
+  } catch (error) {
+    parentPort.postMessage(error.message);
+  }`;
+
+async function checkPages(temporary: string, signal: AbortSignal | undefined): Promise<void> {
+  // immutable: a -wal and a -shm would be made beside it otherwise.
+  const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(checker)}`), { execArgv: [], workerData: `${pathToFileURL(temporary).href}?immutable=1` });
+  try {
+    const [found] = (await once(worker, 'message', signal ? { signal } : {})) as [string];
+    if (found !== 'ok') throw new StoreError('ERR_STORE_CORRUPT', `the database is damaged: ${found}`);
+  } finally {
+    worker.unref(); // an aborted check ends by itself, on a file without a name
+    void worker.terminate();
+  }
+}
+
+async function checkLog(temporary: string, { snapshotPath, options, long: { signal, onProgress } }: Task): Promise<Copy> {
+  const { connection, uuid, pair } = openToRead(temporary, { ...options, snapshotPath: undefined }, 1);
+  try {
+    const [pages] = connection.get<[number]>('PRAGMA page_count')!;
+    const report = await verifyChain(connection, uuid, {
+      ...(signal ? { signal } : undefined),
+      onProgress: ({ done, total }) => onProgress?.({ done: pages + Math.floor((pages * done) / Math.max(1, total)), total: 2 * pages }),
+    });
+    if (!report.ok) throw new StoreError('ERR_STORE_CORRUPT', `the log does not verify: ${report.findings[0]!.message}`);
+    signal?.throwIfAborted();
+    // From the copy, not from the store's own file: one that is ahead of its database is a loss at the next open.
+    const snapshot = pair.prepareBeside(join(dirname(snapshotPath), basename(temporary)));
+    return { temporary, snapshot, uuid, bytes: statSync(temporary).size, head: report.head };
+  } finally {
+    connection.close();
+  }
+}
+
+/** Removes what of a copy was not placed. */
+export function discard({ temporary, snapshot }: Pick<Copy, 'temporary'> & Partial<Copy>): void {
+  for (const file of ['', '-journal', '-wal', '-shm'].map((suffix) => temporary + suffix).concat(snapshot ?? [])) rmSync(file, { force: true });
+}
+
+/** What killed processes left of copies to this very target; another target's may belong to a process that is not seen from here. */
+function removeLeftovers(target: string): void {
+  const folder = dirname(target);
+  const mark = `.${basename(target)}.`;
+  for (const name of readdirSync(folder)) {
+    const at = name.startsWith(`.${mark}`) ? 1 : 0;
+    const pid = name.startsWith(mark, at) ? /^(\d+)-[0-9a-f-]{36}\.tmp/.exec(name.slice(at + mark.length))?.[1] : undefined;
+    if (pid !== undefined && !isAlive(Number(pid))) rmSync(join(folder, name), { force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0); // sends nothing
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
+  }
+}
