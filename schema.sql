@@ -198,12 +198,14 @@ CREATE INDEX facts_expires_at ON facts (expires_at) WHERE expires_at IS NOT NULL
 
 -- Projects (lib/modules/projects.ts) --------------------------------------------------------------------------------
 
--- path is canonical. claimed_at: who processes the project now has said so then.
+-- path is canonical. last_run_at: the last successful run. claimed_at: who processes the project now has said so then.
+-- clock_behind_at: when a claim first found the clock behind one of these two.
 CREATE TABLE projects (
   path TEXT PRIMARY KEY NOT NULL,
   last_run_at TEXT,
   run_count INTEGER NOT NULL DEFAULT 0 CHECK (run_count >= 0),
-  claimed_at TEXT
+  claimed_at TEXT,
+  clock_behind_at TEXT
 ) STRICT;
 
 -- When each type of task was last done in a project.
@@ -214,22 +216,25 @@ CREATE TABLE task_history (
   PRIMARY KEY (project_path, task_type)
 ) STRICT;
 
--- Tasks in progress.
+-- Tasks in progress, in the order of their assignment. Where instants are compared as texts, they have one form.
 CREATE TABLE assigned_tasks (
-  task_id TEXT PRIMARY KEY NOT NULL,
+  position INTEGER PRIMARY KEY,
+  task_id TEXT NOT NULL UNIQUE,
   project_path TEXT NOT NULL REFERENCES projects (path),
   task_type TEXT NOT NULL,
-  assigned_at TEXT NOT NULL
+  assigned_at TEXT NOT NULL CHECK (assigned_at IS strftime('%Y-%m-%dT%H:%M:%fZ', assigned_at))
 ) STRICT;
 
+-- What a snapshot of a project keeps of them.
 CREATE INDEX assigned_tasks_project ON assigned_tasks (project_path);
+-- Those that are too old.
 CREATE INDEX assigned_tasks_assigned_at ON assigned_tasks (assigned_at);
 
 -- One for each run of the service, whatever projects and tasks it had: JSON arrays of paths and task types.
 CREATE TABLE run_records (
   position INTEGER PRIMARY KEY,
   id TEXT NOT NULL UNIQUE,
-  started_at TEXT NOT NULL,
+  started_at TEXT NOT NULL CHECK (started_at IS strftime('%Y-%m-%dT%H:%M:%fZ', started_at)),
   ended_at TEXT,
   provider TEXT,
   projects TEXT NOT NULL CHECK (json_valid(projects) AND json_type(projects) = 'array'),
@@ -240,9 +245,11 @@ CREATE TABLE run_records (
   branch TEXT
 ) STRICT;
 
+-- Today's.
 CREATE INDEX run_records_started_at ON run_records (started_at);
 
--- state: the row, task history and assignments of a project as JSON; value: what the caller gave.
+-- state: the row, task history and assignments of a project as JSON (lib/modules/projects/snapshots.ts); value: what the
+-- caller gave.
 CREATE TABLE project_snapshots (
   position INTEGER PRIMARY KEY,
   id TEXT NOT NULL UNIQUE,
@@ -253,4 +260,5 @@ CREATE TABLE project_snapshots (
   value TEXT CHECK (value IS NULL OR json_valid(value))
 ) STRICT;
 
+-- A project's, in the order in which they were taken.
 CREATE INDEX project_snapshots_project ON project_snapshots (project_path);

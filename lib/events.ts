@@ -21,6 +21,9 @@ export type CoreEvent =
   | { type: 'session_ended'; sessionId: string; entryId: string; reason: SessionEndReason; durationMs: number }
   | { type: 'warning_issued'; sessionId: string; thresholdSecs: number }
   | { type: 'launch_denied'; entryId: string; reasons: string[] }
+  // what was overridden, undone or removed: of that the tables of projects keep no trace
+  | { type: 'project_claim_forced'; path: string } | { type: 'project_restored'; path: string; snapshotId: string; replacedId: string }
+  | { type: 'run_records_pruned'; removed: number }
   | StoreEvent;
 
 /** The events that only the store itself writes; `appendAudit` refuses their types. */

@@ -4,6 +4,7 @@ export type { Store } from './store.ts';
 export { StoreError } from './errors.ts';
 export type { StoreErrorCode } from './errors.ts';
 export { localDay, splitByDay } from './days.ts';
+export { defaultPath } from './default-path.ts';
 export type { DayPart } from './days.ts';
 export type { AuditAttributes, AuditEvent, CoreEvent, EventBase, SessionEndReason, StoreEvent } from './events.ts';
 export type { BreakGlassGrant, PolicyAttributes, PolicyContribution, PolicyOutcome, RecordedDecision } from './gate.ts';

@@ -107,6 +107,15 @@ export function checkArray<T>(name: string, value: unknown, accepted: string, ch
   return items.map((item, index) => check(`${name}[${index}]`, item));
 }
 
+/** Refuses anything but a plain object, and gives its keys, each a text, with what `check` makes of their values. */
+export function checkRecord<T>(name: string, value: unknown, accepted: string, check: (name: string, item: unknown) => T): [key: string, item: T][] {
+  const entries = readOnce(name, () => {
+    if (typeof value !== 'object' || value === null || !isPlainObject(value)) throw invalid(name, value, accepted);
+    return Object.entries(value);
+  });
+  return entries.map(([key, item]) => [checkText(`a key of ${name}`, key), check(`${name}.${key}`, item)]);
+}
+
 function readOnce<T>(name: string, read: () => T): T {
   try {
     return read();

@@ -92,6 +92,6 @@ test('wrong use is refused by name', async (t) => {
   for (const args of [['--limit', '0'], ['--limit', 'ten'], ['--target', ''], ['--namespace', ''], ['--tagret', 'x'], ['x']]) {
     const { code, out, err } = await facts(args);
     assert.deepEqual([code, out], [2, ''], args.join(' '));
-    assert.match(err, /^Usage: shepherd-store facts --db FILE/m);
+    assert.match(err, /^Usage: shepherd-store facts \[options\]/m);
   }
 });

@@ -88,17 +88,17 @@ function assertLine(said: Said, code: number, pattern: RegExp): void {
 test('each command of the ledger explains itself, and takes its files by name', async (t) => {
   const folder = kiosk(t);
   const needed: Record<string, string> = {
-    verify: '--db FILE', anchor: '--db FILE', replay: '--db FILE --ledger FILE', 'rebuild-ledger': '--db FILE --ledger NEWFILE',
-    'rebuild-database': '--ledger FILE --db NEWFILE', 'detach-ledger': '--db FILE --ledger FILE', keygen: '--key FILE',
+    verify: '', anchor: '', replay: ' --ledger FILE', 'rebuild-ledger': ' --ledger NEWFILE',
+    'rebuild-database': ' --ledger FILE --db NEWFILE', 'detach-ledger': ' --ledger FILE', keygen: ' --key FILE',
   };
   const general = await shepherd(['--help']);
   for (const [name, usage] of Object.entries(needed)) {
     assert.match(general.out, new RegExp(`^  ${name} +[A-Z]`, 'm'));
     const help = await shepherd([name, '--help']);
     assert.deepEqual([help.code, help.err], [0, '']);
-    assert.match(help.out, new RegExp(`^Usage: shepherd-store ${name} ${usage} \\[options\\]$[^]*^  --json [^]*^Examples?\n  shepherd-store ${name} `, 'm'));
+    assert.match(help.out, new RegExp(`^Usage: shepherd-store ${name}${usage} \\[options\\]$[^]*^  --json [^]*^Examples?\n  shepherd-store ${name} `, 'm'));
     for (const line of help.out.split('\n')) assert.ok(line.length <= 80, line);
-    assertLine(await shepherd([name]), 2, /--(db|ledger|key) is missing/);
+    if (usage !== '') assertLine(await shepherd([name]), 2, /--(db|ledger|key) is missing/);
     assertLine(await shepherd([name, '--anker', 'x']), 2, /Unknown option '--anker'/);
     const options = usage.split(' ').filter((word) => word.startsWith('--'));
     for (const option of options) assertLine(await shepherd([name, ...options.flatMap((each) => [each, each === option ? '' : folder.file(`no ${each}`)])]), 2, / is empty|there is no ledger/);

@@ -10,6 +10,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { ago, bar, bytes, duration, fit, json, pad, plain, span, textWidth, wrap } from '../lib/cli/text.ts';
 import { SqliteStore } from '../lib/index.ts';
 import { FactStore } from '../lib/modules/facts.ts';
+import { ProjectStore } from '../lib/modules/projects.ts';
 import { SessionTracker } from '../lib/modules/sessions.ts';
 import { plainEnvironment, Worker } from './support/child.ts';
 import { shepherd } from './support/command.ts';
@@ -25,8 +26,8 @@ delete process.env['FORCE_COLOR'];
 const program = fileURLToPath(new URL('../lib/cli/main.ts', import.meta.url));
 const now = new Date('2026-11-21T18:00:00+01:00');
 const clock = (): Date => now;
-const lookers = ['status', 'audit', 'usage', 'cooldowns', 'snapshot', 'verify', 'facts'];
-const commandNames = [...lookers, 'import', 'demo'];
+const lookers = ['status', 'audit', 'usage', 'cooldowns', 'snapshot', 'verify', 'facts', 'projects'];
+const commandNames = [...lookers, 'due', 'import', 'demo'];
 const hostile = 'evil\x1b[31m\x07\x9b2J\u202e\n\r日本';
 
 /** A store with a week of a kiosk: sessions, a denied launch, cooldowns, one session running. */
@@ -49,6 +50,7 @@ function fill(folder: TestFolder): string {
   tracker.touch({ warningsIssued: [300] });
   store.addUsage('tiny', '2026-11-21', 500);
   new FactStore(store).upsertFact({ targetId: 'host-001', namespace: 'hw.cpu', key: 'cpu_count', value: 4, ttlSeconds: 3_600 });
+  new ProjectStore(store).recordProjectRun('/srv/kiosk');
   store.close();
   return folder.file();
 }
@@ -84,7 +86,7 @@ test('--help lists each command on a line, and each command explains its options
     const help = await shepherd([name, '--help']);
     assert.deepEqual([help.code, help.err], [0, '']);
     assert.match(help.out, new RegExp(`^Usage: shepherd-store ${name} [^]*Options[^]*  --json [^]*  --help [^]*Examples?\n  shepherd-store ${name}`, 'm'));
-    assert.equal(/--db FILE +the store; required/.test(help.out), lookers.includes(name), name);
+    assert.equal(/--db FILE +the store; by default the user's own/.test(help.out), [...lookers, 'due'].includes(name), name);
     assertFits(help.out, `${name} --help`);
     assert.deepEqual(await shepherd([name, '-h']), help);
   }
@@ -103,7 +105,6 @@ test('wrong use is named on stderr with a usage line, and the exit code is 2', a
     [['stauts'], /there is no command "stauts"[^]*Commands: status, audit/],
     [['--db', 'x', 'status'], /the command comes first, got "--db"/],
     [['bad\x1b[31m'], /"bad\\x1b\[31m"/],
-    [['status'], /--db is missing/],
     [['status', '--db', ''], /--db is empty/],
     [['status', '--db'], /--db/],
     [['status', '--dbb', 'x'], /Unknown option '--dbb'/],
@@ -128,6 +129,9 @@ test('wrong use is named on stderr with a usage line, and the exit code is 2', a
     [['audit', '--until', '2026-11-21T25:00', ...db], /--until must be/],
     [['verify', '--anchor', '5', ...db], /--anchor must be the ID:HASH/],
     [['verify', '--anchor', `0:${'a'.repeat(64)}`, ...db], /--anchor must be/],
+    [['due', ...db], /TASKTYPE=INTERVAL… is missing/],
+    ...['lint', 'lint=', '=24h', 'lint=24', 'lint=1.5h', 'lint=0h', 'lint=-1h', 'lint=99999999d', 'lint=1w'].map((text): [string[], RegExp] => [['due', 'docs=7d', text, ...db], new RegExp(`"${text}" must be a type of task and an interval`)]),
+    [['due', 'lint=1h', 'docs=7d', 'lint=2h', ...db], /lint has two intervals/],
     [['import'], /FROM is missing/],
     [['import', 'a'], /TO is missing/],
     [['import', 'a', 'b', 'c'], /unexpected argument "c"/],
@@ -191,6 +195,7 @@ test('each command that looks works on an empty and on a filled store, and leave
     cooldowns: [/^No cooldowns\.\n$/, /^ +tuxmath +Sat 2026-11-21 19:30:00 \+01:00 +1 h 30 min left\n[^]*over for/],
     snapshot: [/saved +never\ncopies +row +absent\n +file +absent/, /saved +Sat 2026-11-21 17:50:00 \+01:00 \(10 min 00 s ago\)\nsession +minecraft[^]*id running\ncopies +row +whole, no\. \d+, 10 min 00 s ago\n +file +whole/],
     facts: [/^No facts\.\n$/, /^host-001\n  hw\.cpu  cpu_count  4 +50 min 00 s left\n$/],
+    projects: [/^No projects\.\n$/, /^\/srv\/kiosk\n    1 run, the last 10 min 00 s ago\n$/],
     verify: [/^ok: 0 events checked/, /^ok: 13 events checked, every hash fits\n\nanchor 13:[0-9a-f]{64}\n$/],
   };
   for (const [index, folder] of [empty, filled].entries()) {

@@ -58,16 +58,16 @@ test('projects, tasks, assignments and runs of the database are what the service
   const { report, store, rows } = await importFixture(t);
   assert.deepEqual(report, { kind: 'nightshift', taken: all, alreadyThere: none, skipped: [] });
   assert.deepEqual(rows('SELECT * FROM projects'), [
-    { path: '/home/kiosk/src/launcher', last_run_at: '2026-07-20T09:10:47.112Z', run_count: 0, claimed_at: null },
-    { path: '/srv/repo two', last_run_at: '2026-07-21T09:11:47.112Z', run_count: 3, claimed_at: null },
-    { path: '/home/kiosk/never-run', last_run_at: null, run_count: 6, claimed_at: null },
+    { path: '/home/kiosk/src/launcher', last_run_at: '2026-07-20T09:10:47.112Z', run_count: 0, claimed_at: null, clock_behind_at: null },
+    { path: '/srv/repo two', last_run_at: '2026-07-21T09:11:47.112Z', run_count: 3, claimed_at: null, clock_behind_at: null },
+    { path: '/home/kiosk/never-run', last_run_at: null, run_count: 6, claimed_at: null, clock_behind_at: null },
   ]);
   assert.deepEqual(rows('SELECT * FROM task_history'), [
     { project_path: '/home/kiosk/src/launcher', task_type: 'lint', last_run_at: '2026-07-20T09:10:47.500Z' },
     { project_path: '/home/kiosk/src/launcher', task_type: 'docs-backfill', last_run_at: '2026-07-01T06:59:59.999Z' },
     { project_path: '/srv/repo two', task_type: 'lint', last_run_at: '2026-07-21T09:11:00.000Z' },
   ]);
-  assert.deepEqual(rows('SELECT * FROM assigned_tasks'), [{ task_id: 'lint:/home/kiosk/src/launcher', project_path: '/home/kiosk/src/launcher', task_type: 'lint', assigned_at: '2026-07-22T09:00:00.250Z' }]);
+  assert.deepEqual(rows('SELECT * FROM assigned_tasks'), [{ position: 1, task_id: 'lint:/home/kiosk/src/launcher', project_path: '/home/kiosk/src/launcher', task_type: 'lint', assigned_at: '2026-07-22T09:00:00.250Z' }]);
   assert.deepEqual(rows('SELECT * FROM run_records WHERE position > 1'), [
     {
       position: 2, id: 'run-1784512233638000', started_at: '2026-07-21T09:01:00.100Z', ended_at: '2026-07-21T09:31:00.000Z', provider: 'codex', projects: '["/srv/repo two"]',
@@ -100,7 +100,7 @@ test('the state.json is read as its service reads it: a name stands for an empty
     { path: '/home/kiosk/src/launcher', last_run_at: '2026-03-14T09:15:09.123Z', run_count: 7 }, { path: '/srv/repo two', last_run_at: null, run_count: 0 },
   ]);
   assert.deepEqual(rows('SELECT task_type, last_run_at FROM task_history'), [{ task_type: 'lint', last_run_at: '2026-03-14T09:15:09.000Z' }, { task_type: 'docs-backfill', last_run_at: '2026-02-01T08:00:00.500Z' }]);
-  assert.deepEqual(rows('SELECT * FROM assigned_tasks'), [{ task_id: 'task-1', project_path: '/home/kiosk/src/launcher', task_type: 'lint', assigned_at: '2026-03-14T09:00:00.000Z' }]);
+  assert.deepEqual(rows('SELECT * FROM assigned_tasks'), [{ position: 1, task_id: 'task-1', project_path: '/home/kiosk/src/launcher', task_type: 'lint', assigned_at: '2026-03-14T09:00:00.000Z' }]);
   assert.deepEqual(rows('SELECT * FROM run_records'), [
     {
       position: 1, id: 'run-1', started_at: '2026-03-14T09:00:00.000Z', ended_at: '2026-03-14T09:15:09.000Z', provider: null, projects: '["/home/kiosk/src/launcher"]',
@@ -153,16 +153,16 @@ test('a source that has gone on brings the rest: the later run, the larger count
 test('a store that has the projects already keeps the later run and the larger count, and adds nothing up', async (t) => {
   const folder = new TestFolder(t);
   folder.open().close();
-  folder.raw().exec(`INSERT INTO projects VALUES ('/home/kiosk/src/launcher', '2026-11-01T00:00:00.000Z', 2, '2026-11-02T00:00:00.000Z'), ('/srv/repo two', '2020-01-01T00:00:00.000Z', 9, NULL), ('/home/kiosk/never-run', '2026-11-01T00:00:00.000Z', 8, NULL);
+  folder.raw().exec(`INSERT INTO projects (path, last_run_at, run_count, claimed_at) VALUES ('/home/kiosk/src/launcher', '2026-11-01T00:00:00.000Z', 2, '2026-11-02T00:00:00.000Z'), ('/srv/repo two', '2020-01-01T00:00:00.000Z', 9, NULL), ('/home/kiosk/never-run', '2026-11-01T00:00:00.000Z', 8, NULL);
     INSERT INTO task_history VALUES ('/srv/repo two', 'lint', '2026-11-01T00:00:00.000Z');
     INSERT INTO run_records (id, started_at, projects, tasks, status) VALUES ('run-1784502233638000', '2026-11-01T00:00:00.000Z', '[]', '[]', 'failed')`);
   const { report, rows } = await importFile(folder, makeFrom(folder, 'nightshift.db'));
   assert.deepEqual([report.taken, report.alreadyThere], [{ ...all, projects: 1, taskHistory: 2, runRecords: 2 }, { ...none, projects: 2, taskHistory: 1 }]);
   assert.deepEqual(listed(report), [['run_history', 'run-1784502233638000']]);
   assert.deepEqual(rows('SELECT * FROM projects ORDER BY path'), [
-    { path: '/home/kiosk/never-run', last_run_at: '2026-11-01T00:00:00.000Z', run_count: 8, claimed_at: null },
-    { path: '/home/kiosk/src/launcher', last_run_at: '2026-11-01T00:00:00.000Z', run_count: 2, claimed_at: '2026-11-02T00:00:00.000Z' },
-    { path: '/srv/repo two', last_run_at: '2026-07-21T09:11:47.112Z', run_count: 9, claimed_at: null },
+    { path: '/home/kiosk/never-run', last_run_at: '2026-11-01T00:00:00.000Z', run_count: 8, claimed_at: null, clock_behind_at: null },
+    { path: '/home/kiosk/src/launcher', last_run_at: '2026-11-01T00:00:00.000Z', run_count: 2, claimed_at: '2026-11-02T00:00:00.000Z', clock_behind_at: null },
+    { path: '/srv/repo two', last_run_at: '2026-07-21T09:11:47.112Z', run_count: 9, claimed_at: null, clock_behind_at: null },
   ]);
   assert.deepEqual(rows("SELECT last_run_at FROM task_history WHERE project_path = '/srv/repo two'"), [{ last_run_at: '2026-11-01T00:00:00.000Z' }]);
 });

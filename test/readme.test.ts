@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { SqliteStore } from '../lib/index.ts';
 import { FactStore } from '../lib/modules/facts.ts';
+import { ProjectStore } from '../lib/modules/projects.ts';
 import { RunStore } from '../lib/modules/runs.ts';
 import { SessionTracker } from '../lib/modules/sessions.ts';
 import { TestFolder } from './support/folder.ts';
@@ -57,7 +58,7 @@ test('the README names every error code, and no other', () => {
 });
 
 test('the README names every public method of the store and of its modules', () => {
-  const names = [SqliteStore, SqliteStore.prototype, SessionTracker.prototype, RunStore.prototype, FactStore.prototype].flatMap((owner) => Object.getOwnPropertyNames(owner));
+  const names = [SqliteStore, SqliteStore.prototype, SessionTracker.prototype, RunStore.prototype, FactStore.prototype, ProjectStore.prototype].flatMap((owner) => Object.getOwnPropertyNames(owner));
   for (const name of names.filter((each) => !['constructor', 'prototype', 'length', 'name'].includes(each))) {
     assert.match(readme, new RegExp(`\\b${name}\\b`), name);
   }

@@ -3,7 +3,7 @@ import type { LongOperation } from '../audit.ts';
 import { backup, restore } from '../modules/backup.ts';
 import type { Restored } from '../modules/backup.ts';
 import { SqliteStore } from '../store.ts';
-import { dbOption, jsonOption, long, openStore, print, printJson } from './command.ts';
+import { dbOption, jsonOption, long, openStore, print, printJson, storePath } from './command.ts';
 import type { Command, Io } from './command.ts';
 import { bar, bytes, count, pad, painter, plain } from './text.ts';
 import { hasLedger } from './verify.ts';
@@ -59,7 +59,7 @@ export const restoreCommand: Command = {
   ],
   examples: ['restore --db shepherdd.db /mnt/usb/shepherdd-2026-11-21.db'],
   run: async (args, io) => {
-    const path = args.required('db');
+    const path = storePath(args);
     const [from = ''] = args.positionals;
     const restored = await withBar(io, 'restore', (options) => restore(from, path, { ...options, ...(io.clock ? { clock: io.clock } : undefined) }));
     if (args.flag('json')) printJson(io, restored);

@@ -3,11 +3,12 @@ import { existsSync, statSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import type { LongOperation } from '../audit.ts';
 import { checkDay } from '../days.ts';
+import { defaultPath } from '../default-path.ts';
 import { hasCode, StoreError } from '../errors.ts';
 import { snapshotPathOf } from '../files.ts';
 import { SqliteStore } from '../store.ts';
 import { parseInstant } from '../values.ts';
-import { count, json } from './text.ts';
+import { count, json, painter, plain } from './text.ts';
 import type { Output } from './text.ts';
 
 /** What a command works with, so that a test can give its own. */
@@ -32,7 +33,7 @@ export interface Option {
 export interface Command {
   name: string;
   summary: string;
-  /** The arguments without a name, as the usage line shows them; in brackets where they may be absent. */
+  /** The arguments without a name, as the usage line shows them; in brackets where they may be absent, the last with an ellipsis where it may be repeated. */
   takes: string[];
   options: Record<string, Option>;
   /** What else is worth knowing, a line each. */
@@ -48,7 +49,7 @@ export class UsageError extends Error {}
 export class Failure extends Error {}
 
 /** Options that several commands have. */
-export const dbOption: Record<string, Option> = { db: { value: 'FILE', help: 'the store; required', required: true } };
+export const dbOption: Record<string, Option> = { db: { value: 'FILE', help: "the store; by default the user's own" } };
 export const jsonOption: Record<string, Option> = { json: { help: 'one JSON document, for machines' } };
 
 /** The checked arguments of one call. Every method throws `UsageError` for a value that does not fit. */
@@ -74,7 +75,7 @@ export class Args {
     const required = command.takes.filter((name) => !name.startsWith('['));
     if (this.positionals.length < required.length) throw new UsageError(`${required[this.positionals.length]} is missing`);
     const extra = this.positionals[command.takes.length];
-    if (extra !== undefined) throw new UsageError(`unexpected argument "${extra}"`);
+    if (extra !== undefined && !command.takes.at(-1)?.endsWith('…')) throw new UsageError(`unexpected argument "${extra}"`);
   }
 
   flag(name: string): boolean {
@@ -89,7 +90,7 @@ export class Args {
 
   required(name: string): string {
     const value = this.text(name);
-    if (value === undefined) throw new UsageError(`--${name} is missing: give the path of ${name === 'db' ? 'the store' : `the ${name}`}`);
+    if (value === undefined) throw new UsageError(`--${name} is missing: give the path of the ${name === 'db' ? 'store' : name}`);
     return value;
   }
 
@@ -145,12 +146,18 @@ export function usageOf({ name, takes, options }: Command): string {
   return `Usage: shepherd-store ${[name, ...takes, ...required].join(' ')} [options]`;
 }
 
+/** The store that `--db` names, or where there is none the user's own. */
+export function storePath(args: Args): string {
+  return args.text('db') ?? defaultPath('shepherd-store');
+}
+
 /**
- * Opens the store that `--db` names to look at, whatever else uses it. A missing or empty database beside a snapshot file
- * is a loss and not a wrong path: `ERR_STORE_CORRUPT`.
+ * Opens a command's store to look at, whatever else uses it, and says on stderr which one it is where nobody named it. A
+ * missing or empty database beside a snapshot file is a loss and not a wrong path: `ERR_STORE_CORRUPT`.
  */
 export function openStore(args: Args, io: Io): SqliteStore {
-  const path = args.required('db');
+  const path = storePath(args);
+  if (args.text('db') === undefined) io.stderr.write(`${painter(io.stderr)('dim', `store: ${plain(path)}`)}\n`);
   try {
     return SqliteStore.openReadOnly(path, io.clock ? { clock: io.clock } : {});
   } catch (error) {

@@ -5,7 +5,7 @@ import type { StoreHealth } from '../health.ts';
 import type { SessionSnapshot, StateSnapshot } from '../snapshot-file.ts';
 import type { SqliteStore } from '../store.ts';
 import type { SnapshotCopy } from '../snapshot.ts';
-import { dbOption, jsonOption, now, openStore, print, printJson } from './command.ts';
+import { dbOption, jsonOption, now, openStore, print, printJson, storePath } from './command.ts';
 import type { Command, Io } from './command.ts';
 import { attemptRow, cooldownLines, errorLines, readCooldowns, readUsage, usageLines } from './rows.ts';
 import type { CooldownRow, RowError, UsageRow } from './rows.ts';
@@ -29,8 +29,8 @@ export const status: Command = {
     const ok = report.errors.length === 0 && report.health?.ok === true;
     if (args.flag('json')) {
       const { health, errors, ...rest } = report;
-      printJson(io, { path: args.text('db'), ...health, ok, errors, ...rest });
-    } else print(io, statusLines(io, args.text('db')!, report, ok));
+      printJson(io, { path: storePath(args), ...health, ok, errors, ...rest });
+    } else print(io, statusLines(io, storePath(args), report, ok));
     return ok ? 0 : 1;
   },
 };

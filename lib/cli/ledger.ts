@@ -8,7 +8,7 @@ import { existsAt, snapshotPathOf } from '../files.ts';
 import { Ledger, rebuildDatabase, rebuildLedger, replay, verifyParity } from '../ledger/index.ts';
 import { ledgerAfter } from '../mirroring.ts';
 import { connect, SqliteStore } from '../store.ts';
-import { dbOption, jsonOption, long, openStore, print, printJson, UsageError } from './command.ts';
+import { dbOption, jsonOption, long, openStore, print, printJson, storePath, UsageError } from './command.ts';
 import type { Args, Command, Io, Option } from './command.ts';
 import { checkKeyFits, keyOption, signingKeyOf } from './keys.ts';
 import { parityLines, settled, walkLines } from './parity.ts';
@@ -109,7 +109,7 @@ interface WithLedger {
  * open it would make this one its ledger.
  */
 function openWithLedger(args: Args, io: Io): WithLedger {
-  const [path, ledgerPath] = [args.required('db'), args.required('ledger')];
+  const [path, ledgerPath] = [storePath(args), args.required('ledger')];
   const key = signingKeyOf(args);
   openLedger(ledgerPath).close(); // where there is none, opening the store would make one
   const ledger = Ledger.open(ledgerPath, key ? { signingKey: key } : {});
@@ -139,7 +139,7 @@ function lookBefore(args: Args, io: Io, ledger: Ledger, key: KeyObject | undefin
       if (row.type === 'signing_started') signer = (JSON.parse(String(row.data)) as { publicKey: string }).publicKey;
     }
   }
-  if (has === 0) throw new UsageError(`the store ${args.text('db')} has no ledger: a service begins one by opening the store with it`);
+  if (has === 0) throw new UsageError(`the store ${storePath(args)} has no ledger: a service begins one by opening the store with it`);
   checkKeyFits(key, signer);
   return { replayed: Math.max(0, end.groupEnd - head), written: Math.max(0, head - (end.head?.id ?? 0)) };
 }

@@ -13,13 +13,14 @@ import { importCommand } from './import.ts';
 import { keygen } from './keys.ts';
 import { detachLedger, rebuildDatabaseCommand, rebuildLedgerCommand, replayCommand } from './ledger.ts';
 import { migrate } from './migrate.ts';
+import { due, projects } from './projects.ts';
 import { audit, cooldowns, usage } from './records.ts';
 import { run as showRun, runs } from './runs.ts';
 import { painter, plain } from './text.ts';
 import { anchorCommand, verify } from './verify.ts';
 
 const commands: readonly Command[] = [
-  status, audit, usage, cooldowns, snapshot, runs, showRun, facts, verify, anchorCommand,
+  status, audit, usage, cooldowns, snapshot, runs, showRun, facts, projects, due, verify, anchorCommand,
   replayCommand, rebuildLedgerCommand, rebuildDatabaseCommand, detachLedger, keygen,
   backupCommand, restoreCommand, importCommand, migrate, demo,
 ];
@@ -52,18 +53,20 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
   }
 }
 
-const generalUsage = 'Usage: shepherd-store COMMAND --db FILE [options] (--help says more)';
+const generalUsage = 'Usage: shepherd-store COMMAND [--db FILE] [options] (--help says more)';
 
 function generalHelp(): string {
   const width = Math.max(...commands.map(({ name }) => name.length));
   return [
     'Looks at a store, checks it against its ledger, makes either from the other,',
     'backs it up, restores it, and takes over the data of another service.', '',
-    'Usage: shepherd-store COMMAND --db FILE [options]', '', 'Commands',
+    'Usage: shepherd-store COMMAND [--db FILE] [options]', '', 'Commands',
     ...commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`), '',
     'Options',
     '  --help     this text; after a command, what that command takes',
     '  --version  the version of this package', '',
+    "Without --db it is the user's own store, and stderr says which file that is:",
+    '$XDG_DATA_HOME/shepherd-store/shepherd-store.db, or below ~/.local/share.', '',
     'Commands that only look open the store read-only, beside a running service, and',
     'leave nothing behind. Every command takes --json. Colours are for terminals, and',
     'follow NO_COLOR and FORCE_COLOR.', '',

@@ -4,7 +4,8 @@ CREATE TABLE projects (
   path TEXT PRIMARY KEY NOT NULL,
   last_run_at TEXT,
   run_count INTEGER NOT NULL DEFAULT 0 CHECK (run_count >= 0),
-  claimed_at TEXT
+  claimed_at TEXT,
+  clock_behind_at TEXT
 ) STRICT;
 
 CREATE TABLE task_history (
@@ -15,10 +16,11 @@ CREATE TABLE task_history (
 ) STRICT;
 
 CREATE TABLE assigned_tasks (
-  task_id TEXT PRIMARY KEY NOT NULL,
+  position INTEGER PRIMARY KEY,
+  task_id TEXT NOT NULL UNIQUE,
   project_path TEXT NOT NULL REFERENCES projects (path),
   task_type TEXT NOT NULL,
-  assigned_at TEXT NOT NULL
+  assigned_at TEXT NOT NULL CHECK (assigned_at IS strftime('%Y-%m-%dT%H:%M:%fZ', assigned_at))
 ) STRICT;
 
 CREATE INDEX assigned_tasks_project ON assigned_tasks (project_path);
@@ -27,7 +29,7 @@ CREATE INDEX assigned_tasks_assigned_at ON assigned_tasks (assigned_at);
 CREATE TABLE run_records (
   position INTEGER PRIMARY KEY,
   id TEXT NOT NULL UNIQUE,
-  started_at TEXT NOT NULL,
+  started_at TEXT NOT NULL CHECK (started_at IS strftime('%Y-%m-%dT%H:%M:%fZ', started_at)),
   ended_at TEXT,
   provider TEXT,
   projects TEXT NOT NULL CHECK (json_valid(projects) AND json_type(projects) = 'array'),

@@ -1,0 +1,103 @@
+// The commands for projects: projects, due.
+import { ProjectStore } from '../modules/projects.ts';
+import type { DueTask, Project } from '../modules/projects.ts';
+import { projectOf } from '../modules/projects/rows.ts';
+import { connect } from '../store.ts';
+import type { SqliteStore } from '../store.ts';
+import { dbOption, jsonOption, now, openStore, print, printJson, UsageError } from './command.ts';
+import type { Args, Command, Io } from './command.ts';
+import { attemptRow, errorLines } from './rows.ts';
+import type { RowError } from './rows.ts';
+import { ago, columnWidth, counted, fit, lineWidth, pad, painter } from './text.ts';
+
+/** `projects`: what is known of each project. */
+export const projects: Command = {
+  name: 'projects',
+  summary: 'Shows the projects, their last runs and who claims them',
+  takes: [],
+  options: { ...dbOption, ...jsonOption },
+  notes: [
+    'The last run is the last successful one. A claim ends with it, or is given back.',
+    'A project that cannot be read is shown as such, and the exit code is 1.',
+  ],
+  examples: ['projects --db nightly.db'],
+  run: (args, io) => {
+    using store = openStore(args, io);
+    const rows = readProjects(store);
+    const errors = errorLines(io.stdout, rows.filter((row) => 'error' in row));
+    if (args.flag('json')) printJson(io, { now: now(io), projects: rows });
+    else if (rows.length === 0) print(io, ['No projects.']);
+    else print(io, [...rows.flatMap((row) => projectLines(io, row)), ...(errors.length > 0 ? ['', ...errors] : [])]);
+    return errors.length > 0 ? 1 : 0;
+  },
+};
+
+type ProjectRow = Project | { path: string; error: RowError };
+
+/** Each by itself, so that one that cannot be read hides no other. */
+function readProjects(store: SqliteStore): ProjectRow[] {
+  const door = connect(store);
+  const paths = door.read('list the projects', () => door.prepare('SELECT path FROM projects ORDER BY path').all()) as unknown as [string][];
+  return paths.flatMap(([path]): ProjectRow[] => {
+    const { value, error } = attemptRow(() => door.read('read the project', () => projectOf(door, path)));
+    if (error) return [{ path, error }];
+    return value ? [value] : [];
+  });
+}
+
+function projectLines(io: Io, row: ProjectRow): string[] {
+  const paint = painter(io.stdout);
+  const title = fit(row.path, lineWidth(io.stdout));
+  if ('error' in row) return [title, `    ${paint('red', 'cannot be read')}`];
+  const { lastRunAt, runCount, claimedAt } = row;
+  const age = (at: Date): string => ago(now(io).getTime() - at.getTime());
+  const run = lastRunAt ? `${counted(runCount, 'run')}, the last ${age(lastRunAt)}` : 'never run';
+  return [title, `    ${paint('dim', run)}${claimedAt ? ` · ${paint('yellow', `claimed ${age(claimedAt)}`)}` : ''}`];
+}
+
+/** `due`: which tasks are to be done. */
+export const due: Command = {
+  name: 'due',
+  summary: 'Shows which tasks are due where, the most stale first',
+  takes: ['TASKTYPE=INTERVAL…'],
+  options: { ...dbOption, ...jsonOption },
+  notes: [
+    'INTERVAL is a whole number with its unit: 90s, 30m, 24h, 7d. Staleness is the',
+    'time since the last run over the interval: a task is due from 1.00 on, and where',
+    'it was never done. In JSON such a task has no staleness.',
+  ],
+  examples: ['due --db nightly.db lint=24h docs=7d'],
+  run: (args, io) => {
+    const intervals = intervalsOf(args);
+    using store = openStore(args, io);
+    const tasks = new ProjectStore(store).due({ intervals });
+    if (args.flag('json')) printJson(io, { now: now(io), due: tasks.map(({ staleness, ...task }) => (Number.isFinite(staleness) ? { ...task, staleness } : task)) });
+    else print(io, tasks.length === 0 ? ['Nothing is due.'] : dueLines(io, tasks));
+    return 0;
+  },
+};
+
+const unitMs: Record<string, number> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+function intervalsOf(args: Args): Record<string, number> {
+  const pairs = args.positionals.map((text): [string, number] => {
+    const [, taskType, amount, unit] = /^(.+)=(\d{1,7})([smhd])$/s.exec(text) ?? [];
+    const ms = Number(amount) * unitMs[unit ?? '']!;
+    if (taskType === undefined || !(ms > 0)) throw new UsageError(`"${text}" must be a type of task and an interval, such as lint=24h, docs=7d or poll=30m`);
+    return [taskType, ms];
+  });
+  const repeated = pairs.find(([taskType], index) => pairs.findIndex(([other]) => other === taskType) < index);
+  if (repeated) throw new UsageError(`${repeated[0]} has two intervals`);
+  return Object.fromEntries(pairs);
+}
+
+function dueLines(io: Io, tasks: readonly DueTask[]): string[] {
+  const paint = painter(io.stdout);
+  const times = (staleness: number): string => (Number.isFinite(staleness) ? `${staleness.toFixed(2)} ×` : 'never done');
+  const typeWidth = columnWidth(tasks.map(({ taskType }) => taskType), 24);
+  const timesWidth = columnWidth(tasks.map(({ staleness }) => times(staleness)), 20);
+  return tasks.map(({ path, taskType, staleness }) => {
+    const left = `${pad(times(staleness), timesWidth, true)}  ${pad(fit(taskType, typeWidth), typeWidth)}  `;
+    return `${paint('yellow', left)}${fit(path, lineWidth(io.stdout) - timesWidth - typeWidth - 4)}`;
+  });
+}

@@ -1,0 +1,48 @@
+// The one name of a project: its canonical path.
+import { isUtf8 } from 'node:buffer';
+import { realpathSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
+import { homeFolder } from '../../default-path.ts';
+import { attempt } from '../../errors.ts';
+import type { StoreError } from '../../errors.ts';
+import { checkText, invalid, quote } from '../../values.ts';
+
+/**
+ * `~` and `~/…` begin in the home folder, a relative path in the working folder; links are resolved as far as the path
+ * exists, so that a project keeps its name while its folder is away. No trailing slash. Throws
+ * `ERR_STORE_INVALID_ARGUMENT`, and `ERR_STORE_PERMISSION` for a path that this user may not follow.
+ */
+export function canonicalPath(name: string, path: unknown): string {
+  const text = checkText(name, path);
+  if (Buffer.byteLength(text) > longestPath) throw tooLong(name, path);
+  return attempt(`resolve the path ${quote(text)}`, () => {
+    let missing = '';
+    for (let at = resolve(/^~(?=\/|$)/.test(text) ? homeFolder() + text.slice(1) : text); ; at = dirname(at)) {
+      const real = existing(name, at);
+      if (real !== undefined) return join(real, missing);
+      missing = join(basename(at), missing);
+    }
+  });
+}
+
+/** What a path is without its links; `undefined` where nothing is there. */
+function existing(name: string, path: string): string | undefined {
+  try {
+    const real = realpathSync.native(path, 'buffer');
+    // As text, two folders whose names are no UTF-8 could become one project.
+    if (!isUtf8(real)) throw invalid(name, path, 'a path that does not lead to a name that is no UTF-8');
+    return real.toString();
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    if (code === 'ENAMETOOLONG') throw tooLong(name, path);
+    throw error;
+  }
+}
+
+// Linux takes no longer one (PATH_MAX with its NUL). realpath says so only of a path that exists up to there.
+const longestPath = 4095;
+
+function tooLong(name: string, path: unknown): StoreError {
+  return invalid(name, path, 'a path no longer than the system takes');
+}

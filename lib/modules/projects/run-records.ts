@@ -1,0 +1,128 @@
+// Run records: what a run of the service did, in the order of recording.
+import { randomUUID } from 'node:crypto';
+import { localDay } from '../../days.ts';
+import { StoreError } from '../../errors.ts';
+import type { ModuleConnection } from '../../store.ts';
+import { checkArray, checkInstant, checkInteger, checkOptions, checkText, invalid, show } from '../../values.ts';
+import { canonicalPath } from './paths.ts';
+import { instantIn, makeKnown } from './rows.ts';
+
+/** How a run ended: `partial` where some of it was done. */
+export type RunRecordStatus = 'success' | 'failed' | 'partial';
+
+/** A run of the service, over whatever projects and tasks it had. */
+export interface RunRecord {
+  /** A UUID. */
+  id: string;
+  startedAt: Date;
+  endedAt?: Date;
+  provider?: string;
+  /** Canonical paths. */
+  projects: string[];
+  /** The types of the tasks, one for each task. */
+  tasks: string[];
+  tokensUsed: number;
+  status: RunRecordStatus;
+  error?: string;
+  branch?: string;
+}
+
+/** A run to record: its id is a new UUID unless given, lists are empty and tokens 0 where absent. */
+export type NewRunRecord = Pick<RunRecord, 'startedAt' | 'status'> & Partial<RunRecord>;
+
+/** What ran on one day. */
+export interface DaySummary {
+  /** The day, `YYYY-MM-DD`. */
+  day: string;
+  runs: number;
+  succeeded: number;
+  failed: number;
+  partial: number;
+  tokensUsed: number;
+  /** How many different projects. */
+  projects: number;
+  /** How many tasks, those of one type counted each. */
+  tasks: number;
+}
+
+const statuses: readonly unknown[] = ['success', 'failed', 'partial'] satisfies RunRecordStatus[];
+const uuid = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/i;
+
+type Row = [
+  id: string, startedAt: string, endedAt: string | null, provider: string | null, projects: string, tasks: string,
+  tokensUsed: number, status: string, error: string | null, branch: string | null,
+];
+const columns = 'id, started_at, ended_at, provider, projects, tasks, tokens_used, status, error, branch';
+
+/** A caller's record, checked, as a row; and its projects. */
+export function encodeRunRecord(given: NewRunRecord): { row: Row; projects: string[] } {
+  const record = checkOptions('record', given, ['id', 'startedAt', 'endedAt', 'provider', 'projects', 'tasks', 'tokensUsed', 'status', 'error', 'branch']);
+  const { id = randomUUID(), endedAt, projects: paths = [], tasks: types = [], tokensUsed = 0, status } = record;
+  if (!uuid.test(checkText('record.id', id))) throw invalid('record.id', id, 'a UUID');
+  if (!statuses.includes(status)) throw invalid('record.status', status, `one of ${statuses.join(', ')}`);
+  const text = (name: 'provider' | 'error' | 'branch'): string | null => (record[name] === undefined ? null : checkText(`record.${name}`, record[name]));
+  const projects = [...new Set(checkArray('record.projects', paths, 'an array of paths', canonicalPath))];
+  const tasks = checkArray('record.tasks', types, 'an array of task types', checkText);
+  const row: Row = [
+    id.toLowerCase(), checkInstant('record.startedAt', record.startedAt), endedAt === undefined ? null : checkInstant('record.endedAt', endedAt), text('provider'),
+    JSON.stringify(projects), JSON.stringify(tasks), checkInteger('record.tokensUsed', tokensUsed, 0), status, text('error'), text('branch'),
+  ];
+  return { row, projects };
+}
+
+export function insertRunRecord(connection: ModuleConnection, row: Row, projects: readonly string[]): void {
+  const sql = `INSERT INTO run_records (${columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`;
+  if (connection.prepare(sql).run(...row).changes === 0) throw new StoreError('ERR_STORE_CONFLICT', `failed to add the run record ${row[0]}: there is one with this id`);
+  for (const path of projects) makeKnown(connection, path);
+}
+
+export function newestRunRecords(connection: ModuleConnection, limit: number): RunRecord[] {
+  const rows = connection.prepare(`SELECT ${columns} FROM run_records ORDER BY position DESC LIMIT ?`).all(limit) as unknown as Row[];
+  return rows.map(decodeRunRecord);
+}
+
+/** Deletes all but the newest and says how many. */
+export function deleteOldRunRecords(connection: ModuleConnection, keep: number): number {
+  const sql = 'DELETE FROM run_records WHERE position <= (SELECT position FROM run_records ORDER BY position DESC LIMIT 1 OFFSET ?)';
+  return Number(connection.prepare(sql).run(keep).changes);
+}
+
+// No zone's day begins or ends further than this from any instant in it.
+const twoDaysMs = 2 * 86_400_000;
+
+/** What started on the local day of `now`. */
+export function summaryOfDay(connection: ModuleConnection, now: Date, timeZone: string | undefined): DaySummary {
+  const day = localDay(now, timeZone);
+  const [from, to] = [-twoDaysMs, twoDaysMs].map((ms) => new Date(now.getTime() + ms).toISOString()) as [string, string];
+  const rows = connection.prepare(`SELECT ${columns} FROM run_records WHERE started_at > ? AND started_at < ?`).all(from, to) as unknown as Row[];
+  const records = rows.map(decodeRunRecord).filter(({ startedAt }) => localDay(startedAt, timeZone) === day);
+  const having = (status: RunRecordStatus): number => records.filter((record) => record.status === status).length;
+  return {
+    day, runs: records.length, succeeded: having('success'), failed: having('failed'), partial: having('partial'),
+    tokensUsed: records.reduce((sum, { tokensUsed }) => sum + tokensUsed, 0),
+    projects: new Set(records.flatMap(({ projects }) => projects)).size,
+    tasks: records.reduce((sum, { tasks }) => sum + tasks.length, 0),
+  };
+}
+
+function decodeRunRecord([id, startedAt, endedAt, provider, projects, tasks, tokensUsed, status, error, branch]: Row): RunRecord {
+  return {
+    id,
+    startedAt: instantIn(`the start of the run ${id}`, startedAt),
+    ...(endedAt === null ? undefined : { endedAt: instantIn(`the end of the run ${id}`, endedAt) }),
+    ...(provider === null ? undefined : { provider }),
+    projects: textsIn(`the projects of the run ${id}`, projects),
+    tasks: textsIn(`the tasks of the run ${id}`, tasks),
+    tokensUsed,
+    status: status as RunRecordStatus,
+    ...(error === null ? undefined : { error }),
+    ...(branch === null ? undefined : { branch }),
+  };
+}
+
+/** The schema sees to it that the text is a JSON array, and not to what is in it. */
+function textsIn(what: string, text: string): string[] {
+  const items = JSON.parse(text) as unknown[];
+  if (!items.every((item) => typeof item === 'string')) throw new StoreError('ERR_STORE_CORRUPT', `${what} cannot be read: ${show(text)}`);
+  return items;
+}

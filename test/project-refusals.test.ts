@@ -1,0 +1,199 @@
+// What every method of ProjectStore refuses: a row for each argument. A method or parameter without a row fails the first test.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { SqliteStore, StoreError } from '../lib/index.ts';
+import type { CoreEvent, StoreErrorCode } from '../lib/index.ts';
+import { ProjectStore } from '../lib/modules/projects.ts';
+import { TestFolder } from './support/folder.ts';
+import { badCounts, badDurations, badInstants, badJson, badOptions, badTextLists, badTexts, given, throwing } from './support/values.ts';
+
+type Projects = ProjectStore<CoreEvent>;
+type Table = [name: string, value: unknown][];
+
+interface Argument {
+  name: string;
+  bad: Table;
+  call: (projects: Projects, value: never) => unknown;
+  code?: StoreErrorCode;
+}
+
+interface Method {
+  call: (projects: Projects) => unknown;
+  writes?: true;
+  arguments?: Argument[];
+}
+
+const now = new Date('2026-11-21T09:00:00Z');
+const record = { startedAt: now, status: 'success' } as const;
+const task = { taskId: 't', project: '/a', taskType: 'lint' };
+const hostile = (property: string): Table => [...badOptions, ['a getter that throws', throwing(property)]];
+const badIntervals: Table = [...badDurations, ['0', 0]];
+const badPaths: Table = [...badTexts, ['a path that is too long', 'a/'.repeat(5_000)], ['a name that is too long', `/${'a'.repeat(300)}`]];
+const badUuids: Table = [...given(badTexts), ['no UUID', 'run-1'], ['a UUID with more', '4ffd1e00-0000-4000-8000-00000000000a '], ['one in braces', '{4ffd1e00-0000-4000-8000-00000000000a}']];
+
+/** What is no options object for its names alone is as good as any other object of types and intervals. */
+const isIntervals = (value: unknown): boolean => ['{"unknown":1}', '{"busyTimeoutMS":1}', '{"__proto__":1}'].includes(stringify(value));
+const stringify = (value: unknown): string => {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return '';
+  }
+};
+
+/** The rows of a path that comes first, and of what follows it. */
+const path = (call: Argument['call'], ...more: Argument[]): Argument[] => [{ name: 'path', bad: badPaths, call }, ...more];
+const byId = (call: Argument['call']): Argument[] => [{ name: 'id', bad: badTexts, call }];
+
+const methods: Record<string, Method> = {
+  getProject: { call: (projects) => projects.getProject('/a'), arguments: path((projects, value) => projects.getProject(value)) },
+  listProjects: { call: (projects) => projects.listProjects() },
+  getTaskHistory: { call: (projects) => projects.getTaskHistory('/a'), arguments: path((projects, value) => projects.getTaskHistory(value)) },
+  recordTaskRun: {
+    call: (projects) => projects.recordTaskRun('/a', 'lint'), writes: true,
+    arguments: path((projects, value) => projects.recordTaskRun(value, 'lint'), { name: 'taskType', bad: badTexts, call: (projects, value) => projects.recordTaskRun('/a', value) }),
+  },
+  lastTaskRun: {
+    call: (projects) => projects.lastTaskRun('/a', 'lint'),
+    arguments: path((projects, value) => projects.lastTaskRun(value, 'lint'), { name: 'taskType', bad: badTexts, call: (projects, value) => projects.lastTaskRun('/a', value) }),
+  },
+  daysSinceLastRun: {
+    call: (projects) => projects.daysSinceLastRun('/a'),
+    arguments: path((projects, value) => projects.daysSinceLastRun(value), { name: 'taskType', bad: given(badTexts), call: (projects, value) => projects.daysSinceLastRun('/a', value) }),
+  },
+  staleness: {
+    call: (projects) => projects.staleness('/a', 'lint', 1),
+    arguments: path(
+      (projects, value) => projects.staleness(value, 'lint', 1), { name: 'taskType', bad: badTexts, call: (projects, value) => projects.staleness('/a', value, 1) },
+      { name: 'intervalMs', bad: badIntervals, call: (projects, value) => projects.staleness('/a', 'lint', value) },
+    ),
+  },
+  due: {
+    call: (projects) => projects.due({ intervals: { lint: 1 } }),
+    arguments: [
+      { name: 'options', bad: [...hostile('intervals'), ['undefined', undefined], ['nothing in it', {}]], call: (projects, value) => projects.due(value) },
+      {
+        name: 'options.intervals', call: (projects, value) => projects.due({ intervals: value }),
+        bad: [...hostile('lint').filter(([, value]) => !isIntervals(value)), ['undefined', undefined], ['an empty type', { '': 1 }], ['half a character', { '\ud800': 1 }], ['NUL', { 'a\0': 1 }]],
+      },
+      { name: 'options.intervals.lint', bad: badIntervals, call: (projects, value) => projects.due({ intervals: { docs: 1, lint: value } }) },
+    ],
+  },
+  wasProcessedToday: {
+    call: (projects) => projects.wasProcessedToday('/a'),
+    arguments: path((projects, value) => projects.wasProcessedToday(value), { name: 'taskType', bad: given(badTexts), call: (projects, value) => projects.wasProcessedToday('/a', value) }),
+  },
+  claimProjectRun: {
+    call: (projects) => projects.claimProjectRun('/a'), writes: true,
+    arguments: path(
+      (projects, value) => projects.claimProjectRun(value), { name: 'options', bad: hostile('force'), call: (projects, value) => projects.claimProjectRun('/a', value) },
+      { name: 'options.windowMs', bad: given(badDurations), call: (projects, value) => projects.claimProjectRun('/a', { windowMs: value }) },
+      { name: 'options.force', bad: [['null', null], ['1', 1], ['a string', 'true']], call: (projects, value) => projects.claimProjectRun('/a', { force: value }) },
+    ),
+  },
+  recordProjectRun: { call: (projects) => projects.recordProjectRun('/a'), writes: true, arguments: path((projects, value) => projects.recordProjectRun(value)) },
+  releaseProjectClaim: { call: (projects) => projects.releaseProjectClaim('/a'), writes: true, arguments: path((projects, value) => projects.releaseProjectClaim(value)) },
+  addRunRecord: {
+    call: (projects) => projects.addRunRecord(record), writes: true,
+    arguments: [
+      { name: 'record', bad: [...hostile('id'), ['undefined', undefined], ['nothing in it', {}]], call: (projects, value) => projects.addRunRecord(value) },
+      ...([
+        ['id', badUuids], ['startedAt', badInstants], ['endedAt', given(badInstants)], ['provider', given(badTexts)], ['projects', given(badTextLists)], ['tasks', given(badTextLists)],
+        ['tokensUsed', given(badCounts)], ['status', [...badTexts, ['another word', 'succeeded'], ['an array with one', ['success']]]], ['error', given(badTexts)], ['branch', given(badTexts)],
+      ] as [string, Table][]).map(([name, bad]): Argument => ({ name: `record.${name}`, bad, call: (projects, value) => projects.addRunRecord({ ...record, [name]: value }) })),
+    ],
+  },
+  getRunRecords: { call: (projects) => projects.getRunRecords(5), arguments: [{ name: 'limit', bad: badCounts, call: (projects, value) => projects.getRunRecords(value) }] },
+  pruneRunRecords: {
+    call: (projects) => projects.pruneRunRecords({ keep: 5 }), writes: true,
+    arguments: [
+      { name: 'options', bad: [...hostile('keep'), ['undefined', undefined]], call: (projects, value) => projects.pruneRunRecords(value) },
+      { name: 'options.keep', bad: badCounts, call: (projects, value) => projects.pruneRunRecords({ keep: value }) },
+    ],
+  },
+  todaySummary: { call: (projects) => projects.todaySummary() },
+  assignTask: {
+    call: (projects) => projects.assignTask(task), writes: true,
+    arguments: [
+      { name: 'task', bad: [...hostile('taskId'), ['undefined', undefined]], call: (projects, value) => projects.assignTask(value) },
+      ...([['taskId', badTexts], ['project', badPaths], ['taskType', badTexts]] as const).map(([name, bad]): Argument => ({ name: `task.${name}`, bad, call: (projects, value) => projects.assignTask({ ...task, [name]: value }) })),
+    ],
+  },
+  isAssigned: { call: (projects) => projects.isAssigned('t'), arguments: [{ name: 'taskId', bad: badTexts, call: (projects, value) => projects.isAssigned(value) }] },
+  listAssigned: { call: (projects) => projects.listAssigned() },
+  clearAssigned: { call: (projects) => projects.clearAssigned('t'), writes: true, arguments: [{ name: 'taskId', bad: badTexts, call: (projects, value) => projects.clearAssigned(value) }] },
+  clearStaleAssignments: {
+    call: (projects) => projects.clearStaleAssignments(1), writes: true, arguments: [{ name: 'maxAgeMs', bad: badDurations, call: (projects, value) => projects.clearStaleAssignments(value) }],
+  },
+  captureProject: {
+    call: (projects) => projects.captureProject('/a', 'x'), writes: true,
+    arguments: path(
+      (projects, value) => projects.captureProject(value, 'x'), { name: 'label', bad: badTexts, call: (projects, value) => projects.captureProject('/a', value) },
+      { name: 'value', bad: badJson, code: 'ERR_STORE_SERIALIZATION', call: (projects, value) => projects.captureProject('/a', 'x', value) },
+    ),
+  },
+  listProjectSnapshots: { call: (projects) => projects.listProjectSnapshots('/a'), arguments: path((projects, value) => projects.listProjectSnapshots(value)) },
+  getProjectSnapshot: { call: (projects) => projects.getProjectSnapshot('x'), arguments: byId((projects, value) => projects.getProjectSnapshot(value)) },
+  restoreProjectSnapshot: { call: (projects) => projects.restoreProjectSnapshot('x'), writes: true, arguments: byId((projects, value) => projects.restoreProjectSnapshot(value)) },
+  deleteProjectSnapshot: { call: (projects) => projects.deleteProjectSnapshot('x'), writes: true, arguments: byId((projects, value) => projects.deleteProjectSnapshot(value)) },
+};
+
+function codeOf(call: () => unknown): string | undefined {
+  try {
+    call();
+    return undefined;
+  } catch (error) {
+    return error instanceof StoreError ? error.code : `not a StoreError: ${String(error)}`;
+  }
+}
+
+test('every method and parameter has a row in this table', () => {
+  const names = Object.getOwnPropertyNames(ProjectStore.prototype).filter((name) => name !== 'constructor');
+  assert.deepEqual(Object.keys(methods).sort(), names.sort());
+  for (const name of names) {
+    const parameters = new Set((methods[name]!.arguments ?? []).map((row) => row.name.split('.')[0]));
+    assert.equal(parameters.size, (Reflect.get(ProjectStore.prototype, name) as () => void).length, `${name} has rows for ${[...parameters].join(', ')}`);
+  }
+});
+
+for (const [name, { arguments: rows = [] }] of Object.entries(methods)) {
+  if (rows.length === 0) continue;
+  test(`${name} refuses every bad value of every argument, and nothing is written`, (t) => {
+    const folder = new TestFolder(t);
+    const projects = new ProjectStore(folder.open());
+    const db = folder.raw();
+    const version = (): unknown => db.prepare('PRAGMA data_version').get();
+    const before = version();
+    for (const { name: argument, bad, call, code = 'ERR_STORE_INVALID_ARGUMENT' } of rows) {
+      for (const [what, value] of bad) assert.equal(codeOf(() => call(projects, value as never)), code, `${argument}: ${what}`);
+    }
+    assert.deepEqual(version(), before);
+    projects.recordProjectRun('/a'); // and it goes on working
+  });
+}
+
+test('what is no store and no time zone is refused', (t) => {
+  const store = new TestFolder(t).open();
+  const refused = { code: 'ERR_STORE_INVALID_ARGUMENT' };
+  for (const [name, value] of [...badOptions, ['undefined', undefined]] as Table) assert.throws(() => new ProjectStore(value as SqliteStore), refused, `store: ${name}`);
+  for (const [name, value] of badOptions) assert.throws(() => new ProjectStore(store, value as object), refused, `options: ${name}`);
+  for (const [name, value] of [...given(badTexts), ['a place that is not', 'Mars/Olympus']] as Table) assert.throws(() => new ProjectStore(store, { timeZone: value as string }), refused, `timeZone: ${name}`);
+});
+
+test('every method of a closed store says that it is closed', (t) => {
+  const store = new TestFolder(t).open();
+  const projects = new ProjectStore(store);
+  store.close();
+  for (const [name, { call }] of Object.entries(methods)) assert.equal(codeOf(() => call(projects)), 'ERR_STORE_CLOSED', name);
+});
+
+test('every writing method of a read-only store says so, and the others work', (t) => {
+  const folder = new TestFolder(t);
+  const writer = folder.open();
+  new ProjectStore(writer).recordTaskRun('/a', 'lint');
+  writer.close();
+  const projects = new ProjectStore(folder.closing(SqliteStore.openReadOnly(folder.file())));
+  for (const [name, { call, writes }] of Object.entries(methods)) {
+    assert.equal(codeOf(() => call(projects)), writes ? 'ERR_STORE_READ_ONLY' : name === 'getProjectSnapshot' ? 'ERR_STORE_NOT_FOUND' : undefined, name);
+  }
+});
