@@ -245,7 +245,7 @@ CREATE TABLE run_records (
   branch TEXT
 ) STRICT;
 
--- Today's.
+-- The newest, and today's.
 CREATE INDEX run_records_started_at ON run_records (started_at);
 
 -- state: the row, task history and assignments of a project as JSON (lib/modules/projects/snapshots.ts); value: what the

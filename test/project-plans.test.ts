@@ -47,7 +47,7 @@ function statementsOf(folder: TestFolder): string[] {
 }
 
 /** The only statements that read a table from one end: they list it, or stop at a limit. */
-const listing = [/FROM projects ORDER BY path$/, /FROM projects CROSS JOIN/, /FROM assigned_tasks ORDER BY position$/, /FROM run_records ORDER BY position DESC LIMIT \?\)?$/, /ORDER BY position DESC LIMIT 1 OFFSET \?\)$/];
+const listing = [/FROM projects ORDER BY path$/, /FROM projects CROSS JOIN/, /FROM assigned_tasks ORDER BY position$/, /FROM run_records ORDER BY started_at DESC, position DESC LIMIT (\?|-1 OFFSET \?\))$/];
 
 test('each index of the tables of projects serves a statement, and only what lists a table reads all of it', (t) => {
   const folder = new TestFolder(t);

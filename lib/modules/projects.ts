@@ -183,13 +183,13 @@ export class ProjectStore<E extends EventBase> {
     });
   }
 
-  /** The run records added last, the newest first; at most `limit`. */
+  /** The run records by their start, the newest first; at most `limit`. */
   getRunRecords(limit: number): RunRecord[] {
     checkInteger('limit', limit, 0);
     return this.#connection.read('read the run records', () => newestRunRecords(this.#connection, limit));
   }
 
-  /** Removes all run records but the `keep` newest, and says how many; an event keeps that number. */
+  /** Removes all run records but the `keep` that started last, and says how many; an event keeps that number. */
   pruneRunRecords(options: { keep: number }): number {
     const { keep } = checkOptions<{ keep?: unknown }>('options', options, ['keep']);
     const count = checkInteger('options.keep', keep, 0);

@@ -77,13 +77,13 @@ export function insertRunRecord(connection: ModuleConnection, row: Row, projects
 }
 
 export function newestRunRecords(connection: ModuleConnection, limit: number): RunRecord[] {
-  const rows = connection.prepare(`SELECT ${columns} FROM run_records ORDER BY position DESC LIMIT ?`).all(limit) as unknown as Row[];
+  const rows = connection.prepare(`SELECT ${columns} FROM run_records ORDER BY started_at DESC, position DESC LIMIT ?`).all(limit) as unknown as Row[];
   return rows.map(decodeRunRecord);
 }
 
 /** Deletes all but the newest and says how many. */
 export function deleteOldRunRecords(connection: ModuleConnection, keep: number): number {
-  const sql = 'DELETE FROM run_records WHERE position <= (SELECT position FROM run_records ORDER BY position DESC LIMIT 1 OFFSET ?)';
+  const sql = 'DELETE FROM run_records WHERE position IN (SELECT position FROM run_records ORDER BY started_at DESC, position DESC LIMIT -1 OFFSET ?)';
   return Number(connection.prepare(sql).run(keep).changes);
 }
 
