@@ -1,7 +1,8 @@
 // Paths, folders and modes: what is done to the files of a store from outside of SQLite.
-import { chmodSync, closeSync, constants, copyFileSync, fchmodSync, fsyncSync, lstatSync, mkdirSync, openSync, readdirSync, renameSync, statSync } from 'node:fs';
+import { chmodSync, closeSync, constants, fchmodSync, fchownSync, fsyncSync, lstatSync, mkdirSync, openSync, readdirSync, readSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, parse, resolve } from 'node:path';
 import type { Connection } from './connection.ts';
+import { hasCode, toStoreError } from './errors.ts';
 import { discardSnapshotFile, isTemporaryOf, syncFolder } from './snapshot-file.ts';
 import { checkText, invalid } from './values.ts';
 
@@ -71,16 +72,49 @@ export function copyWalAside(path: string, why: string, now: Date): string[] {
   const wal = lstatSync(`${path}-wal`, { throwIfNoEntry: false });
   if (!wal?.isFile() || wal.size === 0 || isOpenHere(path)) return [];
   const target = freeName(`${path}-wal`, why, now);
-  copyFileSync(`${path}-wal`, target, constants.COPYFILE_EXCL);
-  const fd = openSync(target, constants.O_RDWR | constants.O_NOFOLLOW);
-  try {
-    fchmodSync(fd, 0o600);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
+  copyWal(path, target);
   syncFolder(dirname(path));
   return [target];
+}
+
+/**
+ * Puts a copy of the -wal in its place. After a failed fsync and a restart the page cache can show frames that are not on the
+ * disk, and no fsync writes them any more: once the database has them, a power cut that brings back the older frames alone
+ * would lay old pages over new ones. Only while nobody else has the database open.
+ */
+export function renewWal(path: string): void {
+  const copy = `${path}-wal.new`;
+  rmSync(copy, { force: true }); // what a power cut left of one
+  try {
+    copyWal(path, copy);
+    renameSync(copy, `${path}-wal`);
+  } catch (error) {
+    rmSync(copy, { force: true });
+    // A service must start on a full disk; without the copy only that power cut is not covered.
+    if (hasCode(toStoreError(error, ''), 'ERR_STORE_DISK_FULL')) return;
+    throw error;
+  }
+  syncFolder(dirname(path));
+}
+
+/** Read and written, not cloned: a clone shares what is on the disk, and not what the page cache shows. */
+function copyWal(path: string, target: string): void {
+  const from = openSync(`${path}-wal`, constants.O_RDONLY | constants.O_NOFOLLOW);
+  try {
+    const to = openSync(target, 'wx', 0o600);
+    try {
+      const { mode, uid, gid } = statSync(path);
+      if (process.geteuid?.() === 0) fchownSync(to, uid, gid); // what root opens by hand must still be the service's own
+      fchmodSync(to, 0o600 | (mode & 0o066));
+      const chunk = Buffer.alloc(1024 * 1024);
+      for (let read = readSync(from, chunk); read > 0; read = readSync(from, chunk)) writeFileSync(to, chunk.subarray(0, read));
+      fsyncSync(to);
+    } finally {
+      closeSync(to);
+    }
+  } finally {
+    closeSync(from);
+  }
 }
 
 /** A free name beside a file that says when and why it was moved there. */

@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { Connection } from './connection.ts';
 import { attempt, hasCode, StoreError, toStoreError } from './errors.ts';
-import { copyWalAside, countOpen, createFile, existsAt, moveAside, moveOrphanWal, prepareFolder, removeTemporaries, snapshotPathOf } from './files.ts';
+import { copyWalAside, countOpen, createFile, existsAt, moveAside, moveOrphanWal, prepareFolder, removeTemporaries, renewWal, snapshotPathOf } from './files.ts';
 import { hasMark, inspect } from './inspect.ts';
 import { readClock } from './options.ts';
 import type { CheckedOptions } from './options.ts';
@@ -146,9 +146,26 @@ export function openToWrite(path: string, { busyTimeoutMs: timeout }: CheckedOpt
     using db = openHandle(path, {}, { timeout });
     db.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get();
   }
+  if (lstatSync(`${path}-wal`, { throwIfNoEntry: false })?.isFile()) secureWal(path);
   // psow=0: without it SQLite trusts the device not to touch bytes beside the ones it writes, and does not pad commits in
   // the WAL to whole sectors. SD cards program whole pages.
   return openHandle(path, { psow: '0' }, { timeout });
+}
+
+/**
+ * Brings a found -wal into the database, by way of a copy that is on the disk for certain. With exclusive locking nobody else
+ * has the database open meanwhile; where somebody has, the -wal is in use and `checkpointFound` has to be enough.
+ */
+function secureWal(path: string): void {
+  using db = openHandle(path, { psow: '0' }, { timeout: 0 });
+  try {
+    db.exec('PRAGMA locking_mode = EXCLUSIVE');
+    db.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get();
+  } catch (error) {
+    if (hasCode(toStoreError(error, ''), 'ERR_STORE_BUSY')) return;
+    throw error;
+  }
+  if (lstatSync(`${path}-wal`, { throwIfNoEntry: false })?.size) renewWal(path);
 }
 
 /** Ends what `openFile` began. */

@@ -463,3 +463,33 @@ test('a line whose blob is not as it is written is no line', async (t) => {
   for (const data of ['7b7', '7B', 'x', '7b 7d']) assert.equal(parsed({ data }), undefined, data);
   folder.open().close();
 });
+
+test('a header that a power cut destroyed with all that its first group wrote behind it is made anew, and what stands there set aside', (t) => {
+  const folder = new TestFolder(t);
+  const path = folder.file();
+  const store = folder.open();
+  for (let number = 0; number < 40; number++) store.addUsage(`entry ${number}`, day, 1);
+  store.close();
+  openBoth(folder).close(); // the opening balances are one group
+  const { size } = statSync(ledgerPath(folder));
+  assert.ok(size > 8_192);
+  const whole = readFileSync(ledgerPath(folder));
+  for (const bytes of [4_096, size]) {
+    writeFileSync(ledgerPath(folder), Buffer.concat([Buffer.alloc(bytes, 0xfe), whole.subarray(bytes)]));
+    openBoth(folder).close();
+    check(folder);
+  }
+  assert.equal(namesIn(folder.path).filter((name) => name.includes('.torn-')).length, 2);
+  // Longer, or with groups behind it, it was no power cut.
+  prepare(folder, 40);
+  const longer = readFileSync(ledgerPath(folder));
+  writeFileSync(ledgerPath(folder), Buffer.concat([Buffer.alloc(4_096, 0xfe), longer.subarray(4_096)]));
+  assert.throws(() => SqliteStore.open(path, { ledger: ledgerIn(folder) }), { code: 'ERR_STORE_NOT_A_STORE' });
+  writeFileSync(ledgerPath(folder), longer);
+});
+
+test('a text whose first 4096 bytes end within a character is no ledger', (t) => {
+  const folder = new TestFolder(t);
+  writeFileSync(ledgerPath(folder), `${'x'.repeat(4_095)}\u00e9${'y'.repeat(200)}`);
+  assert.throws(() => ledgerIn(folder), { code: 'ERR_STORE_NOT_A_STORE' });
+});

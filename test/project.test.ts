@@ -13,7 +13,7 @@ test('package.json says what the package is, and asks for nothing at run time', 
   assert.deepEqual(Object.keys(manifest).filter((field) => /dependencies|bundle/i.test(field)), ['devDependencies']);
   assert.deepEqual(Object.keys(manifest.devDependencies).sort(), ['@types/node', 'typescript']);
   // Nothing runs at the installation of the package.
-  assert.deepEqual(Object.keys(manifest.scripts).sort(), ['bench', 'build', 'check', 'prepack', 'test']);
+  assert.deepEqual(Object.keys(manifest.scripts).sort(), ['bench', 'build', 'check', 'faults', 'prepack', 'test']);
   const changelog = readFileSync(join(root, 'CHANGELOG.md'), 'utf8');
   assert.equal(/^## (\d+\.\d+\.\d+)/m.exec(changelog)?.[1], manifest.version);
 });

@@ -2,7 +2,6 @@
 import { createPublicKey } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import * as system from 'node:fs';
-import { isUtf8 } from 'node:buffer';
 import { dirname } from 'node:path';
 import { checkVerifyOptions } from '../audit.ts';
 import type { Anchor, VerifyOptions } from '../audit.ts';
@@ -12,7 +11,7 @@ import type { BreakGlassGrant, PolicyContribution, PolicyDecision } from '../gat
 import type { AuditMirror, FileLike, MirrorEnd, MirroredRow } from '../mirroring.ts';
 import { syncFolder } from '../snapshot-file.ts';
 import { checkOptions, invalid } from '../values.ts';
-import { checkSigningKey, headerText, isSound, lineText, parseHeader, parseLine, signHash, toLine, toRow } from './line.ts';
+import { checkSigningKey, headerText, isHeaderStart, isNoise, isSound, lineText, parseHeader, parseLine, signHash, toLine, toRow } from './line.ts';
 import type { LedgerHeader, LedgerLine } from './line.ts';
 import { decideAppend } from './policy.ts';
 import { maxLineBytes, readLines } from './read-lines.ts';
@@ -40,7 +39,7 @@ interface End extends MirrorEnd {
 // Holds some hundred lines: more than the page of a card that a power cut can destroy.
 const windowBytes = 64 * 1024;
 const chunkBytes = 1024 * 1024;
-// A header is shorter than a page, and a power cut can destroy all of it.
+// A header is shorter than a page, and a power cut can destroy all of it, with all that one group wrote from there on.
 const pageBytes = 4096;
 const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK } = system.constants;
 
@@ -181,9 +180,11 @@ export class Ledger implements AuditMirror {
     if (!first) return undefined;
     const header = first.complete && first.bytes ? parseHeader(first.bytes) : undefined;
     if (header) return header;
-    // Cut off while it was written, or noise from end to end; a text of somebody else's is neither.
-    const whole = size <= pageBytes ? this.#readBytes(size) : undefined;
-    if (whole && (isHeaderStart(whole) || !isUtf8(whole) || whole.includes(0))) return undefined;
+    // Cut off while it was written, or noise; a text of somebody else's is neither. Its page is written again only until it
+    // is full, so that no more than one whole group can follow, and a file that is longer is none of these.
+    const page = size <= windowBytes ? this.#readBytes(Math.min(size, pageBytes)) : undefined;
+    const isDestroyed = page && ((size <= pageBytes && isHeaderStart(page)) || isNoise(page));
+    if (isDestroyed && this.#scan(0, size, true)!.laterGroups.length < 2) return undefined;
     throw new StoreError('ERR_STORE_NOT_A_STORE', `${this.path} is not a ledger: its first line is none of this package's`);
   }
 
@@ -387,10 +388,3 @@ export class Ledger implements AuditMirror {
 }
 
 const emptyEnd: End = { store: undefined, created: undefined, head: undefined, groupEnd: 0, torn: false, laterGroups: [], bytes: 0, size: 0 };
-
-/** Whether these bytes are what a crash leaves of a header. */
-function isHeaderStart(bytes: Buffer): boolean {
-  const opening = headerText('', '').slice(0, headerText('', '').indexOf('""'));
-  const text = bytes.toString('latin1');
-  return !text.includes('\n') && (opening.startsWith(text) || text.startsWith(opening));
-}

@@ -137,3 +137,15 @@ export function checkSigningKey(key: KeyObject | string): KeyObject {
   if (!(parsed instanceof KeyObject) || parsed.type !== 'private' || parsed.asymmetricKeyType !== 'ed25519') throw invalid('options.signingKey', typeof key, accepted);
   return parsed;
 }
+
+/** Whether these bytes are no text; the end of a page may cut a character. */
+export function isNoise(page: Buffer): boolean {
+  return page.includes(0) || [0, 1, 2, 3].every((cut) => !isUtf8(page.subarray(0, page.length - cut)));
+}
+
+/** Whether these bytes are what a crash leaves of a header. */
+export function isHeaderStart(bytes: Buffer): boolean {
+  const opening = headerText('', '').slice(0, headerText('', '').indexOf('""'));
+  const text = bytes.toString('latin1');
+  return !text.includes('\n') && (opening.startsWith(text) || text.startsWith(opening));
+}

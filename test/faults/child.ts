@@ -1,0 +1,127 @@
+// The process whose power is cut: it does one task in a folder and tells, on its standard output, what is acknowledged.
+import { writeSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { importStore } from '../../lib/import/index.ts';
+import { SqliteStore } from '../../lib/index.ts';
+import type { OpenOptions } from '../../lib/index.ts';
+import { Ledger } from '../../lib/ledger/index.ts';
+import { SessionTracker } from '../../lib/modules/sessions.ts';
+import { connect } from '../../lib/store.ts';
+import { operation, perform } from '../support/crash-worker.ts';
+import { viewOf } from './view.ts';
+
+/** How the store of a folder is opened: by the child, and after the power cut. */
+export interface Settings {
+  path: string;
+  ledger?: string | undefined;
+  recover?: boolean | undefined;
+}
+
+let clockMs = Date.parse('2026-01-01T00:00:00Z');
+/** After everything that the children write. */
+export const laterClock = (): Date => new Date('2026-12-31T00:00:00Z');
+
+export function openStore({ path, ledger, recover }: Settings, clock: () => Date): SqliteStore {
+  const options: OpenOptions = { clock, ...(recover === undefined ? undefined : { recover }), ...(ledger === undefined ? undefined : { ledger: Ledger.open(ledger) }) };
+  return SqliteStore.open(path, options);
+}
+
+function open(settings: Settings): SqliteStore {
+  const store = openStore(settings, () => new Date(clockMs));
+  acknowledge(store, settings);
+  return store;
+}
+
+/** What has returned is acknowledged: with all that the store holds now. */
+function acknowledge(store: SqliteStore, { path }: Settings): void {
+  writeSync(1, `${JSON.stringify(viewOf(store, path))}\n`);
+}
+
+/** One that fails leaves all in the -wal. */
+function checkpoint(store: SqliteStore): void {
+  try {
+    connect(store).prepare('PRAGMA wal_checkpoint(PASSIVE)').all();
+  } catch (error) {
+    if ((error as { errcode?: number }).errcode !== 1034) throw error; // SQLITE_IOERR_FSYNC
+  }
+}
+
+type Task = (settings: Settings, ...args: string[]) => void | Promise<void>;
+
+export const tasks: Record<string, Task> = {
+  /** Operations of a plan, with a checkpoint after some of them. `end`: closed or killed; `stopped …`: at the first error. */
+  plan(settings, seed, from, count, end) {
+    const store = open(settings);
+    for (let number = Number(from); number < Number(from) + Number(count); number++) {
+      clockMs = Date.parse('2026-01-01T00:00:00Z') + number * 1_000;
+      try {
+        perform(store, operation(Number(seed), number));
+      } catch (error) {
+        if (end!.startsWith('stopped')) break;
+        throw error;
+      }
+      acknowledge(store, settings);
+      // The next commit begins the -wal anew, over frames that are in the database.
+      if (number % 5 === 3) checkpoint(store);
+    }
+    if (end!.endsWith('killed')) process.kill(process.pid, 'SIGKILL');
+    store.close();
+  },
+
+  open(settings) {
+    open(settings).close();
+  },
+
+  /** Sessions of a tracker, the last one left running. */
+  sessions(settings, count) {
+    let monotonicMs = 0;
+    const store = SqliteStore.open(settings.path, { clock: () => new Date(clockMs), monotonicMs: () => monotonicMs });
+    acknowledge(store, settings);
+    const step = (fn: () => unknown): void => {
+      clockMs += 3_600_000;
+      monotonicMs += 3_600_000;
+      fn();
+      acknowledge(store, settings);
+    };
+    const tracker = new SessionTracker(store, { timeZone: 'UTC' });
+    step(() => tracker.recover());
+    for (let number = 1; number <= Number(count); number++) {
+      step(() => tracker.start({ entryId: 'game', sessionId: `${monotonicMs} ${number} of ${count}` }));
+      step(() => tracker.touch({ warningsIssued: [number] }));
+      step(() => tracker.touch());
+      if (number < Number(count)) step(() => tracker.end({ type: 'user_stop' }, { cooldownMs: number }));
+    }
+    process.kill(process.pid, 'SIGKILL');
+  },
+
+  async import(settings, from) {
+    await importStore(join(dirname(settings.path), from!), settings.path);
+    open(settings).close();
+  },
+
+  /** Turns the ledger on for a store that has something already, at the time at which it would be turned on afterwards. */
+  attach(settings) {
+    clockMs = laterClock().getTime();
+    const store = open(settings);
+    store.addUsage('a', '2026-11-21', 5);
+    acknowledge(store, settings);
+    store.close();
+  },
+};
+
+/** Writes as a store would that does not wait for the disk. */
+function weaken(synchronous: string): void {
+  const exec = DatabaseSync.prototype.exec;
+  DatabaseSync.prototype.exec = function (this: DatabaseSync, sql: string): void {
+    exec.call(this, sql);
+    if (sql.startsWith('PRAGMA foreign_keys')) exec.call(this, `PRAGMA synchronous = ${synchronous}`);
+  };
+}
+
+const [task, settings, ...args] = process.argv.slice(2);
+if (import.meta.main && task !== undefined && settings !== undefined) {
+  const { SHEPHERD_SYNCHRONOUS: synchronous } = process.env;
+  if (synchronous !== undefined) weaken(synchronous);
+  await tasks[task]!(JSON.parse(settings) as Settings, ...args);
+}

@@ -1,0 +1,111 @@
+// npm run faults: every workload, every fault that is put in, and what other packages lose, in child processes on all cores.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { rmSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { table } from '../bench/measure.ts';
+import { plainEnvironment } from '../support/child.ts';
+import { installPeers, peers, runPeer } from './peers.ts';
+import { runWorkload } from './run.ts';
+import type { Outcome } from './run.ts';
+import { faults } from './weakenings.ts';
+import { workloads } from './workloads.ts';
+
+/** One piece of work for one process. `kind` says in which table `name` stands. */
+export interface Job {
+  kind: 'workload' | 'fault' | 'peer';
+  name: string;
+  seed: number;
+  /** About how many states. */
+  limit: number;
+  /** Where the other packages are installed. */
+  packages?: string;
+}
+
+export interface Done extends Job {
+  outcome: Outcome;
+  seconds: number;
+}
+
+/** All workloads and faults, with about so many states in all. */
+export function jobs(seed: number, states: number): Job[] {
+  const names = Object.keys(workloads);
+  // Some of those that are made are the same as another.
+  const limit = Math.ceil((1.3 * states) / names.length);
+  return [
+    ...names.map((name): Job => ({ kind: 'workload', name, seed, limit })),
+    ...Object.keys(faults).map((name): Job => ({ kind: 'fault', name, seed, limit: Math.min(Math.max(limit, 300), 2_000) })),
+  ];
+}
+
+async function work({ kind, name, seed, limit, packages }: Job): Promise<Outcome> {
+  if (kind === 'workload') return runWorkload(name, seed, limit);
+  if (kind === 'peer') return runPeer(name, seed, limit, packages!);
+  return runWorkload(faults[name]!.workload, seed, limit, faults[name]);
+}
+
+/** Runs the jobs, as many at once as there are cores, and tells each when it is done. */
+export async function runAll(all: readonly Job[], onDone: (done: Done) => void): Promise<void> {
+  const waiting = [...all];
+  const walk = async (): Promise<void> => {
+    for (let job = waiting.shift(); job; job = waiting.shift()) {
+      const began = performance.now();
+      const child = spawn(process.execPath, [fileURLToPath(import.meta.url), '--job', JSON.stringify(job)], { env: plainEnvironment(), stdio: ['ignore', 'pipe', 'pipe'] });
+      let output = '';
+      let errors = '';
+      child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
+      child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text));
+      const [code] = (await once(child, 'close')) as [number | null];
+      if (code !== 0) throw new Error(`${job.name}: ${errors}`);
+      onDone({ ...job, outcome: JSON.parse(output) as Outcome, seconds: (performance.now() - began) / 1_000 });
+    }
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, walk));
+}
+
+/** How many states were looked at, or how many of them had lost something. */
+export function count({ outcome }: Done, what: 'states' | 'lost'): number {
+  return Object.values(outcome[what]).reduce((sum, each) => sum + each, 0);
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({ options: { job: { type: 'string' }, seed: { type: 'string' }, states: { type: 'string' }, peers: { type: 'boolean', default: true } }, allowNegative: true });
+  if (values.job !== undefined) {
+    console.log(JSON.stringify(await work(JSON.parse(values.job) as Job)));
+    return;
+  }
+  const seed = Number(values.seed ?? Date.now() % 1e6);
+  const all = jobs(seed, Number(values.states ?? 180_000));
+  const packages = values.peers ? installPeers() : undefined;
+  if (packages !== undefined) all.push(...Object.keys(peers).map((name): Job => ({ kind: 'peer', name, seed, limit: 2_000, packages })));
+  console.log(`seed ${seed}; again: npm run faults -- --seed=${seed}\n`);
+  const done: Done[] = [];
+  await runAll(all, (each) => {
+    done.push(each);
+    console.log(`${each.kind} ${each.name}: ${each.outcome.points} points, ${count(each, 'states')} states, ${count(each, 'lost')} lost, ${each.seconds.toFixed(0)} s`);
+    if (each.kind === 'workload') for (const example of each.outcome.examples) console.log(`  ${example}`);
+  });
+  if (packages !== undefined) rmSync(packages, { recursive: true });
+  process.exitCode = report(done) ? 0 : 1;
+}
+
+/** Prints the tables. Gives whether nothing was lost by the store, and something by each fault. */
+function report(done: readonly Done[]): boolean {
+  const of = (kind: Job['kind']): Done[] => done.filter((each) => each.kind === kind);
+  const row = (each: Done, fault: string, method: string): Record<string, string> => ({
+    fault, method, 'cases tried': count(each, 'states').toLocaleString('en'), 'acknowledged writes lost': count(each, 'lost').toLocaleString('en'),
+  });
+  console.log(`\n${table([...of('workload').map((each) => row(each, 'power cut', each.name)), ...of('fault').map((each) => row(each, each.name, faults[each.name]!.method))])}`);
+  const byModel = (each: Done): Record<string, string> => Object.fromEntries(Object.entries(each.outcome.states).map(([model, states]) => [model, `${each.outcome.lost[model]} of ${states}`]));
+  const others = of('peer');
+  if (others.length > 0) console.log(`\n${table(others.map((each) => ({ 'states with a loss': each.name, ...byModel(each) })))}`);
+  const own = of('workload');
+  const total = own.reduce((sum, each) => sum + count(each, 'states'), 0);
+  console.log(`\n${total.toLocaleString('en')} distinct states at ${own.reduce((sum, { outcome }) => sum + outcome.points, 0).toLocaleString('en')} moments.`);
+  return own.every((each) => count(each, 'lost') === 0) && of('fault').every((each) => count(each, 'lost') > 0);
+}
+
+// A bare `node --test` runs this file too, and must not do anything.
+if (import.meta.main && process.env['NODE_TEST_CONTEXT'] === undefined) await main();

@@ -1,0 +1,39 @@
+// Faults that are put in, to prove that they are found: what a child does worse, or a recording without a step that counts.
+import type { Operation } from './trace.ts';
+import type { Weakening } from './run.ts';
+
+export interface Fault extends Weakening {
+  workload: string;
+  /** How it is put in. */
+  method: string;
+}
+
+const without = (isLeftOut: (operation: Operation, before: Operation | undefined) => boolean) => (operations: Operation[]): Operation[] =>
+  operations.filter((operation, index) => !isLeftOut(operation, operations[index - 1]));
+
+const isSyncOf = (operation: Operation | undefined, end: string): boolean => operation?.type === 'sync' && operation.path.endsWith(end);
+
+const core = 'the core, from an empty folder';
+const ledger = 'ledger mode, from an empty folder';
+
+/** By the names that the report has. */
+export const faults: Record<string, Fault> = {
+  'synchronous=NORMAL': { workload: core, method: 'PRAGMA after the store\'s own', env: { SHEPHERD_SYNCHRONOUS: '1' } },
+  'synchronous=OFF': { workload: core, method: 'PRAGMA after the store\'s own', env: { SHEPHERD_SYNCHRONOUS: '0' } },
+  'no fsync of the snapshot file': { workload: core, method: 'left out of the recording', change: without((operation) => isSyncOf(operation, '.tmp')) },
+  'no fsync of the folder after its rename': { workload: core, method: 'left out of the recording', change: without((operation, before) => operation.type === 'sync' && before?.type === 'rename') },
+  'no fsync of the ledger': { workload: ledger, method: 'left out of the recording', change: without((operation) => isSyncOf(operation, '.jsonl')) },
+  'the ledger\'s fsync after the commit': { workload: ledger, method: 'moved in the recording', change: syncLedgerLater },
+};
+
+/** Each fsync of the ledger moves to just before the acknowledgement. */
+function syncLedgerLater(operations: Operation[]): Operation[] {
+  const result: Operation[] = [];
+  const held: Operation[] = [];
+  for (const operation of operations) {
+    if (operation.type === 'acknowledge') result.push(...held.splice(0));
+    if (isSyncOf(operation, '.jsonl')) held.push(operation);
+    else result.push(operation);
+  }
+  return [...result, ...held];
+}

@@ -1,0 +1,111 @@
+// What is recorded: one line a workload, each a series of child processes on one folder.
+import { copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { snapshotPathOf } from '../../lib/files.ts';
+import { SqliteStore } from '../../lib/index.ts';
+import { operation, perform } from '../support/crash-worker.ts';
+import { laterClock, openStore } from './child.ts';
+import type { Settings, tasks } from './child.ts';
+import { emptyView, viewOf } from './view.ts';
+import type { View } from './view.ts';
+
+/** One process: a task of child.ts with its arguments. */
+export interface Phase {
+  task: keyof typeof tasks;
+  args: readonly string[];
+  /** Whether it ends by killing itself, as in a crash of the service alone: the page cache stays. */
+  killed?: boolean;
+  /** Which fsync of it fails, counted from the one at which the store is open. */
+  failSync?: number;
+}
+
+export interface Workload {
+  phases: readonly Phase[];
+  ledger?: boolean;
+  recover?: boolean;
+  /** Puts into the folder what was there long before, and gives what was acknowledged of it. */
+  prepare?(settings: Settings): View | undefined;
+  /** Starts from power cuts of another workload's: these are recovered from, and the power is cut again. */
+  after?: string;
+}
+
+const plan = (from: number, count: number, end = 'closed', failSync?: number): Phase => ({
+  task: 'plan', args: ['27', String(from), String(count), end], killed: end.endsWith('killed'), ...(failSync === undefined ? undefined : { failSync }),
+});
+const failing = (nth: number, end: string): readonly Phase[] => [plan(0, 8), plan(20, 12, end, nth), plan(40, 5, 'killed'), plan(60, 2)];
+const fixture = fileURLToPath(new URL('../fixtures/shepherdd-utc.db', import.meta.url));
+
+/** A store with the first operations of a plan. */
+function prepareStore(settings: Settings): View {
+  mkdirSync(dirname(settings.path), { mode: 0o700 });
+  using store = openStore(settings, () => new Date('2026-01-01T00:00:00Z'));
+  for (let number = 0; number < 10; number++) perform(store, operation(27, number));
+  return viewOf(store, settings.path);
+}
+
+/** What a folder's store holds once it has been opened; the folder stays as it is. */
+function viewOfCopy(settings: Settings): View {
+  const folder = dirname(settings.path);
+  const copy = mkdtempSync(`${folder}-copy-`);
+  cpSync(folder, copy, { recursive: true });
+  const inCopy = (path: string): string => join(copy, basename(path));
+  using store = openStore({ path: inCopy(settings.path), ledger: settings.ledger && inCopy(settings.ledger), recover: settings.recover }, laterClock);
+  const view = viewOf(store, inCopy(settings.path));
+  store.close();
+  rmSync(copy, { recursive: true });
+  return view;
+}
+
+/** An older store's file with some data in it, which the child migrates by opening it. */
+function older(version: number): NonNullable<Workload['prepare']> {
+  return (settings) => {
+    prepareStore(settings);
+    SqliteStore.migrate(settings.path, version, { force: true });
+    rmSync(snapshotPathOf(settings.path), { force: true }); // the four tables have no identity that it could belong to
+    const { tables } = viewOfCopy(settings);
+    return { tables, head: 0 };
+  };
+}
+
+/** A store whose database is gone: it is recovered from what is left. */
+function lost(settings: Settings): View {
+  const { file } = prepareStore(settings);
+  rmSync(settings.path);
+  return { ...viewOfCopy(settings), head: 0, ...(file === undefined ? undefined : { file }) };
+}
+
+/** Services that stop at a failed fsync and start again; every second one is killed then. */
+function restarts(syncs: readonly number[], ledger: boolean): Record<string, Workload> {
+  return Object.fromEntries(syncs.map((nth, index) => [
+    `a restart after fsync ${nth} failed${ledger ? ' in ledger mode' : ''}`, { ledger, phases: failing(nth, index % 2 === 0 ? 'stopped' : 'stopped, killed') },
+  ]));
+}
+
+export const workloads: Record<string, Workload> = {
+  'the core, from an empty folder': { phases: [plan(0, 14), plan(14, 9, 'killed'), plan(23, 5)] },
+  'ledger mode, from an empty folder': { ledger: true, phases: [plan(0, 14), plan(14, 9, 'killed'), plan(23, 5)] },
+  'sessions': { phases: [{ task: 'sessions', args: ['3'], killed: true }, { task: 'sessions', args: ['2'], killed: true }] },
+  'a migration from version 1': { prepare: older(1), phases: [{ task: 'open', args: [] }, plan(30, 2)] },
+  'an adoption of four tables': { prepare: older(0), phases: [{ task: 'open', args: [] }, plan(30, 2)] },
+  'an import': {
+    prepare: (settings) => {
+      mkdirSync(dirname(settings.path), { mode: 0o700 });
+      copyFileSync(fixture, join(dirname(settings.path), 'shepherdd.db'));
+      return undefined;
+    },
+    phases: [{ task: 'import', args: ['shepherdd.db'] }, plan(30, 2)],
+  },
+  'the beginning of a ledger': { ledger: true, prepare: ({ path }) => ({ ...prepareStore({ path }), head: 0 }), phases: [{ task: 'attach', args: [] }, plan(30, 2)] },
+  'a recovery from the snapshot file': { recover: true, prepare: lost, phases: [{ task: 'open', args: [] }] },
+  'a recovery from the ledger': { recover: true, ledger: true, prepare: lost, phases: [{ task: 'open', args: [] }] },
+  'a power cut while recovering from a power cut': { after: 'the core, from an empty folder', phases: [{ task: 'open', args: [] }] },
+  'the same in ledger mode': { ledger: true, after: 'ledger mode, from an empty folder', phases: [{ task: 'open', args: [] }] },
+  ...restarts([1, 2, 3, 5, 8], false),
+  ...restarts([1, 2, 4, 7, 9], true),
+};
+
+/** What a workload begins with as acknowledged. */
+export function prepared(workload: Workload, settings: Settings): View {
+  return workload.prepare?.(settings) ?? emptyView();
+}
