@@ -172,8 +172,14 @@ export function* walkAudits<E extends EventBase>(connection: Connection, fromId:
     );
     for (const row of rows) yield decodeEvent<E>(row);
     if (rows.length < pageRows) return;
+    checkAdvance(rows.at(-1)![0], next - 1);
     next = rows.at(-1)![0] + 1;
   }
+}
+
+/** A damaged page gives rows that were not asked for. A walk that goes on behind them would begin again and never end. */
+export function checkAdvance(lastId: number, after: number): void {
+  if (lastId <= after) throw new StoreError('ERR_STORE_CORRUPT', `audit_log is damaged: row ${lastId} stands behind row ${after}`);
 }
 
 /** Walks the chain from the first row to the last. */
@@ -194,9 +200,10 @@ export async function verifyChain(connection: Connection, uuid: string, options:
   for (let more = true; more; ) {
     signal?.throwIfAborted();
     const rows = connection.read(what, () => connection.all<ChainRow>(chainSql, walk.head?.id ?? Number.MIN_SAFE_INTEGER - 1));
+    more = rows.length === pageRows;
+    if (more) checkAdvance(rows.at(-1)![0], walk.head?.id ?? Number.MIN_SAFE_INTEGER - 1);
     for (const row of rows) walk.step(row);
     report.checked += rows.length;
-    more = rows.length === pageRows;
     onProgress?.({ done: report.checked, total: Math.max(total ?? 0, report.checked) });
     if (more) await nextTurn();
   }
@@ -250,14 +257,16 @@ class ChainWalk {
   step([id, timestamp, type, data, meta, stored, bytes, signature]: ChainRow): void {
     const due = (this.head?.id ?? 0) + 1;
     const previous = this.head?.hash ?? genesisHash(this.#uuid);
-    const unsigned = this.#signatures?.step(type, data, stored, signature);
+    // A page of another table, put in the place of one of these, has numbers and NULLs where no INSERT could put them.
+    const isReadable = [timestamp, type, data, meta ?? '', stored].every((value: unknown) => typeof value === 'string' || value instanceof Uint8Array);
+    const unsigned = isReadable ? this.#signatures?.step(type, data, stored, signature) : undefined;
     // A missing row breaks the hash behind it as well, and a changed hash its signature; one finding for one fault.
     if (id !== due && id > this.#gapsAllowedUpTo) this.#add(id, 'gap', `row ${id} stands where row ${due} is due`);
-    else if (bytes !== byteLength(timestamp, type, data, meta ?? '', stored) || rowHash(previous, { id, timestamp, type, data, meta }) !== stored) {
+    else if (!isReadable || bytes !== byteLength(timestamp, type, data, meta ?? '', stored) || rowHash(previous, { id, timestamp, type, data, meta }) !== stored) {
       this.#add(id, 'tampered', `row ${id} or its hash was changed after it was written, or the row before it was`);
     } else if (unsigned) this.#add(id, unsigned.kind, `row ${id}: ${unsigned.message}`);
     // The walk goes on from the stored hash, so that one changed row is one finding.
-    this.head = { id, hash: stored };
+    this.head = { id, hash: String(stored) };
     if (id === this.#anchorId) this.anchored = stored;
   }
 }

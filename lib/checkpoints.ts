@@ -1,4 +1,5 @@
-// When the WAL is copied into the database. SQLite's own auto-checkpoint would swallow its errors.
+// What is done to the WAL beside commits: when it is copied into the database (SQLite's own auto-checkpoint would swallow its
+// errors), and what a commit that failed leaves in it.
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { Faults } from './faults.ts';
 
@@ -55,5 +56,21 @@ export class Checkpoints {
     } catch (error) {
       this.#faults.report('checkpoint-failed', `the WAL could not be copied into the database: ${(error as Error).message}`, error);
     }
+  }
+}
+
+/**
+ * SQLite pads a commit to whole sectors (psow=0). A disk that is full between the frame that commits and its padding has a
+ * whole transaction in the WAL, for which the next process would take it. A change that is none is written over its
+ * beginning; where even that finds no room, the next write does it.
+ */
+export function overwriteFailedCommit(db: DatabaseSync): void {
+  try {
+    db.exec('BEGIN IMMEDIATE');
+    // Twice, because SQLite does not write what stays the same.
+    db.exec('UPDATE store_meta SET has_ledger = NOT has_ledger; UPDATE store_meta SET has_ledger = NOT has_ledger');
+    db.exec('COMMIT');
+  } catch {
+    if (db.isTransaction) db.exec('ROLLBACK');
   }
 }

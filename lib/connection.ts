@@ -2,7 +2,7 @@
 // and what happens when the disk fails.
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { isAsyncFunction, isGeneratorFunction } from 'node:util/types';
-import { Checkpoints } from './checkpoints.ts';
+import { Checkpoints, overwriteFailedCommit } from './checkpoints.ts';
 import { StoreError, toStoreError } from './errors.ts';
 import type { StoreEvent } from './events.ts';
 import { Faults } from './faults.ts';
@@ -271,10 +271,13 @@ export class Connection {
       for (const participant of this.#participants) participant.abandoned();
       const lastError = this.#lastError;
       const failed = this.#failed(error, what, true, committing);
-      if (!committing || this.#stopped || !this.mirroring) throw failed;
+      if (!committing || this.#stopped) throw failed;
       // What the mirror has is durable: once COMMIT was tried it is never taken back, but brought into the database.
-      const carried = this.mirroring.carryForward();
-      if (carried === 'none') throw failed;
+      const carried = this.mirroring?.carryForward() ?? 'none';
+      if (carried === 'none') {
+        overwriteFailedCommit(this.#db);
+        throw failed;
+      }
       if (carried === 'unknown') throw this.#unknown(failed as Error);
       this.#lastError = lastError;
       return result as T;
@@ -333,6 +336,11 @@ export class Connection {
     } finally {
       this.statement('COMMIT').run();
     }
+  }
+
+  /** Rolls back what was begun by SQL, where SQLite has not done it by itself. */
+  undo(): void {
+    if (this.#db.isTransaction) this.#db.exec('ROLLBACK');
   }
 
   /** Takes no further writes. Gives the error for the operation at hand. */

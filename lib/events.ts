@@ -2,7 +2,7 @@
 import { StoreError } from './errors.ts';
 import { checkPolicy, decodePolicy } from './gate.ts';
 import type { PolicyAttributes, RecordedDecision } from './gate.ts';
-import { checkArray, checkInstant, checkInteger, checkJson, checkOptions, checkText, invalid, parseInstant, show } from './values.ts';
+import { checkArray, checkInstant, checkInteger, checkJson, checkOptions, checkText, invalid, parseInstant, parseJson, show } from './values.ts';
 import type { JsonObject, JsonValue } from './values.ts';
 
 /** Why a session ended. */
@@ -170,7 +170,7 @@ function decodeAttributes(id: number, meta: string): Omit<AuditEvent, 'id' | 'ti
 
 function parseColumn(id: number, column: string, text: string): JsonValue {
   try {
-    return JSON.parse(text) as JsonValue;
+    return parseJson(text);
   } catch (cause) {
     throw damagedRow(id, column, text, cause);
   }

@@ -10,7 +10,7 @@ import { readClock } from './options.ts';
 import type { CheckedOptions } from './options.ts';
 import { harden, openHandle, ReadOnlyFile, releaseReaders } from './read-only.ts';
 import { Mirroring } from './mirroring.ts';
-import { compareHead, heal } from './recovery.ts';
+import { compareHead, heal, isSchemaDamage, rehearse } from './recovery.ts';
 import type { Recovery } from './recovery.ts';
 import { checkKnown, createSchema, identify, migrateSchema, readPragma, schemaVersion } from './schema.ts';
 import { SnapshotPair } from './snapshot.ts';
@@ -47,6 +47,7 @@ export function openFile(path: string, options: CheckedOptions): Opened {
   const what = `open ${path}`;
   return attempt(what, () => {
     checkVersion();
+    checkSync();
     const snapshotPath = snapshotPathFor(path, options);
     const watch = new FileWatch(existsAt(path) ? [path] : []);
     const opening: Opening = { path, snapshotPath, snapshot: readSnapshotFile(snapshotPath), options, moved: [], watch };
@@ -79,6 +80,11 @@ export function checkVersion(): void {
   const [major = 0, minor = 0, patch = 0] = version.split('.').map(Number);
   if (major * 1e6 + minor * 1e3 + patch >= 3_051_003) return;
   throw new StoreError('ERR_STORE_UNSUPPORTED', `SQLite ${version} can damage a database that two processes use; 3.51.3 or later is needed (Node 24.15 and 26 bundle it)`);
+}
+
+/** Node disables fsync with its permission model: nothing could be promised then, so nothing is begun. */
+function checkSync(): void {
+  if (process.permission) throw new StoreError('ERR_STORE_PERMISSION', "Node's permission model disables fsync, without which no write is durable: the store can only be read under it");
 }
 
 /** Refuses what is not to be opened before anything is written; then moves aside what SQLite would delete. */
@@ -274,6 +280,7 @@ function settle(connection: Connection, opening: Opening): Opened {
   if (uuid === undefined) throw new StoreError('ERR_STORE_CORRUPT', `${path} is marked as a store and has lost its identity`);
   const content = snapshot.state === 'whole' && snapshot.content.store === uuid ? snapshot.content : undefined;
   const pair = new SnapshotPair(connection, snapshotPath, uuid, content?.generation ?? 0);
+  if (opening.options.recover) rehearse(connection, uuid, pair);
   let { found } = opening;
   const mirroring = attachMirror(connection, uuid, opening.options);
   if (content) found ??= compareHead(connection, content);
@@ -308,7 +315,7 @@ function moveForeign({ snapshotPath, snapshot, options, moved }: Opening, uuid: 
 /** Whether an error says that the file is damaged, as opposed to whole and somebody else's. */
 export function isDamage(error: unknown): error is StoreError {
   if (!(error instanceof StoreError)) return false;
-  return error.code === 'ERR_STORE_CORRUPT' || (error.code === 'ERR_STORE_NOT_A_STORE' && error.cause !== undefined);
+  return error.code === 'ERR_STORE_CORRUPT' || (error.code === 'ERR_STORE_DATABASE' && isSchemaDamage(error.cause)) || (error.code === 'ERR_STORE_NOT_A_STORE' && error.cause !== undefined);
 }
 
 /** Moves a database that cannot be read aside, where `recover` asks for it and it is known to be ours. */

@@ -3,7 +3,8 @@ import type { StoreEvent } from './events.ts';
 import { encodeOwnEvent } from './events.ts';
 import { auditHeadOf, hashAt, insertAudit } from './audit.ts';
 import type { Connection } from './connection.ts';
-import { hasCode } from './errors.ts';
+import { localDay } from './days.ts';
+import { hasCode, StoreError, toStoreError } from './errors.ts';
 import type { SnapshotPair } from './snapshot.ts';
 import { encodeState } from './snapshot-file.ts';
 import type { SnapshotContent } from './snapshot-file.ts';
@@ -42,6 +43,36 @@ export function compareHead(connection: Pick<Connection, 'get'>, { head, generat
   if (head !== null && stored !== head.hash) return stored === undefined ? 'behind' : 'forked';
   const [saved] = connection.get<[number]>('SELECT generation FROM snapshot WHERE id = 1') ?? [0];
   return saved < generation ? 'behind' : undefined;
+}
+
+/** Whether SQL of this package's, which never changes, names what SQLite does not find: the stored schema has other names. */
+export function isSchemaDamage(error: unknown): boolean {
+  return (error as { errcode?: number } | undefined)?.errcode === 1;
+}
+
+/**
+ * Does once what a service does again and again, and undoes it: a page that is damaged there, which nothing at open reads,
+ * would stop the service after each start. Throws SQLite's own word for that; reads a few pages and writes none.
+ */
+export function rehearse(connection: Connection, uuid: string, pair: SnapshotPair): void {
+  try {
+    connection.run('BEGIN IMMEDIATE');
+    const head = auditHeadOf(connection);
+    if (head && hashAt(connection, head.id) !== head.hash) throw new StoreError('ERR_STORE_CORRUPT', `the last row of audit_log is not found under its id ${head.id}`);
+    connection.run("INSERT INTO audit_log (id, timestamp, event_type, event_data, event_meta, event_hash) SELECT coalesce(max(id), 0) + 1, '', '', '', json_object('eventId', ?), '' FROM audit_log", uuid);
+    // Each entry gets a row, so that both indexes are walked to where the next one goes.
+    const days = 'SELECT last_day FROM store_meta UNION SELECT previous_day FROM store_meta UNION SELECT ?';
+    connection.run(`INSERT INTO usage (entry_id, day, duration_secs) SELECT DISTINCT entry_id, '9999-12-31', 0 FROM usage WHERE day IN (${days}) ON CONFLICT DO NOTHING`, localDay(connection.now()));
+    connection.run("INSERT INTO cooldowns (entry_id, until) SELECT entry_id || ' ', until FROM cooldowns WHERE true ON CONFLICT DO NOTHING");
+    connection.run("UPDATE snapshot SET data = data || ' '");
+    connection.run("UPDATE store_meta SET last_day = last_day || ' '");
+    pair.rehearse();
+  } catch (error) {
+    // Whatever else it is, a full disk or another writer, it is told where it is done in earnest.
+    if (hasCode(toStoreError(error, 'rehearse'), 'ERR_STORE_CORRUPT') || isSchemaDamage(error)) throw error;
+  } finally {
+    connection.undo();
+  }
 }
 
 /**

@@ -5,6 +5,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import { genesisHash, rowHash } from './chain.ts';
 import { StoreError, toStoreError } from './errors.ts';
 import { adoptSnapshot } from './snapshot-file.ts';
+import { parseInstant } from './values.ts';
 
 /** Marks a file as this package's: "shpd" in `PRAGMA application_id`, where `file(1)` finds it too. */
 export const applicationId = 0x73687064;
@@ -30,19 +31,40 @@ const fourTables: Record<string, string> = {
 export function identify(db: DatabaseSync): FileKind {
   const mark = readPragma(db, 'application_id');
   // Indexes of an adopted file are dropped with its tables; a view or trigger is somebody else's logic.
-  const objects = db.prepare("SELECT name, type FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND type <> 'index' ORDER BY name").all();
+  const objects = db.prepare("SELECT name, type, tbl_name, rootpage, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND type <> 'index' ORDER BY name").all();
   const names = objects.map(({ name }) => String(name));
   if (mark === applicationId) {
     requireTables(names, ['schema_version']);
     const version = storedVersion(db);
     // A newer version may well have other tables; it is not damaged for that.
-    if (version <= schemaVersion) requireTables(names, ['store_meta', ...Object.keys(fourTables)]);
+    if (version <= schemaVersion) {
+      requireTables(names, ['store_meta', ...Object.keys(fourTables)]);
+      refuseForeignLogic(objects);
+    }
     return { kind: 'store', version };
   }
   if (mark === 0 && names.length === 0) return { kind: 'empty' };
   const isFour = mark === 0 && names.join() === Object.keys(fourTables).join() && objects.every(({ type }) => type === 'table');
   if (isFour && names.every((name) => columnsOf(db, name) === fourTables[name])) return { kind: 'four-tables' };
   return { kind: 'other', holds: mark === 0 ? `tables ${names.slice(0, 5).join(', ')}` : `application id ${mark}` };
+}
+
+let ownSchema: string | undefined;
+
+/**
+ * Throws for what would answer or act in the place of a table of ours: a view or virtual table under its name, a trigger
+ * that is not word for word one of schema.sql. SQLite itself refuses a file whose schema table says otherwise than its SQL.
+ * Other objects of an operator's do nothing unless somebody names them.
+ */
+function refuseForeignLogic(objects: Record<string, unknown>[]): void {
+  const own = (ownSchema ??= readFileSync(new URL('../schema.sql', import.meta.url), 'utf8'));
+  const isOwnTable = (name: unknown): boolean => own.includes(`CREATE TABLE ${String(name).toLowerCase()} (`);
+  for (const { name, type, tbl_name: table, rootpage, sql } of objects) {
+    if (isOwnTable(name) && (type !== 'table' || rootpage === 0)) throw new StoreError('ERR_STORE_CORRUPT', `${String(name)} is no table of its own, but ${type === 'table' ? 'a virtual one' : `a ${String(type)}`}`);
+    if (type !== 'trigger' || !isOwnTable(table) || own.includes(`${String(sql)};`)) continue;
+    if (own.includes(`CREATE TRIGGER ${String(name)} `)) throw new StoreError('ERR_STORE_CORRUPT', `the trigger ${String(name)} is not as it was made`);
+    throw new StoreError('ERR_STORE_NOT_A_STORE', `the trigger ${String(name)} on ${String(table)} is not this package's: drop it, if you know what it is for`);
+  }
 }
 
 function requireTables(names: string[], required: string[]): void {
@@ -59,14 +81,13 @@ export function readPragma(db: DatabaseSync, name: string): number | string {
   return Object.values(db.prepare(`PRAGMA ${name}`).get() ?? {})[0] as number | string;
 }
 
-/** The version a marked file has. Throws `ERR_STORE_MIGRATION` where its records have a gap or make no sense. */
+/** The version a marked file has. Throws `ERR_STORE_CORRUPT` where its records have a gap or make no sense. */
 function storedVersion(db: DatabaseSync): number {
-  const versions = db.prepare('SELECT version FROM schema_version ORDER BY version').all().map(({ version }) => version);
-  const last = versions.length;
-  if (last === 0 || versions.some((version, index) => version !== index + 1)) {
-    throw new StoreError('ERR_STORE_MIGRATION', last === 0 ? 'schema_version has no version in it' : `the versions in schema_version are ${versions.join(', ')}: they have to be 1, 2, 3 and so on`);
-  }
-  return last;
+  const records = db.prepare('SELECT version, applied_at FROM schema_version ORDER BY version').all();
+  // What stands there after a page of another table was written over it must not pass for another version.
+  if (records.length > 0 && records.every(({ version, applied_at: at }, index) => version === index + 1 && parseInstant(at))) return records.length;
+  const versions = records.map(({ version }) => String(version)).join(', ');
+  throw new StoreError('ERR_STORE_CORRUPT', records.length === 0 ? 'schema_version has no version in it' : `the versions in schema_version are ${versions}: they have to be 1, 2, 3 and so on, each with its time`);
 }
 
 /** Throws `ERR_STORE_SCHEMA_TOO_NEW` for a version that this code does not know. */

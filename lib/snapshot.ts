@@ -81,17 +81,17 @@ export class SnapshotPair implements CommitParticipant {
   }
 
   #prepareFile(path: string, row: Row): string {
-    return prepareSnapshotFile(path, this.#connection.path!, this.#content(row), row.text);
+    return prepareSnapshotFile(path, this.#connection.path!, this.#content(row.generation), row.text);
   }
 
-  #content(row: Row): Omit<SnapshotContent, 'state'> {
+  #content(generation: number): Omit<SnapshotContent, 'state'> {
     const now = this.#connection.now();
     const [lastDay, previousDay] = this.#connection.get<[string | null, string | null]>('SELECT last_day, previous_day FROM store_meta WHERE id = 1')!;
     const today = localDay(now);
     const yesterday = new Date(Date.parse(`${today}T00:00:00Z`) - 86_400_000).toISOString().slice(0, 10);
     const days = [...new Set([lastDay, previousDay, today, yesterday])].filter((day) => day !== null);
     const head = auditHeadOf(this.#connection) ?? null;
-    return { store: this.#uuid, generation: row.generation, savedAt: now.toISOString(), ...readableBalances(this.#connection, days), head };
+    return { store: this.#uuid, generation, savedAt: now.toISOString(), ...readableBalances(this.#connection, days), head };
   }
 
   /** After COMMIT: the row is durable whatever happens here, so a failure is a finding. */
@@ -224,6 +224,11 @@ export class SnapshotPair implements CommitParticipant {
     else faults.clear('snapshot-file-missing');
     if (row && !row.state) faults.report('snapshot-row-damaged', 'the snapshot in the database cannot be read; the next snapshot replaces it');
     else faults.clear('snapshot-row-damaged');
+  }
+
+  /** For recovery: reads what the next save will read. */
+  rehearse(): void {
+    this.#content(0);
   }
 
   /** For recovery: the row as it is. */

@@ -170,7 +170,7 @@ test('what cannot be migrated is refused with a code and left as it was', (t) =>
   makeDatabase(folder.file('other.db'), 'CREATE TABLE a (b);');
   writeFileSync(folder.file('empty.db'), '');
   makeStore(folder.file('newer.db'));
-  makeDatabase(folder.file('newer.db'), "INSERT INTO schema_version VALUES (5, 'later', '');");
+  makeDatabase(folder.file('newer.db'), "INSERT INTO schema_version VALUES (5, 'later', '2030-01-01T00:00:00Z');");
   const before = picture(folder.path);
   const refused: [name: string, version: number, code: string][] = [
     ['store.db', 5, 'ERR_STORE_MIGRATION'], ['nothing.db', 1, 'ERR_STORE_NOT_FOUND'], ['other.db', 1, 'ERR_STORE_NOT_A_STORE'], ['other.db', 0, 'ERR_STORE_NOT_A_STORE'],

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
-import { checkArray, checkDuration, checkInstant, checkInteger, checkJson, checkOptions, checkText, isDate, parseInstant, show } from '../lib/values.ts';
+import { checkArray, checkDuration, checkInstant, checkInteger, checkJson, checkOptions, checkText, isDate, parseInstant, parseJson, show } from '../lib/values.ts';
 import type { JsonValue } from '../lib/values.ts';
 import { TestFolder } from './support/folder.ts';
 import { badInstants, badJson, badTexts, deep, hostileObjects, randomNumbers, throwing } from './support/values.ts';
@@ -130,4 +130,16 @@ test('whatever JSON value an event carries, every reader gets it back equal', (t
   assert.deepEqual([...store.iterateAudits()], appended, `seed ${seed}`);
   store.close();
   assert.deepEqual([...folder.open().iterateAudits()], appended, `seed ${seed}`);
+});
+
+test('a key with an escape comes back as itself, whatever keys of its length were read before', () => {
+  const keys = ['field \n', 'field \\', 'field "', 'field \t', 'field \u2028', '__proto__ \n', '\u0001'];
+  for (let round = 0; round < 500; round++) {
+    const key = keys[round % keys.length]!;
+    const value = { type: 'x', [key]: ['\\', { [key]: { '}:["': 1 } }, [], {}], list: [['{', ':']] };
+    assert.deepEqual(parseJson(JSON.stringify(value)), value);
+  }
+  const own = '{"__proto__":{"a\\n":1}}';
+  assert.equal(JSON.stringify(parseJson(own)), own);
+  for (const bad of ['{"a","\\n"}', '["\\n":1]', '', '{"\\n":1,}']) assert.throws(() => parseJson(bad), SyntaxError);
 });

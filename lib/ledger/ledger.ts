@@ -11,7 +11,7 @@ import type { BreakGlassGrant, PolicyContribution, PolicyDecision } from '../gat
 import type { AuditMirror, FileLike, MirrorEnd, MirroredRow } from '../mirroring.ts';
 import { syncFolder } from '../snapshot-file.ts';
 import { checkOptions, invalid } from '../values.ts';
-import { checkSigningKey, headerText, isHeaderStart, isNoise, isSound, lineText, parseHeader, parseLine, signHash, toLine, toRow } from './line.ts';
+import { checkSigningKey, hasLostHeader, headerText, isHeaderStart, isNoise, isSound, lineText, parseHeader, parseLine, signHash, toLine, toRow } from './line.ts';
 import type { LedgerHeader, LedgerLine } from './line.ts';
 import { decideAppend } from './policy.ts';
 import { maxLineBytes, readLines } from './read-lines.ts';
@@ -22,9 +22,10 @@ import type { LedgerReport } from './verify.ts';
 /** The file operations of a ledger. Tests replace them by ones that fail. */
 export type LedgerFiles = Pick<typeof system, 'openSync' | 'closeSync' | 'readSync' | 'writeSync' | 'fsyncSync' | 'ftruncateSync' | 'fstatSync'>;
 
-/** How to open a ledger. `signingKey`: an Ed25519 private key, as a `KeyObject` or PEM text. */
+/** `signingKey`: an Ed25519 private key, or its PEM text. `recover`: one with a damaged header is set aside and made anew. */
 export interface LedgerOptions {
   signingKey?: KeyObject | string;
+  recover?: boolean;
   files?: LedgerFiles;
 }
 
@@ -51,6 +52,7 @@ export class Ledger implements AuditMirror {
   readonly path: string;
   readonly #files: LedgerFiles;
   readonly #key: KeyObject | undefined;
+  readonly #recover: boolean;
   #fd: number | undefined;
   #header: LedgerHeader | undefined;
   #end: End = emptyEnd;
@@ -60,17 +62,19 @@ export class Ledger implements AuditMirror {
    * Throws `ERR_STORE_NOT_A_STORE` for a file that is something else, `ERR_STORE_PERMISSION`, `ERR_STORE_IO`.
    */
   static open(path: string, options?: LedgerOptions): Ledger {
-    const { signingKey, files = system } = checkOptions('options', options, ['signingKey', 'files']);
-    const ledger = new Ledger(checkPath(path), signingKey === undefined ? undefined : checkSigningKey(signingKey), files);
+    const { signingKey, recover = false, files = system } = checkOptions('options', options, ['signingKey', 'recover', 'files']);
+    if (typeof recover !== 'boolean') throw invalid('options.recover', recover, 'true or false');
+    const ledger = new Ledger(checkPath(path), signingKey === undefined ? undefined : checkSigningKey(signingKey), recover, files);
     // Closing a descriptor of a database would drop SQLite's locks on it.
     if (isOpenHere(ledger.path)) throw invalid('path', path, 'another file than a database that is open');
     attempt(`open the ledger ${ledger.path}`, () => ledger.refresh());
     return ledger;
   }
 
-  private constructor(path: string, key: KeyObject | undefined, files: LedgerFiles) {
+  private constructor(path: string, key: KeyObject | undefined, recover: boolean, files: LedgerFiles) {
     this.path = path;
     this.#key = key;
+    this.#recover = recover;
     this.#files = files;
   }
 
@@ -179,6 +183,7 @@ export class Ledger implements AuditMirror {
     const [first] = this.#linesFrom(0, Math.min(size, windowBytes));
     if (!first) return undefined;
     const header = first.complete && first.bytes ? parseHeader(first.bytes) : undefined;
+    if (this.#recover && hasLostHeader(header, this.#linesFrom(0, size))) return undefined;
     if (header) return header;
     // Cut off while it was written, or noise; a text of somebody else's is neither. Its page is written again only until it
     // is full, so that no more than one whole group can follow, and a file that is longer is none of these.

@@ -1,10 +1,11 @@
 // A line of the ledger: how an audit row becomes text and back. Pure functions, no I/O.
 import { isUtf8 } from 'node:buffer';
 import { createPrivateKey, KeyObject, sign } from 'node:crypto';
-import { rowHash } from '../chain.ts';
+import { genesisHash, rowHash } from '../chain.ts';
 import { StoreError } from '../errors.ts';
 import type { MirroredRow } from '../mirroring.ts';
 import { invalid } from '../values.ts';
+import type { RawLine } from './read-lines.ts';
 
 /**
  * A line of a ledger: one row of the audit log. `data` and `meta` are strings that hold the exact stored text, because a
@@ -95,6 +96,21 @@ export function lineHash(line: LedgerLine): string {
 /** Whether the line's hash is that of its content. Whether `prev` is the line before is for who knows that line. */
 export function isSound(line: LedgerLine): boolean {
   return lineHash(line) === line.hash;
+}
+
+/**
+ * Whether a file was a ledger and has no header, or another store's, because its beginning was damaged: a sound line stands
+ * in it, or nothing but zeros.
+ */
+export function hasLostHeader(header: LedgerHeader | undefined, lines: Iterable<RawLine>): boolean {
+  let isBlank = true;
+  for (const { number, bytes } of lines) {
+    isBlank &&= bytes !== undefined && bytes.every((byte) => byte === 0);
+    const line = number > 1 && bytes ? parseLine(bytes) : undefined;
+    if (header && number > 1) return line?.id === 1 && isSound(line) && line.prev !== genesisHash(header.store);
+    if (line && isSound(line)) return true;
+  }
+  return !header && isBlank;
 }
 
 /** A row of the audit log as a line. */

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { linkSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
-import { checkLong } from '../audit.ts';
+import { checkAdvance, checkLong } from '../audit.ts';
 import type { LongOperation } from '../audit.ts';
 import { genesisHash, rowHash } from '../chain.ts';
 import { attempt, StoreError } from '../errors.ts';
@@ -115,7 +115,8 @@ export async function replay<E extends EventBase>(store: SqliteStore<E>, ledger:
 
 /**
  * Compares every row of the log with every line of the ledger, and the store's usage and cooldowns with what the events
- * add up to. Rejects with `signal.reason` when aborted, with `ERR_STORE_CORRUPT` at a line that cannot be read.
+ * add up to. Rejects with `signal.reason` when aborted, with `ERR_STORE_CORRUPT` at a line that cannot be read
+ * or a damaged index of those tables.
  */
 export async function verifyParity<E extends EventBase>(store: SqliteStore<E>, ledger: Ledger, options?: LongOperation): Promise<ParityReport> {
   const { signal, onProgress } = checkLong(options);
@@ -143,7 +144,10 @@ export async function verifyParity<E extends EventBase>(store: SqliteStore<E>, l
   }
   for (; row; row = rows.next().value) comparison.onlyInDatabase(row);
   for (const line of await stillAhead(connection, ahead, signal)) comparison.onlyInLedger(line.id);
-  connection.readTogether('compare the balances', () => comparison.balances(connection, upTo));
+  connection.readTogether('compare the balances', () => {
+    checkIndexes(connection);
+    comparison.balances(connection, upTo);
+  });
   signal?.throwIfAborted();
   return comparison.finish();
 }
@@ -165,11 +169,20 @@ function checkEnd(ledger: Ledger): void {
   if (torn && laterGroups.length > 1) throw new StoreError('ERR_STORE_CORRUPT', `${ledger.path} is damaged before its end; sound events follow up to row ${laterGroups.at(-1)}`);
 }
 
+/** Balances are looked up by index: one that is damaged gives another answer than the table that is compared here. */
+function checkIndexes(connection: ModuleConnection): void {
+  for (const table of ['usage', 'cooldowns']) {
+    const [answer] = connection.prepare('SELECT integrity_check FROM pragma_integrity_check(?)').get(table) as unknown as [string];
+    if (answer !== 'ok') throw new StoreError('ERR_STORE_CORRUPT', `the table ${table} of the database is damaged: ${answer}`);
+  }
+}
+
 function* pagedRows(connection: ModuleConnection, upTo = Number.MAX_SAFE_INTEGER, after = 0): Generator<Row, undefined, undefined> {
   for (let last = after; ; ) {
     const rows = connection.read('read the audit log', () => connection.prepare(`SELECT ${rowColumns} FROM audit_log WHERE id > ? AND id <= ? ORDER BY id LIMIT ${pageRows}`).all(last, upTo)) as unknown as Row[];
     yield* rows;
     if (rows.length === 0) return undefined;
+    checkAdvance(rows.at(-1)![0], last);
     last = rows.at(-1)![0];
   }
 }

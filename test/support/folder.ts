@@ -10,11 +10,13 @@ import type { CoreEvent, EventBase, OpenOptions } from '../../lib/index.ts';
 
 export class TestFolder {
   /** The folder itself, mode 0700. */
-  readonly path = mkdtempSync(join(tmpdir(), 'shepherd-store-test-'));
+  readonly path: string;
   readonly #open: { close(): void }[] = [];
 
-  /** `checked: false` is for a test that damages its database on purpose. */
-  constructor(t: TestContext, { checked = true } = {}) {
+  /** `checked: false` is for a test that damages its database on purpose; `inMemory` for one that needs no disk. */
+  constructor(t: TestContext, { checked = true, inMemory = false } = {}) {
+    const memory = '/dev/shm'; // where the system has it, an fsync costs nothing there
+    this.path = mkdtempSync(join(inMemory && existsSync(memory) ? memory : tmpdir(), 'shepherd-store-test-'));
     t.after(async () => {
       try {
         for (const store of this.#open.reverse()) store.close();

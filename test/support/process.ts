@@ -30,14 +30,18 @@ interface Settings {
   /** Who to be, once everything is loaded; only where the tests run as root. */
   uid?: number;
   umask?: number;
-  /** Runs as root of a user and mount namespace of its own. */
+  /** Runs where it may mount: in a mount namespace of its own, and in a user namespace too where mounting is refused otherwise. */
   unshared?: boolean;
+  /** What stands before Node's own command. */
+  before?: string[];
+  /** Options of Node's own. */
+  nodeOptions?: string[];
   /** The folder that the package is loaded from. */
   root?: URL;
 }
 
 function commandOf(path: string, code: string, settings: Settings): [string, string[]] {
-  const { uid, umask, unshared, root = new URL('../../', import.meta.url) } = settings;
+  const { uid, umask, unshared, before = [], nodeOptions = [], root = new URL('../../', import.meta.url) } = settings;
   const source = `
     import fs from 'node:fs';
     import { createInterface } from 'node:readline';
@@ -49,8 +53,16 @@ function commandOf(path: string, code: string, settings: Settings): [string, str
     ${uid === undefined ? '' : `become(${uid});`}
     ${code}
     process.stdin.destroy();`;
-  const [command, ...args] = [...(unshared ? ['unshare', '-rm'] : []), process.execPath, '--input-type=module', '--eval', source, path];
+  const [command, ...args] = [...(unshared ? unsharing() : []), ...before, process.execPath, ...nodeOptions, '--input-type=module', '--eval', source, path];
   return [command!, args];
+}
+
+let mayMount: boolean | undefined;
+
+/** The command that gives a mount namespace in which mounting works. Whoever runs it fails where both ways are refused. */
+export function unsharing(): string[] {
+  mayMount ??= spawnSync('unshare', ['-m', 'mount', '-t', 'tmpfs', 'none', '/mnt']).status === 0;
+  return mayMount ? ['unshare', '-m'] : ['unshare', '-Urm'];
 }
 
 /** Runs `code` in another process to its end and gives the values that it reported. */
