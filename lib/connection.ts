@@ -6,7 +6,7 @@ import { Checkpoints, overwriteFailedCommit } from './checkpoints.ts';
 import { StoreError, toStoreError } from './errors.ts';
 import type { StoreEvent } from './events.ts';
 import { Faults } from './faults.ts';
-import { checkInstant, invalid } from './values.ts';
+import { checkDate, invalid } from './values.ts';
 import { FileWatch, SchemaWatch } from './watch.ts';
 
 /** A reader that may have to open the file again between two reads (lib/read-only.ts). */
@@ -148,7 +148,7 @@ export class Connection {
   }
 
   #readClock(): Date {
-    return new Date(checkInstant('what options.clock gives', this.#clock()));
+    return checkDate('what options.clock gives', this.#clock());
   }
 
   /** The store's clock for what is only shown: one that fails must not hide the fault that it is to date. */

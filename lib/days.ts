@@ -1,6 +1,6 @@
 // Calendar days: a day is the text YYYY-MM-DD, and where it begins and ends is the time zone's business.
 import { StoreError } from './errors.ts';
-import { checkInstant, invalid, isDate } from './values.ts';
+import { beginsWithDate, checkInstant, invalid } from './values.ts';
 
 /** A part of a span of time that lies on one calendar day. */
 export interface DayPart {
@@ -10,9 +10,8 @@ export interface DayPart {
 
 /** Refuses anything but a day of the calendar, `YYYY-MM-DD`. Throws `ERR_STORE_INVALID_ARGUMENT`. */
 export function checkDay(name: string, value: unknown): string {
-  const parts = typeof value === 'string' ? /^(\d{4})-(\d\d)-(\d\d)$/.exec(value) : null;
-  if (!parts || !isDate(+parts[1]!, +parts[2]!, +parts[3]!)) throw invalid(name, value, 'a day of the calendar as YYYY-MM-DD');
-  return parts[0];
+  if (typeof value !== 'string' || !/^\d{4}-\d\d-\d\d$/.test(value) || !beginsWithDate(value)) throw invalid(name, value, 'a day of the calendar as YYYY-MM-DD');
+  return value;
 }
 
 /**

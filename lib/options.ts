@@ -1,7 +1,7 @@
 // The options of opening a store.
 import { resolve } from 'node:path';
 import type { AuditMirror } from './mirroring.ts';
-import { checkFunction, checkInstant, checkInteger, checkOptions, checkText, invalid } from './values.ts';
+import { checkDate, checkFunction, checkInteger, checkOptions, checkText, invalid } from './values.ts';
 
 /** How to open a store. */
 export interface OpenOptions {
@@ -40,5 +40,5 @@ export function checkOpenOptions(options: OpenOptions | undefined, known: readon
 
 /** One reading of the clock. Throws `ERR_STORE_INVALID_ARGUMENT` where it gives no valid Date. */
 export function readClock({ clock }: CheckedOptions): Date {
-  return new Date(checkInstant('what options.clock gives', clock()));
+  return checkDate('what options.clock gives', clock());
 }

@@ -26,7 +26,7 @@ import { encodeState } from './snapshot-file.ts';
 import type { StateSnapshot } from './snapshot-file.ts';
 import { addUsage, allCooldowns, clearCooldown, cooldownOf, setCooldown, statusOf, usageForDay, usageOf, usageRange } from './usage.ts';
 import type { Cooldown, EntryStatus } from './usage.ts';
-import { checkArray, checkDuration, checkInstant, checkInteger, checkOptions, checkText, invalid, quote } from './values.ts';
+import { checkArray, checkDate, checkDuration, checkInstant, checkInteger, checkOptions, checkText, invalid, quote } from './values.ts';
 
 /** The operations that a service needs whatever it is kept in. `SqliteStore` is the implementation. */
 export interface Store<E extends EventBase = CoreEvent> {
@@ -184,7 +184,7 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
     const mirroring = this.#mirroring;
     if (!mirroring && encoded.some(({ policy }) => policy)) throw new StoreError('ERR_STORE_INVALID_ARGUMENT', 'policy and breakGlass are for a store with a ledger, and this one was opened without');
     return this.#connection.write(`append ${encoded.length === 1 ? `the event ${quote(encoded[0]!.type)}` : `${encoded.length} events`}`, () => {
-      const text = checkInstant('what options.clock gives', this.#connection.now());
+      const text = this.#connection.now().toISOString();
       // Given back as every reader will get them, from the texts that are stored.
       return (mirroring?.permit(encoded) ?? encoded).map((item) => decodeEvent<E>([insertAudit(this.#connection, this.#uuid, text, item), text, item.type, item.data, item.meta]));
     });
@@ -386,8 +386,8 @@ function checkFilter(filter: AuditFilter): AuditFilter {
   for (const name of ['type', 'source', 'target', 'sessionId'] as const) {
     if (checked[name] !== undefined) checkText(`filter.${name}`, checked[name]);
   }
-  if (checked.since !== undefined) checked.since = new Date(checkInstant('filter.since', checked.since));
-  if (checked.until !== undefined) checked.until = new Date(checkInstant('filter.until', checked.until));
+  if (checked.since !== undefined) checked.since = checkDate('filter.since', checked.since);
+  if (checked.until !== undefined) checked.until = checkDate('filter.until', checked.until);
   if (checked.beforeId !== undefined) checkInteger('filter.beforeId', checked.beforeId, 0);
   return checked;
 }

@@ -1,34 +1,91 @@
 // npm run bench: see README.md beside this file.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { availableParallelism, cpus, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism, cpus, homedir, release, tmpdir, totalmem } from 'node:os';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { bytesPerEvent, compare } from './compare.ts';
+import { bytes, fsyncs } from './counts.ts';
 import { experiment } from './experiment.ts';
+import { growth } from './growth.ts';
 import { table } from './measure.ts';
 import { compareRuns } from './runs.ts';
+import { reads, snapshots, writes } from './operations.ts';
+import { buildPackage, packed } from './package.ts';
+import { findPeers, noPeers } from './peers.ts';
+import type { Peers } from './peers.ts';
+import { memory, starts } from './processes.ts';
+import { shown } from './row.ts';
+import type { Row } from './row.ts';
+import { full, quick } from './sizes.ts';
+import type { Sizes } from './sizes.ts';
+import { walks } from './walks.ts';
 
-function main(): void {
-  const { values } = parseArgs({ options: { experiment: { type: 'boolean' }, runs: { type: 'boolean' }, json: { type: 'string' }, folder: { type: 'string' } } });
+async function main(): Promise<void> {
+  const { values } = parseArgs({ options: {
+    experiment: { type: 'boolean' }, runs: { type: 'boolean' }, quick: { type: 'boolean' }, rows: { type: 'string' }, json: { type: 'string' }, folder: { type: 'string' },
+  } });
+  // What lasts from one run to the next: the peers, and the last result.
+  const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'shepherd-store-bench');
+  const json = resolve(values.json ?? join(cache, values.experiment ? 'experiment.json' : 'result.json'));
   const folder = mkdtempSync(join(values.folder ?? tmpdir(), 'shepherd-store-bench-'));
+  const start = performance.now();
   try {
-    const machine = { node: process.version, sqlite: process.versions['sqlite'], cpu: cpus()[0]?.model, cores: availableParallelism() };
-    console.log(`Node ${machine.node}, SQLite ${machine.sqlite}, ${machine.cores} cores of ${machine.cpu}\n`);
-    const results = values.experiment ? showExperiment(folder) : values.runs ? showRuns(folder) : showComparison(folder);
-    if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify({ ...machine, ...results }, undefined, 2)}\n`);
+    const peers = values.quick || values.experiment || values.runs ? noPeers : findPeers(join(cache, 'peers'));
+    const machine = describeMachine(peers);
+    console.log(`${machine.join(', ')}\n`);
+    const sizes = { ...(values.quick ? quick : full), ...(values.rows === undefined ? undefined : { longLog: checkRows(Number(values.rows)) }) };
+    const results = values.experiment ? showExperiment(folder) : values.runs ? showRuns(folder) : showRows(await measure(folder, peers, sizes));
+    const seconds = Math.round((performance.now() - start) / 1000);
+    mkdirSync(resolve(json, '..'), { recursive: true });
+    writeFileSync(json, `${JSON.stringify({ machine, seconds, ...results }, undefined, 2)}\n`);
+    console.log(`\n${seconds} seconds; the same as JSON: ${json}`);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-function showComparison(folder: string): object {
-  const operations = compare(folder);
-  const eventBytes = bytesPerEvent(folder);
-  console.log(table(operations.map(({ operation, storeUs, plainUs, ratio }) => ({
-    operation, 'store, µs': storeUs.toFixed(1), 'node:sqlite, µs': plainUs.toFixed(1), ratio: ratio.toFixed(2),
-  }))));
-  console.log(`\nAn event takes ${eventBytes.toFixed(0)} bytes of the database file.`);
-  return { operations, eventBytes };
+function checkRows(rows: number): number {
+  if (!Number.isSafeInteger(rows) || rows <= 10_000) throw new Error('--rows must be a whole number of more than 10,000: it is compared with as many');
+  return rows;
+}
+
+function describeMachine({ versions }: Peers): string[] {
+  return [
+    `Node ${process.version}`, `SQLite ${process.versions['sqlite']}`, ...Object.entries(versions).map(([name, version]) => `${name} ${version}`),
+    `Linux ${release()}`, `${availableParallelism()} cores of ${cpus()[0]?.model}`, `${Math.round(totalmem() / 2 ** 30)} GB`,
+  ];
+}
+
+/** Every row, in the order of the table. */
+async function measure(folder: string, peers: Peers, sizes: Sizes): Promise<Row[]> {
+  const built = join(folder, 'package');
+  buildPackage(built);
+  const rows: Row[] = [];
+  const parts: [name: string, part: () => Row[] | Promise<Row[]>][] = [
+    ['writes', () => writes(folder, peers, sizes)],
+    ['reads', () => reads(folder, peers, sizes)],
+    ['snapshots', () => snapshots(folder, peers, sizes)],
+    ['process start', () => starts(folder, built, sizes)],
+    ['memory', () => memory(folder, built, sizes)],
+    ['fsyncs', () => fsyncs(folder, sizes)],
+    ['bytes', () => bytes(folder, sizes)],
+    ['walks', () => walks(folder, built, sizes)],
+    ['growth', () => growth(folder, sizes)],
+    ['size', () => packed(built)],
+  ];
+  for (const [name, part] of parts) {
+    const start = performance.now();
+    rows.push(...await part());
+    console.error(`${name}: ${((performance.now() - start) / 1000).toFixed(1)} s`);
+  }
+  // What is told for comparison comes last.
+  return [...rows.filter(({ target }) => target !== undefined), ...rows.filter(({ target }) => target === undefined)];
+}
+
+function showRows(rows: Row[]): object {
+  console.log(table(rows.map(shown), 3));
+  const judged = rows.filter(({ isMet }) => isMet !== undefined);
+  console.log(`\n${judged.filter(({ isMet }) => isMet).length} of ${judged.length} targets met`);
+  return { rows };
 }
 
 function showExperiment(folder: string): object {
@@ -49,4 +106,4 @@ function showRuns(folder: string): object {
 }
 
 // A bare `node --test` runs this file too, and must not measure anything.
-if (import.meta.main && process.env['NODE_TEST_CONTEXT'] === undefined) main();
+if (import.meta.main && process.env['NODE_TEST_CONTEXT'] === undefined) await main();

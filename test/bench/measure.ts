@@ -14,21 +14,35 @@ export function timed(fn: () => void): number {
   return performance.now() - start;
 }
 
-/** The medians, in microseconds an operation, of two things done in turn: the first in one batch begins, in the next the second. */
-export function alternate(batches: number, size: number, first: (number: number) => unknown, second: (number: number) => unknown): [first: number, second: number] {
-  const times: [number[], number[]] = [[], []];
-  let numbers = [0, 0];
-  const run = (side: 0 | 1): void => {
-    const fn = side === 0 ? first : second;
-    times[side].push(timed(() => {
-      for (let count = 0; count < size; count++) fn(numbers[side]!++);
-    }));
+/** A value of our side and the same of the other; absent where there is no other. */
+export type Pair = [ours: number, theirs: number | undefined];
+
+/** The medians of what both give when they are asked in turn: the first begins in one round, in the next the second. */
+export function inTurn(rounds: number, ours: () => number, theirs: (() => number) | undefined): Pair {
+  const values: [number[], number[]] = [[], []];
+  const sides = theirs ? ([[0, ours], [1, theirs]] as const) : ([[0, ours]] as const);
+  for (const [, ask] of sides) ask(); // warms up
+  for (let round = 0; round < rounds; round++) {
+    for (const [side, ask] of round % 2 === 0 ? sides : sides.toReversed()) values[side].push(ask());
+  }
+  return [median(values[0]), theirs && median(values[1])];
+}
+
+/** How often each thing is done: so many batches of so many. */
+export interface Repeats {
+  batches: number;
+  size: number;
+}
+
+/** The medians, in microseconds an operation, of two things done in alternating batches. Each call gets the next number. */
+export function alternate({ batches, size }: Repeats, ours: (number: number) => unknown, theirs: ((number: number) => unknown) | undefined): Pair {
+  const batchOf = (fn: (number: number) => unknown): (() => number) => {
+    let number = 0;
+    return () => timed(() => {
+      for (let count = 0; count < size; count++) fn(number++);
+    }) * 1000 / size;
   };
-  run(0); // warms up
-  run(1);
-  times[0].length = times[1].length = 0;
-  for (let batch = 0; batch < batches; batch++) for (const side of batch % 2 === 0 ? ([0, 1] as const) : ([1, 0] as const)) run(side);
-  return [(median(times[0]) / size) * 1000, (median(times[1]) / size) * 1000];
+  return inTurn(batches, batchOf(ours), theirs && batchOf(theirs));
 }
 
 /** How many bytes this process has handed to the system to write (Linux). */
@@ -36,11 +50,11 @@ export function bytesWritten(): number {
   return Number(/wchar: (\d+)/.exec(readFileSync('/proc/self/io', 'utf8'))?.[1]);
 }
 
-/** Rows as text, the first column to the left and numbers to the right. */
-export function table(rows: readonly Record<string, string | number>[]): string {
+/** Rows as text, the first columns to the left and the others to the right. */
+export function table(rows: readonly Record<string, string | number>[], left = 1): string {
   const names = Object.keys(rows[0]!);
   const cells = [names, ...rows.map((row) => names.map((name) => String(row[name])))];
   const widths = names.map((_, column) => Math.max(...cells.map((line) => line[column]!.length)));
-  return cells.map((line) => `| ${line.map((cell, column) => (column === 0 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!))).join(' | ')} |`)
-    .toSpliced(1, 0, `| ${widths.map((width, column) => (column === 0 ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`)).join(' | ')} |`).join('\n');
+  return cells.map((line) => `| ${line.map((cell, column) => (column < left ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!))).join(' | ')} |`)
+    .toSpliced(1, 0, `| ${widths.map((width, column) => (column < left ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`)).join(' | ')} |`).join('\n');
 }

@@ -99,7 +99,7 @@ export function compareRuns(folder: string): Growth[] {
   const few = new Filled(join(folder, 'runs', 'few.db'), 100);
   const many = new Filled(join(folder, 'runs', 'many.db'), 100_000);
   const growths = operations.map(([operation, size, run]) => {
-    const [fewUs, manyUs] = alternate(21, size, (number) => run(few, number), (number) => run(many, number));
+    const [fewUs, manyUs] = alternate({ batches: 21, size }, (number) => run(few, number), (number) => run(many, number)) as [number, number];
     return { operation, fewUs, manyUs, ratio: manyUs / fewUs };
   });
   few.store.close();
