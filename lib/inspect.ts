@@ -81,6 +81,8 @@ function lossBehindWal(path: string, { file, uuid }: Found, snapshot: SnapshotFi
 function examine(db: DatabaseSync, path: string): Found {
   const file = identify(db);
   if (file.kind === 'other' || (file.kind === 'store' && file.version > schemaVersion)) return { file };
+  // What a power cut left of a database in the making was undone by its journal; the size is what stood in its first page.
+  if (file.kind === 'empty' && readPragma(db, 'page_count') === 0) return { file };
   // A page smaller than what a card programs at once would put more neighbours at risk with every write.
   const size = Number(readPragma(db, 'page_size'));
   if (size < 4096) throw new StoreError('ERR_STORE_DATABASE', `${path} has pages of ${size} bytes; 4096 or more are needed (VACUUM with another page_size changes them)`);

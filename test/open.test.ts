@@ -296,3 +296,19 @@ test('opening a store that was closed well changes nothing on the disk until som
   folder.open().close();
   assert.deepEqual(picture(folder.path), before);
 });
+
+test('a new database that a power cut left as noise beside its journal is made again, whatever page size the noise names', (t) => {
+  const folder = new TestFolder(t);
+  const noise = Buffer.alloc(8_192, 0xff);
+  noise.writeUInt16BE(2_048, 16);
+  writeFileSync(folder.file(), noise);
+  // https://www.sqlite.org/fileformat2.html#the_rollback_journal: no page was there before.
+  const journal = Buffer.alloc(4_096);
+  journal.write('d9d505f920a163d7', 'hex');
+  journal.writeUInt32BE(4_096, 20);
+  journal.writeUInt32BE(4_096, 24);
+  writeFileSync(folder.file('store.db-journal'), journal);
+  const store = folder.open();
+  assert.equal(store.auditHead(), undefined);
+  assert.deepEqual(store.health().findings, []);
+});

@@ -1,21 +1,20 @@
 // The package as it is shipped: JavaScript, in a folder of its own, and what npm would pack of it.
-import { cpSync, globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { stripTypeScriptTypes } from 'node:module';
 import { join } from 'node:path';
 import { manifest, node, root, run } from '../support/project.ts';
 import { limited } from './row.ts';
 import type { Row } from './row.ts';
 
-/** Builds the package in a new folder, with the programs beside it that run in processes of their own (*-worker.ts). */
+/** Builds the package in a new folder, with the programs beside it that run in processes of their own. */
 export function buildPackage(folder: string): void {
   mkdirSync(folder);
   const built = node(root, join(root, 'node_modules/typescript/bin/tsc'), '-p', root, '--outDir', join(folder, 'dist'));
   if (built.status !== 0) throw new Error(`the build failed (npm ci installs the compiler): ${built.stdout}${built.stderr}`);
   for (const name of ['package.json', 'README.md', 'LICENSE', ...manifest.files.filter((name) => name !== 'dist')]) cpSync(join(root, name), join(folder, name), { recursive: true });
-  const here = join(root, 'test/bench');
-  for (const name of [...globSync('*-worker.ts', { cwd: here }), 'bare.ts']) {
-    const text = stripTypeScriptTypes(readFileSync(join(here, name), 'utf8'));
-    writeFileSync(join(folder, name.replace('.ts', '.js')), text.replaceAll('../../lib/', './dist/').replace(/(from|import\() *'(\.[^']*)\.ts'/g, "$1 '$2.js'"));
+  for (const name of ['start-worker', 'memory-worker', 'walk-worker', 'bare']) {
+    const text = stripTypeScriptTypes(readFileSync(join(import.meta.dirname, `${name}.ts`), 'utf8'));
+    writeFileSync(join(folder, `${name}.js`), text.replaceAll('../../lib/', './dist/').replace(/(from|import\() *'(\.[^']*)\.ts'/g, "$1 '$2.js'"));
   }
 }
 

@@ -6,6 +6,7 @@ import { importStore } from '../../lib/import/index.ts';
 import { SqliteStore } from '../../lib/index.ts';
 import type { OpenOptions } from '../../lib/index.ts';
 import { Ledger } from '../../lib/ledger/index.ts';
+import { backup } from '../../lib/modules/backup.ts';
 import { SessionTracker } from '../../lib/modules/sessions.ts';
 import { connect } from '../../lib/store.ts';
 import { operation, perform } from '../support/crash-worker.ts';
@@ -98,6 +99,14 @@ export const tasks: Record<string, Task> = {
   async import(settings, from) {
     await importStore(join(dirname(settings.path), from!), settings.path);
     open(settings).close();
+  },
+
+  /** The store whose power is cut is the copy. */
+  async backup(settings, from) {
+    const source = SqliteStore.open(join(dirname(settings.path), from!), { clock: () => new Date(clockMs) });
+    await backup(source, settings.path);
+    writeSync(1, `${JSON.stringify(viewOf(source, settings.path))}\n`);
+    source.close();
   },
 
   /** Turns the ledger on for a store that has something already, at the time at which it would be turned on afterwards. */

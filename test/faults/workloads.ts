@@ -96,6 +96,13 @@ export const workloads: Record<string, Workload> = {
     },
     phases: [{ task: 'import', args: ['shepherdd.db'] }, plan(30, 2)],
   },
+  'a backup': {
+    prepare: ({ path }) => {
+      prepareStore({ path: join(dirname(path), 'source.db') });
+      return undefined;
+    },
+    phases: [{ task: 'backup', args: ['source.db'] }, plan(30, 2)],
+  },
   'the beginning of a ledger': { ledger: true, prepare: ({ path }) => ({ ...prepareStore({ path }), head: 0 }), phases: [{ task: 'attach', args: [] }, plan(30, 2)] },
   'a recovery from the snapshot file': { recover: true, prepare: lost, phases: [{ task: 'open', args: [] }] },
   'a recovery from the ledger': { recover: true, ledger: true, prepare: lost, phases: [{ task: 'open', args: [] }] },
