@@ -36,6 +36,7 @@ export function* walkRows(source: Source, sink: Sink, sql: string, take: (row: R
     if (rows.length < pageRows || last === lastRow) return;
     // A column of that name is not the rowid, and what is in it leads nowhere.
     if (typeof last !== 'bigint') throw new StoreError('ERR_STORE_NOT_A_STORE', `failed to import ${source.path}: it has a table whose rows are not numbered`);
+    if (last < next) throw new StoreError('ERR_STORE_CORRUPT', `failed to import ${source.path}: a damaged page leads back to row ${last}`); // for ever, otherwise
     next = last + 1n;
   }
 }

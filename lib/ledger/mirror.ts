@@ -187,6 +187,14 @@ function* pagedRows(connection: ModuleConnection, upTo = Number.MAX_SAFE_INTEGER
   }
 }
 
+function parseEvent(type: string, data: string): { entryId: string; day: string; durationMs: number; until: string } {
+  try {
+    return JSON.parse(data) as ReturnType<typeof parseEvent>;
+  } catch (cause) {
+    throw new StoreError('ERR_STORE_CORRUPT', `an event ${type} of the log cannot be read`, { cause });
+  }
+}
+
 /** Collects what differs, and what the events add up to. */
 class Comparison {
   readonly report: ParityReport = { isConsistent: true, ledgerCount: 0, sqliteCount: 0, missingInSqlite: [], missingInLedger: [], mismatched: [], state: [], more: 0 };
@@ -224,7 +232,7 @@ class Comparison {
       this.#cooldowns.clear();
     } else if (type === 'ledger_detached') this.#isAccounted = false;
     if (!this.#isAccounted || (type !== 'usage_added' && type !== 'cooldown_set' && type !== 'cooldown_cleared')) return;
-    const { entryId, day, durationMs, until } = JSON.parse(String(data)) as { entryId: string; day: string; durationMs: number; until: string };
+    const { entryId, day, durationMs, until } = parseEvent(type, String(data));
     if (type === 'usage_added') this.#usage.set(JSON.stringify([entryId, day]), (this.#usage.get(JSON.stringify([entryId, day])) ?? 0) + durationMs);
     else if (type === 'cooldown_set') this.#cooldowns.set(entryId, until);
     else this.#cooldowns.delete(entryId);

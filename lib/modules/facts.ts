@@ -4,7 +4,7 @@ import type { CoreEvent, EventBase } from '../events.ts';
 import { StoreError } from '../errors.ts';
 import { connect } from '../store.ts';
 import type { ModuleConnection, SqliteStore } from '../store.ts';
-import { checkInteger, checkJson, checkOptions, checkText, invalid, parseInstant, quote, show } from '../values.ts';
+import { checkInteger, checkJson, checkOptions, checkText, invalid, parseInstant, parseJson, quote, show } from '../values.ts';
 import type { JsonValue } from '../values.ts';
 
 /** What `upsertFact` takes. */
@@ -173,7 +173,7 @@ function decodeFact([id, targetId, namespace, key, value, ttlSeconds, expires, c
   if (!Number.isSafeInteger(ttlSeconds) || ttlSeconds < 0 || (ttlSeconds === 0) !== (expires === null)) throw damaged('ttl_seconds', ttlSeconds);
   const times = { ...(expires === null ? undefined : { expiresAt: instant('expires_at', expires) }), createdAt: instant('created_at', created), updatedAt: instant('updated_at', updated) };
   try {
-    return { id, targetId, namespace, key, value: JSON.parse(value) as JsonValue, ttlSeconds, ...times };
+    return { id, targetId, namespace, key, value: parseJson(value), ttlSeconds, ...times };
   } catch (cause) {
     throw damaged('value', value, cause);
   }

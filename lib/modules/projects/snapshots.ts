@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { StoreError } from '../../errors.ts';
 import type { ModuleConnection } from '../../store.ts';
-import { checkInteger, checkText, quote, show } from '../../values.ts';
+import { checkInteger, checkText, parseJson, quote, show } from '../../values.ts';
 import type { JsonValue } from '../../values.ts';
 import { decodeAssignment, decodeProject, decodeTaskRun, insertAssignment, instantIn } from './rows.ts';
 import type { Assignment, AssignmentRow, Project, TaskRow, TaskRun } from './rows.ts';
@@ -70,7 +70,7 @@ export function readSnapshot(connection: ModuleConnection, what: string, id: str
       project: decodeProject([path, state.lastRunAt, state.runCount, state.claimedAt]),
       taskHistory: state.taskHistory.map((task) => decodeTaskRun(path, task)),
       assignments: state.assignments.map(decodeAssignment),
-      ...(value === null ? undefined : { value: JSON.parse(value) as JsonValue }),
+      ...(value === null ? undefined : { value: parseJson(value) }),
     };
     return { state, snapshot };
   } catch (cause) {

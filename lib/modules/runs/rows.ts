@@ -1,7 +1,7 @@
 // What the files of this folder share: rows as arrays, errors with their context, and what the columns hold as values.
 import { StoreError } from '../../errors.ts';
 import type { ModuleConnection } from '../../store.ts';
-import { checkInteger, checkJson, checkText, invalid, parseInstant, quote, show } from '../../values.ts';
+import { checkInteger, checkJson, checkText, invalid, parseInstant, parseJson, quote, show } from '../../values.ts';
 import type { JsonValue } from '../../values.ts';
 
 type Value = string | number | null;
@@ -102,7 +102,7 @@ export class RowReader {
 
   json(column: string, text: string): JsonValue {
     try {
-      return JSON.parse(text) as JsonValue;
+      return parseJson(text);
     } catch (cause) {
       throw this.damaged(column, text, cause);
     }
