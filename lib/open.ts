@@ -143,8 +143,8 @@ function identityLeft({ snapshot, options }: Opening): { uuid: string; createdAt
   return snapshot.state === 'whole' ? { uuid: snapshot.content.store } : undefined;
 }
 
-/** A handle that may write; it has read nothing yet. */
-export function openToWrite(path: string, { busyTimeoutMs: timeout }: CheckedOptions): DatabaseSync {
+/** A handle that may write; it has read nothing yet. `isKept`: the database is to be moved aside with its -wal, damaged or not. */
+export function openToWrite(path: string, { busyTimeoutMs: timeout }: CheckedOptions, isKept = false): DatabaseSync {
   releaseReaders();
   // With psow=0 SQLite takes a journal shorter than a sector for none, and deletes it. One that was written without it can
   // be as short while a database is made; it is played back by its own rules.
@@ -152,7 +152,7 @@ export function openToWrite(path: string, { busyTimeoutMs: timeout }: CheckedOpt
     using db = openHandle(path, {}, { timeout });
     db.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get();
   }
-  if (lstatSync(`${path}-wal`, { throwIfNoEntry: false })?.isFile()) secureWal(path);
+  if (!isKept && lstatSync(`${path}-wal`, { throwIfNoEntry: false })?.isFile()) secureWal(path);
   // psow=0: without it SQLite trusts the device not to touch bytes beside the ones it writes, and does not pad commits in
   // the WAL to whole sectors. SD cards program whole pages.
   return openHandle(path, { psow: '0' }, { timeout });

@@ -225,7 +225,7 @@ test('a backup that is not whole is refused, and nothing has changed', async (t)
     ['a damaged page', 'ERR_STORE_CORRUPT', (path) => writeFileSync(path, readFileSync(path).fill(0xff, 40 * 4096, 41 * 4096))],
     ['another program\'s', 'ERR_STORE_NOT_A_STORE', (path) => { rmSync(path); using db = new DatabaseSync(path); db.exec('CREATE TABLE notes (a)'); }],
     ['a changed row', 'ERR_STORE_CORRUPT', (path) => { using db = new DatabaseSync(path); db.exec("DROP TRIGGER audit_log_no_update; UPDATE audit_log SET event_data = '[]'"); }],
-    ['a newer schema', 'ERR_STORE_SCHEMA_TOO_NEW', (path) => { using db = new DatabaseSync(path); db.exec("INSERT INTO schema_version SELECT max(version) + 1, 'later', '' FROM schema_version"); }],
+    ['a newer schema', 'ERR_STORE_SCHEMA_TOO_NEW', (path) => { using db = new DatabaseSync(path); db.exec("INSERT INTO schema_version SELECT max(version) + 1, 'later', '2030-01-01T00:00:00Z' FROM schema_version"); }],
     ['a torn snapshot file', 'ERR_STORE_CORRUPT', (path) => truncateSync(path.replace('.db', '.snapshot.json'), 100)],
     ['a snapshot file of a later time', 'ERR_STORE_CORRUPT', (path) => copyFileSync(path.replace('archive/backup.db', 'store.snapshot.json'), path.replace('.db', '.snapshot.json'))],
   ];

@@ -233,7 +233,7 @@ function swap(copy: Copy, target: string, snapshotPath: string, options: Checked
   };
   // Closed at the end, when its file has been renamed: SQLite then leaves everything as it is. Nothing is opened where there
   // is no database: SQLite would delete the -wal of a lost one.
-  using handle = replaced === 'nothing' ? undefined : openToWrite(target, options);
+  using handle = replaced === 'nothing' ? undefined : openToWrite(target, options, true);
   if (handle) lockTarget(handle, target, replaced);
   const isSound = replaced === 'same-store' || replaced === 'other-store';
   if (isSound) setAside(snapshotPath);
