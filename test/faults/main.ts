@@ -1,4 +1,5 @@
-// npm run faults: every workload, every fault that is put in, and what other packages lose, in child processes on all cores.
+// npm run faults: every workload, every fault that is put in, and what other packages lose, in child processes on all cores; then
+// the full runs of the other tests.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
@@ -7,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { table } from '../bench/measure.ts';
 import { plainEnvironment } from '../support/child.ts';
+import { runOthers } from './others.ts';
 import { installPeers, peers, runPeer } from './peers.ts';
 import { runWorkload } from './run.ts';
 import type { Outcome } from './run.ts';
@@ -71,7 +73,7 @@ export function count({ outcome }: Done, what: 'states' | 'lost'): number {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { job: { type: 'string' }, seed: { type: 'string' }, states: { type: 'string' }, peers: { type: 'boolean', default: true } }, allowNegative: true });
+  const { values } = parseArgs({ options: { job: { type: 'string' }, seed: { type: 'string' }, states: { type: 'string' }, peers: { type: 'boolean', default: true }, others: { type: 'boolean', default: true } }, allowNegative: true });
   if (values.job !== undefined) {
     console.log(JSON.stringify(await work(JSON.parse(values.job) as Job)));
     return;
@@ -88,7 +90,8 @@ async function main(): Promise<void> {
     if (each.kind === 'workload') for (const example of each.outcome.examples) console.log(`  ${example}`);
   });
   if (packages !== undefined) rmSync(packages, { recursive: true });
-  process.exitCode = report(done) ? 0 : 1;
+  const isSound = report(done);
+  process.exitCode = (!values.others || runOthers()) && isSound ? 0 : 1;
 }
 
 /** Prints the tables. Gives whether nothing was lost by the store, and something by each fault. */
