@@ -6,7 +6,7 @@ import type { ChainedRow } from './chain.ts';
 import type { Connection } from './connection.ts';
 import { StoreError } from './errors.ts';
 import { decodeEvent } from './events.ts';
-import type { AuditEvent, AuditRow, EncodedEvent, EventBase } from './events.ts';
+import type { AuditEvent, AuditRow, EventBase, EventTexts } from './events.ts';
 import { checkFunction, checkInteger, checkOptions, invalid } from './values.ts';
 
 /** A row of the log and its hash: proof of everything up to there, to be kept elsewhere. 64 hexadecimal digits. */
@@ -106,8 +106,8 @@ export function hashAt(connection: Connection, id: number): string | undefined {
 }
 
 /** Appends an event behind the head and gives its id. Throws `ERR_STORE_CONFLICT` for an event id that is taken. */
-export function insertAudit(connection: Connection, uuid: string, timestamp: string, event: EncodedEvent): number {
-  const head = auditHeadOf(connection);
+export function insertAudit(connection: Connection, uuid: string, timestamp: string, event: EventTexts): number {
+  const head = connection.head ?? auditHeadOf(connection);
   const id = (head?.id ?? 0) + 1;
   if (!Number.isSafeInteger(id)) throw new StoreError('ERR_STORE_CORRUPT', `audit_log has a row ${head?.id}, after which there can be no other`);
   const eventHash = rowHash(head?.hash ?? genesisHash(uuid), { id, timestamp, ...event });
@@ -122,6 +122,7 @@ export function insertRow(connection: Connection, row: ChainedRow & { hash: stri
       'INSERT INTO audit_log (id, timestamp, event_type, event_data, event_meta, event_hash, signature) VALUES (?, ?, ?, ?, ?, ?, ?)',
       row.id, row.timestamp, row.type, row.data, row.meta, row.hash, row.signature,
     );
+    connection.head = { id: row.id, hash: row.hash };
   } catch (cause) {
     // SQLITE_CONSTRAINT, of whatever kind: audit_log_no_replace_event_id refuses it before the unique index does.
     if (((cause as { errcode?: number }).errcode ?? 0) % 256 !== 19 || !isTaken(connection, row.meta)) throw cause;

@@ -6,6 +6,8 @@ import type { Faults } from './faults.ts';
 // Measured (test/bench/README.md): fewer, larger checkpoints write a hot page once instead of many times, and beyond 1,000
 // pages next to nothing is gained; so many keep the WAL at about 4 MB and the pause of one checkpoint at a few milliseconds.
 export const checkpointPages = 1_000;
+// A statement changes a page or two: the WAL is not counted after each of the commits that fill it.
+const countedStatements = 100;
 // A reader that never ends keeps the WAL from being reused: worth a finding at 64 MB.
 const largeWalPages = 16_000;
 
@@ -22,6 +24,7 @@ export class Checkpoints {
   /** Copies what no reader holds back. PASSIVE waits for nobody and blocks nobody. */
   readonly #copy: StatementSync;
   #nextAt = checkpointPages;
+  #uncounted = 0;
 
   constructor(db: DatabaseSync, faults: Faults) {
     this.#faults = faults;
@@ -29,8 +32,11 @@ export class Checkpoints {
     this.#copy = db.prepare('PRAGMA wal_checkpoint(PASSIVE)');
   }
 
-  /** After a commit: runs a checkpoint once the WAL is long enough. Never throws. */
-  runIfDue(): void {
+  /** After a commit of so many statements: runs a checkpoint once the WAL is long enough. Never throws. */
+  runIfDue(statements: number): void {
+    this.#uncounted += statements;
+    if (this.#uncounted < countedStatements) return;
+    this.#uncounted = 0;
     this.#guard(() => {
       const { log } = this.#count.get() as unknown as Progress;
       if (log < checkpointPages) this.#nextAt = checkpointPages;

@@ -2,8 +2,9 @@
 // and what happens when the disk fails.
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { isAsyncFunction, isGeneratorFunction } from 'node:util/types';
+import type { Anchor } from './audit.ts';
 import { Checkpoints, overwriteFailedCommit } from './checkpoints.ts';
-import { StoreError, toStoreError } from './errors.ts';
+import { CallersError, StoreError, toStoreError } from './errors.ts';
 import type { StoreEvent } from './events.ts';
 import { Faults } from './faults.ts';
 import { checkDate, invalid } from './values.ts';
@@ -61,6 +62,10 @@ export class Connection {
   readonly #clock: () => Date;
   #db: DatabaseSync;
   #statements = new Map<string, StatementSync>();
+  /** How many statements the open transaction has used. */
+  #uses = 0;
+  /** The last row of the audit log that the open transaction wrote; the next one is chained to it without a look-up. */
+  head: Anchor | undefined;
   #participants: CommitParticipant[] = [];
   #closed = false;
   #depth = 0;
@@ -117,6 +122,7 @@ export class Connection {
       this.#db = this.reader.db;
       this.#statements.clear();
     }
+    this.#uses++;
     let statement = this.#statements.get(sql);
     if (!statement) {
       statement = this.#db.prepare(sql);
@@ -235,6 +241,7 @@ export class Connection {
         return result;
       } catch (error) {
         // After a full disk or an I/O error SQLite may have rolled back everything; the savepoint is gone then.
+        this.head = undefined;
         if (this.#db.isTransaction) this.#db.exec('ROLLBACK TO nested; RELEASE nested');
         else this.#lost ??= error;
         throw error;
@@ -253,6 +260,8 @@ export class Connection {
       // IMMEDIATE: a transaction that reads first and then writes fails with BUSY_SNAPSHOT whatever the timeout is.
       this.statement('BEGIN IMMEDIATE').run();
       this.#depth = 1;
+      this.#uses = 0;
+      this.head = undefined;
       this.wroteUnmirrored = false;
       this.#checkSchema();
       for (const participant of this.#participants) participant.begin();
@@ -264,7 +273,7 @@ export class Connection {
       this.statement('COMMIT').run();
       this.#end();
       for (const participant of this.#participants) participant.committed();
-      this.#checkpoints?.runIfDue();
+      this.#checkpoints?.runIfDue(this.#uses);
       return result;
     } catch (error) {
       this.#rollBack();
@@ -375,18 +384,6 @@ export class Connection {
     }
     this.#closed = true;
     this.#statements.clear();
-  }
-}
-
-/**
- * What a function of the caller's own threw, on its way through the layers that map errors: a file that it could not read
- * is no failure of the store's disk. Not an Error, so that nothing there touches it.
- */
-class CallersError {
-  readonly error: unknown;
-
-  constructor(error: unknown) {
-    this.error = error;
   }
 }
 

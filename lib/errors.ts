@@ -99,3 +99,15 @@ export function attempt<T>(what: string, fn: () => T): T {
 export function hasCode(error: unknown, code: StoreErrorCode): boolean {
   return error instanceof StoreError && error.code === code;
 }
+
+/**
+ * What a function of the caller's own threw, on its way through the layers that map errors: a file that it could not read
+ * is no failure of the store's disk. Not an Error, so that nothing there touches it.
+ */
+export class CallersError {
+  readonly error: unknown;
+
+  constructor(error: unknown) {
+    this.error = error;
+  }
+}

@@ -68,12 +68,18 @@ export interface AuditEvent<E extends EventBase = CoreEvent> extends AuditAttrib
 }
 
 /** An event on its way into the log, as texts. */
-export interface EncodedEvent {
+export interface EventTexts {
   type: string;
   data: string;
   meta: string | null;
+}
+
+/** An event that was checked. */
+export interface EncodedEvent extends EventTexts {
   /** What is to be decided before it is written; the decision becomes a part of `meta`. */
   policy?: PolicyAttributes;
+  /** What `data` was made of. */
+  fields: JsonObject;
 }
 
 // usage_added and its like change usage and cooldowns when a ledger is replayed, so only the store may write them.
@@ -109,7 +115,7 @@ export function encodeEvent(event: unknown, attributes?: AuditAttributes): Encod
 /** The texts of an event that the store itself made. */
 export function encodeOwnEvent(event: EventBase): EncodedEvent {
   const { type, ...fields } = event;
-  return { type, data: JSON.stringify(fields), meta: null };
+  return { type, data: JSON.stringify(fields), meta: null, fields: fields as JsonObject };
 }
 
 const textAttributes = ['eventId', 'source', 'target', 'traceId', 'ipAddress'] as const;
@@ -142,6 +148,12 @@ export function decodeEvent<E extends EventBase>([id, timestamp, type, data, met
   const isObject = typeof fields === 'object' && fields !== null && !Array.isArray(fields);
   const event = { ...{ type }, ...(isObject ? fields : fields === null ? {} : { data: fields }), type };
   return { id, timestamp: instant, event: event as E, ...(meta === null ? undefined : decodeAttributes(id, meta)) };
+}
+
+/** The event that was just written, as every reader will get it. */
+export function writtenEvent<E extends EventBase>(id: number, timestamp: string, { type, data, meta, fields }: EncodedEvent): AuditEvent<E> {
+  if (meta !== null) return decodeEvent([id, timestamp, type, data, meta]);
+  return { id, timestamp: new Date(timestamp), event: { type, ...fields } as EventBase as E };
 }
 
 function decodeAttributes(id: number, meta: string): Omit<AuditEvent, 'id' | 'timestamp' | 'event'> {

@@ -7,8 +7,8 @@ import type { Connection } from './connection.ts';
 import { checkDay } from './days.ts';
 import type { DayPart } from './days.ts';
 import { attempt, StoreError } from './errors.ts';
-import { decodeEvent, encodeEvent } from './events.ts';
-import type { AuditAttributes, AuditEvent, CoreEvent, EncodedEvent, EventBase } from './events.ts';
+import { encodeEvent, writtenEvent } from './events.ts';
+import type { AuditAttributes, AuditEvent, CoreEvent, EncodedEvent, EventBase, EventTexts } from './events.ts';
 import { checkPath } from './files.ts';
 import { describeHealth, isWorking } from './health.ts';
 import type { StoreHealth } from './health.ts';
@@ -65,7 +65,7 @@ export interface ModuleConnection {
   /** Whether the store only reads. */
   isReadOnly: boolean;
   /** Appends an event of any type inside a `write`, with the text of a past time where it did not happen now. */
-  appendAudit(event: EncodedEvent, timestamp?: string): number;
+  appendAudit(event: EventTexts, timestamp?: string): number;
 }
 
 let connectionOf: (store: SqliteStore<never>) => ModuleConnection;
@@ -185,8 +185,7 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
     if (!mirroring && encoded.some(({ policy }) => policy)) throw new StoreError('ERR_STORE_INVALID_ARGUMENT', 'policy and breakGlass are for a store with a ledger, and this one was opened without');
     return this.#connection.write(`append ${encoded.length === 1 ? `the event ${quote(encoded[0]!.type)}` : `${encoded.length} events`}`, () => {
       const text = this.#connection.now().toISOString();
-      // Given back as every reader will get them, from the texts that are stored.
-      return (mirroring?.permit(encoded) ?? encoded).map((item) => decodeEvent<E>([insertAudit(this.#connection, this.#uuid, text, item), text, item.type, item.data, item.meta]));
+      return (mirroring?.permit(encoded) ?? encoded).map((item) => writtenEvent<E>(insertAudit(this.#connection, this.#uuid, text, item), text, item));
     });
   }
 
