@@ -1,13 +1,13 @@
 // What stands at a path, found out without changing a byte of it or beside it: what is refused is left as it was.
 import { accessSync, constants, lstatSync } from 'node:fs';
 import { dirname } from 'node:path';
-import type { DatabaseSync } from 'node:sqlite';
+import { DatabaseSync } from 'node:sqlite';
 import { StoreError } from './errors.ts';
 import { isOpenHere } from './files.ts';
 import { openHandle, readHeader, ReadOnlyFile } from './read-only.ts';
 import { compareHead } from './recovery.ts';
 import type { Recovery } from './recovery.ts';
-import { applicationId, identify, readPragma, schemaVersion } from './schema.ts';
+import { applicationId, identify, isOwnTable, readPragma, schemaVersion } from './schema.ts';
 import type { FileKind } from './schema.ts';
 import type { SnapshotFile } from './snapshot-file.ts';
 
@@ -89,9 +89,26 @@ function examine(db: DatabaseSync, path: string): Found {
   const encoding = readPragma(db, 'encoding');
   if (encoding !== 'UTF-8') throw new StoreError('ERR_STORE_DATABASE', `${path} stores its texts in ${encoding}; this package needs UTF-8`);
   if (file.kind !== 'store') return { file };
+  if (lstatSync(`${path}-wal`, { throwIfNoEntry: false })?.size) checkTables(db);
   const uuid = db.prepare('SELECT uuid FROM store_meta WHERE id = 1').get()?.['uuid'];
   if (typeof uuid !== 'string') throw new StoreError('ERR_STORE_CORRUPT', `${path} is marked as a store and has lost its identity`);
   return { file, uuid };
+}
+
+/**
+ * Where it only reads, SQLite overlooks a CHECK that names no column. Where it writes it refuses the file, and has by then
+ * brought the -wal into a database that is to stay as it is.
+ */
+function checkTables(db: DatabaseSync): void {
+  using copy = new DatabaseSync(':memory:');
+  for (const { name, sql } of db.prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'table'").all()) {
+    if (!isOwnTable(name)) continue;
+    try {
+      copy.exec(String(sql));
+    } catch (cause) {
+      throw new StoreError('ERR_STORE_CORRUPT', `the table ${String(name)} cannot be read as it stands in the file: ${(cause as Error).message}`, { cause });
+    }
+  }
 }
 
 /** `Connection.get` of a plain handle. */

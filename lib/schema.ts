@@ -51,14 +51,22 @@ export function identify(db: DatabaseSync): FileKind {
 
 let ownSchema: string | undefined;
 
+/** Whether schema.sql, which is read once, has a table of this name. */
+export function isOwnTable(name: unknown): boolean {
+  return readOwnSchema().includes(`CREATE TABLE ${String(name).toLowerCase()} (`);
+}
+
+function readOwnSchema(): string {
+  return (ownSchema ??= readFileSync(new URL('../schema.sql', import.meta.url), 'utf8'));
+}
+
 /**
  * Throws for what would answer or act in the place of a table of ours: a view or virtual table under its name, a trigger
  * that is not word for word one of schema.sql. SQLite itself refuses a file whose schema table says otherwise than its SQL.
  * Other objects of an operator's do nothing unless somebody names them.
  */
 function refuseForeignLogic(objects: Record<string, unknown>[]): void {
-  const own = (ownSchema ??= readFileSync(new URL('../schema.sql', import.meta.url), 'utf8'));
-  const isOwnTable = (name: unknown): boolean => own.includes(`CREATE TABLE ${String(name).toLowerCase()} (`);
+  const own = readOwnSchema();
   for (const { name, type, tbl_name: table, rootpage, sql } of objects) {
     if (isOwnTable(name) && (type !== 'table' || rootpage === 0)) throw new StoreError('ERR_STORE_CORRUPT', `${String(name)} is no table of its own, but ${type === 'table' ? 'a virtual one' : `a ${String(type)}`}`);
     if (type !== 'trigger' || !isOwnTable(table) || own.includes(`${String(sql)};`)) continue;

@@ -5,10 +5,11 @@ import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { SqliteStore } from '../lib/index.ts';
 import { Ledger, verifyParity } from '../lib/ledger/index.ts';
-import { namesIn } from './support/files.ts';
+import { namesIn, picture } from './support/files.ts';
 import { TestFolder } from './support/folder.ts';
 import { makeDatabase } from './support/foreign.ts';
 import { checkBoth } from './support/ledger.ts';
+import { run } from './support/process.ts';
 
 const day = '2026-11-21';
 const clock = (): Date => new Date(`${day}T12:00:00Z`);
@@ -148,6 +149,23 @@ for (const [what, damage] of [
     assert.deepEqual(namesIn(folder.path).filter((name) => name.includes('.torn-')).length, 1);
   });
 }
+
+test('a table that only reading overlooks is refused before the -wal goes into the database', (t) => {
+  const folder = new TestFolder(t);
+  folder.open({ clock }).close();
+  run(folder.file(), "const store = SqliteStore.open(path); store.addUsage('film', '2026-11-21', 5); die();");
+  const file = readFileSync(folder.file());
+  const column = file.lastIndexOf('json_valid(value)');
+  assert.ok(column > 0);
+  file.write('json_valid(valum)', column);
+  writeFileSync(folder.file(), file);
+  const before = picture(folder.path);
+  assert.throws(() => folder.open({ clock }), { code: 'ERR_STORE_CORRUPT' });
+  assert.deepEqual(picture(folder.path), before);
+  file.write('json_valid(value)', column);
+  writeFileSync(folder.file(), file);
+  assert.equal(folder.open({ clock }).getUsage('film', '2026-11-21'), 5);
+});
 
 test('recover leaves a ledger alone that is none, and that of another store', (t) => {
   const folder = new TestFolder(t);
