@@ -9,8 +9,11 @@ import type { Row } from './row.ts';
 /** Builds the package in a new folder, with the programs beside it that run in processes of their own. */
 export function buildPackage(folder: string): void {
   mkdirSync(folder);
-  const built = node(root, join(root, 'node_modules/typescript/bin/tsc'), '-p', root, '--outDir', join(folder, 'dist'));
-  if (built.status !== 0) throw new Error(`the build failed (npm ci installs the compiler): ${built.stdout}${built.stderr}`);
+  // As `npm run build` does it, to another folder.
+  for (const part of [['--emitDeclarationOnly'], ['--declaration', 'false', '--removeComments']]) {
+    const built = node(root, join(root, 'node_modules/typescript/bin/tsc'), '-p', root, '--outDir', join(folder, 'dist'), ...part);
+    if (built.status !== 0) throw new Error(`the build failed (npm ci installs the compiler): ${built.stdout}${built.stderr}`);
+  }
   for (const name of ['package.json', 'README.md', 'LICENSE', ...manifest.files.filter((name) => name !== 'dist')]) cpSync(join(root, name), join(folder, name), { recursive: true });
   for (const name of ['start-worker', 'memory-worker', 'walk-worker', 'bare']) {
     const text = stripTypeScriptTypes(readFileSync(join(import.meta.dirname, `${name}.ts`), 'utf8'));
