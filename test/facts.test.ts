@@ -10,7 +10,7 @@ import type { Fact, FactFilter, FactInput } from '../lib/modules/facts.ts';
 import { seededRandom } from './support/random.ts';
 import { TestFolder } from './support/folder.ts';
 import { openBoth } from './support/ledger.ts';
-import { badCounts, badJson, badOptions, badTexts, given, throwing } from './support/values.ts';
+import { badCounts, badJson, badOptions, badTexts, escapedKeys, given, throwing } from './support/values.ts';
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 const osFamily: FactInput = { targetId: 'host-001', namespace: 'os.basic', key: 'os_family', value: 'debian' };
@@ -54,6 +54,15 @@ test('upsertFact: a fact without an end is stored, and comes back as it is from 
   const store = fixture.folder.open(fixture.options);
   assert.deepEqual(new FactStore(store).listFacts(), [expected]);
   assert.equal(store.auditHead(), undefined);
+});
+
+test('upsertFact: keys of a value that need an escape in JSON come back as they are', (t) => {
+  const { facts } = new Facts(t);
+  for (let round = 0; round < 200; round++) {
+    const value = { type: 'x', [escapedKeys[round % escapedKeys.length]!]: round };
+    facts.upsertFact({ ...osFamily, value });
+    assert.deepEqual(facts.getFact('host-001', 'os.basic', 'os_family')?.value, value);
+  }
 });
 
 test('upsertFact: a fact with an end has the instant at which it expires', (t) => {

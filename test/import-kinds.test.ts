@@ -4,6 +4,10 @@ import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, symlinkSync,
 import { test } from 'node:test';
 import { spawnSync } from 'node:child_process';
 import { importStore } from '../lib/import/index.ts';
+import type { Sink } from '../lib/import/sink.ts';
+import type { Source } from '../lib/import/source.ts';
+import { walkRows } from '../lib/import/walk.ts';
+import type { Row } from '../lib/import/walk.ts';
 import { hasCode } from '../lib/errors.ts';
 import { TestFolder } from './support/folder.ts';
 import { abortAt, importModule, loosen, makeFrom, runModule, runService, timeless } from './support/import.ts';
@@ -192,4 +196,13 @@ test('whatever stands in a source, an import lists what it cannot take, the seco
       if (!hasCode(error, 'ERR_STORE_NOT_A_STORE')) throw error;
     }
   }
+});
+
+test('a damaged page that leads back to an earlier row ends the walk over a table', () => {
+  const page = Array.from({ length: 500 }, (_, index): Row => [BigInt(index + 1)]);
+  const source = { path: 'damaged.db', all: () => page } as unknown as Source;
+  const walk = walkRows(source, {} as Sink, 'SELECT rowid FROM a WHERE rowid >= ?', () => undefined);
+  assert.equal(walk.next().value, 500);
+  assert.equal(walk.next().value, 500);
+  assert.throws(() => walk.next(), { code: 'ERR_STORE_CORRUPT' });
 });

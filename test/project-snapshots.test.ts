@@ -7,6 +7,7 @@ import { ProjectStore } from '../lib/modules/projects.ts';
 import { TestFolder } from './support/folder.ts';
 import { ledgerIn, openBoth } from './support/ledger.ts';
 import { seededRandom } from './support/random.ts';
+import { escapedKeys } from './support/values.ts';
 
 const notFound = { code: 'ERR_STORE_NOT_FOUND' };
 
@@ -179,4 +180,13 @@ test('everything is a part of the transaction around it, with a ledger too', asy
   assert.ok((await store.verifyAudit()).ok);
   const parity = await verifyParity(store, folder.closing(ledgerIn(folder)));
   assert.deepEqual([parity.isConsistent, store.auditHead()?.id], [true, 4]);
+});
+
+test('keys of a captured value that need an escape in JSON come back as they are', (t) => {
+  const folder = new TestFolder(t);
+  const projects = new ProjectStore(folder.open());
+  for (let round = 0; round < 200; round++) {
+    const value = { type: 'x', [escapedKeys[round % escapedKeys.length]!]: round };
+    assert.deepEqual(projects.getProjectSnapshot(projects.captureProject('/srv/a', 'before', value)).value, value);
+  }
 });

@@ -10,6 +10,7 @@ import type { NewPlanUnit, NewResourceState, PlanUnitStatus, RunAuditEvent, RunS
 import { TestFolder } from './support/folder.ts';
 import { linesOf, openBoth } from './support/ledger.ts';
 import { run as runProcess } from './support/process.ts';
+import { escapedKeys } from './support/values.ts';
 
 const conflict = { code: 'ERR_STORE_CONFLICT' };
 const notFound = { code: 'ERR_STORE_NOT_FOUND' };
@@ -473,3 +474,13 @@ for (const [what, sql, attempt] of damage) {
     assert.throws(() => attempt(runs), corrupt);
   });
 }
+
+test('keys of JSON values that need an escape come back as they are', (t) => {
+  const folder = new TestFolder(t);
+  const runs = new RunStore(folder.open());
+  for (let round = 0; round < 200; round++) {
+    const metadata = { type: 'x', [escapedKeys[round % escapedKeys.length]!]: round };
+    const { id } = runs.createRun({ planPath: 'a', metadata });
+    assert.deepEqual(runs.getRun(id).metadata, metadata);
+  }
+});

@@ -87,6 +87,25 @@ test('an error of the caller\'s own files or databases is not taken for the stor
   }
 });
 
+test('an event is chained to the row that is there, after an inner transaction that was undone and after another handle', async (t) => {
+  const folder = new TestFolder(t);
+  const [store, other] = [folder.open(), folder.open()];
+  const append = (each: SqliteStore): number => each.appendAudit({ type: 'service_started' }).id;
+  for (let round = 0; round < 3; round++) {
+    store.transaction(() => {
+      append(store);
+      assert.throws(() => store.transaction(() => {
+        append(store);
+        throw own;
+      }), isOwn);
+      append(store);
+    });
+    append(other);
+    append(store);
+  }
+  assert.deepEqual(await store.verifyAudit(), { ok: true, checked: 12, head: other.auditHead(), findings: [], more: 0 });
+});
+
 test('an inner transaction that throws undoes only itself, if its error is caught', (t) => {
   const folder = new TestFolder(t);
   const store = folder.open();

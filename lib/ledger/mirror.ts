@@ -54,7 +54,7 @@ export interface ReplayReport {
   parity: ParityReport;
 }
 
-// Rows that are held when V8 collects its young generation make that grow: pages of 500 cost 50 MB over a million rows, these 12.
+// Rows that are held when V8 collects its young generation make that grow: pages of 500 cost 50 MB over a million rows, these 24.
 const pageRows = 32;
 // What is done between two turns of the event loop, and between two fsyncs of a rebuild.
 const batchRows = 1_000;
