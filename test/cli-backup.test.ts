@@ -10,8 +10,6 @@ import { shepherd } from './support/command.ts';
 import { namesIn, picture } from './support/files.ts';
 import { checkStore, TestFolder } from './support/folder.ts';
 
-delete process.env['NO_COLOR'];
-delete process.env['FORCE_COLOR'];
 
 const clock = (): Date => new Date('2026-11-21T12:00:00.000Z');
 const stamp = '.replaced-2026-11-21T12-00-00.000Z';

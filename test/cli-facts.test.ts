@@ -11,7 +11,6 @@ import type { Calling, Said } from './support/command.ts';
 import { picture } from './support/files.ts';
 import { TestFolder } from './support/folder.ts';
 
-delete process.env['FORCE_COLOR'];
 
 const now = new Date('2026-11-21T09:00:00Z');
 const clock = (): Date => now;

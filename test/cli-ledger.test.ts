@@ -16,8 +16,6 @@ import { modeOf, namesIn, picture } from './support/files.ts';
 import { TestFolder } from './support/folder.ts';
 import { checkBoth, dump } from './support/ledger.ts';
 
-delete process.env['NO_COLOR'];
-delete process.env['FORCE_COLOR'];
 
 const program = fileURLToPath(new URL('../lib/cli/main.ts', import.meta.url));
 const now = new Date('2026-11-21T17:00:00Z');

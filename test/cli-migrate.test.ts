@@ -10,7 +10,6 @@ import { fourTables, makeDatabase } from './support/foreign.ts';
 import { Companion } from './support/process.ts';
 import { allRows } from './support/rows.ts';
 
-delete process.env['FORCE_COLOR'];
 
 const migrate = (path: string, ...args: string[]): Promise<Said> => shepherd(['migrate', '--db', path, ...args]);
 

@@ -9,8 +9,6 @@ import { picture } from './support/files.ts';
 import { TestFolder } from './support/folder.ts';
 
 process.env['TZ'] = 'Europe/Berlin';
-delete process.env['NO_COLOR'];
-delete process.env['FORCE_COLOR'];
 
 const hostile = 'evil\x1b[31m\x07\u202e\n日本';
 

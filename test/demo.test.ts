@@ -16,8 +16,6 @@ import { modeOf, namesIn } from './support/files.ts';
 import { checkStore, TestFolder } from './support/folder.ts';
 
 process.env['TZ'] = 'Europe/Berlin';
-delete process.env['NO_COLOR'];
-delete process.env['FORCE_COLOR'];
 
 type Ended = Extract<Acknowledged, { charged: unknown }>;
 

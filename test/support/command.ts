@@ -3,6 +3,10 @@ import { Writable } from 'node:stream';
 import { WriteStream } from 'node:tty';
 import { main } from '../../lib/cli/main.ts';
 
+// What Node asks before it colours, as a person's terminal has it: on a build server (CI) no terminal has colours.
+for (const name of ['CI', 'NO_COLOR', 'FORCE_COLOR', 'NODE_DISABLE_COLORS']) delete process.env[name];
+process.env['TERM'] = 'xterm-256color';
+
 /** What a call gave. */
 export interface Said {
   code: number;
@@ -27,9 +31,8 @@ class Screen extends Writable {
 }
 
 function screen(columns: number | undefined): Screen {
-  // The terminal asks the environment for NO_COLOR and its like, as a real one does.
   if (columns === undefined) return new Screen();
-  return Object.assign(new Screen(), { isTTY: true, columns, getColorDepth: () => WriteStream.prototype.getColorDepth.call(process.stdout, { TERM: 'xterm-256color', ...process.env }) });
+  return Object.assign(new Screen(), { isTTY: true, columns, getColorDepth: () => WriteStream.prototype.getColorDepth.call(process.stdout) });
 }
 
 /** Calls the command in this process. */
