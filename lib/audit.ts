@@ -110,19 +110,19 @@ export function insertAudit(connection: Connection, uuid: string, timestamp: str
   const head = connection.head ?? auditHeadOf(connection);
   const id = (head?.id ?? 0) + 1;
   if (!Number.isSafeInteger(id)) throw new StoreError('ERR_STORE_CORRUPT', `audit_log has a row ${head?.id}, after which there can be no other`);
-  const eventHash = rowHash(head?.hash ?? genesisHash(uuid), { id, timestamp, ...event });
-  insertRow(connection, { id, timestamp, ...event, hash: eventHash, signature: connection.mirroring?.sign(eventHash) ?? null });
+  const row: ChainedRow = { id, timestamp, type: event.type, data: event.data, meta: event.meta };
+  const eventHash = rowHash(head?.hash ?? genesisHash(uuid), row);
+  insertRow(connection, row, eventHash, connection.mirroring?.sign(eventHash) ?? null);
   return id;
 }
 
 /** Inserts a row as it is. Throws `ERR_STORE_CONFLICT` for an event id that is taken. */
-export function insertRow(connection: Connection, row: ChainedRow & { hash: string; signature: string | null }): void {
+export function insertRow(connection: Connection, row: ChainedRow, eventHash: string, signature: string | null): void {
   try {
-    connection.run(
-      'INSERT INTO audit_log (id, timestamp, event_type, event_data, event_meta, event_hash, signature) VALUES (?, ?, ?, ?, ?, ?, ?)',
-      row.id, row.timestamp, row.type, row.data, row.meta, row.hash, row.signature,
+    connection.statement('INSERT INTO audit_log (id, timestamp, event_type, event_data, event_meta, event_hash, signature) VALUES (?, ?, ?, ?, ?, ?, ?)').run(
+      row.id, row.timestamp, row.type, row.data, row.meta, eventHash, signature,
     );
-    connection.head = { id: row.id, hash: row.hash };
+    connection.head = { id: row.id, hash: eventHash };
   } catch (cause) {
     // SQLITE_CONSTRAINT, of whatever kind: audit_log_no_replace_event_id refuses it before the unique index does.
     if (((cause as { errcode?: number }).errcode ?? 0) % 256 !== 19 || !isTaken(connection, row.meta)) throw cause;

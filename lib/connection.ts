@@ -7,7 +7,8 @@ import { Checkpoints, overwriteFailedCommit } from './checkpoints.ts';
 import { CallersError, StoreError, toStoreError } from './errors.ts';
 import type { StoreEvent } from './events.ts';
 import { Faults } from './faults.ts';
-import { checkDate, invalid } from './values.ts';
+import { checkDate, checkSettled, invalid } from './values.ts';
+import { UsageDaysWatch } from './usage-days.ts';
 import { FileWatch, SchemaWatch } from './watch.ts';
 
 /** A reader that may have to open the file again between two reads (lib/read-only.ts). */
@@ -66,7 +67,8 @@ export class Connection {
   #uses = 0;
   /** The last row of the audit log that the open transaction wrote; the next one is chained to it without a look-up. */
   head: Anchor | undefined;
-  #participants: CommitParticipant[] = [];
+  readonly usageDays: UsageDaysWatch;
+  #participants: CommitParticipant[];
   #closed = false;
   #depth = 0;
   #transactionTime: Date | undefined;
@@ -87,6 +89,8 @@ export class Connection {
     this.reader = options.reader;
     this.faults = new Faults(options.path ?? ':memory:', () => this.#stamp());
     this.#schema = new SchemaWatch(db);
+    this.usageDays = new UsageDaysWatch(this, () => this.#schema.version);
+    this.#participants = [this.usageDays];
     if (options.path !== undefined && !options.reader) this.#checkpoints = new Checkpoints(db, this.faults);
     // After the first read SQLite has made the -wal and -shm, and keeps these very files until the last one closes.
     this.files = new FileWatch(options.path === undefined || options.reader ? [] : ['', '-wal', '-shm'].map((suffix) => options.path + suffix));
@@ -232,6 +236,7 @@ export class Connection {
   }
 
   #nested<T>(what: string, fn: () => T): T {
+    const days = this.usageDays.current;
     try {
       this.statement('SAVEPOINT nested').run();
       this.#depth++;
@@ -242,6 +247,7 @@ export class Connection {
       } catch (error) {
         // After a full disk or an I/O error SQLite may have rolled back everything; the savepoint is gone then.
         this.head = undefined;
+        this.usageDays.current = days;
         if (this.#db.isTransaction) this.#db.exec('ROLLBACK TO nested; RELEASE nested');
         else this.#lost ??= error;
         throw error;
@@ -385,11 +391,4 @@ export class Connection {
     this.#closed = true;
     this.#statements.clear();
   }
-}
-
-function checkSettled<T>(result: T): T {
-  if (typeof (result as { then?: unknown } | null | undefined)?.then === 'function') {
-    throw invalid('what fn returns', result, 'anything but a promise, which would settle after the commit');
-  }
-  return result;
 }

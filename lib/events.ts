@@ -78,8 +78,8 @@ export interface EventTexts {
 export interface EncodedEvent extends EventTexts {
   /** What is to be decided before it is written; the decision becomes a part of `meta`. */
   policy?: PolicyAttributes;
-  /** What `data` was made of. */
-  fields: JsonObject;
+  /** The same as a value: nobody else has it. */
+  event: EventBase;
 }
 
 // usage_added and its like change usage and cooldowns when a ledger is replayed, so only the store may write them.
@@ -109,18 +109,19 @@ export function encodeEvent(event: unknown, attributes?: AuditAttributes): Encod
   for (const field of Object.keys(checks)) {
     if (copy[field] !== undefined) checks[field]!(`event.${field}`, copy[field]);
   }
-  return { ...encodeOwnEvent(copy as JsonObject & EventBase), ...encodeAttributes(attributes) };
+  const encoded = encodeOwnEvent(copy as JsonObject & EventBase);
+  return attributes === undefined ? encoded : { ...encoded, ...encodeAttributes(attributes) };
 }
 
 /** The texts of an event that the store itself made. */
 export function encodeOwnEvent(event: EventBase): EncodedEvent {
   const { type, ...fields } = event;
-  return { type, data: JSON.stringify(fields), meta: null, fields: fields as JsonObject };
+  return { type, data: JSON.stringify(fields), meta: null, event };
 }
 
 const textAttributes = ['eventId', 'source', 'target', 'traceId', 'ipAddress'] as const;
 
-function encodeAttributes(given: AuditAttributes | undefined): Pick<EncodedEvent, 'meta' | 'policy'> {
+function encodeAttributes(given: AuditAttributes): Pick<EncodedEvent, 'meta' | 'policy'> {
   const attributes = checkOptions('attributes', given, [...textAttributes, 'observedAt', 'tags', 'policy', 'breakGlass']);
   const meta: JsonObject = {};
   for (const name of textAttributes) {
@@ -146,14 +147,16 @@ export function decodeEvent<E extends EventBase>([id, timestamp, type, data, met
   const fields = parseColumn(id, 'event_data', data);
   // An adopted row may hold any JSON; null is how some writers say "no fields". The column is what names the type.
   const isObject = typeof fields === 'object' && fields !== null && !Array.isArray(fields);
-  const event = { ...{ type }, ...(isObject ? fields : fields === null ? {} : { data: fields }), type };
-  return { id, timestamp: instant, event: event as E, ...(meta === null ? undefined : decodeAttributes(id, meta)) };
+  const event: EventBase = isObject ? { type, ...fields } : { type, ...(fields === null ? undefined : { data: fields }) };
+  event.type = type;
+  if (meta === null) return { id, timestamp: instant, event: event as E };
+  return { id, timestamp: instant, event: event as E, ...decodeAttributes(id, meta) };
 }
 
 /** The event that was just written, as every reader will get it. */
-export function writtenEvent<E extends EventBase>(id: number, timestamp: string, { type, data, meta, fields }: EncodedEvent): AuditEvent<E> {
-  if (meta !== null) return decodeEvent([id, timestamp, type, data, meta]);
-  return { id, timestamp: new Date(timestamp), event: { type, ...fields } as EventBase as E };
+export function writtenEvent<E extends EventBase>(id: number, timestamp: Date, { type, data, meta, event }: EncodedEvent): AuditEvent<E> {
+  if (meta !== null) return decodeEvent([id, timestamp.toISOString(), type, data, meta]);
+  return { id, timestamp: new Date(timestamp), event: event as E };
 }
 
 function decodeAttributes(id: number, meta: string): Omit<AuditEvent, 'id' | 'timestamp' | 'event'> {

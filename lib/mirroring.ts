@@ -163,7 +163,7 @@ export class Mirroring implements CommitParticipant, ChangeRecorder {
     const connection = this.#connection;
     connection.run('UPDATE store_meta SET has_ledger = 1 WHERE id = 1');
     this.record({ type: 'ledger_attached' });
-    const [last, previous] = connection.get<[string | null, string | null]>('SELECT last_day, previous_day FROM store_meta WHERE id = 1')!;
+    const [last, previous] = connection.usageDays.get();
     const days = connection.all<[string]>('SELECT DISTINCT day FROM usage').map(([day]) => day);
     const { usage, cooldowns } = readableBalances(connection, days);
     // The days written last come last, so that a replay leaves them so.
@@ -337,9 +337,9 @@ export function ledgerAfter({ type }: { type: string | Uint8Array }): 0 | 1 | un
  * foreign row from before may have one of their types.
  */
 export function replayRow(connection: Connection, row: MirroredRow, hasLedger: boolean): void {
-  const { id, timestamp, type, data, meta, previous, hash } = row;
-  if (rowHash(previous, { id, timestamp, type, data, meta }) !== hash) throw new StoreError('ERR_STORE_PARITY', `row ${id} does not have the hash of its content`);
-  insertRow(connection, row);
+  const { id, type, data, previous, hash } = row;
+  if (rowHash(previous, row) !== hash) throw new StoreError('ERR_STORE_PARITY', `row ${id} does not have the hash of its content`);
+  insertRow(connection, row, hash, row.signature);
   if (type === 'store_adopted') connection.run('UPDATE store_meta SET adopted_id = ? WHERE id = 1', id);
   const effect = hasLedger && typeof type === 'string' ? effects[type] : undefined;
   if (effect) effect(connection, JSON.parse(String(data)) as BalanceEvent);

@@ -86,7 +86,7 @@ export class SnapshotPair implements CommitParticipant {
 
   #content(generation: number): Omit<SnapshotContent, 'state'> {
     const now = this.#connection.now();
-    const [lastDay, previousDay] = this.#connection.get<[string | null, string | null]>('SELECT last_day, previous_day FROM store_meta WHERE id = 1')!;
+    const [lastDay, previousDay] = this.#connection.usageDays.get();
     const today = localDay(now);
     const yesterday = new Date(Date.parse(`${today}T00:00:00Z`) - 86_400_000).toISOString().slice(0, 10);
     const days = [...new Set([lastDay, previousDay, today, yesterday])].filter((day) => day !== null);

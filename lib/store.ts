@@ -184,8 +184,9 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
     const mirroring = this.#mirroring;
     if (!mirroring && encoded.some(({ policy }) => policy)) throw new StoreError('ERR_STORE_INVALID_ARGUMENT', 'policy and breakGlass are for a store with a ledger, and this one was opened without');
     return this.#connection.write(`append ${encoded.length === 1 ? `the event ${quote(encoded[0]!.type)}` : `${encoded.length} events`}`, () => {
-      const text = this.#connection.now().toISOString();
-      return (mirroring?.permit(encoded) ?? encoded).map((item) => writtenEvent<E>(insertAudit(this.#connection, this.#uuid, text, item), text, item));
+      const now = this.#connection.now();
+      const text = now.toISOString();
+      return (mirroring?.permit(encoded) ?? encoded).map((item) => writtenEvent<E>(insertAudit(this.#connection, this.#uuid, text, item), now, item));
     });
   }
 

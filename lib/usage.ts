@@ -42,8 +42,7 @@ export function addUsageRow(connection: Connection, entryId: string, day: string
     const total = usageOf(connection, entryId, day); // a damaged total throws here
     throw new StoreError('ERR_STORE_INVALID_ARGUMENT', `durationMs is too large: ${durationMs} on top of ${total} would pass 2^53 - 1 for ${show(entryId)} on ${day}`);
   }
-  // The plain snapshot carries the two days written last, which need not be the clock's.
-  connection.run('UPDATE store_meta SET previous_day = last_day, last_day = ?1 WHERE last_day IS NOT ?1', day);
+  connection.usageDays.add(day);
   return totalMs(row[0], row[1], entryId, day);
 }
 
@@ -65,18 +64,19 @@ export function usageForDay(connection: Connection, day: string): { entryId: str
     .map(([entryId, secs, carry]) => ({ entryId, durationMs: totalMs(secs, carry, entryId, day) }));
 }
 
-const statusSql = `SELECT entry.value, usage.duration_secs, usage.carry_ms, cooldowns.until
+const statusSql = `SELECT entry.key, usage.duration_secs, usage.carry_ms, cooldowns.until
   FROM json_each(?1) AS entry
   LEFT JOIN usage ON usage.entry_id = entry.value AND usage.day = ?2
-  LEFT JOIN cooldowns ON cooldowns.entry_id = entry.value
-  ORDER BY entry.key`;
+  LEFT JOIN cooldowns ON cooldowns.entry_id = entry.value`;
 
 export function statusOf(connection: Connection, entryIds: readonly string[], day: string): EntryStatus[] {
-  return connection.all<[string, number | null, number | null, string | null]>(statusSql, JSON.stringify(entryIds), day).map(([entryId, secs, carry, until]) => ({
-    entryId,
-    durationMs: secs === null ? 0 : totalMs(secs, carry, entryId, day),
-    ...(until === null ? undefined : { cooldownUntil: cooldownEnd(until, entryId) }),
-  }));
+  const statuses: EntryStatus[] = entryIds.map((entryId) => ({ entryId, durationMs: 0 }));
+  for (const [index, secs, carry, until] of connection.all<[number, number | null, number | null, string | null]>(statusSql, JSON.stringify(entryIds), day)) {
+    const status = statuses[index]!;
+    if (secs !== null) status.durationMs = totalMs(secs, carry, status.entryId, day);
+    if (until !== null) status.cooldownUntil = cooldownEnd(until, status.entryId);
+  }
+  return statuses;
 }
 
 function totalMs(secs: unknown, carry: unknown, entryId: string, day: string): number {

@@ -53,27 +53,31 @@ export class SchemaWatch {
   #cookie: unknown;
   #statement: StatementSync | undefined;
   /** Changes with every commit of another connection, and costs a tenth of the look itself. */
-  readonly #version: StatementSync;
-  #looked: { version: unknown; isMirrored: boolean | undefined } | undefined;
+  readonly #versionStatement: StatementSync;
+  /** The same until another connection commits, as it was at the last look. */
+  version: unknown;
+  #isMirrored: boolean | undefined;
 
   constructor(db: DatabaseSync) {
     this.#db = db;
-    this.#version = db.prepare('PRAGMA data_version');
+    this.#versionStatement = db.prepare('PRAGMA data_version');
+    this.#versionStatement.setReturnArrays(true);
     this.#cookie = readPragma(db, 'schema_version');
     this.#text = this.#readText();
   }
 
   /** Why nothing more may be written. `isMirrored`: true with a ledger, false while one is being attached, else undefined. */
   change(isMirrored: boolean | undefined): StoreError | undefined {
-    const version = this.#version.get()?.['data_version'];
-    if (version === this.#looked?.version && isMirrored === this.#looked?.isMirrored) return undefined;
+    const [version] = this.#versionStatement.get() as unknown as [number];
+    if (version === this.version && isMirrored === this.#isMirrored) return undefined;
     const [cookie, hasLedger] = this.#look() ?? [];
     if (hasLedger === 1 && isMirrored === undefined) return new StoreError('ERR_STORE_CONFLICT', 'found that another process has given the store a ledger, without which nothing may be written');
     if (hasLedger === 0 && isMirrored) return new StoreError('ERR_STORE_CONFLICT', 'found that another process has detached the ledger');
     // VACUUM and ANALYZE change the cookie too, and change nothing that matters here.
     if (cookie !== this.#cookie && this.#readText() !== this.#text) return new StoreError('ERR_STORE_MIGRATION', 'found that another process changed the schema');
     this.#cookie = cookie;
-    this.#looked = { version, isMirrored };
+    this.version = version;
+    this.#isMirrored = isMirrored;
     return undefined;
   }
 

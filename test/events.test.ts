@@ -84,9 +84,9 @@ test('the types of the store itself are refused to others, and names like them a
 });
 
 test('the stored texts are the fields without the type, and null where there are no attributes', () => {
-  assert.deepEqual(encodeEvent({ type: 'x', b: 1, a: 'ü' }), { type: 'x', data: '{"b":1,"a":"ü"}', meta: null, fields: { b: 1, a: 'ü' } });
+  assert.deepEqual(encodeEvent({ type: 'x', b: 1, a: 'ü' }), { type: 'x', data: '{"b":1,"a":"ü"}', meta: null, event: { type: 'x', b: 1, a: 'ü' } });
   assert.deepEqual(encodeEvent({ type: 'x' }, { tags: ['t'], source: 's', eventId: 'e', observedAt: new Date(0) }), {
-    type: 'x', data: '{}', meta: '{"eventId":"e","source":"s","observedAt":"1970-01-01T00:00:00.000Z","tags":["t"]}', fields: {},
+    type: 'x', data: '{}', meta: '{"eventId":"e","source":"s","observedAt":"1970-01-01T00:00:00.000Z","tags":["t"]}', event: { type: 'x' },
   });
 });
 

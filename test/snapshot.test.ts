@@ -256,6 +256,48 @@ test("the file carries the usage of the days written last and of the clock's tod
   assert.equal(file.content.generation, 1);
 });
 
+test('the two days written last are those of the plain file, whoever wrote them, in whatever transaction, and not what was undone', (t) => {
+  const folder = new TestFolder(t);
+  const open = (): SqliteStore => folder.open({ clock: () => new Date(2030, 0, 1, 12) });
+  let store = open();
+  const add = (...days: string[]): void => days.forEach((day) => store.addUsage('minecraft', `2026-11-${day}`, 1));
+  const together = (fn: () => void): void => store.transaction(fn);
+  const undone = (fn: () => void): void => assert.throws(() => store.transaction(() => {
+    fn();
+    throw new Error('never mind');
+  }), { message: 'never mind' });
+  const daysAfter = (fn: () => void): string[] => {
+    fn();
+    store.saveSnapshot(state);
+    const file = readSnapshotFile(folder.file('store.snapshot.json'));
+    assert.ok(file.state === 'whole');
+    return file.content.usage.map(({ day }) => day.slice(-2));
+  };
+  assert.deepEqual(daysAfter(() => {}), []);
+  assert.deepEqual(daysAfter(() => add('05')), ['05']);
+  assert.deepEqual(daysAfter(() => add('01', '02', '01')), ['01', '02']);
+  assert.deepEqual(daysAfter(() => add('03')), ['01', '03']);
+  assert.deepEqual(daysAfter(() => together(() => add('01', '03', '01'))), ['01', '03']);
+  assert.deepEqual(daysAfter(() => add('04')), ['01', '04'], 'the order that a transaction left');
+  assert.deepEqual(daysAfter(() => undone(() => add('05', '06'))), ['01', '04']);
+  assert.deepEqual(daysAfter(() => together(() => {
+    add('07');
+    undone(() => add('08', '09'));
+    together(() => undone(() => add('10')));
+  })), ['04', '07']);
+  assert.deepEqual(daysAfter(() => together(() => {
+    add('11', '12');
+    store.saveSnapshot(state);
+  })), ['11', '12'], 'saved in the transaction that wrote them');
+  const other = open();
+  assert.deepEqual(daysAfter(() => other.addUsage('minecraft', '2026-11-13', 1)), ['12', '13']);
+  assert.deepEqual(daysAfter(() => add('12')), ['12', '13']);
+  assert.deepEqual(daysAfter(() => other.addUsage('minecraft', '2026-11-14', 1)), ['12', '14'], 'the other process has seen this one');
+  store.close();
+  store = open();
+  assert.deepEqual(daysAfter(() => add('15')), ['14', '15']);
+});
+
 /** The generation that the plain file has. */
 function generationOf(folder: TestFolder): number | undefined {
   const file = readSnapshotFile(folder.file('store.snapshot.json'));

@@ -30,6 +30,10 @@ test('an instant is stored in one form, and reads back as the same instant', () 
     assert.equal(checkInstant('until', new Date(text)), text);
     assert.deepEqual(parseInstant(text), new Date(text));
   }
+  // Every 37 days and some, of every year.
+  for (let time = Date.parse('0000-01-01T00:00:00Z'); time < Date.parse('+010000-01-01T00:00:00Z'); time += 3_217_654_321) {
+    assert.equal(parseInstant(new Date(time).toISOString())?.getTime(), time);
+  }
   for (const [name, value] of badInstants) assert.throws(() => checkInstant('until', value), invalidArgument, name);
 });
 

@@ -14,11 +14,12 @@ const entry = (number: number): string => `entry-${String(number).padStart(4, '0
 export const operations: Record<string, (store: SqliteStore, number: number) => unknown> = {
   appendAudit: (store, number) => store.appendAudit({ type: 'session_started', sessionId: `session-${entry(number)}`, entryId: 'minecraft' }),
   'appendAudit with an eventId': (store, number) => store.appendAudit({ type: 'service_started' }, { eventId: `event-${entry(number)}` }),
-  'appendAudits of 50': (store) => store.appendAudits(Array.from({ length: 50 }, () => ({ event: { type: 'service_started' } }))),
   'addUsage to a total': (store) => store.addUsage('minecraft', day, 1_001),
   'addUsage of a new entry': (store, number) => store.addUsage(entry(number), day, 1_001),
   setCooldownUntil: (store, number) => store.setCooldownUntil(entry(number), now),
   clearCooldown: (store, number) => store.clearCooldown(entry(number)),
+  // Here, because the WAL is counted after each of these: no checkpoint is due in what follows and changes nothing.
+  'appendAudits of 50': (store) => store.appendAudits(Array.from({ length: 50 }, () => ({ event: { type: 'service_started' } }))),
   'clearCooldown of none': (store) => store.clearCooldown('none'),
   'transaction of nothing': (store) => store.transaction(() => undefined),
   'transaction of 2': (store) => store.transaction(() => [store.appendAudit({ type: 'service_started' }), store.addUsage('minecraft', day, 1)]),
@@ -30,6 +31,7 @@ export const operations: Record<string, (store: SqliteStore, number: number) => 
       tracker.end({ type: 'user_stop' }, { cooldownMs: 1000 });
     });
   },
+  'two days in one transaction': (store) => store.transaction(() => [store.addUsage('minecraft', day, 1), store.addUsage('minecraft', '2026-11-22', 1)]),
   saveSnapshot: (store) => store.saveSnapshot({ timestamp: now, activeSession: { sessionId: 's', entryId: 'minecraft', startedAt: now, warningsIssued: [300] } }),
   getUsage: (store, number) => store.getUsage(entry(number), day),
   getUsageRange: (store, number) => store.getUsageRange(entry(number), day, '2026-11-28'),

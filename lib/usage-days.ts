@@ -1,0 +1,58 @@
+// The two days whose usage was written last: the plain snapshot carries them, and they need not be the clock's.
+import type { CommitParticipant, Connection } from './connection.ts';
+
+/** The first one was written last. */
+export type UsageDays = readonly [last: string | null, previous: string | null];
+
+/** Follows the days while a transaction runs, and writes them once before its COMMIT: a session that ends on two days leaves both as they were. */
+export class UsageDaysWatch implements CommitParticipant {
+  /** After what the open transaction has done so far; `undefined` where it is as it is stored. */
+  current: UsageDays | undefined;
+  /** What is stored, as far as it is known. */
+  #stored: UsageDays | undefined;
+  #version: unknown;
+  readonly #connection: Connection;
+  /** Changes with every commit of another connection. */
+  readonly #versionNow: () => unknown;
+
+  constructor(connection: Connection, versionNow: () => unknown) {
+    this.#connection = connection;
+    this.#versionNow = versionNow;
+  }
+
+  /** Usage was written for this day, inside the open transaction. */
+  add(day: string): void {
+    const days = this.current ?? (this.#stored ??= this.#read());
+    if (days[0] !== day) this.current = [day, days[0]];
+  }
+
+  /** As the open transaction has left them. */
+  get(): UsageDays {
+    return this.current ?? this.#read();
+  }
+
+  #read(): UsageDays {
+    return this.#connection.get<[string | null, string | null]>('SELECT last_day, previous_day FROM store_meta WHERE id = 1') ?? [null, null];
+  }
+
+  begin(): void {
+    const version = this.#versionNow();
+    if (version !== this.#version) this.#stored = undefined;
+    this.#version = version;
+  }
+
+  prepare(): void {
+    const { current } = this;
+    if (!current || (current[0] === this.#stored?.[0] && current[1] === this.#stored[1])) return;
+    this.#connection.run('UPDATE store_meta SET last_day = ?, previous_day = ? WHERE id = 1', ...current);
+  }
+
+  committed(): void {
+    this.#stored = this.current ?? this.#stored;
+    this.current = undefined;
+  }
+
+  abandoned(): void {
+    this.current = this.#stored = undefined;
+  }
+}
