@@ -324,28 +324,41 @@ export async function rebuildDatabase(ledger: Ledger, path: string, options?: Lo
     attempt(`rebuild the database ${target}`, () => makeStore(temporary, { uuid, createdAt: created }, new Date()));
     using store = SqliteStore.open(temporary);
     const connection = connect(store);
-    let events = 0;
-    let hasLedger: 0 | 1 = 0;
-    for (const batch of batches(wholeGroups(ledger), batchRows)) {
-      connection.write('replay the ledger', () => {
-        for (const line of batch) {
-          hasLedger = ledgerAfter(line) ?? hasLedger;
-          mirrorRow(connection, toRow(line), hasLedger === 1);
-        }
-      });
-      events += batch.length;
+    const lines = wholeGroups(ledger);
+    const done: Rebuilt = { events: 0, hasLedger: 0 };
+    for (let more = true; more; ) {
+      more = connection.write('replay the ledger', () => replayNext(connection, lines, done));
       signal?.throwIfAborted();
-      onProgress?.({ done: events, total: Math.max(head?.id ?? 0, events) });
+      onProgress?.({ done: done.events, total: Math.max(head?.id ?? 0, done.events) });
       await nextTurn();
     }
-    connection.write('finish the database', () => connection.prepare('UPDATE store_meta SET has_ledger = ? WHERE id = 1').run(hasLedger));
+    connection.write('finish the database', () => connection.prepare('UPDATE store_meta SET has_ledger = ? WHERE id = 1').run(done.hasLedger));
     store.close();
     attempt(`rebuild the database ${target}`, () => place(temporary, target));
-    return { events };
+    return { events: done.events };
   } catch (error) {
     remove();
     throw error;
   }
+}
+
+/** How far a rebuild has come. */
+interface Rebuilt {
+  events: number;
+  /** Whether the store had a ledger there. */
+  hasLedger: 0 | 1;
+}
+
+/** Replays the next lines, inside a transaction, and says whether there may be more. */
+function replayNext(connection: ModuleConnection, lines: Generator<LedgerLine, void, undefined>, done: Rebuilt): boolean {
+  for (let count = 0; count < batchRows; count++) {
+    const next = lines.next();
+    if (next.done === true) return false;
+    done.hasLedger = ledgerAfter(next.value) ?? done.hasLedger;
+    mirrorRow(connection, toRow(next.value), done.hasLedger === 1);
+    done.events++;
+  }
+  return true;
 }
 
 /** The lines that were committed: without a group that a crash cut off. */
@@ -355,16 +368,6 @@ function* wholeGroups(ledger: Ledger): Generator<LedgerLine, void, undefined> {
   for (const line of ledger.iterate()) {
     if (line.id <= groupEnd) yield line;
   }
-}
-
-function* batches<T>(items: Iterable<T>, size: number): Generator<T[], void, undefined> {
-  let batch: T[] = [];
-  for (const item of items) {
-    if (batch.push(item) < size) continue;
-    yield batch;
-    batch = [];
-  }
-  if (batch.length > 0) yield batch;
 }
 
 /** A link fails where somebody made a file meanwhile; a rename would replace it. The folder's fsync makes the name durable. */
