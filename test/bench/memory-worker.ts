@@ -51,4 +51,5 @@ async function operate(side: Side, count: number): Promise<number> {
 }
 
 const [side, path, count] = process.argv.slice(2);
+if (side === 'loaded') await Promise.all([import('node:fs'), import('node:crypto')]);
 if (side !== undefined) console.log(await operate(await (side === 'ours' ? ours : bare)(path!), Number(count)));

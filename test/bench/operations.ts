@@ -1,5 +1,6 @@
 // Single operations, each beside the same work done with the peer's bare statements.
 import { join } from 'node:path';
+import { syncFolder } from '../../lib/snapshot-file.ts';
 import { nodeSqlite } from './bare.ts';
 import type { BareStore } from './bare.ts';
 import { cooldownEnd, day, ended, entries, entry, openBoth, otherDay, started, state } from './both.ts';
@@ -81,10 +82,15 @@ export function snapshots(folder: string, { betterSqlite3, writeFileAtomic, lowd
     bare.saveSnapshot(text);
     writeFileAtomic(join(both.folder, 'bare.json'), text);
   });
+  const synced = atomic && ((number: number): void => {
+    atomic(number);
+    syncFolder(both.folder);
+  });
   const low = lowdb?.(join(both.folder, 'low.json'));
   const save = (number: number): void => store.saveSnapshot(state(number));
   const rows = [
     speed('saveSnapshot', 'write-file-atomic and an upsert', alternate(snapshot, save, atomic), 0.8),
+    speed('saveSnapshot', 'write-file-atomic, its folder synced, and an upsert', alternate(snapshot, save, synced)),
     speed('saveSnapshot', 'lowdb, which syncs nothing', alternate(snapshot, save, low && ((number) => low(state(number))))),
   ];
   both.close();

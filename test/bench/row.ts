@@ -28,12 +28,12 @@ export function speed(what: string, peer: string, [ours, theirs]: Pair, atLeast?
 }
 
 /** How many times a peer's cost. */
-export function cost(what: string, peer: string, [ours, theirs]: Pair, atMost: number, unit: string): Row {
+export function cost(what: string, peer: string, [ours, theirs]: Pair, atMost: number | undefined, unit: string): Row {
   return judged({ what, peer: named(peer, theirs), unit, ours, theirs, measure: 'cost', value: theirs && ours / theirs }, '≤', atMost);
 }
 
 /** How much more than a peer. */
-export function above(what: string, peer: string, [ours, theirs]: Pair, atMost: number, unit: string): Row {
+export function above(what: string, peer: string, [ours, theirs]: Pair, atMost: number | undefined, unit: string): Row {
   return judged({ what, peer: named(peer, theirs), unit, ours, theirs, measure: 'difference', value: theirs === undefined ? undefined : ours - theirs }, '≤', atMost);
 }
 
