@@ -89,7 +89,7 @@ export class Connection {
     this.reader = options.reader;
     this.faults = new Faults(options.path ?? ':memory:', () => this.#stamp());
     this.#schema = new SchemaWatch(db);
-    this.usageDays = new UsageDaysWatch(this, () => this.#schema.version);
+    this.usageDays = new UsageDaysWatch(this);
     this.#participants = [this.usageDays];
     if (options.path !== undefined && !options.reader) this.#checkpoints = new Checkpoints(db, this.faults);
     // After the first read SQLite has made the -wal and -shm, and keeps these very files until the last one closes.
@@ -106,6 +106,11 @@ export class Connection {
 
   get lastError(): { error: StoreError; at: Date } | undefined {
     return this.#lastError;
+  }
+
+  /** Changes with every commit of another connection, as the last write found it. */
+  get version(): unknown {
+    return this.#schema.version;
   }
 
   get inTransaction(): boolean {

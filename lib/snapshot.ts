@@ -8,6 +8,7 @@ import { StoreError } from './errors.ts';
 import { decodeState, discardSnapshotFile, placeSnapshotFile, prepareSnapshotFile, readSnapshotFile } from './snapshot-file.ts';
 import type { SnapshotContent, SnapshotFile, StateSnapshot } from './snapshot-file.ts';
 import { readableBalances } from './usage.ts';
+import type { Balances } from './usage.ts';
 
 /** One of the two copies, as `health()` shows it. */
 export interface SnapshotCopy {
@@ -32,6 +33,10 @@ export class SnapshotPair implements CommitParticipant {
   #base: number | undefined;
   /** The file of the open transaction, written and not yet in its place. */
   #prepared: { temporary: string; path: string; generation: number } | undefined;
+  /** How many rows this has written. */
+  #saves = 0;
+  /** The last file's, and as of when. */
+  #balances: { asOf: string; read: Balances } | undefined;
 
   /** `path` is absent for a store in memory; `fileGeneration` is what was found in the file at open. */
   constructor(connection: Connection, path: string | undefined, uuid: string, fileGeneration: number) {
@@ -51,6 +56,7 @@ export class SnapshotPair implements CommitParticipant {
       'INSERT INTO snapshot (id, data, generation) VALUES (1, ?1, ?2) ON CONFLICT (id) DO UPDATE SET data = ?1, generation = ?2',
       text, Math.max(generation, this.#fileGeneration) + 1,
     );
+    this.#saves++;
   }
 
   #row(): Row | undefined {
@@ -66,7 +72,7 @@ export class SnapshotPair implements CommitParticipant {
     if (this.#base === undefined || this.#path === undefined) return;
     const row = this.#row();
     if (!row || row.generation === this.#base) return; // every save of this transaction was rolled back
-    const temporary = this.#prepareFile(this.#path, row);
+    const temporary = this.#prepareFile(this.#path, row, (days) => this.#knownBalances(days));
     this.#prepared = { temporary, path: this.#path, generation: row.generation };
   }
 
@@ -77,21 +83,33 @@ export class SnapshotPair implements CommitParticipant {
 
   abandoned(): void {
     if (this.#prepared) this.#discard(this.#prepared.temporary);
-    this.#base = this.#prepared = undefined;
+    this.#base = this.#prepared = this.#balances = undefined;
   }
 
-  #prepareFile(path: string, row: Row): string {
-    return prepareSnapshotFile(path, this.#connection.path!, this.#content(row.generation), row.text);
+  /**
+   * Inside a write: the balances, read again only where anything but this has written since. A session is saved again and
+   * again while nothing else changes, and reading them takes longer than all the rest that is not the disk's.
+   */
+  #knownBalances(days: readonly string[]): Balances {
+    // Every row that this connection has changed, also one that was rolled back, and every commit of another one.
+    const [changes] = this.#connection.get<[number]>('SELECT total_changes()')!;
+    const asOf = JSON.stringify([changes - this.#saves, this.#connection.version, days]);
+    if (this.#balances?.asOf !== asOf) this.#balances = { asOf, read: readableBalances(this.#connection, days) };
+    return this.#balances.read;
   }
 
-  #content(generation: number): Omit<SnapshotContent, 'state'> {
+  #prepareFile(path: string, row: Row, balances?: (days: readonly string[]) => Balances): string {
+    return prepareSnapshotFile(path, this.#connection.path!, this.#content(row.generation, balances), row.text);
+  }
+
+  #content(generation: number, balances = (days: readonly string[]): Balances => readableBalances(this.#connection, days)): Omit<SnapshotContent, 'state'> {
     const now = this.#connection.now();
     const [lastDay, previousDay] = this.#connection.usageDays.get();
     const today = localDay(now);
     const yesterday = new Date(Date.parse(`${today}T00:00:00Z`) - 86_400_000).toISOString().slice(0, 10);
     const days = [...new Set([lastDay, previousDay, today, yesterday])].filter((day) => day !== null);
     const head = auditHeadOf(this.#connection) ?? null;
-    return { store: this.#uuid, generation, savedAt: now.toISOString(), ...readableBalances(this.#connection, days), head };
+    return { store: this.#uuid, generation, savedAt: now.toISOString(), ...balances(days), head };
   }
 
   /** After COMMIT: the row is durable whatever happens here, so a failure is a finding. */

@@ -12,12 +12,9 @@ export class UsageDaysWatch implements CommitParticipant {
   #stored: UsageDays | undefined;
   #version: unknown;
   readonly #connection: Connection;
-  /** Changes with every commit of another connection. */
-  readonly #versionNow: () => unknown;
 
-  constructor(connection: Connection, versionNow: () => unknown) {
+  constructor(connection: Connection) {
     this.#connection = connection;
-    this.#versionNow = versionNow;
   }
 
   /** Usage was written for this day, inside the open transaction. */
@@ -36,7 +33,7 @@ export class UsageDaysWatch implements CommitParticipant {
   }
 
   begin(): void {
-    const version = this.#versionNow();
+    const { version } = this.#connection;
     if (version !== this.#version) this.#stored = undefined;
     this.#version = version;
   }

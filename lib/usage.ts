@@ -123,8 +123,14 @@ function cooldownEnd(until: unknown, entryId: string): Date {
   return end;
 }
 
-/** What of these days and of all cooldowns can be read: the plain snapshot's part. A damaged row stays the database's. */
-export function readableBalances(connection: Connection, days: readonly string[]): { usage: { entryId: string; day: string; durationMs: number }[]; cooldowns: { entryId: string; until: string }[] } {
+/** What the plain snapshot carries of usage and cooldowns. */
+export interface Balances {
+  usage: { entryId: string; day: string; durationMs: number }[];
+  cooldowns: { entryId: string; until: string }[];
+}
+
+/** What of these days and of all cooldowns can be read. A damaged row stays the database's. */
+export function readableBalances(connection: Connection, days: readonly string[]): Balances {
   const usage = connection.all<[string, string, number, number]>(
     `SELECT entry_id, day, duration_secs, carry_ms FROM usage WHERE day IN (SELECT value FROM json_each(?))
        AND typeof(duration_secs) = 'integer' AND duration_secs BETWEEN 0 AND 9007199254739

@@ -7,6 +7,7 @@ import { StatementSync } from 'node:sqlite';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { SqliteStore } from '../lib/index.ts';
+import { connect } from '../lib/store.ts';
 import type { HealthFinding, StateSnapshot } from '../lib/index.ts';
 import { readSnapshotFile } from '../lib/snapshot-file.ts';
 import { modeOf, namesIn } from './support/files.ts';
@@ -296,6 +297,65 @@ test('the two days written last are those of the plain file, whoever wrote them,
   store.close();
   store = open();
   assert.deepEqual(daysAfter(() => add('15')), ['14', '15']);
+});
+
+test('the file has the usage and cooldowns of the moment of each save, whoever changed them and however', (t) => {
+  const folder = new TestFolder(t);
+  const options = { clock: () => new Date(2026, 10, 21, 12), snapshotPath: folder.file('states/state.json') };
+  const [store, other] = [folder.open(options), folder.open(options)];
+  const { prepare, write } = connect(store);
+  const day = '2026-11-21';
+  const run = StatementSync.prototype.run;
+  let isFailing = false;
+  t.mock.method(StatementSync.prototype, 'run', function (this: StatementSync, ...values: Parameters<typeof run>) {
+    if (isFailing && this.sourceSQL === 'COMMIT') throw Object.assign(new Error('database or disk is full'), { code: 'ERR_SQLITE_ERROR', errcode: 13 });
+    return run.apply(this, values);
+  });
+  const undone = (fn: () => void): void => assert.throws(() => store.transaction(() => {
+    fn();
+    throw new Error('never mind');
+  }), { message: 'never mind' });
+  const changes: Record<string, () => unknown> = {
+    'nothing': () => undefined,
+    'usage': () => store.addUsage('a', day, 1_001),
+    'a cooldown': () => store.setCooldownUntil('a', new Date(1)),
+    'a cooldown of the same length': () => store.setCooldownUntil('a', new Date(2)),
+    'a cooldown cleared': () => store.clearCooldown('a'),
+    'an event': () => store.appendAudit({ type: 'service_started' }),
+    'usage by another process': () => other.addUsage('a', day, 1),
+    'a snapshot by another process': () => other.saveSnapshot(later),
+    'usage by another process between two saves of a third': () => [other.addUsage('b', day, 1), other.saveSnapshot(later)],
+    'rows deleted by a module': () => write('delete', () => prepare('DELETE FROM usage').run()),
+    'usage that is undone': () => undone(() => store.addUsage('a', day, 5)),
+    'usage and a save that are undone': () => undone(() => [store.addUsage('a', day, 5), store.saveSnapshot(state)]),
+    'usage and a save inside that are undone, in a transaction that saves': () => store.transaction(() => {
+      undone(() => [store.addUsage('a', day, 5), store.saveSnapshot(state)]);
+      store.saveSnapshot(later);
+    }),
+    'usage after a save in one transaction': () => store.transaction(() => [store.saveSnapshot(state), store.addUsage('c', day, 7), store.saveSnapshot(later)]),
+    'usage and a save whose file could not be written': () => {
+      renameSync(folder.file('states'), folder.file('away'));
+      assert.throws(() => store.transaction(() => [store.addUsage('a', day, 5), store.saveSnapshot(state)]), { code: 'ERR_STORE_NOT_FOUND' });
+      renameSync(folder.file('away'), folder.file('states'));
+    },
+    'usage and a save whose COMMIT failed': () => {
+      isFailing = true;
+      assert.throws(() => store.transaction(() => [store.addUsage('a', day, 5), store.saveSnapshot(state)]), { code: 'ERR_STORE_DISK_FULL' });
+      isFailing = false;
+    },
+  };
+  for (const [first, change] of Object.entries(changes)) {
+    for (const [second, then] of Object.entries(changes)) {
+      for (const each of [change, then]) {
+        each();
+        store.saveSnapshot(state);
+        const file = readSnapshotFile(options.snapshotPath);
+        assert.ok(file.state === 'whole');
+        assert.deepEqual(file.content.usage, store.getUsageForDay(day).map((row) => ({ ...row, day })), `${first}, then ${second}`);
+        assert.deepEqual(file.content.cooldowns, store.listCooldowns().map(({ entryId, until }) => ({ entryId, until: until.toISOString() })), `${first}, then ${second}`);
+      }
+    }
+  }
 });
 
 /** The generation that the plain file has. */
