@@ -5,33 +5,12 @@ import { isAsyncFunction, isGeneratorFunction } from 'node:util/types';
 import type { Anchor } from './audit.ts';
 import { Checkpoints, overwriteFailedCommit } from './checkpoints.ts';
 import { CallersError, StoreError, toStoreError } from './errors.ts';
-import type { StoreEvent } from './events.ts';
 import { Faults } from './faults.ts';
+import type { Mirroring } from './mirroring.ts';
+import type { Reader } from './read-only.ts';
 import { checkDate, checkSettled, invalid } from './values.ts';
 import { UsageDaysWatch } from './usage-days.ts';
 import { FileWatch, SchemaWatch } from './watch.ts';
-
-/** A reader that may have to open the file again between two reads (lib/read-only.ts). */
-export interface Reader {
-  readonly db: DatabaseSync;
-  read<T>(fn: () => T): T;
-  close(): void;
-}
-
-/** What a mirror of the audit log adds to each change (lib/mirroring.ts). */
-export interface ChangeRecorder {
-  /** Whether the store has the mirror from before the open transaction on. */
-  readonly isAttached: boolean;
-  /** Appends the event of a change of usage or cooldowns. */
-  record(event: StoreEvent): void;
-  /** The signature of a row's hash; null where nothing is signed. */
-  sign(hash: string): string | null;
-  /**
-   * After a COMMIT that failed: whether what the mirror has could be brought into the database all the same. `none`: the
-   * mirror has nothing of the transaction. `unknown`: it has, and the database has it not, or not all that was written.
-   */
-  carryForward(): 'none' | 'done' | 'unknown';
-}
 
 /**
  * Takes part in every outermost transaction: `begin` runs after BEGIN and `prepare` before COMMIT; both may throw (then
@@ -55,7 +34,7 @@ export interface ConnectionOptions {
 export class Connection {
   readonly faults: Faults;
   /** Set while the audit log has a mirror. */
-  mirroring: ChangeRecorder | undefined;
+  mirroring: Mirroring | undefined;
   /** Whether the last transaction wrote something that a mirror does not have: a snapshot, rows of a module. */
   wroteUnmirrored = false;
   readonly path: string | undefined;
@@ -206,11 +185,13 @@ export class Connection {
 
   /**
    * Runs a write in a transaction of its own, durable on return, or as a savepoint of the open one, durable with that.
-   * Whatever `fn` throws undoes all that it did.
+   * Whatever `fn` throws undoes all that it did. `isOneStatement`: `fn` changes rows by one statement at most, its last, and
+   * one that fails undoes itself.
    */
-  write<T>(what: string, fn: () => T): T {
+  write<T>(what: string, fn: () => T, isOneStatement = false): T {
     this.#checkWritable(what);
-    return this.#depth > 0 ? this.#nested(what, fn) : this.#outermost(what, fn);
+    if (this.#depth === 0) return this.#outermost(what, fn);
+    return isOneStatement && !this.mirroring ? this.#joined(what, fn) : this.#nested(what, fn);
   }
 
   /** `write` for a function of the caller's own, which must not be asynchronous: it would run on after the commit. */
@@ -238,6 +219,16 @@ export class Connection {
       throw new StoreError(code, `failed to ${what}: the store takes no writes until it is reopened, because it ${message}`, { cause: this.#stopped });
     }
     if (this.#lost !== undefined) throw toStoreError(this.#lost, what);
+  }
+
+  /** A part of the open transaction that needs no savepoint. */
+  #joined<T>(what: string, fn: () => T): T {
+    try {
+      return fn();
+    } catch (error) {
+      if (!this.#db.isTransaction) this.#lost ??= error;
+      throw this.#failed(error, what, true);
+    }
   }
 
   #nested<T>(what: string, fn: () => T): T {

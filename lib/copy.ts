@@ -10,12 +10,12 @@ import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { verifyChain } from './audit.ts';
 import type { Anchor, LongOperation } from './audit.ts';
-import type { Reader } from './connection.ts';
 import { StoreError } from './errors.ts';
 import { countOpen, createFile } from './files.ts';
 import { openToRead } from './open.ts';
 import type { CheckedOptions } from './options.ts';
 import { openHandle } from './read-only.ts';
+import type { Reader } from './read-only.ts';
 
 /** A checked copy on its way to its place. */
 export interface Copy {

@@ -4,7 +4,7 @@ import { statSync } from 'node:fs';
 import { auditHeadOf, hashAt, insertAudit, insertRow } from './audit.ts';
 import type { Anchor } from './audit.ts';
 import { genesisHash, rowHash } from './chain.ts';
-import type { ChangeRecorder, CommitParticipant, Connection } from './connection.ts';
+import type { CommitParticipant, Connection } from './connection.ts';
 import { hasCode, StoreError } from './errors.ts';
 import { encodeOwnEvent } from './events.ts';
 import type { EncodedEvent, StoreEvent } from './events.ts';
@@ -93,7 +93,7 @@ export function* storedRows(connection: Connection, uuid: string, after: Anchor 
 }
 
 /** Keeps the log and its mirror equal. */
-export class Mirroring implements CommitParticipant, ChangeRecorder {
+export class Mirroring implements CommitParticipant {
   readonly #connection: Connection;
   readonly #uuid: string;
   readonly #mirror: AuditMirror;
@@ -103,6 +103,7 @@ export class Mirroring implements CommitParticipant, ChangeRecorder {
   /** Whether this transaction's rows are in the mirror already. */
   #appended = false;
   #carrying = false;
+  /** Whether the store has the mirror from before the open transaction on. */
   isAttached = false;
 
   constructor(connection: Connection, uuid: string, mirror: AuditMirror) {
@@ -116,6 +117,7 @@ export class Mirroring implements CommitParticipant, ChangeRecorder {
     insertAudit(this.#connection, this.#uuid, this.#connection.now().toISOString(), encodeOwnEvent(event));
   }
 
+  /** The signature of a row's hash; null where nothing is signed. */
   sign(hash: string): string | null {
     return this.#mirror.sign(hash);
   }
@@ -292,6 +294,10 @@ export class Mirroring implements CommitParticipant, ChangeRecorder {
 
   abandoned(): void {}
 
+  /**
+   * After a COMMIT that failed: whether what the mirror has could be brought into the database all the same. `none`: the
+   * mirror has nothing of the transaction. `unknown`: it has, and the database has it not, or not all that was written.
+   */
   carryForward(): 'none' | 'done' | 'unknown' {
     if (!this.#appended) return 'none';
     if (this.#carrying) return 'unknown'; // this was the attempt

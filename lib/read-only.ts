@@ -7,7 +7,6 @@ import { basename, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { DatabaseSyncOptions } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
-import type { Reader } from './connection.ts';
 import { StoreError } from './errors.ts';
 import { isOpenHere } from './files.ts';
 
@@ -121,6 +120,13 @@ const liveReaders = new Set<ReadOnlyFile>();
 /** Closes what this process has open read-only with a running service's files; each opens again at its next read. */
 export function releaseReaders(): void {
   for (const reader of liveReaders) reader.close();
+}
+
+/** A database to read from, which may have to be opened again between two reads. */
+export interface Reader {
+  readonly db: DatabaseSync;
+  read<T>(fn: () => T): T;
+  close(): void;
 }
 
 /** A read-only connection that opens itself anew when a writer has come or gone between or during two reads. */

@@ -18,10 +18,20 @@ export interface SnapshotCopy {
   ageMs?: number;
 }
 
-interface Row {
-  text: string;
-  generation: number;
-  state: StateSnapshot | undefined;
+/** The row in the database. A save does not ask what the one before meant. */
+class Row {
+  readonly text: string;
+  readonly generation: number;
+  #state: StateSnapshot | undefined;
+
+  constructor(text: string, generation: number) {
+    this.text = text;
+    this.generation = generation;
+  }
+
+  get state(): StateSnapshot | undefined {
+    return (this.#state ??= decodeState(this.text));
+  }
 }
 
 export class SnapshotPair implements CommitParticipant {
@@ -62,8 +72,7 @@ export class SnapshotPair implements CommitParticipant {
   #row(): Row | undefined {
     const row = this.#connection.get<[unknown, number]>('SELECT data, generation FROM snapshot WHERE id = 1');
     if (!row) return undefined;
-    const text = typeof row[0] === 'string' ? row[0] : '';
-    return { text, generation: row[1], state: decodeState(text) };
+    return new Row(typeof row[0] === 'string' ? row[0] : '', row[1]);
   }
 
   begin(): void {}
@@ -250,7 +259,7 @@ export class SnapshotPair implements CommitParticipant {
   }
 
   /** For recovery: the row as it is. */
-  storedRow(): { text: string; generation: number; state: StateSnapshot | undefined } | undefined {
+  storedRow(): Row | undefined {
     return this.#row();
   }
 }

@@ -187,7 +187,7 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
       const now = this.#connection.now();
       const text = now.toISOString();
       return (mirroring?.permit(encoded) ?? encoded).map((item) => writtenEvent<E>(insertAudit(this.#connection, this.#uuid, text, item), now, item));
-    });
+    }, encoded.length === 1);
   }
 
   /** The newest events that match, newest first; at most `limit`. */
@@ -231,7 +231,7 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
     checkText('entryId', entryId);
     checkDay('day', day);
     const duration = checkDuration('durationMs', durationMs);
-    return this.#connection.write(`add usage for ${quote(entryId)} on ${day}`, () => addUsage(this.#connection, entryId, day, duration));
+    return this.#connection.write(`add usage for ${quote(entryId)} on ${day}`, () => addUsage(this.#connection, entryId, day, duration), true);
   }
 
   /** An entry's total of a day in milliseconds; 0 where there is none. */
@@ -268,7 +268,7 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
   setCooldownUntil(entryId: string, until: Date): void {
     checkText('entryId', entryId);
     const text = checkInstant('until', until);
-    this.#connection.write(`set the cooldown of ${quote(entryId)}`, () => setCooldown(this.#connection, entryId, text));
+    this.#connection.write(`set the cooldown of ${quote(entryId)}`, () => setCooldown(this.#connection, entryId, text), true);
   }
 
   /** When an entry becomes available again; it is in cooldown while that is in the future. `undefined` where none is set. */
@@ -280,7 +280,7 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
   /** Removes an entry's cooldown; none is fine. */
   clearCooldown(entryId: string): void {
     checkText('entryId', entryId);
-    this.#connection.write(`clear the cooldown of ${quote(entryId)}`, () => clearCooldown(this.#connection, entryId));
+    this.#connection.write(`clear the cooldown of ${quote(entryId)}`, () => clearCooldown(this.#connection, entryId), true);
   }
 
   /** All cooldowns by entry id, those that have ended included. */
@@ -296,7 +296,7 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
    */
   saveSnapshot(snapshot: StateSnapshot): void {
     const text = encodeState(snapshot);
-    this.#connection.write('save the snapshot', () => this.#pair.save(text));
+    this.#connection.write('save the snapshot', () => this.#pair.save(text), true);
   }
 
   /** The state saved last: the newer of the two copies that is whole. `undefined` where none was ever saved. */

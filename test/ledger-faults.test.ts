@@ -242,6 +242,27 @@ test('a snapshot in a transaction whose COMMIT fails is not acknowledged: the le
   assert.deepEqual(store.loadSnapshot(), { timestamp: new Date(6) });
 });
 
+test('a change whose event cannot be written is undone with it, inside a transaction that goes on', (t) => {
+  const folder = new TestFolder(t);
+  const store = openBoth(folder);
+  const { run } = StatementSync.prototype;
+  store.transaction(() => {
+    for (const change of [() => store.addUsage('a', day, 5), () => store.setCooldownUntil('a', new Date(5))]) {
+      const fail = t.mock.method(StatementSync.prototype, 'run', function (this: StatementSync, ...values: Parameters<typeof run>) {
+        if (this.sourceSQL.startsWith('INSERT INTO audit_log')) throw sqliteError(13);
+        return run.apply(this, values);
+      });
+      assert.throws(change, { code: 'ERR_STORE_DISK_FULL' });
+      fail.mock.restore();
+    }
+    store.addUsage('a', day, 1);
+  });
+  assert.equal(store.getUsage('a', day), 1);
+  assert.equal(store.getCooldownUntil('a'), undefined);
+  store.close();
+  checkBoth(folder.file(), folder.file('audit.jsonl'));
+});
+
 test('a module row in a transaction whose COMMIT fails is not acknowledged either', (t) => {
   const folder = new TestFolder(t);
   const store = openBoth(folder);

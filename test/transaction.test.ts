@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { StatementSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { StoreError } from '../lib/index.ts';
 import type { SqliteStore } from '../lib/index.ts';
+import { connect } from '../lib/store.ts';
 import { TestFolder } from './support/folder.ts';
 
 const day = '2026-11-21';
@@ -154,6 +156,42 @@ test('a refused operation inside undoes nothing of the rest, if its error is cau
   assert.deepEqual(store.getRecentAudits(9).map(({ id, event }) => [id, event.type]), [[2, 'service_stopped'], [1, 'service_started']]);
   assert.equal(store.getUsage('a', day), Number.MAX_SAFE_INTEGER);
 });
+
+test('a group of which one is refused inside leaves none of its events, if its error is caught', (t) => {
+  const store = new TestFolder(t).open();
+  store.transaction(() => {
+    store.appendAudit({ type: 'service_started' }, { eventId: 'e' });
+    assert.throws(() => store.appendAudits([{ event: { type: 'service_stopped' } }, { event: { type: 'service_stopped' }, attributes: { eventId: 'e' } }]), conflict);
+    store.appendAudit({ type: 'service_started' });
+  });
+  assert.deepEqual(store.getRecentAudits(9).map(({ id, event }) => [id, event.type]), [[2, 'service_started'], [1, 'service_started']]);
+});
+
+// After a full disk SQLite may roll back everything by itself; what the caller goes on with must not be committed without the rest.
+for (const [what, inner] of Object.entries<(store: SqliteStore) => unknown>({
+  'one statement': (store) => store.setCooldownUntil('a', new Date(5)),
+  'several statements': (store) => store.appendAudits([{ event: { type: 'service_started' } }, { event: { type: 'service_stopped' } }]),
+})) {
+  test(`nothing of a transaction is committed that SQLite itself rolled back during ${what}, whatever is caught`, (t) => {
+    const folder = new TestFolder(t);
+    const store = folder.open();
+    const rollback = connect(store).prepare('ROLLBACK');
+    const run = StatementSync.prototype.run;
+    const fail = t.mock.method(StatementSync.prototype, 'run', function (this: StatementSync, ...values: Parameters<typeof run>) {
+      if (!/^INSERT/.test(this.sourceSQL)) return run.apply(this, values);
+      rollback.run();
+      throw Object.assign(new Error('database or disk is full'), { code: 'ERR_SQLITE_ERROR', errcode: 13 });
+    });
+    assert.throws(() => store.transaction(() => {
+      store.addUsage('a', day, 1);
+      assert.throws(() => inner(store), { code: 'ERR_STORE_DISK_FULL' });
+      assert.throws(() => store.addUsage('a', day, 2), { code: 'ERR_STORE_DISK_FULL' });
+    }), { code: 'ERR_STORE_DISK_FULL' });
+    fail.mock.restore();
+    assert.equal(store.getUsage('a', day), 0);
+    assert.equal(store.addUsage('a', day, 4), 4);
+  });
+}
 
 test('an asynchronous function is refused before it runs, and a promise undoes what was done', async (t) => {
   const folder = new TestFolder(t);
