@@ -147,8 +147,7 @@ export function decodeEvent<E extends EventBase>([id, timestamp, type, data, met
   const fields = parseColumn(id, 'event_data', data);
   // An adopted row may hold any JSON; null is how some writers say "no fields". The column is what names the type.
   const isObject = typeof fields === 'object' && fields !== null && !Array.isArray(fields);
-  const event: EventBase = isObject ? { type, ...fields } : { type, ...(fields === null ? undefined : { data: fields }) };
-  event.type = type;
+  const event: EventBase = { ...(isObject ? fields : fields === null ? {} : { data: fields }), type };
   if (meta === null) return { id, timestamp: instant, event: event as E };
   return { id, timestamp: instant, event: event as E, ...decodeAttributes(id, meta) };
 }
