@@ -68,3 +68,14 @@ test('the README tells what each file of the core is for', () => {
   const section = readme.slice(readme.indexOf('## Reading the source'));
   for (const name of readdirSync(new URL('lib/', root)).filter((each) => each.endsWith('.ts'))) assert.match(section, new RegExp(`\\b${name}\\b`), name);
 });
+
+test('what the README says of the cost is what the shown result of the benchmark has', () => {
+  const cellsOf = (text: string): string[][] => text.split('\n').filter((line) => line.startsWith('| ')).map((line) => line.split('|').map((cell) => cell.trim()).slice(1, -1));
+  const result = cellsOf(readFileSync(new URL('test/bench/README.md', root), 'utf8'));
+  const [, , ...told] = cellsOf(/^## What it costs$.*?^## /ms.exec(readme)![0]);
+  assert.equal(told.length, 10);
+  for (const [what, beside, ...values] of told) {
+    const [, , unit, ours, theirs, ratio] = result.find((row) => row[0] === what && row[1] === beside) ?? [];
+    assert.deepEqual(values, [`${ours} ${unit}`, `${theirs} ${unit}`, ratio], what);
+  }
+});
