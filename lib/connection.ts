@@ -44,7 +44,7 @@ export class Connection {
   #statements = new Map<string, StatementSync>();
   /** How many statements the open transaction has used. */
   #uses = 0;
-  /** The last row of the audit log that the open transaction wrote; the next one is chained to it without a look-up. */
+  /** The last row of the audit log, where this connection wrote it; the next one is chained to it without a look-up. */
   head: Anchor | undefined;
   readonly usageDays: UsageDaysWatch;
   #participants: CommitParticipant[];
@@ -263,7 +263,6 @@ export class Connection {
       this.statement('BEGIN IMMEDIATE').run();
       this.#depth = 1;
       this.#uses = 0;
-      this.head = undefined;
       this.wroteUnmirrored = false;
       this.#checkSchema();
       for (const participant of this.#participants) participant.begin();
@@ -310,6 +309,7 @@ export class Connection {
 
   #rollBack(): void {
     this.#end();
+    this.head = undefined;
     if (!this.#db.isTransaction) return; // a ROLLBACK then would hide the real error behind its own
     try {
       this.#db.exec('ROLLBACK');
@@ -326,8 +326,10 @@ export class Connection {
 
   /** Another process may have migrated the file, or changed whether it has a ledger: what holds for it no more must stop. */
   #checkSchema(): void {
+    const { version } = this;
     const changed = this.#schema.change(this.mirroring?.isAttached);
     if (changed) throw this.stop(changed);
+    if (this.version !== version) this.head = undefined;
   }
 
   /** A database that was renamed or deleted under an open connection goes on "working": nobody would ever read it. */

@@ -175,12 +175,15 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
    * recorded already, `ERR_STORE_POLICY` where rules keep it out of a store with a ledger.
    */
   appendAudit(event: E | CoreEvent, attributes?: AuditAttributes): AuditEvent<E> {
-    return this.appendAudits([attributes === undefined ? { event } : { event, attributes }])[0]!;
+    return this.#append([encodeEvent(event, attributes)])[0]!;
   }
 
   /** Appends a group of events in order, all or none, with one fsync. Throws what `appendAudit` throws; one refused refuses all. */
   appendAudits(items: readonly { event: E | CoreEvent; attributes?: AuditAttributes }[]): AuditEvent<E>[] {
-    const encoded = encodeItems(items);
+    return this.#append(encodeItems(items));
+  }
+
+  #append(encoded: readonly EncodedEvent[]): AuditEvent<E>[] {
     const mirroring = this.#mirroring;
     if (!mirroring && encoded.some(({ policy }) => policy)) throw new StoreError('ERR_STORE_INVALID_ARGUMENT', 'policy and breakGlass are for a store with a ledger, and this one was opened without');
     return this.#connection.write(`append ${encoded.length === 1 ? `the event ${quote(encoded[0]!.type)}` : `${encoded.length} events`}`, () => {
