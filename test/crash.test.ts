@@ -8,7 +8,6 @@ import { copyFileSync, existsSync, rmSync, writeFileSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { SqliteStore } from '../lib/index.ts';
 import type { CoreEvent, StateSnapshot } from '../lib/index.ts';
 import { snapshotPathOf } from '../lib/files.ts';
@@ -16,6 +15,7 @@ import { readSnapshotFile } from '../lib/snapshot-file.ts';
 import { plainEnvironment, Worker } from './support/child.ts';
 import { day, operation } from './support/crash-worker.ts';
 import { TestFolder } from './support/folder.ts';
+import { acknowledgedBy, killSometime } from './support/killed.ts';
 import { seededRandom } from './support/random.ts';
 import { readTrace, tracing } from './support/trace.ts';
 
@@ -125,13 +125,6 @@ function checkIntegrity(path: string): void {
   for (const suffix of ['', '-wal', '-shm']) rmSync(copy + suffix, { force: true });
 }
 
-/** How many operations a worker that began with `from` acknowledged. */
-function acknowledgedBy(worker: Worker, from: number): number {
-  const numbers = worker.lines.filter((line) => /^\d+$/.test(line)).map(Number);
-  assert.deepEqual(numbers, numbers.map((_, index) => from + index));
-  return from + numbers.length;
-}
-
 test('a process killed at any moment loses nothing that it acknowledged, and leaves the rest done or not done', async (t) => {
   const rounds = Number(process.env['SHEPHERD_CRASH_ROUNDS'] ?? 30);
   const seed = Number(process.env['SHEPHERD_CRASH_SEED'] ?? Date.now() % 1e6);
@@ -144,15 +137,7 @@ test('a process killed at any moment loses nothing that it acknowledged, and lea
   for (let round = 0; round < rounds; round++) {
     const from = model.done;
     const worker = new Worker(t, 'crash', [path, String(seed), String(from)], { env: plainEnvironment() });
-    // One in six while it opens what the one before has left, the others after a while of writing.
-    if (round % 6 === 5) await sleep(50 + random() * 100);
-    else {
-      await worker.told(2 + Math.floor(random() * 60));
-      await sleep(random() * 3);
-    }
-    worker.kill();
-    const { signal, errors } = await worker.end();
-    assert.equal(signal, 'SIGKILL', errors);
+    await killSometime(worker, round, random);
     const acknowledged = acknowledgedBy(worker, from);
     if (!existsSync(path)) continue; // killed before it made the file
     await checkRemains(path, model, acknowledged);

@@ -7,7 +7,6 @@ import assert from 'node:assert/strict';
 import { copyFileSync, existsSync } from 'node:fs';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { SqliteStore } from '../lib/index.ts';
 import type { StateSnapshot } from '../lib/index.ts';
@@ -15,6 +14,7 @@ import { Ledger } from '../lib/ledger/ledger.ts';
 import { plainEnvironment, Worker } from './support/child.ts';
 import { day, operation } from './support/crash-worker.ts';
 import { checkStore, TestFolder } from './support/folder.ts';
+import { acknowledgedBy, killSometime } from './support/killed.ts';
 import { checkBoth } from './support/ledger.ts';
 import { seededRandom } from './support/random.ts';
 import { readTrace, tracing } from './support/trace.ts';
@@ -81,13 +81,6 @@ async function checkRemains(path: string, ledgerPath: string, seed: number, ackn
   return done;
 }
 
-/** How many operations a worker that began with `from` acknowledged. */
-function acknowledgedBy(worker: Worker, from: number): number {
-  const numbers = worker.lines.filter((line) => /^\d+$/.test(line)).map(Number);
-  assert.deepEqual(numbers, numbers.map((_, index) => from + index));
-  return from + numbers.length;
-}
-
 test('a process killed at any moment leaves both files with all that it acknowledged, once', async (t) => {
   const rounds = Number(process.env['SHEPHERD_LEDGER_CRASH_ROUNDS'] ?? 20);
   const seed = Number(process.env['SHEPHERD_LEDGER_CRASH_SEED'] ?? Date.now() % 1e6);
@@ -99,15 +92,7 @@ test('a process killed at any moment leaves both files with all that it acknowle
   const without = new Set<number>();
   for (let round = 0; round < rounds; round++) {
     const worker = new Worker(t, 'ledger', ['plan', path, ledgerPath, String(seed), String(done)], { env: plainEnvironment() });
-    // One in six while it opens what the one before has left, the others after a while of writing.
-    if (round % 6 === 5) await sleep(50 + random() * 100);
-    else {
-      await worker.told(2 + Math.floor(random() * 60));
-      await sleep(random() * 3);
-    }
-    worker.kill();
-    const { signal, errors } = await worker.end();
-    assert.equal(signal, 'SIGKILL', errors);
+    await killSometime(worker, round, random);
     const acknowledged = acknowledgedBy(worker, done);
     // Every other one is left as it is to the next process, which must make sense of it by itself.
     done = round % 2 === 0 || round === rounds - 1 ? await checkRemains(path, ledgerPath, seed, acknowledged, without) : await countDone(path, ledgerPath, seed, acknowledged, without);

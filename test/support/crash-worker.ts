@@ -62,9 +62,8 @@ export function perform(store: SqliteStore, { kind, events, usage, cooldowns, sn
   else all();
 }
 
-const [path, seed, from, count = 'Infinity', end] = process.argv.slice(2);
-if (import.meta.main && path !== undefined) {
-  const store = SqliteStore.open(path);
+/** Does `count` operations from a number on and tells each; `end` is how. */
+export function performPlan(store: SqliteStore, [seed, from, count = 'Infinity', end]: string[]): void {
   if (store.recovery) throw new Error(`a killed process lost something: ${JSON.stringify(store.recovery)}`);
   tell('open');
   for (let number = Number(from); number < Number(from) + Number(count); number++) {
@@ -75,3 +74,6 @@ if (import.meta.main && path !== undefined) {
   store.close();
   tell('closed');
 }
+
+const [path, ...plan] = process.argv.slice(2);
+if (import.meta.main && path !== undefined) performPlan(SqliteStore.open(path), plan);

@@ -2,7 +2,7 @@
 import { SqliteStore } from '../../lib/index.ts';
 import { Ledger } from '../../lib/ledger/ledger.ts';
 import { tell, waitForParent } from './child.ts';
-import { operation, perform } from './crash-worker.ts';
+import { performPlan } from './crash-worker.ts';
 
 const tasks: Record<string, (path: string, ledgerPath: string, ...args: string[]) => void> = {
   /** Appends `count` events from a number on; one in five as a group with a change of usage. Tells each number. */
@@ -19,17 +19,8 @@ const tasks: Record<string, (path: string, ledgerPath: string, ...args: string[]
   },
 
   /** The operations of a plan, as the worker of test/crash.test.ts does them. */
-  plan(path, ledgerPath, seed, from, count = 'Infinity', end) {
-    const store = SqliteStore.open(path, { ledger: Ledger.open(ledgerPath) });
-    if (store.recovery) throw new Error(`a killed process lost something: ${JSON.stringify(store.recovery)}`);
-    tell('open');
-    for (let number = Number(from); number < Number(from) + Number(count); number++) {
-      perform(store, operation(Number(seed), number));
-      tell(String(number));
-    }
-    if (end === 'killed') process.kill(process.pid, 'SIGKILL');
-    store.close();
-    tell('closed');
+  plan(path, ledgerPath, ...plan) {
+    performPlan(SqliteStore.open(path, { ledger: Ledger.open(ledgerPath) }), plan);
   },
 
   /** One event, a group, and nested transactions of which one is rolled back; each event has the number of its shape. */
