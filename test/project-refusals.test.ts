@@ -1,10 +1,11 @@
 // What every method of ProjectStore refuses: a row for each argument. A method or parameter without a row fails the first test.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { SqliteStore, StoreError } from '../lib/index.ts';
+import { SqliteStore } from '../lib/index.ts';
 import type { CoreEvent, StoreErrorCode } from '../lib/index.ts';
 import { ProjectStore } from '../lib/modules/projects.ts';
 import { TestFolder } from './support/folder.ts';
+import { checkTable, codeOf } from './support/refusals.ts';
 import { badCounts, badDurations, badInstants, badJson, badOptions, badTextLists, badTexts, given, throwing } from './support/values.ts';
 
 type Projects = ProjectStore<CoreEvent>;
@@ -138,34 +139,20 @@ const methods: Record<string, Method> = {
   deleteProjectSnapshot: { call: (projects) => projects.deleteProjectSnapshot('x'), writes: true, arguments: byId((projects, value) => projects.deleteProjectSnapshot(value)) },
 };
 
-function codeOf(call: () => unknown): string | undefined {
-  try {
-    call();
-    return undefined;
-  } catch (error) {
-    return error instanceof StoreError ? error.code : `not a StoreError: ${String(error)}`;
-  }
-}
-
 test('every method and parameter has a row in this table', () => {
-  const names = Object.getOwnPropertyNames(ProjectStore.prototype).filter((name) => name !== 'constructor');
-  assert.deepEqual(Object.keys(methods).sort(), names.sort());
-  for (const name of names) {
-    const parameters = new Set((methods[name]!.arguments ?? []).map((row) => row.name.split('.')[0]));
-    assert.equal(parameters.size, (Reflect.get(ProjectStore.prototype, name) as () => void).length, `${name} has rows for ${[...parameters].join(', ')}`);
-  }
+  checkTable(ProjectStore.prototype, methods);
 });
 
 for (const [name, { arguments: rows = [] }] of Object.entries(methods)) {
   if (rows.length === 0) continue;
-  test(`${name} refuses every bad value of every argument, and nothing is written`, (t) => {
+  test(`${name} refuses every bad value of every argument, and nothing is written`, async (t) => {
     const folder = new TestFolder(t);
     const projects = new ProjectStore(folder.open());
     const db = folder.raw();
     const version = (): unknown => db.prepare('PRAGMA data_version').get();
     const before = version();
     for (const { name: argument, bad, call, code = 'ERR_STORE_INVALID_ARGUMENT' } of rows) {
-      for (const [what, value] of bad) assert.equal(codeOf(() => call(projects, value as never)), code, `${argument}: ${what}`);
+      for (const [what, value] of bad) assert.equal(await codeOf(() => call(projects, value as never)), code, `${argument}: ${what}`);
     }
     assert.deepEqual(version(), before);
     projects.recordProjectRun('/a'); // and it goes on working
@@ -180,20 +167,20 @@ test('what is no store and no time zone is refused', (t) => {
   for (const [name, value] of [...given(badTexts), ['a place that is not', 'Mars/Olympus']] as Table) assert.throws(() => new ProjectStore(store, { timeZone: value as string }), refused, `timeZone: ${name}`);
 });
 
-test('every method of a closed store says that it is closed', (t) => {
+test('every method of a closed store says that it is closed', async (t) => {
   const store = new TestFolder(t).open();
   const projects = new ProjectStore(store);
   store.close();
-  for (const [name, { call }] of Object.entries(methods)) assert.equal(codeOf(() => call(projects)), 'ERR_STORE_CLOSED', name);
+  for (const [name, { call }] of Object.entries(methods)) assert.equal(await codeOf(() => call(projects)), 'ERR_STORE_CLOSED', name);
 });
 
-test('every writing method of a read-only store says so, and the others work', (t) => {
+test('every writing method of a read-only store says so, and the others work', async (t) => {
   const folder = new TestFolder(t);
   const writer = folder.open();
   new ProjectStore(writer).recordTaskRun('/a', 'lint');
   writer.close();
   const projects = new ProjectStore(folder.closing(SqliteStore.openReadOnly(folder.file())));
   for (const [name, { call, writes }] of Object.entries(methods)) {
-    assert.equal(codeOf(() => call(projects)), writes ? 'ERR_STORE_READ_ONLY' : name === 'getProjectSnapshot' ? 'ERR_STORE_NOT_FOUND' : undefined, name);
+    assert.equal(await codeOf(() => call(projects)), writes ? 'ERR_STORE_READ_ONLY' : name === 'getProjectSnapshot' ? 'ERR_STORE_NOT_FOUND' : undefined, name);
   }
 });

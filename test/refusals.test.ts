@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import { localDay, splitByDay, SqliteStore, StoreError } from '../lib/index.ts';
 import type { EventBase, StoreErrorCode } from '../lib/index.ts';
 import { TestFolder } from './support/folder.ts';
+import { checkArity, checkTable, codeOf } from './support/refusals.ts';
 import {
   badCounts, badDays, badDurations, badFunctions, badInstants, badJson, badOptions, badPaths, badTextLists, badTexts, given, hostileObjects, throwing,
 } from './support/values.ts';
@@ -196,29 +197,12 @@ const functions: Record<string, Argument[]> = {
   ],
 };
 
-/** The code of what `call` throws or rejects with; none where it gives a value. */
-async function codeOf(call: () => unknown): Promise<string | undefined> {
-  try {
-    await call();
-    return undefined;
-  } catch (error) {
-    return error instanceof StoreError ? error.code : `not a StoreError: ${String(error)}`;
-  }
-}
-
 test('every method and parameter has a row in these tables', () => {
-  const names = Object.getOwnPropertyNames(SqliteStore.prototype).filter((name) => name !== 'constructor');
-  assert.deepEqual(Object.keys(methods).sort(), names.sort());
+  checkTable(SqliteStore.prototype, methods);
   assert.deepEqual(Object.keys(statics).sort(), Object.getOwnPropertyNames(SqliteStore).filter((name) => !['length', 'name', 'prototype'].includes(name)).sort());
-  const arities: [string, unknown, Argument[]][] = [
-    ...names.filter((name) => name !== 'recovery').map((name): [string, unknown, Argument[]] => [name, Reflect.get(SqliteStore.prototype, name), methods[name]!.arguments ?? []]),
-    ...Object.entries(statics).map(([name, rows]): [string, unknown, Argument[]] => [name, Reflect.get(SqliteStore, name), rows]),
-    ['localDay', localDay, functions['localDay']!], ['splitByDay', splitByDay, functions['splitByDay']!],
-  ];
-  for (const [name, fn, rows] of arities) {
-    const parameters = new Set(rows.map((row) => row.name.split('.')[0]));
-    assert.equal(parameters.size, (fn as () => void).length, `${name} has rows for ${[...parameters].join(', ')}`);
-  }
+  for (const [name, rows] of Object.entries(statics)) checkArity(name, Reflect.get(SqliteStore, name), rows);
+  checkArity('localDay', localDay, functions['localDay']);
+  checkArity('splitByDay', splitByDay, functions['splitByDay']);
 });
 
 for (const [name, { arguments: rows = [] }] of Object.entries(methods)) {

@@ -1,9 +1,10 @@
 // What every method of a RunStore refuses: a row for each argument. A method or parameter without a row fails the first test.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { SqliteStore, StoreError } from '../lib/index.ts';
+import { SqliteStore } from '../lib/index.ts';
 import { RunStore } from '../lib/modules/runs.ts';
 import { TestFolder } from './support/folder.ts';
+import { checkTable, codeOf } from './support/refusals.ts';
 import { badCounts, badInstants, badJson, badOptions, badTextLists, badTexts, given, throwing } from './support/values.ts';
 
 type Table = [name: string, value: unknown][];
@@ -110,27 +111,13 @@ function fill(runs: RunStore): void {
   runs.createPlanUnit({ ...unit, id: 'u' });
 }
 
-function codeOf(call: () => unknown): string | undefined {
-  try {
-    call();
-    return undefined;
-  } catch (error) {
-    return error instanceof StoreError ? error.code : `not a StoreError: ${String(error)}`;
-  }
-}
-
 test('every method and parameter has a row in this table', () => {
-  const names = Object.getOwnPropertyNames(RunStore.prototype).filter((name) => name !== 'constructor');
-  assert.deepEqual(Object.keys(methods).sort(), names.sort());
-  for (const name of names) {
-    const parameters = new Set(methods[name]!.arguments?.map((row) => row.name.split('.')[0]));
-    assert.equal(parameters.size, (Reflect.get(RunStore.prototype, name) as () => void).length, `${name} has rows for ${[...parameters].join(', ')}`);
-  }
+  checkTable(RunStore.prototype, methods);
 });
 
 for (const [name, { call, arguments: rows = [] }] of Object.entries(methods)) {
   if (rows.length === 0) continue;
-  test(`${name} refuses every bad value of every argument, and nothing is written`, (t) => {
+  test(`${name} refuses every bad value of every argument, and nothing is written`, async (t) => {
     const folder = new TestFolder(t);
     const runs = new RunStore(folder.open({ clock: () => now }));
     fill(runs);
@@ -141,7 +128,7 @@ for (const [name, { call, arguments: rows = [] }] of Object.entries(methods)) {
       for (const [what, value] of row.bad) {
         // JSON that cannot be carried has a code of its own.
         const expected = badJson === row.bad || /State$|\.state$/.test(row.name) ? 'ERR_STORE_SERIALIZATION' : 'ERR_STORE_INVALID_ARGUMENT';
-        assert.equal(codeOf(() => row.call(runs, value as never)), expected, `${row.name}: ${what}`);
+        assert.equal(await codeOf(() => row.call(runs, value as never)), expected, `${row.name}: ${what}`);
       }
       assert.deepEqual(version(), before, row.name);
     }
@@ -149,31 +136,31 @@ for (const [name, { call, arguments: rows = [] }] of Object.entries(methods)) {
   });
 }
 
-test('a RunStore is made of a store, and of nothing else', (t) => {
+test('a RunStore is made of a store, and of nothing else', async (t) => {
   const store = new TestFolder(t).open();
-  for (const [what, value] of [...badOptions, ['undefined', undefined] as const]) assert.equal(codeOf(() => new RunStore(value as SqliteStore)), 'ERR_STORE_INVALID_ARGUMENT', what);
-  for (const [what, value] of badOptions) assert.equal(codeOf(() => new RunStore(store, value as object)), 'ERR_STORE_INVALID_ARGUMENT', what);
+  for (const [what, value] of [...badOptions, ['undefined', undefined] as const]) assert.equal(await codeOf(() => new RunStore(value as SqliteStore)), 'ERR_STORE_INVALID_ARGUMENT', what);
+  for (const [what, value] of badOptions) assert.equal(await codeOf(() => new RunStore(store, value as object)), 'ERR_STORE_INVALID_ARGUMENT', what);
   for (const [what, value] of given(badTexts)) {
-    assert.equal(codeOf(() => new RunStore(store, { source: value as string })), 'ERR_STORE_INVALID_ARGUMENT', `source: ${what}`);
-    assert.equal(codeOf(() => new RunStore(store, { ipAddress: value as string })), 'ERR_STORE_INVALID_ARGUMENT', `ipAddress: ${what}`);
+    assert.equal(await codeOf(() => new RunStore(store, { source: value as string })), 'ERR_STORE_INVALID_ARGUMENT', `source: ${what}`);
+    assert.equal(await codeOf(() => new RunStore(store, { ipAddress: value as string })), 'ERR_STORE_INVALID_ARGUMENT', `ipAddress: ${what}`);
   }
 });
 
-test('every method on a closed store says that it is closed', (t) => {
+test('every method on a closed store says that it is closed', async (t) => {
   const store = new TestFolder(t).open();
   const runs = new RunStore(store);
   store.close();
-  for (const [name, method] of Object.entries(methods)) assert.equal(codeOf(() => method.call(runs)), 'ERR_STORE_CLOSED', name);
+  for (const [name, method] of Object.entries(methods)) assert.equal(await codeOf(() => method.call(runs)), 'ERR_STORE_CLOSED', name);
 });
 
-test('every writing method of a read-only store says so, and the others work', (t) => {
+test('every writing method of a read-only store says so, and the others work', async (t) => {
   const folder = new TestFolder(t);
   const writer = folder.open();
   fill(new RunStore(writer));
   new RunStore(writer).upsertResourceState(resource);
   writer.close();
   const runs = new RunStore(folder.closing(SqliteStore.openReadOnly(folder.file())));
-  for (const [name, method] of Object.entries(methods)) assert.equal(codeOf(() => method.call(runs)), method.writes ? 'ERR_STORE_READ_ONLY' : undefined, name);
+  for (const [name, method] of Object.entries(methods)) assert.equal(await codeOf(() => method.call(runs)), method.writes ? 'ERR_STORE_READ_ONLY' : undefined, name);
   assert.equal(runs.getResourceState('t', 'n')?.lastRunId, 'r');
 });
 
