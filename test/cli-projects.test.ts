@@ -102,7 +102,8 @@ test('without --db a command takes the user\'s own store and says so on stderr, 
   assert.match(missing.err, /^store: .*shepherd-store\/shepherd-store\.db\nshepherd-store: .*\(ERR_STORE_NOT_FOUND\)\n$/);
   mkdirSync(dirname(path));
   fill(path);
-  for (const argv of [['status'], ['audit'], ['usage'], ['cooldowns'], ['snapshot'], ['projects'], ['due', 'lint=1h'], ['verify']]) {
+  await shepherd(['backup', folder.file('backup.db'), '--db', path]);
+  for (const argv of [['status'], ['audit'], ['usage'], ['cooldowns'], ['snapshot'], ['projects'], ['due', 'lint=1h'], ['verify'], ['migrate'], ['restore', folder.file('backup.db')]]) {
     const { code, out, err } = await shepherd([...argv, '--json'], { clock });
     assert.deepEqual([code, err], [0, `store: ${path}\n`], argv[0]);
     assert.equal(typeof JSON.parse(argv[0] === 'audit' ? out.split('\n')[0]! : out), 'object');

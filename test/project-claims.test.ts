@@ -88,6 +88,21 @@ test('a time that was recorded while the clock was years ahead blocks for one wi
   }
 });
 
+test('a claim that is given back while the clock is behind is free for the next one, and the next episode waits anew', (t) => {
+  const { at, claim } = world(t);
+  at('2026-10-01T00:00:00Z').recordProjectRun('/a');
+  assert.equal(claim('2026-01-01T00:00:00Z'), false);
+  assert.equal(claim('2026-01-02T00:00:00Z'), true);
+  at('2026-01-02T01:00:00Z').releaseProjectClaim('/a');
+  assert.equal(claim('2026-01-02T01:00:00Z'), true);
+  assert.equal(claim('2026-01-02T02:00:00Z'), false);
+  at('2026-01-02T02:00:00Z').releaseProjectClaim('/a');
+  assert.equal(claim('2026-10-02T00:00:00Z'), true, 'the clock is right again');
+  at('2026-10-02T01:00:00Z').releaseProjectClaim('/a');
+  assert.equal(claim('2026-02-01T00:00:00Z'), false, 'and is behind again');
+  assert.equal(claim('2026-02-02T00:00:00Z'), true);
+});
+
 test('a clock that is set back a little lets nobody in twice', (t) => {
   const { at, claim } = world(t);
   assert.equal(claim('2026-11-21T12:00:00Z'), true);

@@ -2,13 +2,14 @@
 // for, which keeps repositories in order at night, has a test that says it.
 import assert from 'node:assert/strict';
 import { chdir, cwd } from 'node:process';
-import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import type { CoreEvent, SqliteStore } from '../lib/index.ts';
 import { ProjectStore } from '../lib/modules/projects.ts';
+import { connect } from '../lib/store.ts';
 import { TestFolder } from './support/folder.ts';
 import { nobody, run } from './support/process.ts';
 
@@ -77,6 +78,36 @@ test('a path is made canonical: the home folder, the working folder, links as fa
   // A project keeps its name when its folder goes.
   rmSync(join(real, 'project'), { recursive: true });
   assert.equal(projects.getProject(folder.file('link/project'))?.runCount, 2);
+});
+
+test('a project keeps the path that it is known by: its folder was moved behind a link, or it came from elsewhere', (t) => {
+  const { folder, store, projects, pass } = world(t);
+  mkdirSync(folder.file('old/project'), { recursive: true });
+  projects.recordProjectRun(folder.file('old/project'));
+  renameSync(folder.file('old'), folder.file('new'));
+  symlinkSync('new', folder.file('old'));
+  // As an import brings them.
+  const { prepare, write } = connect(store);
+  const foreign = ['~/src', 'relative/project', folder.file('old/from-elsewhere')];
+  write('take over', () => foreign.forEach((path) => prepare('INSERT INTO projects (path, run_count) VALUES (?, 7)').run(path)));
+  const intervals = { lint: hourMs };
+  const known = projects.due({ intervals }).map(({ path }) => path);
+  assert.deepEqual(known, [folder.file('old/from-elsewhere'), folder.file('old/project'), 'relative/project', '~/src']);
+  for (const path of known) {
+    assert.equal(projects.claimProjectRun(path), path !== folder.file('old/project'), path);
+    projects.recordTaskRun(path, 'lint');
+    projects.recordProjectRun(path);
+    projects.addRunRecord({ startedAt: new Date(0), status: 'success', projects: [path] });
+    assert.equal(projects.getProject(path)?.path, path);
+    assert.deepEqual(projects.getRunRecords(1)[0]?.projects, [path]);
+  }
+  assert.equal(projects.getProject(`${folder.file('old/project')}/`)?.runCount, 2);
+  assert.deepEqual(projects.due({ intervals }), []);
+  pass(2 * hourMs);
+  assert.deepEqual(projects.due({ intervals }).map(({ path }) => path), known);
+  assert.equal(projects.getProject(folder.file('new/project')), undefined);
+  projects.recordProjectRun(folder.file('old/another'));
+  assert.equal(projects.getProject(folder.file('new/another'))?.runCount, 1);
 });
 
 test('a path that cannot be followed is refused, and names no project', (t) => {

@@ -3,7 +3,7 @@ import type { LongOperation } from '../audit.ts';
 import { backup, restore } from '../modules/backup.ts';
 import type { Restored } from '../modules/backup.ts';
 import { SqliteStore } from '../store.ts';
-import { dbOption, jsonOption, long, openStore, print, printJson, storePath } from './command.ts';
+import { dbOption, jsonOption, long, openStore, print, printJson, tellStorePath } from './command.ts';
 import type { Command, Io } from './command.ts';
 import { bar, bytes, count, pad, painter, plain } from './text.ts';
 import { hasLedger } from './verify.ts';
@@ -51,7 +51,7 @@ export const restoreCommand: Command = {
   takes: ['BACKUP'],
   options: { ...dbOption, ...jsonOption },
   notes: [
-    'Stop the service first: a store that is open anywhere is not replaced. The',
+    'Stop the service first: a store that it has open is not replaced. The',
     'backup is checked before anything changes, and stays as it is. What stood there',
     'is moved aside and listed; to undo, restore the database that was moved.',
     'A ledger is not touched. It has what came after the backup, and a service that',
@@ -59,7 +59,7 @@ export const restoreCommand: Command = {
   ],
   examples: ['restore --db shepherdd.db /mnt/usb/shepherdd-2026-11-21.db'],
   run: async (args, io) => {
-    const path = storePath(args);
+    const path = tellStorePath(args, io);
     const [from = ''] = args.positionals;
     const restored = await withBar(io, 'restore', (options) => restore(from, path, { ...options, ...(io.clock ? { clock: io.clock } : undefined) }));
     if (args.flag('json')) printJson(io, restored);

@@ -151,13 +151,19 @@ export function storePath(args: Args): string {
   return args.text('db') ?? defaultPath('shepherd-store');
 }
 
+/** The same, and says on stderr which one it is where nobody named it. */
+export function tellStorePath(args: Args, io: Io): string {
+  const path = storePath(args);
+  if (args.text('db') === undefined) io.stderr.write(`${painter(io.stderr)('dim', `store: ${plain(path)}`)}\n`);
+  return path;
+}
+
 /**
  * Opens a command's store to look at, whatever else uses it, and says on stderr which one it is where nobody named it. A
  * missing or empty database beside a snapshot file is a loss and not a wrong path: `ERR_STORE_CORRUPT`.
  */
 export function openStore(args: Args, io: Io): SqliteStore {
-  const path = storePath(args);
-  if (args.text('db') === undefined) io.stderr.write(`${painter(io.stderr)('dim', `store: ${plain(path)}`)}\n`);
+  const path = tellStorePath(args, io);
   try {
     return SqliteStore.openReadOnly(path, io.clock ? { clock: io.clock } : {});
   } catch (error) {

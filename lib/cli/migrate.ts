@@ -2,7 +2,7 @@
 import type { MigrationReport } from '../migrate.ts';
 import { schemaVersion } from '../schema.ts';
 import { SqliteStore } from '../store.ts';
-import { dbOption, jsonOption, print, printJson, storePath } from './command.ts';
+import { dbOption, jsonOption, print, printJson, tellStorePath } from './command.ts';
 import type { Args, Command, Io } from './command.ts';
 import { painter, plain } from './text.ts';
 
@@ -28,7 +28,7 @@ export const migrate: Command = {
 };
 
 function runMigrate(args: Args, io: Io): number {
-  const path = storePath(args);
+  const path = tellStorePath(args, io);
   const to = args.integer('to', 0, schemaVersion) ?? schemaVersion;
   const report = SqliteStore.migrate(path, to, { force: args.flag('force') });
   if (args.flag('json')) printJson(io, { path, ...report });

@@ -94,8 +94,8 @@ export async function backup<E extends EventBase>(store: SqliteStore<E>, destina
  * A ledger is not touched, and is then ahead: a store opened with it gets the newer events back. To go back in time for
  * good, move it aside first.
  *
- * Rejects with `ERR_STORE_BUSY` while this or another process has the store open, `ERR_STORE_NOT_FOUND` where there is no
- * backup, `ERR_STORE_NOT_A_STORE` where either file belongs to something else, `ERR_STORE_SCHEMA_TOO_NEW`,
+ * Rejects with `ERR_STORE_BUSY` while this or another process has the store open for writing, `ERR_STORE_NOT_FOUND` where
+ * there is no backup, `ERR_STORE_NOT_A_STORE` where either file belongs to something else, `ERR_STORE_SCHEMA_TOO_NEW`,
  * `ERR_STORE_CORRUPT` for a damaged backup, `ERR_STORE_CONFLICT` where the file beside it is another store's, and with
  * `signal.reason` when aborted: nothing has changed then.
  */

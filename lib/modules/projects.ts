@@ -7,7 +7,7 @@ import { connect } from '../store.ts';
 import type { ModuleConnection, SqliteStore } from '../store.ts';
 import { checkDuration, checkInteger, checkJson, checkOptions, checkRecord, checkText, invalid, quote } from '../values.ts';
 import type { JsonValue } from '../values.ts';
-import { canonicalPath } from './projects/paths.ts';
+import { projectPath } from './projects/paths.ts';
 import { allProjects, decodeAssignment, decodeTaskRun, insertAssignment, instantIn, makeKnown, projectOf } from './projects/rows.ts';
 import type { Assignment, AssignmentRow, Project, TaskRow, TaskRun } from './projects/rows.ts';
 import { deleteOldRunRecords, encodeRunRecord, insertRunRecord, newestRunRecords, summaryOfDay } from './projects/run-records.ts';
@@ -29,10 +29,11 @@ const dayMs = 86_400_000;
 
 /**
  * The projects of a store. A project is named by its path, made canonical: `~` expanded, absolute, links resolved as far as
- * the path exists, no trailing slash. Whatever is recorded of a project makes it known. Each writing method is one
- * transaction, durable on return. Days are those of `timeZone` (an IANA name, by default the system's zone). A time that
- * lies ahead of the clock, because that was set back, counts as just now. All methods throw what the store's methods
- * throw, and those that take a path also `ERR_STORE_PERMISSION` for one that this user may not follow.
+ * the path exists, no trailing slash; one that is known by the path as it is given keeps that name. Whatever is recorded of a
+ * project makes it known. Each writing method is one transaction, durable on return. Days are those of `timeZone` (an IANA
+ * name, by default the system's zone). A time that lies ahead of the clock, because that was set back, counts as just now. All
+ * methods throw what the store's methods throw, and those that take a path also `ERR_STORE_PERMISSION` for one that this user
+ * may not follow.
  */
 export class ProjectStore<E extends EventBase> {
   readonly #store: SqliteStore<E>;
@@ -52,7 +53,7 @@ export class ProjectStore<E extends EventBase> {
 
   /** What is known of a project; `undefined` where nothing is. */
   getProject(path: string): Project | undefined {
-    const project = canonicalPath('path', path);
+    const project = projectPath(this.#connection, 'path', path);
     return this.#connection.read(`read the project ${quote(project)}`, () => projectOf(this.#connection, project));
   }
 
@@ -63,7 +64,7 @@ export class ProjectStore<E extends EventBase> {
 
   /** When each type of task was last done in a project, by type. */
   getTaskHistory(path: string): TaskRun[] {
-    const project = canonicalPath('path', path);
+    const project = projectPath(this.#connection, 'path', path);
     return this.#connection.read(`read the task history of ${quote(project)}`, () => {
       const sql = 'SELECT task_type, last_run_at FROM task_history WHERE project_path = ? ORDER BY task_type';
       return (this.#connection.prepare(sql).all(project) as unknown as TaskRow[]).map((row) => decodeTaskRun(project, row));
@@ -72,7 +73,7 @@ export class ProjectStore<E extends EventBase> {
 
   /** Records that a type of task was done in a project now. */
   recordTaskRun(path: string, taskType: string): void {
-    const project = canonicalPath('path', path);
+    const project = projectPath(this.#connection, 'path', path);
     checkText('taskType', taskType);
     this.#connection.write(`record a run of ${quote(taskType)} in ${quote(project)}`, () => {
       makeKnown(this.#connection, project);
@@ -86,7 +87,7 @@ export class ProjectStore<E extends EventBase> {
 
   /** When a type of task was last done in a project; `undefined` for never. */
   lastTaskRun(path: string, taskType: string): Date | undefined {
-    return this.#lastRun(canonicalPath('path', path), checkText('taskType', taskType)).last;
+    return this.#lastRun(projectPath(this.#connection, 'path', path), checkText('taskType', taskType)).last;
   }
 
   /**
@@ -94,13 +95,13 @@ export class ProjectStore<E extends EventBase> {
    * there; `undefined` for never.
    */
   daysSinceLastRun(path: string, taskType?: string): number | undefined {
-    const { last, elapsedMs } = this.#lastRun(canonicalPath('path', path), optionalText('taskType', taskType));
+    const { last, elapsedMs } = this.#lastRun(projectPath(this.#connection, 'path', path), optionalText('taskType', taskType));
     return last && Math.floor(elapsedMs / dayMs);
   }
 
   /** The time since a type of task was last done in a project, over its interval: due from 1 on; `Infinity` for never. */
   staleness(path: string, taskType: string, intervalMs: number): number {
-    const project = canonicalPath('path', path);
+    const project = projectPath(this.#connection, 'path', path);
     checkText('taskType', taskType);
     checkInteger('intervalMs', intervalMs, 1);
     return this.#lastRun(project, taskType).elapsedMs / intervalMs;
@@ -127,7 +128,7 @@ export class ProjectStore<E extends EventBase> {
 
   /** Whether the last successful run of a project, or of a type of task there, was on the clock's local day. */
   wasProcessedToday(path: string, taskType?: string): boolean {
-    const { last, now, elapsedMs } = this.#lastRun(canonicalPath('path', path), optionalText('taskType', taskType));
+    const { last, now, elapsedMs } = this.#lastRun(projectPath(this.#connection, 'path', path), optionalText('taskType', taskType));
     return last !== undefined && localDay(new Date(now.getTime() - elapsedMs), this.#timeZone) === localDay(now, this.#timeZone);
   }
 
@@ -140,7 +141,7 @@ export class ProjectStore<E extends EventBase> {
    * always gets it, and is recorded by an event. Who got it calls `recordProjectRun`, or `releaseProjectClaim` after a failure.
    */
   claimProjectRun(path: string, options?: { windowMs?: number; force?: boolean }): boolean {
-    const project = canonicalPath('path', path);
+    const project = projectPath(this.#connection, 'path', path);
     const { windowMs = dayMs, force = false } = checkOptions('options', options, ['windowMs', 'force']);
     checkDuration('options.windowMs', windowMs);
     if (typeof force !== 'boolean') throw invalid('options.force', force, 'true or false');
@@ -148,14 +149,14 @@ export class ProjectStore<E extends EventBase> {
       makeKnown(this.#connection, project);
       if (!force && this.#isHeld(project, windowMs)) return false;
       if (force) this.#store.appendAudit({ type: 'project_claim_forced', path: project });
-      this.#connection.prepare('UPDATE projects SET claimed_at = ?, clock_behind_at = NULL WHERE path = ?').run(this.#now(), project);
+      this.#connection.prepare('UPDATE projects SET claimed_at = ? WHERE path = ?').run(this.#now(), project);
       return true;
     });
   }
 
   /** Records a successful run of a project now: sets the last run, counts it, and ends the claim. */
   recordProjectRun(path: string): void {
-    const project = canonicalPath('path', path);
+    const project = projectPath(this.#connection, 'path', path);
     this.#connection.write(`record a run of ${quote(project)}`, () => {
       makeKnown(this.#connection, project);
       const sql = 'UPDATE projects SET last_run_at = ?, run_count = run_count + 1, claimed_at = NULL, clock_behind_at = NULL WHERE path = ?';
@@ -165,7 +166,7 @@ export class ProjectStore<E extends EventBase> {
 
   /** Gives the claim of a project back after a failure, so that the next one gets it; none is fine. */
   releaseProjectClaim(path: string): void {
-    const project = canonicalPath('path', path);
+    const project = projectPath(this.#connection, 'path', path);
     this.#connection.write(`release the claim of ${quote(project)}`, () => {
       this.#connection.prepare('UPDATE projects SET claimed_at = NULL WHERE path = ?').run(project);
     });
@@ -176,7 +177,7 @@ export class ProjectStore<E extends EventBase> {
    * `recordProjectRun` and `recordTaskRun` do. Throws `ERR_STORE_CONFLICT` for an id that is taken.
    */
   addRunRecord(record: NewRunRecord): string {
-    const { row, projects } = encodeRunRecord(record);
+    const { row, projects } = encodeRunRecord(this.#connection, record);
     return this.#connection.write(`add the run record ${row[0]}`, () => {
       insertRunRecord(this.#connection, row, projects);
       return row[0];
@@ -211,7 +212,7 @@ export class ProjectStore<E extends EventBase> {
   assignTask(task: { taskId: string; project: string; taskType: string }): void {
     const { taskId, project, taskType } = checkOptions('task', task, ['taskId', 'project', 'taskType']);
     checkText('task.taskId', taskId);
-    const path = canonicalPath('task.project', project);
+    const path = projectPath(this.#connection, 'task.project', project);
     checkText('task.taskType', taskType);
     this.#connection.write(`assign the task ${quote(taskId)}`, () => {
       makeKnown(this.#connection, path);
@@ -258,7 +259,7 @@ export class ProjectStore<E extends EventBase> {
    * caller's. Gives the snapshot's id. Throws `ERR_STORE_SERIALIZATION` for a value that JSON does not carry.
    */
   captureProject(path: string, label: string, value?: JsonValue): string {
-    const project = canonicalPath('path', path);
+    const project = projectPath(this.#connection, 'path', path);
     checkText('label', label);
     const text = value === undefined ? null : JSON.stringify(checkJson('value', value));
     return this.#connection.write(`capture the project ${quote(project)}`, () => {
@@ -269,7 +270,7 @@ export class ProjectStore<E extends EventBase> {
 
   /** The snapshots of a project, the newest first. */
   listProjectSnapshots(path: string): ProjectSnapshotInfo[] {
-    const project = canonicalPath('path', path);
+    const project = projectPath(this.#connection, 'path', path);
     return this.#connection.read(`list the snapshots of ${quote(project)}`, () => listSnapshots(this.#connection, project));
   }
 
@@ -332,7 +333,10 @@ export class ProjectStore<E extends EventBase> {
     const ageOf = (text: string): number => this.#connection.now().getTime() - instantIn(`the last run or claim of ${quote(path)}`, text).getTime();
     const ages = [lastRunAt, claimedAt].filter((text) => text !== null).map(ageOf);
     if (ages.some((ageMs) => ageMs >= 0 && ageMs < windowMs)) return true;
-    if (ages.every((ageMs) => ageMs >= 0)) return false;
+    if (ages.every((ageMs) => ageMs >= 0)) {
+      this.#connection.prepare('UPDATE projects SET clock_behind_at = NULL WHERE path = ? AND clock_behind_at IS NOT NULL').run(path);
+      return false;
+    }
     const behindMs = clockBehindAt === null ? -1 : ageOf(clockBehindAt);
     if (behindMs >= 0) return behindMs < windowMs;
     this.#connection.prepare('UPDATE projects SET clock_behind_at = ? WHERE path = ?').run(this.#now(), path);

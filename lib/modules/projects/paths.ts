@@ -1,23 +1,41 @@
-// The one name of a project: its canonical path.
+// The one name of a project: its canonical path, or the path that it is known by already.
 import { isUtf8 } from 'node:buffer';
 import { realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { homeFolder } from '../../default-path.ts';
 import { attempt } from '../../errors.ts';
 import type { StoreError } from '../../errors.ts';
+import type { ModuleConnection } from '../../store.ts';
 import { checkText, invalid, quote } from '../../values.ts';
+
+/**
+ * The path of the project that is meant. One that is known by the path as it is given, or made absolute, keeps that name:
+ * its folder may have been moved behind a link since, and what was taken over from elsewhere has the paths of there. Any other
+ * has its canonical path.
+ */
+export function projectPath(connection: ModuleConnection, name: string, path: unknown): string {
+  const canonical = canonicalPath(name, path);
+  const given = path as string;
+  if (given === canonical) return canonical;
+  const isKnown = (each: string): boolean => connection.prepare('SELECT 1 FROM projects WHERE path = ?').get(each) !== undefined;
+  return connection.read('look for the project', () => [given, absolute(given)].find(isKnown)) ?? canonical;
+}
+
+function absolute(path: string): string {
+  return resolve(/^~(?=\/|$)/.test(path) ? homeFolder() + path.slice(1) : path);
+}
 
 /**
  * `~` and `~/…` begin in the home folder, a relative path in the working folder; links are resolved as far as the path
  * exists, so that a project keeps its name while its folder is away. No trailing slash. Throws
  * `ERR_STORE_INVALID_ARGUMENT`, and `ERR_STORE_PERMISSION` for a path that this user may not follow.
  */
-export function canonicalPath(name: string, path: unknown): string {
+function canonicalPath(name: string, path: unknown): string {
   const text = checkText(name, path);
   if (Buffer.byteLength(text) > longestPath) throw tooLong(name, path);
   return attempt(`resolve the path ${quote(text)}`, () => {
     let missing = '';
-    for (let at = resolve(/^~(?=\/|$)/.test(text) ? homeFolder() + text.slice(1) : text); ; at = dirname(at)) {
+    for (let at = absolute(text); ; at = dirname(at)) {
       const real = existing(name, at);
       if (real !== undefined) return join(real, missing);
       missing = join(basename(at), missing);

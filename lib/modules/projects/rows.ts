@@ -3,7 +3,7 @@ import { StoreError } from '../../errors.ts';
 import type { ModuleConnection } from '../../store.ts';
 import { parseInstant, quote, show } from '../../values.ts';
 
-/** A project by its canonical path. */
+/** A project by its path, canonical where it was recorded here. */
 export interface Project {
   path: string;
   /** The last successful run. */

@@ -4,7 +4,7 @@ import { localDay } from '../../days.ts';
 import { StoreError } from '../../errors.ts';
 import type { ModuleConnection } from '../../store.ts';
 import { checkArray, checkInstant, checkInteger, checkOptions, checkText, invalid, show } from '../../values.ts';
-import { canonicalPath } from './paths.ts';
+import { projectPath } from './paths.ts';
 import { instantIn, makeKnown } from './rows.ts';
 
 /** How a run ended: `partial` where some of it was done. */
@@ -55,13 +55,13 @@ type Row = [
 const columns = 'id, started_at, ended_at, provider, projects, tasks, tokens_used, status, error, branch';
 
 /** A caller's record, checked, as a row; and its projects. */
-export function encodeRunRecord(given: NewRunRecord): { row: Row; projects: string[] } {
+export function encodeRunRecord(connection: ModuleConnection, given: NewRunRecord): { row: Row; projects: string[] } {
   const record = checkOptions('record', given, ['id', 'startedAt', 'endedAt', 'provider', 'projects', 'tasks', 'tokensUsed', 'status', 'error', 'branch']);
   const { id = randomUUID(), endedAt, projects: paths = [], tasks: types = [], tokensUsed = 0, status } = record;
   if (!uuid.test(checkText('record.id', id))) throw invalid('record.id', id, 'a UUID');
   if (!statuses.includes(status)) throw invalid('record.status', status, `one of ${statuses.join(', ')}`);
   const text = (name: 'provider' | 'error' | 'branch'): string | null => (record[name] === undefined ? null : checkText(`record.${name}`, record[name]));
-  const projects = [...new Set(checkArray('record.projects', paths, 'an array of paths', canonicalPath))];
+  const projects = [...new Set(checkArray('record.projects', paths, 'an array of paths', (name, path) => projectPath(connection, name, path)))];
   const tasks = checkArray('record.tasks', types, 'an array of task types', checkText);
   const row: Row = [
     id.toLowerCase(), checkInstant('record.startedAt', record.startedAt), endedAt === undefined ? null : checkInstant('record.endedAt', endedAt), text('provider'),
