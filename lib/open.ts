@@ -12,7 +12,7 @@ import { harden, openHandle, ReadOnlyFile, releaseReaders } from './read-only.ts
 import { Mirroring } from './mirroring.ts';
 import { compareHead, heal, isSchemaDamage, rehearse } from './recovery.ts';
 import type { Recovery } from './recovery.ts';
-import { checkKnown, createSchema, identify, migrateSchema, readPragma, schemaVersion } from './schema.ts';
+import { checkKnown, createSchema, identify, lackingObjects, mendObjects, migrateSchema, readPragma, schemaVersion } from './schema.ts';
 import { SnapshotPair } from './snapshot.ts';
 import { readSnapshotFile, syncFolder } from './snapshot-file.ts';
 import type { SnapshotFile } from './snapshot-file.ts';
@@ -215,7 +215,7 @@ export function checkpointFound(db: DatabaseSync, path: string): void {
 /** Makes, adopts or migrates the tables in one transaction, under the write lock; finds nothing to do in most cases. */
 function prepareSchema(db: DatabaseSync, path: string, lost: { uuid: string; createdAt?: string } | undefined, options: CheckedOptions): void {
   const kind = identify(db);
-  if (kind.kind === 'store' && kind.version === schemaVersion) return;
+  if (kind.kind === 'store' && kind.version === schemaVersion && lackingObjects(db).length === 0) return;
   const now = readClock(options);
   // NORMAL locking and a rollback journal: for a file that is not in WAL mode yet, nothing of it changes if a step fails.
   inTransaction(db, () => {
@@ -225,6 +225,7 @@ function prepareSchema(db: DatabaseSync, path: string, lost: { uuid: string; cre
     const from = found.kind === 'store' ? found.version : 0;
     checkKnown(path, from);
     migrateSchema(db, from, schemaVersion, now, false);
+    mendObjects(db);
   });
   // The mark, the version and the identity are looked for in the database file itself (lib/inspect.ts).
   checkpointFound(db, path);

@@ -75,6 +75,25 @@ function refuseForeignLogic(objects: Record<string, unknown>[]): void {
   }
 }
 
+/** The SQL of the triggers and indexes that a store of the current version lacks, because somebody has dropped them. */
+export function lackingObjects(db: DatabaseSync): string[] {
+  const names = new Set(db.prepare("SELECT name FROM sqlite_schema WHERE type IN ('trigger', 'index')").all().map(({ name }) => name));
+  const own = readOwnSchema().matchAll(/^CREATE (?:TRIGGER (?<trigger>\w+) .*?^END;|(?:UNIQUE )?INDEX (?<index>\w+) [^;]*;)/gms);
+  return Array.from(own).filter(({ groups }) => !names.has(groups!['trigger'] ?? groups!['index']!)).map(([sql]) => sql);
+}
+
+/** Makes them anew. Throws `ERR_STORE_CORRUPT` where the rows do not allow it any more. */
+export function mendObjects(db: DatabaseSync): void {
+  for (const sql of lackingObjects(db)) {
+    try {
+      db.exec(sql);
+    } catch (cause) {
+      if ((cause as { errcode?: number }).errcode !== 2067) throw cause; // SQLITE_CONSTRAINT_UNIQUE
+      throw new StoreError('ERR_STORE_CORRUPT', `two events have one event id, since somebody dropped what keeps them apart: ${sql.split('\n')[0]}`, { cause });
+    }
+  }
+}
+
 function requireTables(names: string[], required: string[]): void {
   const lacking = required.find((name) => !names.includes(name));
   if (lacking !== undefined) throw new StoreError('ERR_STORE_CORRUPT', `the database is marked as a store and has no table ${lacking}`);

@@ -126,6 +126,37 @@ test('a new file, an adopted one and one that went down and up again have the sa
   for (const path of [fresh, adopted, again]) assert.deepEqual(refusals(path), forbidden);
 });
 
+/** Drops every trigger and index that stands in the file by itself. */
+function dropObjects(path: string): void {
+  using db = new DatabaseSync(path);
+  for (const { type, name } of db.prepare("SELECT type, name FROM sqlite_schema WHERE type IN ('trigger', 'index') AND sql IS NOT NULL").all()) db.exec(`DROP ${String(type)} ${String(name)}`);
+}
+
+test('triggers and indexes that somebody has dropped are made anew when the store is opened', (t) => {
+  const folder = new TestFolder(t);
+  const [fresh, dropped] = [folder.file('fresh.db'), folder.file()];
+  for (const path of [fresh, dropped]) {
+    using store = SqliteStore.open(path);
+    store.appendAudit({ type: 'service_started' }, { eventId: 'e' });
+  }
+  dropObjects(dropped);
+  folder.open().close();
+  assert.deepEqual(describeSchema(dropped), describeSchema(fresh));
+  assert.deepEqual(refusals(dropped), forbidden);
+});
+
+test('where two events have one event id by now, a store without its unique index is refused, and left as it was', (t) => {
+  const folder = new TestFolder(t, { checked: false });
+  using store = SqliteStore.open(folder.file());
+  store.appendAudits([{ event: { type: 'service_started' }, attributes: { eventId: 'e' } }, { event: { type: 'service_stopped' } }]);
+  store.close();
+  dropObjects(folder.file());
+  makeDatabase(folder.file(), "UPDATE audit_log SET event_meta = (SELECT event_meta FROM audit_log WHERE id = 1)");
+  const before = picture(folder.path);
+  assert.throws(() => SqliteStore.open(folder.file()), { code: 'ERR_STORE_CORRUPT' });
+  assert.deepEqual(picture(folder.path), before);
+});
+
 test('every column of a module\'s table that must have a value is among what is refused without one', (t) => {
   const folder = new TestFolder(t);
   folder.open().close();
