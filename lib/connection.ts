@@ -23,14 +23,6 @@ export interface CommitParticipant {
   abandoned(): void;
 }
 
-export interface ConnectionOptions {
-  clock: () => Date;
-  /** Absent for a database in memory. */
-  path?: string;
-  /** Present for a read-only store. */
-  reader?: Reader;
-}
-
 export class Connection {
   readonly faults: Faults;
   /** Set while the audit log has a mirror. */
@@ -61,18 +53,19 @@ export class Connection {
   readonly files: FileWatch;
   readonly #checkpoints: Checkpoints | undefined;
 
-  constructor(db: DatabaseSync, options: ConnectionOptions) {
+  /** Without a `path` for a database in memory, with a `reader` for a read-only store. */
+  constructor(db: DatabaseSync, { clock, path, reader }: { clock: () => Date; path?: string; reader?: Reader }) {
     this.#db = db;
-    this.#clock = options.clock;
-    this.path = options.path;
-    this.reader = options.reader;
-    this.faults = new Faults(options.path ?? ':memory:', () => this.#stamp());
+    this.#clock = clock;
+    this.path = path;
+    this.reader = reader;
+    this.faults = new Faults(path ?? ':memory:', () => this.#stamp());
     this.#schema = new SchemaWatch(db);
     this.usageDays = new UsageDaysWatch(this);
     this.#participants = [this.usageDays];
-    if (options.path !== undefined && !options.reader) this.#checkpoints = new Checkpoints(db, this.faults);
+    if (path !== undefined && !reader) this.#checkpoints = new Checkpoints(db, this.faults);
     // After the first read SQLite has made the -wal and -shm, and keeps these very files until the last one closes.
-    this.files = new FileWatch(options.path === undefined || options.reader ? [] : ['', '-wal', '-shm'].map((suffix) => options.path + suffix));
+    this.files = new FileWatch(path === undefined || reader ? [] : ['', '-wal', '-shm'].map((suffix) => path + suffix));
   }
 
   get isOpen(): boolean {
@@ -164,6 +157,7 @@ export class Connection {
     try {
       return this.reader ? this.reader.read(fn) : fn();
     } catch (error) {
+      this.#noteLoss(error);
       throw this.#failed(error, what, false);
     }
   }
@@ -176,9 +170,12 @@ export class Connection {
       // Not a write: BEGIN takes no lock until the first SELECT, and COMMIT writes nothing.
       this.statement('BEGIN').run();
       try {
-        return fn();
-      } finally {
+        const result = fn();
         this.statement('COMMIT').run();
+        return result;
+      } catch (error) {
+        this.undo();
+        throw error;
       }
     }));
   }
@@ -218,7 +215,14 @@ export class Connection {
       const { code, message } = this.#stopped;
       throw new StoreError(code, `failed to ${what}: the store takes no writes until it is reopened, because it ${message}`, { cause: this.#stopped });
     }
+    this.#noteLoss(undefined);
     if (this.#lost !== undefined) throw toStoreError(this.#lost, what);
+  }
+
+  /** Whatever fails on the disk inside a transaction, a read too, may make SQLite roll back all of it: nothing may go on after that. */
+  #noteLoss(cause: unknown): void {
+    if (this.#depth === 0 || this.#db.isTransaction) return;
+    this.#lost ??= (cause instanceof CallersError ? cause.error : cause) ?? new StoreError('ERR_STORE_IO', 'SQLite rolled the transaction back by itself');
   }
 
   /** A part of the open transaction that needs no savepoint. */
@@ -226,7 +230,9 @@ export class Connection {
     try {
       return fn();
     } catch (error) {
-      if (!this.#db.isTransaction) this.#lost ??= error;
+      this.#noteLoss(error);
+      // What neither SQLite nor this package says (a full stack) may come after the statement, and nothing undoes that alone.
+      if (!(error instanceof StoreError) && (error as { errcode?: number }).errcode === undefined) this.#lost ??= error;
       throw this.#failed(error, what, true);
     }
   }
@@ -238,6 +244,7 @@ export class Connection {
       this.#depth++;
       try {
         const result = fn();
+        this.#checkComplete();
         this.statement('RELEASE nested').run();
         return result;
       } catch (error) {
@@ -245,7 +252,7 @@ export class Connection {
         this.head = undefined;
         this.usageDays.current = days;
         if (this.#db.isTransaction) this.#db.exec('ROLLBACK TO nested; RELEASE nested');
-        else this.#lost ??= error;
+        this.#noteLoss(error);
         throw error;
       } finally {
         this.#depth--;
@@ -321,6 +328,7 @@ export class Connection {
   /** Before COMMIT: what the caller may have caught inside the transaction must not be committed around. */
   #checkComplete(): void {
     if (this.#stopped) throw this.#stopped;
+    this.#noteLoss(undefined);
     if (this.#lost !== undefined) throw this.#lost;
   }
 

@@ -17,10 +17,15 @@ export class UsageDaysWatch implements CommitParticipant {
     this.#connection = connection;
   }
 
-  /** Usage was written for this day, inside the open transaction. */
+  /** Before usage is written, so that nothing can fail after that. */
+  know(): void {
+    if (!this.current) this.#stored ??= this.#read();
+  }
+
+  /** Usage was written for this day, inside the open transaction, after `know`. */
   add(day: string): void {
-    const days = this.current ?? (this.#stored ??= this.#read());
-    if (days[0] !== day) this.current = [day, days[0]];
+    const last = (this.current ?? this.#stored)?.[0] ?? null;
+    if (last !== day) this.current = [day, last];
   }
 
   /** As the open transaction has left them. */

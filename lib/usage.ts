@@ -37,6 +37,7 @@ export function addUsage(connection: Connection, entryId: string, day: string, d
 
 /** Changes the row alone. */
 export function addUsageRow(connection: Connection, entryId: string, day: string, durationMs: number): number {
+  connection.usageDays.know();
   const row = connection.get<[number, number]>(addSql, entryId, day, Math.floor(durationMs / 1000), durationMs % 1000);
   if (!row) {
     const total = usageOf(connection, entryId, day); // a damaged total throws here
@@ -133,8 +134,8 @@ export interface Balances {
 export function readableBalances(connection: Connection, days: readonly string[]): Balances {
   const usage = connection.all<[string, string, number, number]>(
     `SELECT entry_id, day, duration_secs, carry_ms FROM usage WHERE day IN (SELECT value FROM json_each(?))
-       AND typeof(duration_secs) = 'integer' AND duration_secs BETWEEN 0 AND 9007199254739
-       AND typeof(carry_ms) = 'integer' AND carry_ms BETWEEN 0 AND 999 ORDER BY day, entry_id`,
+       AND typeof(duration_secs) = 'integer' AND duration_secs BETWEEN 0 AND 9007199254740
+       AND typeof(carry_ms) = 'integer' AND carry_ms BETWEEN 0 AND 999 AND duration_secs * 1000 + carry_ms <= 9007199254740991 ORDER BY day, entry_id`,
     JSON.stringify(days),
   );
   const cooldowns = connection.all<[string, unknown]>('SELECT entry_id, until FROM cooldowns ORDER BY entry_id');

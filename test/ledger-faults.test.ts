@@ -274,6 +274,23 @@ test('a module row in a transaction whose COMMIT fails is not acknowledged eithe
   }), { code: 'ERR_STORE_IO' });
 });
 
+for (const next of ['start', 'recover'] as const) {
+  test(`a tracker whose session's end was carried forward without its snapshot goes on with ${next}`, (t) => {
+    const store = openBoth(new TestFolder(t), { clock: () => new Date(`${day}T10:00:00Z`) });
+    const tracker = new SessionTracker(store, { timeZone: 'UTC' });
+    tracker.start({ entryId: 'a' });
+    failCommits(t, 1);
+    assert.throws(() => tracker.end({ type: 'user_stop' }), { code: 'ERR_STORE_IO' });
+    onCommit = undefined;
+    assert.equal(store.getRecentAudits(9, { type: 'session_ended' }).length, 1);
+    assert.equal(tracker.active, undefined);
+    for (const call of [() => tracker.end({ type: 'user_stop' }), () => tracker.touch()]) assert.throws(call, { code: 'ERR_STORE_CONFLICT' });
+    if (next === 'recover') assert.equal(tracker.recover(), undefined);
+    assert.equal(tracker.start({ entryId: 'b' }).entryId, 'b');
+    assert.equal(tracker.end({ type: 'user_stop' }).entryId, 'b');
+  });
+}
+
 test('a session whose end was carried forward without its snapshot is not charged again', (t) => {
   const folder = new TestFolder(t);
   let elapsed = 0;

@@ -257,6 +257,16 @@ test("the file carries the usage of the days written last and of the clock's tod
   assert.equal(file.content.generation, 1);
 });
 
+test('the file has totals up to the largest there can be', (t) => {
+  const folder = new TestFolder(t);
+  const store = folder.open();
+  const totals = [Number.MAX_SAFE_INTEGER, 9_007_199_254_740_000, 9_007_199_254_739_999];
+  for (const [index, total] of totals.entries()) store.addUsage(`entry-${index}`, '2026-11-21', total);
+  store.saveSnapshot(state);
+  const file = readSnapshotFile(folder.file('store.snapshot.json'));
+  assert.deepEqual(file.state === 'whole' && file.content.usage.map(({ durationMs }) => durationMs), totals);
+});
+
 test('the two days written last are those of the plain file, whoever wrote them, in whatever transaction, and not what was undone', (t) => {
   const folder = new TestFolder(t);
   const open = (): SqliteStore => folder.open({ clock: () => new Date(2030, 0, 1, 12) });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { StatementSync } from 'node:sqlite';
 import { test } from 'node:test';
+import type { TestContext } from 'node:test';
 import { StoreError } from '../lib/index.ts';
 import type { SqliteStore } from '../lib/index.ts';
 import { connect } from '../lib/store.ts';
@@ -167,31 +168,99 @@ test('a group of which one is refused inside leaves none of its events, if its e
   assert.deepEqual(store.getRecentAudits(9).map(({ id, event }) => [id, event.type]), [[2, 'service_started'], [1, 'service_started']]);
 });
 
+const full = { code: 'ERR_STORE_DISK_FULL' };
+const sqliteError = (errcode: number): Error => Object.assign(new Error('what SQLite says'), { code: 'ERR_SQLITE_ERROR', errcode });
+
+/** Has `instead` done in the place of each statement that matches, until the function that comes back is called. */
+function intercept(t: TestContext, pattern: RegExp, instead: (run: () => unknown) => unknown): () => void {
+  const mocks = (['run', 'get', 'all'] as const).map((method) => {
+    const original = StatementSync.prototype[method] as (...values: unknown[]) => unknown;
+    return t.mock.method(StatementSync.prototype, method, function (this: StatementSync, ...values: unknown[]) {
+      const run = (): unknown => original.apply(this, values);
+      return pattern.test(this.sourceSQL) ? instead(run) : run();
+    } as never);
+  });
+  return () => mocks.forEach(({ mock }) => mock.restore());
+}
+
 // After a full disk SQLite may roll back everything by itself; what the caller goes on with must not be committed without the rest.
-for (const [what, inner] of Object.entries<(store: SqliteStore) => unknown>({
-  'one statement': (store) => store.setCooldownUntil('a', new Date(5)),
-  'several statements': (store) => store.appendAudits([{ event: { type: 'service_started' } }, { event: { type: 'service_stopped' } }]),
-})) {
-  test(`nothing of a transaction is committed that SQLite itself rolled back during ${what}, whatever is caught`, (t) => {
+for (const [what, pattern, inner] of [
+  ['one statement', /^INSERT INTO cooldowns/, (store) => store.setCooldownUntil('a', new Date(5))],
+  ['several statements', /^INSERT INTO audit_log/, (store) => store.appendAudits([{ event: { type: 'service_started' } }, { event: { type: 'service_stopped' } }])],
+  ['a read', /^SELECT until/, (store) => store.getCooldownUntil('a')],
+  ['a read of several rows at one moment', /^SELECT data, generation/, (store) => store.loadSnapshot()],
+  ['an inner transaction that swallows the error', /^SELECT until/, (store) => store.transaction(() => {
+    assert.throws(() => store.getCooldownUntil('a'), full);
+  })],
+] as [what: string, pattern: RegExp, inner: (store: SqliteStore) => unknown][]) {
+  test(`nothing of a transaction is committed that SQLite itself rolled back during ${what}, whatever is caught`, async (t) => {
     const folder = new TestFolder(t);
     const store = folder.open();
+    store.appendAudit({ type: 'service_started' });
     const rollback = connect(store).prepare('ROLLBACK');
-    const run = StatementSync.prototype.run;
-    const fail = t.mock.method(StatementSync.prototype, 'run', function (this: StatementSync, ...values: Parameters<typeof run>) {
-      if (!/^INSERT/.test(this.sourceSQL)) return run.apply(this, values);
+    const restore = intercept(t, pattern, () => {
       rollback.run();
-      throw Object.assign(new Error('database or disk is full'), { code: 'ERR_SQLITE_ERROR', errcode: 13 });
+      throw sqliteError(13);
     });
     assert.throws(() => store.transaction(() => {
+      store.appendAudit({ type: 'service_stopped' });
       store.addUsage('a', day, 1);
-      assert.throws(() => inner(store), { code: 'ERR_STORE_DISK_FULL' });
-      assert.throws(() => store.addUsage('a', day, 2), { code: 'ERR_STORE_DISK_FULL' });
-    }), { code: 'ERR_STORE_DISK_FULL' });
-    fail.mock.restore();
+      assert.throws(() => inner(store), full);
+      assert.throws(() => store.addUsage('a', day, 2), full);
+      assert.throws(() => store.appendAudit({ type: 'service_stopped' }), full);
+    }), full);
+    restore();
     assert.equal(store.getUsage('a', day), 0);
     assert.equal(store.addUsage('a', day, 4), 4);
+    assert.equal(store.appendAudit({ type: 'service_stopped' }).id, 2);
+    assert.deepEqual((await store.verifyAudit()).findings, []);
   });
 }
+
+test('a rollback of SQLite\'s own that nobody was told of stops the transaction all the same', (t) => {
+  const store = new TestFolder(t).open();
+  const rollback = connect(store).prepare('ROLLBACK');
+  assert.throws(() => store.transaction(() => {
+    store.addUsage('a', day, 1);
+    rollback.run();
+    assert.throws(() => store.addUsage('a', day, 2), io);
+  }), io);
+  assert.throws(() => store.transaction(() => {
+    store.addUsage('a', day, 1);
+    rollback.run();
+  }), io);
+  assert.equal(store.getUsage('a', day), 0);
+});
+
+test('an operation that fails before its statement, or after it for no reason of SQLite\'s, leaves nothing in a transaction that goes on', (t) => {
+  const store = new TestFolder(t).open();
+  let restore = intercept(t, /^SELECT last_day/, () => {
+    throw sqliteError(13);
+  });
+  store.transaction(() => assert.throws(() => store.addUsage('a', day, 1), full));
+  restore();
+  assert.equal(store.getUsage('a', day), 0);
+  restore = intercept(t, /^INSERT INTO usage/, (run) => {
+    run();
+    throw new RangeError('Maximum call stack size exceeded');
+  });
+  assert.throws(() => store.transaction(() => assert.throws(() => store.addUsage('a', day, 1), RangeError)), RangeError);
+  restore();
+  assert.equal(store.getUsage('a', day), 0);
+  assert.equal(store.addUsage('a', day, 1), 1);
+});
+
+test('reads of one moment that fail say why, also where SQLite has ended them', (t) => {
+  const store = new TestFolder(t).open();
+  const rollback = connect(store).prepare('ROLLBACK');
+  const restore = intercept(t, /^SELECT data, generation/, () => {
+    rollback.run();
+    throw sqliteError(266);
+  });
+  assert.throws(() => store.loadSnapshot(), io);
+  restore();
+  assert.equal(store.loadSnapshot(), undefined);
+});
 
 test('an asynchronous function is refused before it runs, and a promise undoes what was done', async (t) => {
   const folder = new TestFolder(t);

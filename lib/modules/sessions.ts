@@ -93,7 +93,7 @@ export class SessionTracker<E extends EventBase> {
     const startedMs = this.#connection.monotonicMs();
     return this.#connection.write(`start a session of ${quote(entryId)}`, () => {
       const other = this.#store.loadSnapshot()?.activeSession;
-      if (other) throw new StoreError('ERR_STORE_CONFLICT', `failed to start a session of ${quote(entryId)}: session ${quote(other.sessionId)} of ${quote(other.entryId)} is active; after a crash, recover() ends it`);
+      if (other && !this.#isEnded(other.sessionId)) throw new StoreError('ERR_STORE_CONFLICT', `failed to start a session of ${quote(entryId)}: session ${quote(other.sessionId)} of ${quote(other.entryId)} is active; after a crash, recover() ends it`);
       const started: SessionSnapshot = {
         sessionId, entryId, startedAt: this.#connection.now(), ...(deadline ? { deadline: new Date(deadline) } : undefined), warningsIssued: [], elapsedMs: 0,
       };
@@ -157,10 +157,13 @@ export class SessionTracker<E extends EventBase> {
     });
   }
 
-  /** Another process may have recovered or ended the session; a transaction around its start or end may have failed. */
+  /**
+   * Another process may have recovered or ended the session; a transaction around its start or end may have failed, or have
+   * been carried forward by the ledger, which has no snapshots.
+   */
   #stored(): SessionSnapshot | undefined {
     const session = this.#store.loadSnapshot()?.activeSession;
-    if (!this.#running || session?.sessionId !== this.#running.sessionId) return undefined;
+    if (!this.#running || session?.sessionId !== this.#running.sessionId || this.#isEnded(session.sessionId)) return undefined;
     return { ...session, elapsedMs: Math.max(0, Math.floor(this.#connection.monotonicMs() - this.#running.startedMs)) };
   }
 
@@ -185,7 +188,7 @@ export class SessionTracker<E extends EventBase> {
   /** One look-up in the index of event ids, whatever the length of the log. */
   #isEnded(sessionId: string): boolean {
     const sql = "SELECT 1 FROM audit_log WHERE json_extract(event_meta, '$.eventId') = ? AND json_extract(event_meta, '$.eventId') IS NOT NULL";
-    return this.#connection.prepare(sql).get(`session_ended:${sessionId}`) !== undefined;
+    return this.#connection.read('look for the end of the session', () => this.#connection.prepare(sql).get(`session_ended:${sessionId}`) !== undefined);
   }
 
   /** A total that is damaged or full must not keep the session from ending: the service would crash at every start. */
