@@ -78,12 +78,12 @@ test('a line is what this package writes, to the byte, and nothing that only mea
 /** The script in the README's section on verifying without this program. */
 const script = /^## Verifying without this program$.*?^```sh\n(.*?)^```$/ms.exec(readFileSync(new URL('../README.md', import.meta.url), 'utf8'))![1]!;
 
-/** A signed ledger of a real store. */
-function signedLedger(t: TestContext, adopted?: string): { path: string; lines: string[]; verify: () => { status: number | null; stdout: string; stderr: string } } {
+/** A ledger of a real store, signed unless it says otherwise; `verify` runs the script with the key, or without one. */
+function realLedger(t: TestContext, adopted?: string, isSigned = true): { path: string; lines: string[]; verify: (key?: 'without') => { status: number | null; stdout: string; stderr: string } } {
   const folder = new TestFolder(t, { checked: false });
   const path = folder.file('audit.jsonl');
   if (adopted !== undefined) makeDatabase(folder.file(), adopted);
-  const store = folder.open<CoreEvent | { type: 'note'; text: string }>({ ledger: Ledger.open(path, { signingKey }) });
+  const store = folder.open<CoreEvent | { type: 'note'; text: string }>({ ledger: Ledger.open(path, isSigned ? { signingKey } : {}) });
   store.appendAudits([{ event: { type: 'note', text: 'Ünïcødé 🎮 \u0001 \u2028 "quoted" \\ \n' }, attributes: { source: 'Zoë' } }, { event: { type: 'service_stopped' } }]);
   store.addUsage('עברית', '2026-11-21', 90_500);
   store.close();
@@ -93,21 +93,33 @@ function signedLedger(t: TestContext, adopted?: string): { path: string; lines: 
   return {
     path,
     lines: readFileSync(path, 'utf8').split(/(?<=\n)/),
-    verify: () => spawnSync('sh', [file, path, folder.file('key.pem')], { encoding: 'utf8' }),
+    verify: (key) => spawnSync('sh', [file, path, ...(key ? [] : [folder.file('key.pem')])], { encoding: 'utf8' }),
   };
 }
 
 test('the script of the README has ten lines, verifies a real ledger and prints its head', (t) => {
   assert.ok(script.trimEnd().split('\n').length <= 10);
-  const { path, verify } = signedLedger(t);
+  const { path, verify } = realLedger(t);
   const { status, stdout, stderr } = verify();
   assert.equal(status, 0, stderr);
   const { id, hash } = Ledger.open(path).head!;
   assert.equal(stdout.trimEnd(), `${id} ${hash}`);
 });
 
+test('the script of the README verifies a ledger without signatures, and says so where a key was to be found in it', (t) => {
+  const { path, lines, verify } = realLedger(t, undefined, false);
+  const { id, hash } = Ledger.open(path).head!;
+  const { status, stdout, stderr } = verify('without');
+  assert.deepEqual([status, stdout.trimEnd()], [0, `${id} ${hash}`], stderr);
+  assert.deepEqual([verify().status, verify().stderr], [1, 'nothing in it is signed\n']);
+  writeFileSync(path, lines.join('').replace('quoted', 'Quoted'));
+  assert.notEqual(verify('without').status, 0);
+  writeFileSync(path, lines[0]!);
+  assert.match(verify('without').stdout, /^0 [\da-f]{64}\n$/);
+});
+
 test('the script of the README verifies a ledger whose store was adopted with bytes that are no text', (t) => {
-  const { path, lines, verify } = signedLedger(t, `${fourTables} UPDATE audit_log SET event_data = x'00ff', event_type = x'41' WHERE id = 3;`);
+  const { path, lines, verify } = realLedger(t, `${fourTables} UPDATE audit_log SET event_data = x'00ff', event_type = x'41' WHERE id = 3;`);
   const { status, stderr } = verify();
   assert.equal(status, 0, stderr);
   writeFileSync(path, lines.join('').replace('"blob":["type","data"]', '"blob":["data"]'));
@@ -133,7 +145,7 @@ function changed(text: string, change: (line: LedgerLine) => LedgerLine): string
 
 for (const [name, damage] of Object.entries(damages)) {
   test(`the script of the README refuses a ledger with ${name}`, (t) => {
-    const { path, lines, verify } = signedLedger(t);
+    const { path, lines, verify } = realLedger(t);
     damage(lines);
     writeFileSync(path, lines.join(''));
     const { status, stdout } = verify();
