@@ -30,8 +30,9 @@ export interface Recovery {
 export interface Loss {
   found: Recovery['found'];
   moved: string[];
-  /** How many events the ledger has given back already. */
+  /** How many events the ledger has given back already, and the last one that is there by that. */
   replayed: number;
+  lastId: number;
 }
 
 /**
@@ -85,7 +86,7 @@ export function heal(connection: Connection, uuid: string, pair: SnapshotPair, l
     const recovery: Recovery = { found: loss.found, moved: loss.moved, restored: { ...(loss.replayed > 0 ? { events: loss.replayed } : undefined), usage: 0, cooldowns: 0, snapshot: false } };
     const row = pair.storedRow();
     if (content) {
-      const lost = lostRange(connection, loss, content);
+      const lost = lostRange(loss, content);
       if (lost) recovery.lost = lost;
       // A ledger that has the file's head accounts for every second and cooldown since; the file's are older.
       const isOlder = connection.mirroring !== undefined && content.head !== null && hashAt(connection, content.head.id) === content.head.hash;
@@ -103,11 +104,11 @@ export function heal(connection: Connection, uuid: string, pair: SnapshotPair, l
   });
 }
 
-function lostRange(connection: Connection, loss: Loss, content: SnapshotContent): Recovery['lost'] {
+function lostRange(loss: Loss, content: SnapshotContent): Recovery['lost'] {
   if (content.head === null) return undefined;
   const to = content.head.id;
   if (loss.found === 'forked') return { to };
-  const from = (auditHeadOf(connection)?.id ?? 0) + 1;
+  const from = loss.lastId + 1; // behind it may stand what attaching a new ledger has written
   return from <= to ? { from, to } : undefined;
 }
 

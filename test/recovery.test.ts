@@ -1,9 +1,11 @@
 // A database that has lost something, or is lost itself: what is noticed, what comes back, and what is kept of the damage.
 import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { SqliteStore } from '../lib/index.ts';
 import type { OpenOptions } from '../lib/index.ts';
+import { Ledger } from '../lib/ledger/index.ts';
 import { connect } from '../lib/store.ts';
 import { flipBit, namesIn, picture } from './support/files.ts';
 import { TestFolder } from './support/folder.ts';
@@ -117,6 +119,14 @@ test('a copy of the database from before, put back, is healed', (t) => {
   const { store, recovery } = openTwice(folder);
   assert.deepEqual(recovery, { found: 'behind', moved: [], lost: { from: 4, to: 5 }, restored: { usage: 2, cooldowns: 1, snapshot: true } });
   assert.deepEqual(balances(store), allBalances);
+});
+
+test('what is told to be lost begins behind what was left, also where a new ledger has written its first events by then', (t) => {
+  const folder = new TestFolder(t);
+  run(folder.file(), `${first} ${second} store.close();`);
+  rmSync(folder.file());
+  const store = folder.open({ clock, recover: true, ledger: Ledger.open(folder.file('audit.jsonl'), { signingKey: generateKeyPairSync('ed25519').privateKey }) });
+  assert.deepEqual(store.recovery?.lost, { from: 1, to: 5 });
 });
 
 test('a database that went another way since is healed as well, and keeps its own events', (t) => {
