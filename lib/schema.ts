@@ -233,6 +233,16 @@ function contents(db: DatabaseSync): Map<string, number> {
   }));
 }
 
+/** The refusal of a step down. `loss` says what it would lose: how it is forced differs between callers. */
+export class LossError extends StoreError {
+  readonly loss: string;
+
+  constructor(loss: string) {
+    super('ERR_STORE_MIGRATION', `${loss}: use force to lose them`);
+    this.loss = loss;
+  }
+}
+
 function refuseLoss(version: number, before: Map<string, number>, after: Map<string, number>): void {
   const tableOf = (column: string): string => column.slice(0, column.indexOf('.'));
   const left = new Set([...after.keys()].map(tableOf));
@@ -244,7 +254,7 @@ function refuseLoss(version: number, before: Map<string, number>, after: Map<str
   }
   if (lost.size === 0) return;
   const list = [...lost].map(([what, count]) => `${what} (${count})`).join(', ');
-  throw new StoreError('ERR_STORE_MIGRATION', `migrating down from version ${version} would lose ${list}: use force to lose them`);
+  throw new LossError(`migrating down from version ${version} would lose ${list}`);
 }
 
 /** Version 0 to 1: the rows are carried over and chained, and an event says which ids were already there. */

@@ -8,6 +8,7 @@ import { FactStore } from '../lib/modules/facts.ts';
 import type { FactInput } from '../lib/modules/facts.ts';
 import { shepherd } from './support/command.ts';
 import type { Calling, Said } from './support/command.ts';
+import { damage } from './support/damage.ts';
 import { picture } from './support/files.ts';
 import { TestFolder } from './support/folder.ts';
 
@@ -84,6 +85,24 @@ test('a fact that cannot be read hides no other, and makes the exit code 1', asy
   assert.equal(machine.code, 1);
   assert.partialDeepStrictEqual(JSON.parse(machine.out), { facts: [{ targetId: 'host-001', namespace: 'os.basic', key: 'os_family', error: { code: 'ERR_STORE_CORRUPT' } }] });
   assert.equal((await facts(['--namespace', 'hw.cpu'])).code, 0);
+});
+
+test('a fact whose end cannot be read is shown as an error even where its text looks like long ago', async (t) => {
+  const folder = new TestFolder(t, { checked: false });
+  const facts = known(folder, some);
+  damage(folder.file(), 'facts', "expires_at = '' WHERE target_id = 'host-002'");
+  const { code, out } = await facts();
+  assert.equal(code, 1);
+  assert.match(out, /os_family[^]*\nhost-002\n  hw.cpu    cpu_count  cannot be read\n\nERR_STORE_CORRUPT: the fact "cpu_count" of "host-002"[^]*expires_at/);
+});
+
+test('a fact whose name is no text any more is shown as an error too', async (t) => {
+  const folder = new TestFolder(t, { checked: false });
+  const facts = known(folder, some);
+  damage(folder.file(), 'facts', "namespace = x'61' WHERE target_id = 'host-002'");
+  const { code, out } = await facts();
+  assert.equal(code, 1);
+  assert.match(out, /os_family[^]*\nhost-002\n  Uint8Array[^\n]*cannot be read\n\nERR_STORE_/);
 });
 
 test('wrong use is refused by name', async (t) => {

@@ -34,7 +34,7 @@ test('a step down that would lose rows is refused with what they are, and taken 
   const before = picture(folder.path);
   const refused = await migrate(path, '--to', '3');
   assert.deepEqual([refused.code, refused.out], [1, '']);
-  assert.match(refused.err, /^shepherd-store: [^\n]*lose rows of projects \(2\), rows of task_history \(2\)[^\n]*force[^\n]*\(ERR_STORE_MIGRATION\)\n$/);
+  assert.match(refused.err, /^shepherd-store: [^\n]*lose rows of projects \(2\), rows of task_history \(2\)[^\n]*: --force loses them \(ERR_STORE_MIGRATION\)\n$/);
   assert.deepEqual(picture(folder.path), before);
   assert.equal((await migrate(path, '--to', '3', '--force')).code, 0);
   const { code, out } = await migrate(path, '--to', '0', '--force');

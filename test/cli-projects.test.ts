@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import { defaultPath, SqliteStore } from '../lib/index.ts';
 import { ProjectStore } from '../lib/modules/projects.ts';
 import { shepherd } from './support/command.ts';
+import { damage } from './support/damage.ts';
 import { picture } from './support/files.ts';
 import { TestFolder } from './support/folder.ts';
 
@@ -55,13 +56,22 @@ test('a project that cannot be read is an error, and hides no other', async (t) 
   db.exec("UPDATE projects SET last_run_at = 'soon' WHERE path = '/srv/b'; UPDATE task_history SET last_run_at = 'soon'");
   const { code, out } = await shepherd(['projects', '--db', folder.file()], { clock });
   assert.equal(code, 1);
-  assert.match(out, /never run[^]*\/srv\/b\n    cannot be read\n\/srv\/long[^]*1 run[^]*\n\nERR_STORE_CORRUPT: the last run of "\/srv\/b" cannot be read: 'soon'\n$/);
+  assert.match(out, /never run[^]*\/srv\/b\n    cannot be read\n\/srv\/long[^]*1 run[^]*\n\nERR_STORE_CORRUPT: project "\/srv\/b": last_run_at cannot be read: 'soon'\n$/);
   const machine = await shepherd(['projects', '--db', folder.file(), '--json'], { clock });
   assert.equal(machine.code, 1);
   assert.partialDeepStrictEqual(JSON.parse(machine.out), { projects: [{ runCount: 0 }, { path: '/srv/b', error: { code: 'ERR_STORE_CORRUPT' } }, { runCount: 1 }] });
   const due = await shepherd(['due', 'lint=1m', '--db', folder.file()], { clock });
   assert.deepEqual([due.code, due.out], [1, '']);
   assert.match(due.err, /ERR_STORE_CORRUPT/);
+});
+
+test('a project whose path is no text any more is shown as an error too', async (t) => {
+  const folder = new TestFolder(t, { checked: false });
+  fill(folder.file());
+  damage(folder.file(), 'projects', "path = x'61' WHERE path = '/srv/b'");
+  const { code, out } = await shepherd(['projects', '--db', folder.file()], { clock });
+  assert.equal(code, 1);
+  assert.match(out, /never run[^]*\/srv\/long[^]*1 run[^]*Uint8Array[^\n]*\n    cannot be read\n\nERR_STORE_CORRUPT: /);
 });
 
 test('due shows what is due, the most stale first, by intervals in seconds, minutes, hours and days', async (t) => {

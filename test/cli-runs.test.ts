@@ -5,6 +5,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { textWidth } from '../lib/cli/text.ts';
 import { RunStore } from '../lib/modules/runs.ts';
 import { shepherd } from './support/command.ts';
+import { damage } from './support/damage.ts';
 import { picture } from './support/files.ts';
 import { TestFolder } from './support/folder.ts';
 
@@ -87,6 +88,8 @@ test('runs lists the newest first, by status and up to a limit, and leaves no tr
   assertFits(out);
   assert.match((await ask('--status', 'running')).out, /^running +deploy-2\n[^\n]*\n$/);
   assert.match((await ask('--limit', '1')).out, /\n\nNo more than the newest 1; --limit shows others\.\n$/);
+  // There are four of them.
+  for (const [limit, isCut] of [['3', true], ['4', false], ['5', false]] as const) assert.equal((await ask('--limit', limit)).out.includes('No more than'), isCut, limit);
   assert.equal((await ask('--status', 'cancelled')).out, 'No runs.\n');
   const { runs } = JSON.parse((await ask('--json', '--limit', '3')).out) as { runs: { id: string }[] };
   assert.deepEqual(runs.map(({ id }) => id), [hostile, 'deploy-3', 'deploy-2']);
@@ -111,6 +114,10 @@ test('run shows units and events as a tree', async (t) => {
     '',
   ].join('\n')), out);
   assert.match((await ask('deploy-1', '--limit', '1')).out, /^(?![^]*(planned|mirror))[^]*gave up[^]*\n\nNo more than the newest 1; /);
+  assert.match((await ask('deploy-1', '--limit', '2')).out, /No more than the newest 2; /);
+  assert.equal((await ask('deploy-1', '--limit', '3')).out, out);
+  assert.match((await ask('deploy-1', '--limit', '0')).out, /^(?![^]*(planned|newest))[^]*\n\nNone of the events; --limit shows them\.\n$/);
+  assert.doesNotMatch((await ask('deploy-2', '--limit', '0')).out, /--limit/);
   assertFits((await ask(hostile)).out);
   const coloured = await shepherd(['run', 'deploy-1', '--db', folder.file()], { terminal: 80 });
   assert.match(coloured.out, /├─ \x1b\[31mfailed\x1b\[39m pu-1/);
@@ -133,4 +140,25 @@ test('what cannot be read is an error, and hides nothing else', async (t) => {
   assert.match(one.out, /^failed +deploy-1\n[^]*├─ failed pu-1 [^]*gave up\n├─ cannot be read pu-2\n└─ skipped pu-3 [^]*ERR_STORE_CORRUPT: plan unit "pu-2": dependencies cannot be read: '\[1\]'\nERR_STORE_CORRUPT: run event 1: timestamp cannot be read: 'soon'\n$/);
   const json = JSON.parse((await shepherd(['run', 'deploy-1', '--json', '--db', folder.file()])).out) as { units: unknown[]; events: unknown[]; errors: unknown[] };
   assert.deepEqual([json.units.length, json.events.length, json.errors.length], [3, 2, 2]);
+});
+
+test('a run that cannot be read is listed as an error under every status that finds it, and shows its units and events all the same', async (t) => {
+  const folder = new TestFolder(t, { checked: false });
+  fill(folder);
+  damage(folder.file(), 'runs', "status = 'sunning' WHERE id = 'deploy-2'");
+  damage(folder.file(), 'runs', "status = 'gailed' WHERE id = 'deploy-1'");
+  damage(folder.file(), 'run_events', "level = 'fatal' WHERE message = 'planned'");
+  const running = await shepherd(['runs', '--status', 'running', '--db', folder.file()]);
+  assert.deepEqual([running.code, running.out], [1, 'ERR_STORE_CORRUPT: run "deploy-2": status cannot be read: \'sunning\'\n']);
+  const list = await shepherd(['runs', '--limit', '3', '--db', folder.file()]);
+  assert.equal(list.code, 1);
+  assert.match(list.out, /pending +deploy-3\n[^]*ERR_STORE_CORRUPT: run "deploy-2"[^]*No more than the newest 3; /);
+  assert.doesNotMatch(list.out, /deploy-1/);
+  damage(folder.file(), 'plan_units', "id = x'61' WHERE id = 'pu-2'");
+  const one = await shepherd(['run', 'deploy-1', '--db', folder.file()]);
+  assert.deepEqual([one.code, one.err], [1, '']);
+  assert.match(one.out, /^cannot be read +deploy-1\n├─ failed pu-1 [^]*├─ 2026-11-21 18:01:05 warning the mirror[^]*├─ cannot be read Uint8Array[^]*└─ skipped pu-3 [^]*ERR_STORE_CORRUPT: run "deploy-1": status cannot be read: 'gailed'\nERR_STORE_[^]*\nERR_STORE_CORRUPT: run event 1: level [^\n]*\n$/);
+  const machine = await shepherd(['run', 'deploy-1', '--json', '--db', folder.file()]);
+  assert.equal(machine.code, 1);
+  assert.partialDeepStrictEqual(JSON.parse(machine.out), { run: { id: 'deploy-1', error: { code: 'ERR_STORE_CORRUPT' } }, units: [{ id: 'pu-1' }, { error: {} }, { id: 'pu-3' }], events: [{ id: 2 }, { id: 3 }], errors: [{ code: 'ERR_STORE_CORRUPT' }, {}, { code: 'ERR_STORE_CORRUPT' }] });
 });

@@ -8,6 +8,8 @@ import type { OpenOptions } from '../lib/index.ts';
 import { FactStore } from '../lib/modules/facts.ts';
 import type { Fact, FactFilter, FactInput } from '../lib/modules/facts.ts';
 import { seededRandom } from './support/random.ts';
+import { assertRefused } from './support/damage.ts';
+import type { Damages } from './support/damage.ts';
 import { TestFolder } from './support/folder.ts';
 import { openBoth } from './support/ledger.ts';
 import { badCounts, badJson, badOptions, badTexts, escapedKeys, given, throwing } from './support/values.ts';
@@ -392,3 +394,21 @@ test('every index of the table is used, no operation reads all of a large one, a
   const indexes = prepare.call(db, "SELECT name FROM sqlite_schema WHERE type = 'index' AND tbl_name = 'facts' ORDER BY name").all().map(({ name }) => name);
   assert.deepEqual(indexes, [...new Set(found.flat().map((plan) => /INDEX (\w+)/.exec(plan)?.[1]))].sort());
 });
+
+const damages: Damages<FactStore> = {
+  columns: { value: 'json', ttl_seconds: 'count', expires_at: 'optional instant', created_at: 'instant', updated_at: 'instant', id: 'text' },
+  calls: { getFact: (facts) => facts.getFact('host-001', 'hw.cpu', 'cpu_count'), listFacts: (facts) => facts.listFacts() },
+};
+const names: Damages<FactStore> = { columns: { target_id: 'text', namespace: 'text', key: 'text' }, calls: { listFacts: (facts) => facts.listFacts() } };
+
+for (const table of [damages, names]) {
+  for (const column of Object.keys(table.columns)) {
+    test(`${column} of a fact that cannot be right is an error for everyone who meets it`, (t) => {
+      assertRefused('facts', column, table, () => {
+        const { folder, store, facts } = new Facts(t, { checked: false });
+        facts.upsertFact(cpuCount);
+        return { path: folder.file(), store, modules: facts };
+      });
+    });
+  }
+}

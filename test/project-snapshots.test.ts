@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import type { CoreEvent, JsonValue, SqliteStore } from '../lib/index.ts';
 import { verifyParity } from '../lib/ledger/index.ts';
 import { ProjectStore } from '../lib/modules/projects.ts';
+import { assertRefused } from './support/damage.ts';
 import { TestFolder } from './support/folder.ts';
 import { ledgerIn, openBoth } from './support/ledger.ts';
 import { seededRandom } from './support/random.ts';
@@ -189,4 +190,50 @@ test('keys of a captured value that need an escape in JSON come back as they are
     const value = { type: 'x', [escapedKeys[round % escapedKeys.length]!]: round };
     assert.deepEqual(projects.getProjectSnapshot(projects.captureProject('/srv/a', 'before', value)).value, value);
   }
+});
+
+for (const [column, kind] of Object.entries({ project_path: 'text', label: 'text', captured_at: 'instant', state: 'json', value: 'optional json' } as const)) {
+  test(`${column} of a snapshot that cannot be right is an error for everyone who meets it, and nothing is written`, (t) => {
+    const table = {
+      columns: { [column]: kind },
+      calls: {
+        getProjectSnapshot: (projects: ProjectStore<CoreEvent>) => projects.getProjectSnapshot(id), restoreProjectSnapshot: (projects: ProjectStore<CoreEvent>) => projects.restoreProjectSnapshot(id),
+        ...(column === 'label' || column === 'captured_at' ? { listProjectSnapshots: (projects: ProjectStore<CoreEvent>) => projects.listProjectSnapshots('/a') } : undefined),
+      },
+    };
+    let id = '';
+    assertRefused('project_snapshots', column, table, () => {
+      const folder = new TestFolder(t, { checked: false, inMemory: true });
+      const store = folder.open();
+      const modules = open(store);
+      id = modules.captureProject('/a', 'before', { kept: true });
+      return { path: folder.file(), store, modules };
+    });
+  });
+}
+
+test('a state that is JSON and none of a project is an error, and nothing of it is put back', (t) => {
+  const folder = new TestFolder(t, { checked: false });
+  const projects = open(folder.open());
+  projects.recordProjectRun('/a');
+  projects.recordProjectRun('/b');
+  const id = projects.captureProject('/a', 'before');
+  const at = '2026-11-21T09:00:00.000Z';
+  const whole = { lastRunAt: at, runCount: 1, claimedAt: null, taskHistory: [['lint', at]], assignments: [['t', '/a', 'lint', at]] };
+  const wrong: object[] = [
+    { runCount: -1 }, { runCount: '1' }, { lastRunAt: 5 }, { taskHistory: null }, { taskHistory: [['lint']] }, { taskHistory: [['lint', at, at]] }, { taskHistory: ['ab'] }, { taskHistory: [[1, at]] },
+    { assignments: {} }, { assignments: [['t', '/a', 'lint']] }, { assignments: [['t', '/a', 'lint', at, at]] }, { assignments: [['t', '/b', 'lint', at]] }, { assignments: [['t', '/a', null, at]] },
+  ];
+  const before = [stateOf(projects, '/a'), stateOf(projects, '/b')];
+  const set = folder.raw().prepare('UPDATE project_snapshots SET state = ? WHERE id = ?');
+  for (const part of wrong) {
+    set.run(JSON.stringify({ ...whole, ...part }), id);
+    for (const call of [() => projects.getProjectSnapshot(id), () => projects.restoreProjectSnapshot(id)]) {
+      assert.throws(call, { code: 'ERR_STORE_CORRUPT', message: /^project snapshot "[^"]+": state cannot be read/ }, JSON.stringify(part));
+    }
+  }
+  assert.deepEqual([stateOf(projects, '/a'), stateOf(projects, '/b')], before);
+  set.run(JSON.stringify(whole), id);
+  projects.restoreProjectSnapshot(id);
+  assert.deepEqual(projects.listAssigned().map(({ taskId }) => taskId), ['t']);
 });

@@ -10,6 +10,8 @@ import type { TestContext } from 'node:test';
 import type { CoreEvent, SqliteStore } from '../lib/index.ts';
 import { ProjectStore } from '../lib/modules/projects.ts';
 import { connect } from '../lib/store.ts';
+import { assertRefused, damage } from './support/damage.ts';
+import type { Damages } from './support/damage.ts';
 import { TestFolder } from './support/folder.ts';
 import { nobody, run } from './support/process.ts';
 
@@ -417,4 +419,73 @@ test('values that cannot be read are errors, and never read as "never run"', (t)
   // Whole again, for the check of every folder at the end.
   db.exec("DELETE FROM assigned_tasks; INSERT INTO assigned_tasks (task_id, project_path, task_type, assigned_at) VALUES ('t1', '/a', 'lint', '0000-01-01T00:00:00.000Z'), ('t2', '/a', 'lint', '9999-12-31T23:59:59.999Z')");
   assert.equal(projects.clearStaleAssignments(0), 1);
+});
+
+const damages: Record<string, Damages<ProjectStore<CoreEvent>>> = {
+  projects: {
+    columns: { last_run_at: 'optional instant', run_count: 'count', claimed_at: 'optional instant' }, where: "path = '/a'",
+    calls: { getProject: (projects) => projects.getProject('/a'), listProjects: (projects) => projects.listProjects(), daysSinceLastRun: (projects) => projects.daysSinceLastRun('/a') },
+  },
+  'projects by path': { columns: { path: 'text' }, where: "path = '/a'", calls: { listProjects: (projects) => projects.listProjects(), due: (projects) => projects.due({ intervals: { lint: 1, docs: 1 } }) } },
+  task_history: {
+    columns: { last_run_at: 'instant' },
+    calls: {
+      getTaskHistory: (projects) => projects.getTaskHistory('/a'), lastTaskRun: (projects) => projects.lastTaskRun('/a', 'lint'), staleness: (projects) => projects.staleness('/a', 'lint', 1),
+      daysSinceLastRun: (projects) => projects.daysSinceLastRun('/a', 'lint'), wasProcessedToday: (projects) => projects.wasProcessedToday('/a', 'lint'),
+      due: (projects) => projects.due({ intervals: { lint: 1 } }),
+    },
+  },
+  'task_history by project': { columns: { task_type: 'text' }, calls: { getTaskHistory: (projects) => projects.getTaskHistory('/a') } },
+  assigned_tasks: { columns: { task_id: 'text', project_path: 'text', task_type: 'text', assigned_at: 'instant' }, calls: { listAssigned: (projects) => projects.listAssigned() } },
+  run_records: {
+    columns: {
+      id: 'text', ended_at: 'optional instant', provider: 'optional text', projects: 'texts', tasks: 'texts', tokens_used: 'count', status: 'word', error: 'optional text', branch: 'optional text',
+    },
+    calls: { getRunRecords: (projects) => projects.getRunRecords(1), todaySummary: (projects) => projects.todaySummary() },
+  },
+};
+
+for (const [how, table] of Object.entries(damages)) {
+  for (const column of Object.keys(table.columns)) {
+    test(`${column} of ${how} that cannot be right is an error for everyone who meets it, and nothing is written`, (t) => {
+      assertRefused(how.split(' ')[0]!, column, table, () => {
+        const folder = new TestFolder(t, { checked: false, inMemory: true });
+        const store = folder.open();
+        const projects = new ProjectStore(store);
+        projects.recordTaskRun('/a', 'lint');
+        projects.assignTask({ taskId: 't', project: '/a', taskType: 'lint' });
+        projects.addRunRecord({ startedAt: new Date(), status: 'success' });
+        return { path: folder.file(), store, modules: projects };
+      });
+    });
+  }
+}
+
+test('a damaged run count is not gone on from, and a damaged claim holds nobody off but by its error', (t) => {
+  const folder = new TestFolder(t, { checked: false });
+  const projects = new ProjectStore(folder.open());
+  projects.recordProjectRun('/a');
+  for (const count of ['-3', '-1', 'NULL']) {
+    damage(folder.file(), 'projects', `run_count = ${count}`);
+    const before = folder.raw().prepare('SELECT * FROM projects').all();
+    assert.throws(() => projects.recordProjectRun('/a'), corrupt, count);
+    assert.deepEqual(folder.raw().prepare('SELECT * FROM projects').all(), before);
+  }
+  damage(folder.file(), 'projects', "run_count = 1, last_run_at = '2999-01-01T00:00:00.000Z', clock_behind_at = 'soon'");
+  assert.throws(() => projects.claimProjectRun('/a'), { ...corrupt, message: /project "\/a": clock_behind_at cannot be read: 'soon'/ });
+  damage(folder.file(), 'projects', "clock_behind_at = NULL, claimed_at = 'soon'");
+  assert.throws(() => projects.claimProjectRun('/a'), { ...corrupt, message: /claimed_at cannot be read/ });
+});
+
+test('tokens of a day that pass 2^53 - 1 are an error, as usage of a day is, and no number that is nearly right', (t) => {
+  const { projects, at } = world(t);
+  const record = { startedAt: new Date('2026-11-21T12:00:00Z'), status: 'success' } as const;
+  projects.addRunRecord({ ...record, tokensUsed: Number.MAX_SAFE_INTEGER - 1 });
+  projects.addRunRecord({ ...record, tokensUsed: 1 });
+  assert.equal(projects.todaySummary().tokensUsed, Number.MAX_SAFE_INTEGER);
+  projects.addRunRecord({ ...record, tokensUsed: 1 });
+  assert.throws(() => projects.todaySummary(), { ...corrupt, message: /2026-11-21/ });
+  assert.equal(projects.getRunRecords(9).length, 3);
+  at('2026-11-25T12:00:00Z');
+  assert.equal(projects.todaySummary().tokensUsed, 0);
 });

@@ -7,6 +7,8 @@ import { SqliteStore } from '../lib/index.ts';
 import type { OpenOptions } from '../lib/index.ts';
 import { RunStore } from '../lib/modules/runs.ts';
 import type { NewPlanUnit, NewResourceState, PlanUnitStatus, RunAuditEvent, RunStatus } from '../lib/modules/runs.ts';
+import { assertRefused, damage } from './support/damage.ts';
+import type { Damages } from './support/damage.ts';
 import { TestFolder } from './support/folder.ts';
 import { linesOf, openBoth } from './support/ledger.ts';
 import { run as runProcess } from './support/process.ts';
@@ -452,28 +454,80 @@ test('runs are there in a store in memory too', () => {
   assert.deepEqual(runs.listPlanUnits('r'), []);
 });
 
-const damage: [what: string, sql: string, attempt: (runs: RunStore) => unknown][] = [
-  ['the start of a run', "UPDATE runs SET started_at = 'soon'", (runs) => runs.getRun('r')],
-  ['the creation of a run', "UPDATE runs SET created_at = '2026-02-30T00:00:00Z'", (runs) => runs.listRuns()],
-  ['the dependencies of a unit', "UPDATE plan_units SET dependencies = '[1]'", (runs) => runs.getPlanUnit('u')],
-  ['the desired state of a unit', "PRAGMA ignore_check_constraints = 1; UPDATE plan_units SET desired_state = '{'", (runs) => runs.listPlanUnits('r')],
-  ['the details of an event', "PRAGMA ignore_check_constraints = 1; UPDATE run_events SET details = '{'", (runs) => runs.getRunEvents()],
-  ['a resource state whose hash is another', "UPDATE resource_state SET state = '{\"installed\":false}'", (runs) => runs.getResourceState('linux.pkg', 'apache2')],
-];
+const damages: Record<string, Damages<RunStore>> = {
+  runs: {
+    columns: {
+      plan_path: 'text', status: 'word', error: 'optional text', metadata: 'json', started_at: 'optional instant', completed_at: 'optional instant', created_at: 'instant', updated_at: 'instant',
+    },
+    calls: {
+      getRun: (runs) => runs.getRun('r'), listRuns: (runs) => runs.listRuns(), 'listRuns of a status': (runs) => runs.listRuns({ status: 'running', limit: 1 }),
+      interruptedRuns: (runs) => runs.interruptedRuns(), updateRunStatus: (runs) => runs.updateRunStatus('r', 'completed'), deleteRun: (runs) => runs.deleteRun('r'),
+    },
+  },
+  plan_units: {
+    columns: {
+      resource_type: 'text', resource_name: 'text', action: 'word', status: 'word', dependencies: 'texts', desired_state: 'json', actual_state: 'optional json', diff: 'optional json',
+      error: 'optional text', retries: 'count', started_at: 'optional instant', completed_at: 'optional instant', created_at: 'instant', updated_at: 'instant',
+    },
+    calls: {
+      getPlanUnit: (runs) => runs.getPlanUnit('u'), listPlanUnits: (runs) => runs.listPlanUnits('r'), readyPlanUnits: (runs) => runs.readyPlanUnits('r'),
+      updatePlanUnitStatus: (runs) => runs.updatePlanUnitStatus('u', 'running', { error: 'x', diff: 1, actualState: 1 }),
+      incrementPlanUnitRetries: (runs) => runs.incrementPlanUnitRetries('u'), deletePlanUnit: (runs) => runs.deletePlanUnit('u'),
+    },
+  },
+  run_events: {
+    columns: { run_id: 'optional text', plan_unit_id: 'optional text', level: 'word', message: 'text', details: 'optional json', timestamp: 'instant' },
+    calls: { getRunEvents: (runs) => runs.getRunEvents(), 'getRunEvents of a level': (runs) => runs.getRunEvents({ level: 'info', limit: 1 }) },
+  },
+  resource_state: {
+    columns: { state: 'json', hash: 'text', last_run_id: 'text', last_applied: 'instant', created_at: 'instant', updated_at: 'instant' },
+    calls: { getResourceState: (runs) => runs.getResourceState('linux.pkg', 'apache2'), listResourceStates: (runs) => runs.listResourceStates() },
+  },
+  // What names a row is met where rows are listed; by its name it is not there.
+  'runs by position': { columns: { id: 'text' }, calls: { listRuns: (runs) => runs.listRuns() } },
+  'plan_units by run': { columns: { id: 'text' }, calls: { listPlanUnits: (runs) => runs.listPlanUnits('r') } },
+  'plan_units by id': { columns: { run_id: 'text' }, calls: { getPlanUnit: (runs) => runs.getPlanUnit('u') } },
+  'resource_state by name': { columns: { id: 'text' }, calls: { getResourceState: (runs) => runs.getResourceState('linux.pkg', 'apache2') } },
+  'resource_state by type': { columns: { resource_type: 'text', resource_name: 'text' }, calls: { listResourceStates: (runs) => runs.listResourceStates() } },
+};
 
-for (const [what, sql, attempt] of damage) {
-  test(`${what} that cannot be right is an error and no friendlier value`, (t) => {
-    const folder = new TestFolder(t, { checked: false });
-    const runs = new RunStore(folder.open());
-    runs.createRun({ id: 'r', planPath: 'a' });
-    runs.createPlanUnit(unitOf('r', 'u'));
-    runs.appendRunEvent({ runId: 'r', level: 'info', message: 'a', details: {} });
-    runs.upsertResourceState(stateOf('r'));
-    attempt(runs);
-    folder.raw().exec(sql);
-    assert.throws(() => attempt(runs), corrupt);
-  });
+/** A store with a row in each table; a run that a resource state names could not be deleted for that alone. */
+function openWhole(t: TestContext, withState: boolean): { path: string; store: SqliteStore; modules: RunStore } {
+  const folder = new TestFolder(t, { checked: false, inMemory: true });
+  const store = folder.open();
+  const runs = new RunStore(store);
+  runs.createRun({ id: 'r', planPath: 'a', status: 'running' });
+  runs.createPlanUnit(unitOf('r', 'u'));
+  runs.appendRunEvent({ runId: 'r', level: 'info', message: 'a', details: {} });
+  if (withState) runs.upsertResourceState(stateOf('r'));
+  return { path: folder.file(), store, modules: runs };
 }
+
+for (const [how, table] of Object.entries(damages)) {
+  for (const column of Object.keys(table.columns)) {
+    const name = how.split(' ')[0]!;
+    test(`${column} of ${how} that cannot be right is an error for everyone who meets it, and nothing is written`, (t) => {
+      assertRefused(name, column, table, () => openWhole(t, name === 'resource_state'));
+    });
+  }
+}
+
+test('a resource state whose hash is another is an error and no friendlier value', (t) => {
+  const { path, modules } = openWhole(t, true);
+  damage(path, 'resource_state', "state = '{\"installed\":false}'");
+  assert.throws(() => modules.getResourceState('linux.pkg', 'apache2'), corrupt);
+});
+
+test('a unit is neither started nor deleted past another of its run that cannot be read', (t) => {
+  for (const harm of ["status = 'qending'", "dependencies = '[1'", "dependencies = '[1]'"]) {
+    const { path, modules } = openWhole(t, false);
+    modules.createPlanUnit(unitOf('r', 'v', ['u']));
+    damage(path, 'plan_units', `${harm} WHERE id = 'v'`);
+    assert.throws(() => modules.readyPlanUnits('r'), { ...corrupt, message: /plan unit "v"/ }, harm);
+    assert.throws(() => modules.deletePlanUnit('u'), { ...corrupt, message: /plan unit "v"/ }, harm);
+    assert.equal(modules.getPlanUnit('u').status, 'pending');
+  }
+});
 
 test('keys of JSON values that need an escape come back as they are', (t) => {
   const folder = new TestFolder(t);

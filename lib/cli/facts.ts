@@ -1,11 +1,12 @@
 // The command facts: what is known of targets.
 import { FactStore } from '../modules/facts.ts';
 import type { Fact, FactFilter } from '../modules/facts.ts';
+import { holds } from '../modules/facts/holds.ts';
 import { connect } from '../store.ts';
 import type { SqliteStore } from '../store.ts';
 import { dbOption, jsonOption, now, openStore, print, printJson } from './command.ts';
 import type { Args, Command, Io } from './command.ts';
-import { attemptRow, errorLines } from './rows.ts';
+import { attemptRow, errorLines, keyText } from './rows.ts';
 import type { RowError } from './rows.ts';
 import { columnWidth, counted, fit, json, lineWidth, pad, painter, span } from './text.ts';
 
@@ -51,11 +52,12 @@ function readFacts(store: SqliteStore, filter: FactFilter, limit: number): Row[]
   const all = attemptRow(() => factStore.listFacts({ ...filter, limit }));
   if (all.value) return all.value;
   const sql = `SELECT target_id, namespace, key FROM facts WHERE (?1 IS NULL OR target_id = ?1) AND (?2 IS NULL OR namespace = ?2)
-    AND (expires_at IS NULL OR expires_at > ?3) ORDER BY target_id, namespace, key LIMIT ?4`;
+    AND ${holds} ORDER BY target_id, namespace, key LIMIT ?`;
   const door = connect(store);
-  const names = door.read('list facts', () => door.prepare(sql).all(filter.targetId ?? null, filter.namespace ?? null, door.now().toISOString(), limit)) as unknown as [string, string, string][];
-  return names.flatMap(([targetId, namespace, key]): Row[] => {
-    const { value, error } = attemptRow(() => factStore.getFact(targetId, namespace, key));
+  const names = door.read('list facts', () => door.prepare(sql).all(filter.targetId ?? null, filter.namespace ?? null, door.now().toISOString(), limit)) as unknown as [unknown, unknown, unknown][];
+  return names.flatMap((name): Row[] => {
+    const { value, error } = attemptRow(() => factStore.getFact(...(name as [string, string, string])));
+    const [targetId, namespace, key] = name.map(keyText) as [string, string, string];
     if (error) return [{ targetId, namespace, key, error }];
     return value ? [value] : []; // expired or deleted meanwhile
   });

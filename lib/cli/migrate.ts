@@ -1,6 +1,7 @@
 // The command migrate: the schema of a file, up or down.
+import { StoreError } from '../errors.ts';
 import type { MigrationReport } from '../migrate.ts';
-import { schemaVersion } from '../schema.ts';
+import { LossError, schemaVersion } from '../schema.ts';
 import { SqliteStore } from '../store.ts';
 import { dbOption, jsonOption, print, printJson, tellStorePath } from './command.ts';
 import type { Args, Command, Io } from './command.ts';
@@ -30,10 +31,19 @@ export const migrate: Command = {
 function runMigrate(args: Args, io: Io): number {
   const path = tellStorePath(args, io);
   const to = args.integer('to', 0, schemaVersion) ?? schemaVersion;
-  const report = SqliteStore.migrate(path, to, { force: args.flag('force') });
+  const report = move(path, to, args.flag('force'));
   if (args.flag('json')) printJson(io, { path, ...report });
   else print(io, reportLines(io, path, report));
   return 0;
+}
+
+function move(path: string, to: number, force: boolean): MigrationReport {
+  try {
+    return SqliteStore.migrate(path, to, { force });
+  } catch (error) {
+    if (!(error instanceof LossError)) throw error;
+    throw new StoreError(error.code, `${error.loss}: --force loses them`, { cause: error });
+  }
 }
 
 function reportLines(io: Io, path: string, { from, to, steps, moved }: MigrationReport): string[] {

@@ -6,7 +6,7 @@ import { connect } from '../store.ts';
 import type { SqliteStore } from '../store.ts';
 import { dbOption, jsonOption, now, openStore, print, printJson, UsageError } from './command.ts';
 import type { Args, Command, Io } from './command.ts';
-import { attemptRow, errorLines } from './rows.ts';
+import { attemptRow, errorLines, keyText } from './rows.ts';
 import type { RowError } from './rows.ts';
 import { ago, columnWidth, counted, fit, lineWidth, pad, painter } from './text.ts';
 
@@ -37,10 +37,10 @@ type ProjectRow = Project | { path: string; error: RowError };
 /** Each by itself, so that one that cannot be read hides no other. */
 function readProjects(store: SqliteStore): ProjectRow[] {
   const door = connect(store);
-  const paths = door.read('list the projects', () => door.prepare('SELECT path FROM projects ORDER BY path').all()) as unknown as [string][];
+  const paths = door.read('list the projects', () => door.prepare('SELECT path FROM projects ORDER BY path').all()) as unknown as [unknown][];
   return paths.flatMap(([path]): ProjectRow[] => {
-    const { value, error } = attemptRow(() => door.read('read the project', () => projectOf(door, path)));
-    if (error) return [{ path, error }];
+    const { value, error } = attemptRow(() => door.read('read the project', () => projectOf(door, path as string)));
+    if (error) return [{ path: keyText(path), error }];
     return value ? [value] : [];
   });
 }

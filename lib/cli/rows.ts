@@ -38,8 +38,8 @@ export function attemptRow<T>(fn: () => T): { value: T; error?: undefined } | { 
   }
 }
 
-// A key that is no text can only come from another program; it is shown, and its row is an error.
-const keyText = (key: unknown): string => (typeof key === 'string' ? key : show(key));
+/** A key that is no text can only come from damage or another program; it is shown, and its row is an error. */
+export const keyText = (key: unknown): string => (typeof key === 'string' ? key : show(key));
 
 /** All totals from one day to another, both inclusive, by day and entry. */
 export function readUsage(store: SqliteStore, from: string, to: string, entryId?: string): UsageRow[] {

@@ -1,5 +1,7 @@
 // The commands for orchestration: runs, run.
 import { localDay } from '../days.ts';
+import { hasCode } from '../errors.ts';
+import type { StoreError } from '../errors.ts';
 import { RunStore } from '../modules/runs.ts';
 import type { PlanUnit, Run, RunEvent, RunStatus } from '../modules/runs.ts';
 import { connect } from '../store.ts';
@@ -7,17 +9,28 @@ import type { SqliteStore } from '../store.ts';
 import type { JsonValue } from '../values.ts';
 import { dbOption, jsonOption, openStore, print, printJson, UsageError } from './command.ts';
 import type { Command, Io } from './command.ts';
-import { attemptRow, errorLines } from './rows.ts';
+import { attemptRow, errorLines, keyText } from './rows.ts';
 import type { RowError } from './rows.ts';
 import { clockTime, counted, duration, fit, instantText, lineWidth, painter, wrap } from './text.ts';
 
 /** What was read, or why it cannot be. */
 type Row<T> = T | { error: RowError };
 
+/** What was read up to a limit, and whether there is more. */
+interface Page<T> {
+  rows: Row<T>[];
+  isMore: boolean;
+}
+
 /** A page, or, where a row of it cannot be read, each row by itself. */
-function readEach<T extends object>(limit: number, page: (limit: number, offset: number) => T[]): Row<T>[] {
-  const whole = attemptRow(() => page(limit, 0));
-  if (whole.value) return whole.value;
+function readEach<T extends object>(limit: number, page: (limit: number, offset: number) => T[]): Page<T> {
+  // One more than asked for tells whether there are others.
+  const whole = attemptRow(() => page(limit + 1, 0));
+  const rows: Row<T>[] = whole.value ?? readSingly(limit + 1, page);
+  return { rows: rows.slice(0, limit), isMore: rows.length > limit };
+}
+
+function readSingly<T extends object>(limit: number, page: (limit: number, offset: number) => T[]): Row<T>[] {
   const rows: Row<T>[] = [];
   for (let last = ''; rows.length < limit; ) {
     const { value, error } = attemptRow(() => page(1, rows.length));
@@ -50,9 +63,9 @@ export const runs: Command = {
     if (status !== undefined && !statuses.includes(status)) throw new UsageError(`--status must be one of ${statuses.join(', ')}, got "${status}"`);
     using store = openStore(args, io);
     const found = new RunStore(store);
-    const rows = readEach(limit, (count, offset) => found.listRuns({ ...(status === undefined ? undefined : { status }), limit: count, offset }));
+    const { rows, isMore } = readEach(limit, (count, offset) => found.listRuns({ ...(status === undefined ? undefined : { status }), limit: count, offset }));
     if (args.flag('json')) printJson(io, { runs: rows });
-    else print(io, runsLines(io, rows, limit));
+    else print(io, runsLines(io, rows, isMore));
     return rows.some(isUnread) ? 1 : 0;
   },
 };
@@ -62,15 +75,16 @@ function isUnread<T extends object>(row: T): row is Extract<T, { error: RowError
   return 'error' in row && typeof row.error === 'object';
 }
 
-function runsLines(io: Io, rows: readonly Row<Run>[], limit: number): string[] {
+function runsLines(io: Io, rows: readonly Row<Run>[], isMore: boolean): string[] {
   if (rows.length === 0) return ['No runs.'];
   const lines = rows.flatMap((row) => (isUnread(row) ? errorLines(io.stdout, [row]) : runLines(io, row)));
-  return [...lines, ...limitLines(io, rows, limit)];
+  return [...lines, ...limitLines(io, rows.length, isMore)];
 }
 
 /** Nobody should take a part for the whole. */
-function limitLines(io: Io, rows: readonly object[], limit: number): string[] {
-  return rows.length < limit ? [] : ['', painter(io.stdout)('dim', `No more than the newest ${limit}; --limit shows others.`)];
+function limitLines(io: Io, shown: number, isMore: boolean): string[] {
+  if (!isMore) return [];
+  return ['', painter(io.stdout)('dim', shown === 0 ? 'None of the events; --limit shows them.' : `No more than the newest ${shown}; --limit shows others.`)];
 }
 
 const indent = ' '.repeat(11);
@@ -113,16 +127,31 @@ export const run: Command = {
     const limit = args.integer('limit', 0, 1_000_000) ?? 200;
     using store = openStore(args, io);
     const found = new RunStore(store);
-    const itself = found.getRun(args.positionals[0]!);
+    const itself = readRun(found, args.positionals[0]!);
     const units = readUnits(store, found, itself.id);
-    const rows = readEach(limit, (count, offset) => found.getRunEvents({ runId: itself.id, limit: count, offset })).reverse();
+    const { rows, isMore } = readEach(limit, (count, offset) => found.getRunEvents({ runId: itself.id, limit: count, offset }));
+    rows.reverse();
     const events = rows.filter((row): row is RunEvent => !isUnread(row));
-    const errors = [...units, ...rows].filter(isUnread).map(({ error }) => error);
+    const errors = [itself, ...units, ...rows].filter(isUnread).map(({ error }) => error);
     if (args.flag('json')) printJson(io, { run: itself, units, events, errors });
-    else print(io, [...treeLines(io, itself, units, events), ...errorLines(io.stdout, errors.map((error) => ({ error }))), ...limitLines(io, rows, limit)]);
+    else print(io, [...treeLines(io, itself, units, events), ...errorLines(io.stdout, errors.map((error) => ({ error }))), ...limitLines(io, rows.length, isMore)]);
     return errors.length > 0 ? 1 : 0;
   },
 };
+
+/** A run, or the place of one that cannot be read: what hangs below it is shown all the same. */
+type RunRow = Run | { id: string; error: RowError };
+
+/** One that is not there is an error of whoever asked. */
+function readRun(found: RunStore, id: string): RunRow {
+  try {
+    return found.getRun(id);
+  } catch (error) {
+    if (!hasCode(error, 'ERR_STORE_CORRUPT')) throw error;
+    const { code, message } = error as StoreError;
+    return { id, error: { code, message } };
+  }
+}
 
 /** A unit, or the place of one that cannot be read: its events hang there all the same. */
 type UnitRow = PlanUnit | { id: string; error: RowError };
@@ -130,10 +159,10 @@ type UnitRow = PlanUnit | { id: string; error: RowError };
 function readUnits(store: SqliteStore, found: RunStore, runId: string): UnitRow[] {
   const door = connect(store);
   const sql = 'SELECT id FROM plan_units WHERE run_id = ? ORDER BY position';
-  const keys = door.read('list the plan units', () => door.prepare(sql).all(runId)) as unknown as [string][];
+  const keys = door.read('list the plan units', () => door.prepare(sql).all(runId)) as unknown as [unknown][];
   return keys.map(([id]) => {
-    const { value, error } = attemptRow(() => found.getPlanUnit(id));
-    return value ?? { id, error };
+    const { value, error } = attemptRow(() => found.getPlanUnit(id as string));
+    return value ?? { id: keyText(id), error };
   });
 }
 
@@ -145,14 +174,16 @@ interface Branch {
   below: Branch[];
 }
 
-function treeLines(io: Io, itself: Run, units: readonly UnitRow[], events: readonly RunEvent[]): string[] {
+function treeLines(io: Io, itself: RunRow, units: readonly UnitRow[], events: readonly RunEvent[]): string[] {
+  const day = isUnread(itself) ? undefined : localDay(itself.createdAt);
   const of = Map.groupBy(events, ({ planUnitId }) => planUnitId);
-  const leaves = (planUnitId: string | undefined): Branch[] => (of.get(planUnitId) ?? []).map((event) => eventBranch(itself, event));
+  const leaves = (planUnitId: string | undefined): Branch[] => (of.get(planUnitId) ?? []).map((event) => eventBranch(day, event));
   const branches = [...leaves(undefined), ...units.map((unit): Branch => {
     if (isUnread(unit)) return { label: 'cannot be read', status: 'error', words: [fit(unit.id, 60)], below: leaves(unit.id) };
     return { label: unit.status, status: unit.status, words: unitWords(unit), below: leaves(unit.id) };
   })];
-  return [...runLines(io, itself), ...hang(io, branches, lineWidth(io.stdout))];
+  const head = isUnread(itself) ? [`${inColour(io, 'error', 'cannot be read')}  ${fit(itself.id, 60)}`] : runLines(io, itself);
+  return [...head, ...hang(io, branches, lineWidth(io.stdout))];
 }
 
 function hang(io: Io, branches: readonly Branch[], width: number): string[] {
@@ -175,9 +206,10 @@ function unitWords(unit: PlanUnit): string[] {
   return [...words.filter((word) => word !== ''), ...errorWords(unit), ...valueWords('diff', unit.diff)];
 }
 
-function eventBranch({ createdAt }: Run, { timestamp, level, message, details }: RunEvent): Branch {
+/** `runDay`: the day of the run, which its events do not repeat. */
+function eventBranch(runDay: string | undefined, { timestamp, level, message, details }: RunEvent): Branch {
   const day = localDay(timestamp);
-  const when = day === localDay(createdAt) ? clockTime(timestamp) : `${day} ${clockTime(timestamp)}`;
+  const when = day === runDay ? clockTime(timestamp) : `${day} ${clockTime(timestamp)}`;
   return { label: `${when} ${level}`, status: level, words: [fit(message, 400), ...valueWords('details', details)], below: [] };
 }
 

@@ -2,10 +2,12 @@
 import { randomUUID } from 'node:crypto';
 import type { CoreEvent, EventBase } from '../events.ts';
 import { StoreError } from '../errors.ts';
+import { present, RowReader } from '../row-reader.ts';
 import { connect } from '../store.ts';
 import type { ModuleConnection, SqliteStore } from '../store.ts';
-import { checkInteger, checkJson, checkOptions, checkText, invalid, parseInstant, parseJson, quote, show } from '../values.ts';
+import { checkInteger, checkJson, checkOptions, checkText, invalid, quote } from '../values.ts';
 import type { JsonValue } from '../values.ts';
+import { holds } from './facts/holds.ts';
 
 /** What `upsertFact` takes. */
 export interface FactInput {
@@ -41,10 +43,8 @@ export interface FactFilter {
 }
 
 const columns = 'id, target_id, namespace, key, value, ttl_seconds, expires_at, created_at, updated_at';
-type FactRow = [id: string, targetId: string, namespace: string, key: string, value: string, ttlSeconds: number, expiresAt: string | null, createdAt: string, updatedAt: string];
+type FactRow = [id: unknown, targetId: string, namespace: string, key: string, ...unknown[]];
 
-// The schema keeps expires_at in the one form that toISOString gives, so that comparing texts compares instants.
-const holds = '(expires_at IS NULL OR expires_at > ?)';
 const named = 'target_id = ? AND namespace = ? AND key = ?';
 
 /**
@@ -162,19 +162,12 @@ function expiryText(now: Date, ttlSeconds: number): string | null {
 }
 
 function decodeFact([id, targetId, namespace, key, value, ttlSeconds, expires, created, updated]: FactRow): Fact {
-  const damaged = (column: string, stored: unknown, cause?: unknown): StoreError =>
-    new StoreError('ERR_STORE_CORRUPT', `${describe([targetId, namespace, key])} cannot be read: ${column} is ${show(stored)}`, { cause });
-  const instant = (column: string, text: string): Date => {
-    const found = parseInstant(text);
-    if (!found) throw damaged(column, text);
-    return found;
-  };
+  const reader = new RowReader(describe([targetId, namespace, key]));
+  const [ttl, expiresAt] = [reader.count('ttl_seconds', ttlSeconds), reader.optionalInstant('expires_at', expires)];
   // One that has lost its end would hold for ever.
-  if (!Number.isSafeInteger(ttlSeconds) || ttlSeconds < 0 || (ttlSeconds === 0) !== (expires === null)) throw damaged('ttl_seconds', ttlSeconds);
-  const times = { ...(expires === null ? undefined : { expiresAt: instant('expires_at', expires) }), createdAt: instant('created_at', created), updatedAt: instant('updated_at', updated) };
-  try {
-    return { id, targetId, namespace, key, value: parseJson(value), ttlSeconds, ...times };
-  } catch (cause) {
-    throw damaged('value', value, cause);
-  }
+  if ((ttl === 0) !== (expiresAt === undefined)) throw reader.damaged('ttl_seconds', ttlSeconds);
+  return present<Fact>({
+    id: reader.text('id', id), targetId: reader.text('target_id', targetId), namespace: reader.text('namespace', namespace), key: reader.text('key', key),
+    value: reader.json('value', value), ttlSeconds: ttl, expiresAt, createdAt: reader.instant('created_at', created), updatedAt: reader.instant('updated_at', updated),
+  });
 }

@@ -8,7 +8,7 @@ import type { ModuleConnection, SqliteStore } from '../store.ts';
 import { checkDuration, checkInteger, checkJson, checkOptions, checkRecord, checkText, invalid, quote } from '../values.ts';
 import type { JsonValue } from '../values.ts';
 import { projectPath } from './projects/paths.ts';
-import { allProjects, decodeAssignment, decodeTaskRun, insertAssignment, instantIn, makeKnown, projectOf } from './projects/rows.ts';
+import { allProjects, decodeAssignment, decodeTaskRun, insertAssignment, makeKnown, projectOf, projectReader } from './projects/rows.ts';
 import type { Assignment, AssignmentRow, Project, TaskRow, TaskRun } from './projects/rows.ts';
 import { deleteOldRunRecords, encodeRunRecord, insertRunRecord, newestRunRecords, summaryOfDay } from './projects/run-records.ts';
 import type { DaySummary, NewRunRecord, RunRecord } from './projects/run-records.ts';
@@ -117,10 +117,10 @@ export class ProjectStore<E extends EventBase> {
     return this.#connection.read('find what is due', () => {
       const now = this.#connection.now().getTime();
       // Pairs, as the keys of a JSON object may come back escaped.
-      const rows = this.#connection.prepare(dueSql).all(JSON.stringify(checked)) as unknown as [path: string, taskType: string, intervalMs: number, lastRunAt: string | null][];
-      const tasks = rows.map(([path, taskType, intervalMs, lastRunAt]): DueTask => {
-        const elapsedMs = lastRunAt === null ? Infinity : now - decodeTaskRun(path, [taskType, lastRunAt]).lastRunAt.getTime();
-        return { path, taskType, staleness: elapsedMs / intervalMs };
+      const rows = this.#connection.prepare(dueSql).all(JSON.stringify(checked)) as unknown as [path: string, taskType: string, intervalMs: number, found: string | null, lastRunAt: string][];
+      const tasks = rows.map(([path, taskType, intervalMs, found, lastRunAt]): DueTask => {
+        const elapsedMs = found === null ? Infinity : now - decodeTaskRun(path, [taskType, lastRunAt]).lastRunAt.getTime();
+        return { path: projectReader(path).text('path', path), taskType, staleness: elapsedMs / intervalMs };
       });
       return tasks.filter(({ staleness }) => staleness >= 1).sort((a, b) => (a.staleness === b.staleness ? 0 : b.staleness - a.staleness));
     });
@@ -159,6 +159,9 @@ export class ProjectStore<E extends EventBase> {
     const project = projectPath(this.#connection, 'path', path);
     this.#connection.write(`record a run of ${quote(project)}`, () => {
       makeKnown(this.#connection, project);
+      // A damaged count must not be gone on from. Damaged times are: this sets them.
+      const [runCount] = this.#connection.prepare('SELECT run_count FROM projects WHERE path = ?').get(project) as unknown as [unknown];
+      projectReader(project).count('run_count', runCount);
       const sql = 'UPDATE projects SET last_run_at = ?, run_count = run_count + 1, claimed_at = NULL, clock_behind_at = NULL WHERE path = ?';
       this.#connection.prepare(sql).run(this.#now(), project);
     });
@@ -330,14 +333,17 @@ export class ProjectStore<E extends EventBase> {
   #isHeld(path: string, windowMs: number): boolean {
     const sql = 'SELECT last_run_at, claimed_at, clock_behind_at FROM projects WHERE path = ?';
     const [lastRunAt, claimedAt, clockBehindAt] = this.#connection.prepare(sql).get(path) as unknown as [string | null, string | null, string | null];
-    const ageOf = (text: string): number => this.#connection.now().getTime() - instantIn(`the last run or claim of ${quote(path)}`, text).getTime();
-    const ages = [lastRunAt, claimedAt].filter((text) => text !== null).map(ageOf);
+    const ageOf = (column: string, text: string | null): number[] => {
+      const at = projectReader(path).optionalInstant(column, text);
+      return at ? [this.#connection.now().getTime() - at.getTime()] : [];
+    };
+    const ages = [...ageOf('last_run_at', lastRunAt), ...ageOf('claimed_at', claimedAt)];
     if (ages.some((ageMs) => ageMs >= 0 && ageMs < windowMs)) return true;
     if (ages.every((ageMs) => ageMs >= 0)) {
       this.#connection.prepare('UPDATE projects SET clock_behind_at = NULL WHERE path = ? AND clock_behind_at IS NOT NULL').run(path);
       return false;
     }
-    const behindMs = clockBehindAt === null ? -1 : ageOf(clockBehindAt);
+    const [behindMs = -1] = ageOf('clock_behind_at', clockBehindAt);
     if (behindMs >= 0) return behindMs < windowMs;
     this.#connection.prepare('UPDATE projects SET clock_behind_at = ? WHERE path = ?').run(this.#now(), path);
     return windowMs > 0;
@@ -347,7 +353,7 @@ export class ProjectStore<E extends EventBase> {
 const yearZeroMs = Date.parse('0000-01-01T00:00:00.000Z');
 
 const dueSql = `
-  SELECT projects.path, wanted.value ->> 0, wanted.value ->> 1, task_history.last_run_at
+  SELECT projects.path, wanted.value ->> 0, wanted.value ->> 1, task_history.project_path, task_history.last_run_at
   FROM projects CROSS JOIN json_each(?) AS wanted
   LEFT JOIN task_history ON project_path = projects.path AND task_type = wanted.value ->> 0
   ORDER BY projects.path, wanted.value ->> 0`;

@@ -1,7 +1,7 @@
 // The rows of projects, their task history and their assignments, as values.
-import { StoreError } from '../../errors.ts';
+import { present, RowReader } from '../../row-reader.ts';
 import type { ModuleConnection } from '../../store.ts';
-import { parseInstant, quote, show } from '../../values.ts';
+import { quote } from '../../values.ts';
 
 /** A project by its path, canonical where it was recorded here. */
 export interface Project {
@@ -27,19 +27,12 @@ export interface Assignment {
   assignedAt: Date;
 }
 
-/** The instant in a column. Throws `ERR_STORE_CORRUPT` where it is none: no time would read as "never". */
-export function instantIn(what: string, text: unknown): Date {
-  const instant = parseInstant(text);
-  if (!instant) throw new StoreError('ERR_STORE_CORRUPT', `${what} cannot be read: ${show(text)}`);
-  return instant;
-}
-
 export function makeKnown(connection: ModuleConnection, path: string): void {
   connection.prepare('INSERT INTO projects (path) VALUES (?) ON CONFLICT (path) DO NOTHING').run(path);
 }
 
 const projectColumns = 'SELECT path, last_run_at, run_count, claimed_at FROM projects';
-type ProjectRow = [path: string, lastRunAt: string | null, runCount: number, claimedAt: string | null];
+type ProjectRow = [path: string, ...unknown[]];
 
 export function projectOf(connection: ModuleConnection, path: string): Project | undefined {
   const row = connection.prepare(`${projectColumns} WHERE path = ?`).get(path) as unknown as ProjectRow | undefined;
@@ -50,25 +43,34 @@ export function allProjects(connection: ModuleConnection): Project[] {
   return (connection.prepare(`${projectColumns} ORDER BY path`).all() as unknown as ProjectRow[]).map(decodeProject);
 }
 
+/** Reads what a row of `projects` holds. */
+export function projectReader(path: string): RowReader {
+  return new RowReader(`project ${quote(path)}`);
+}
+
 export function decodeProject([path, lastRunAt, runCount, claimedAt]: ProjectRow): Project {
-  return {
-    path,
-    ...(lastRunAt === null ? undefined : { lastRunAt: instantIn(`the last run of ${quote(path)}`, lastRunAt) }),
-    runCount,
-    ...(claimedAt === null ? undefined : { claimedAt: instantIn(`the claim of ${quote(path)}`, claimedAt) }),
-  };
+  const reader = projectReader(path);
+  return present<Project>({
+    path: reader.text('path', path), lastRunAt: reader.optionalInstant('last_run_at', lastRunAt), runCount: reader.count('run_count', runCount),
+    claimedAt: reader.optionalInstant('claimed_at', claimedAt),
+  });
 }
 
 export type TaskRow = [taskType: string, lastRunAt: string];
 
 export function decodeTaskRun(path: string, [taskType, lastRunAt]: TaskRow): TaskRun {
-  return { taskType, lastRunAt: instantIn(`the last run of ${quote(taskType)} in ${quote(path)}`, lastRunAt) };
+  const reader = new RowReader(`task ${quote(taskType)} of ${quote(path)}`);
+  return { taskType: reader.text('task_type', taskType), lastRunAt: reader.instant('last_run_at', lastRunAt) };
 }
 
 export type AssignmentRow = [taskId: string, project: string, taskType: string, assignedAt: string];
 
 export function decodeAssignment([taskId, project, taskType, assignedAt]: AssignmentRow): Assignment {
-  return { taskId, project, taskType, assignedAt: instantIn(`the assignment of ${quote(taskId)}`, assignedAt) };
+  const reader = new RowReader(`assigned task ${quote(taskId)}`);
+  return {
+    taskId: reader.text('task_id', taskId), project: reader.text('project_path', project), taskType: reader.text('task_type', taskType),
+    assignedAt: reader.instant('assigned_at', assignedAt),
+  };
 }
 
 /** Inserts an assignment and says whether its task id was free. */

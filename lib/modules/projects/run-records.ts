@@ -2,10 +2,11 @@
 import { randomUUID } from 'node:crypto';
 import { localDay } from '../../days.ts';
 import { StoreError } from '../../errors.ts';
+import { present, RowReader } from '../../row-reader.ts';
 import type { ModuleConnection } from '../../store.ts';
-import { checkArray, checkInstant, checkInteger, checkOptions, checkText, invalid, show } from '../../values.ts';
+import { checkArray, checkInstant, checkInteger, checkOptions, checkText, invalid, quote } from '../../values.ts';
 import { projectPath } from './paths.ts';
-import { instantIn, makeKnown } from './rows.ts';
+import { makeKnown } from './rows.ts';
 
 /** How a run ended: `partial` where some of it was done. */
 export type RunRecordStatus = 'success' | 'failed' | 'partial';
@@ -45,7 +46,7 @@ export interface DaySummary {
   tasks: number;
 }
 
-const statuses: readonly unknown[] = ['success', 'failed', 'partial'] satisfies RunRecordStatus[];
+const statuses: readonly RunRecordStatus[] = ['success', 'failed', 'partial'];
 const uuid = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/i;
 
 type Row = [
@@ -97,32 +98,22 @@ export function summaryOfDay(connection: ModuleConnection, now: Date, timeZone: 
   const rows = connection.prepare(`SELECT ${columns} FROM run_records WHERE started_at > ? AND started_at < ?`).all(from, to) as unknown as Row[];
   const records = rows.map(decodeRunRecord).filter(({ startedAt }) => localDay(startedAt, timeZone) === day);
   const having = (status: RunRecordStatus): number => records.filter((record) => record.status === status).length;
+  const tokensUsed = records.reduce((sum, record) => sum + record.tokensUsed, 0);
+  if (!Number.isSafeInteger(tokensUsed)) throw new StoreError('ERR_STORE_CORRUPT', `the run records of ${day} cannot be summed up: their tokens_used pass 2^53 - 1`);
   return {
     day, runs: records.length, succeeded: having('success'), failed: having('failed'), partial: having('partial'),
-    tokensUsed: records.reduce((sum, { tokensUsed }) => sum + tokensUsed, 0),
+    tokensUsed,
     projects: new Set(records.flatMap(({ projects }) => projects)).size,
     tasks: records.reduce((sum, { tasks }) => sum + tasks.length, 0),
   };
 }
 
 function decodeRunRecord([id, startedAt, endedAt, provider, projects, tasks, tokensUsed, status, error, branch]: Row): RunRecord {
-  return {
-    id,
-    startedAt: instantIn(`the start of the run ${id}`, startedAt),
-    ...(endedAt === null ? undefined : { endedAt: instantIn(`the end of the run ${id}`, endedAt) }),
-    ...(provider === null ? undefined : { provider }),
-    projects: textsIn(`the projects of the run ${id}`, projects),
-    tasks: textsIn(`the tasks of the run ${id}`, tasks),
-    tokensUsed,
-    status: status as RunRecordStatus,
-    ...(error === null ? undefined : { error }),
-    ...(branch === null ? undefined : { branch }),
-  };
-}
-
-/** The schema sees to it that the text is a JSON array, and not to what is in it. */
-function textsIn(what: string, text: string): string[] {
-  const items = JSON.parse(text) as unknown[];
-  if (!items.every((item) => typeof item === 'string')) throw new StoreError('ERR_STORE_CORRUPT', `${what} cannot be read: ${show(text)}`);
-  return items;
+  const reader = new RowReader(`run record ${quote(id)}`);
+  return present<RunRecord>({
+    id: reader.text('id', id), startedAt: reader.instant('started_at', startedAt), endedAt: reader.optionalInstant('ended_at', endedAt),
+    provider: reader.optionalText('provider', provider), projects: reader.texts('projects', projects), tasks: reader.texts('tasks', tasks),
+    tokensUsed: reader.count('tokens_used', tokensUsed), status: reader.word('status', status, statuses),
+    error: reader.optionalText('error', error), branch: reader.optionalText('branch', branch),
+  });
 }

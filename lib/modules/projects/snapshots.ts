@@ -1,10 +1,11 @@
 // Project snapshots: the state of one project as JSON in a row, taken and put back by one statement each.
 import { randomUUID } from 'node:crypto';
 import { StoreError } from '../../errors.ts';
+import { present, RowReader } from '../../row-reader.ts';
 import type { ModuleConnection } from '../../store.ts';
-import { checkInteger, checkText, parseJson, quote, show } from '../../values.ts';
+import { quote } from '../../values.ts';
 import type { JsonValue } from '../../values.ts';
-import { decodeAssignment, decodeProject, decodeTaskRun, insertAssignment, instantIn } from './rows.ts';
+import { decodeAssignment, decodeProject, decodeTaskRun, insertAssignment } from './rows.ts';
 import type { Assignment, AssignmentRow, Project, TaskRow, TaskRun } from './rows.ts';
 
 /** What tells snapshots of a project apart. */
@@ -60,27 +61,31 @@ export function readSnapshot(connection: ModuleConnection, what: string, id: str
   const sql = 'SELECT id, project_path, label, captured_at, state, value FROM project_snapshots WHERE id = ?';
   const row = connection.prepare(sql).get(id) as unknown as [...InfoRow, state: string, value: string | null] | undefined;
   if (!row) throw notFound(what, id);
-  const [, path, label, capturedAt, text, value] = row;
-  const state = JSON.parse(text) as State;
+  const [, path, , , text, value] = row;
+  const reader = readerOf(id);
+  const state = reader.json('state', text) as unknown as State;
+  const snapshot = { ...decodeInfo(row), ...present<Pick<ProjectSnapshot, 'value'>>({ value: reader.optionalJson('value', value) }) };
   try {
-    checkInteger('runCount', state.runCount, 0);
-    for (const part of [...state.taskHistory, ...state.assignments].flat()) checkText('a text', part);
-    const snapshot: ProjectSnapshot = {
-      ...decodeInfo([id, path, label, capturedAt]),
-      project: decodeProject([path, state.lastRunAt, state.runCount, state.claimedAt]),
-      taskHistory: state.taskHistory.map((task) => decodeTaskRun(path, task)),
-      assignments: state.assignments.map(decodeAssignment),
-      ...(value === null ? undefined : { value: parseJson(value) }),
-    };
-    return { state, snapshot };
+    const { taskHistory, assignments } = state;
+    // What is put back is what was looked at, and in no other project.
+    if (taskHistory.some((task) => task.length !== 2) || assignments.some((task) => task.length !== 4 || task[1] !== path)) throw reader.damaged('state', text);
+    const project = decodeProject([path, state.lastRunAt, state.runCount, state.claimedAt]);
+    return { state, snapshot: { ...snapshot, project, taskHistory: taskHistory.map((task) => decodeTaskRun(path, task)), assignments: assignments.map(decodeAssignment) } };
   } catch (cause) {
     // A field that lacks or has another type is no error of this program's.
-    throw new StoreError('ERR_STORE_CORRUPT', `failed to ${what} ${quote(id)}: its state cannot be read: ${show(text)}`, { cause });
+    throw reader.damaged('state', text, cause);
   }
 }
 
-function decodeInfo([id, path, label, capturedAt]: InfoRow): ProjectSnapshotInfo {
-  return { id, path, label, capturedAt: instantIn(`the time of the project snapshot ${id}`, capturedAt) };
+function readerOf(id: string): RowReader {
+  return new RowReader(`project snapshot ${quote(id)}`);
+}
+
+function decodeInfo([id, path, label, capturedAt]: InfoRow | [...InfoRow, ...unknown[]]): ProjectSnapshotInfo {
+  const reader = readerOf(id);
+  return {
+    id: reader.text('id', id), path: reader.text('project_path', path), label: reader.text('label', label), capturedAt: reader.instant('captured_at', capturedAt),
+  };
 }
 
 /** Puts a project's row, task history and assignments back; its claim stays as it is. */

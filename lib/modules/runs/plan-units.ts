@@ -1,9 +1,10 @@
 // The rows of `plan_units`.
 import { randomUUID } from 'node:crypto';
+import { present, RowReader } from '../../row-reader.ts';
 import type { ModuleConnection } from '../../store.ts';
 import { checkArray, checkOptions, checkText, quote } from '../../values.ts';
 import type { JsonValue } from '../../values.ts';
-import { all, checkOneOf, conflict, encodeJson, encodeOptionalJson, get, naming, notFound, nowText, present, RowReader, shownNames, timesAfter } from './rows.ts';
+import { all, checkOneOf, conflict, encodeJson, encodeOptionalJson, get, naming, notFound, nowText, timesAfter } from './rows.ts';
 import { mustHaveRun } from './run.ts';
 
 const actions = ['create', 'update', 'delete', 'read'] as const;
@@ -91,22 +92,23 @@ export function checkOutcome(given: PlanUnitOutcome | undefined): CheckedOutcome
 
 const columns = `id, run_id, resource_type, resource_name, action, status, dependencies, desired_state, actual_state, diff, error, retries,
   started_at, completed_at, created_at, updated_at`;
-type UnitRow = [
-  id: string, runId: string, resourceType: string, resourceName: string, action: PlanUnitAction, status: PlanUnitStatus,
-  dependencies: string, desiredState: string, actualState: string | null, diff: string | null, error: string | null, retries: number,
-  startedAt: string | null, completedAt: string | null, createdAt: string, updatedAt: string,
-];
+type UnitRow = [id: string, ...unknown[]];
+
+function readerOf(id: string): RowReader {
+  return new RowReader(`plan unit ${quote(id)}`);
+}
 
 function decodeUnit([
   id, runId, resourceType, resourceName, action, status, dependencies, desiredState, actualState, diff, error, retries,
   startedAt, completedAt, createdAt, updatedAt,
 ]: UnitRow): PlanUnit {
-  const reader = new RowReader(`plan unit ${quote(id)}`);
-  const ids = reader.json('dependencies', dependencies);
-  if (!Array.isArray(ids) || !ids.every((each) => typeof each === 'string')) throw reader.damaged('dependencies', dependencies);
+  const reader = readerOf(id);
   return present<PlanUnit>({
-    id, runId, resourceType, resourceName, action, status, dependencies: ids, desiredState: reader.json('desired_state', desiredState),
-    actualState: reader.optionalJson('actual_state', actualState), diff: reader.optionalJson('diff', diff), error: error ?? undefined, retries,
+    id: reader.text('id', id), runId: reader.text('run_id', runId), resourceType: reader.text('resource_type', resourceType),
+    resourceName: reader.text('resource_name', resourceName), action: reader.word('action', action, actions),
+    status: reader.word('status', status, unitStatuses), dependencies: reader.texts('dependencies', dependencies),
+    desiredState: reader.json('desired_state', desiredState), actualState: reader.optionalJson('actual_state', actualState),
+    diff: reader.optionalJson('diff', diff), error: reader.optionalText('error', error), retries: reader.count('retries', retries),
     startedAt: reader.optionalInstant('started_at', startedAt), completedAt: reader.optionalInstant('completed_at', completedAt),
     createdAt: reader.instant('created_at', createdAt), updatedAt: reader.instant('updated_at', updatedAt),
   });
@@ -150,29 +152,39 @@ export function changeUnitStatus(
 }
 
 export function countRetry(connection: ModuleConnection, what: string, id: string): PlanUnit {
-  const row = get<UnitRow>(connection, `UPDATE plan_units SET retries = retries + 1, updated_at = ?2 WHERE id = ?1 RETURNING ${columns}`, id, nowText(connection));
-  if (!row) throw notFound(what, `plan unit ${quote(id)}`);
-  return decodeUnit(row);
+  findUnit(connection, what, id); // a damaged count must not be gone on from
+  return decodeUnit(get<UnitRow>(connection, `UPDATE plan_units SET retries = retries + 1, updated_at = ?2 WHERE id = ?1 RETURNING ${columns}`, id, nowText(connection))!);
 }
 
 export function selectUnits(connection: ModuleConnection, runId: string): PlanUnit[] {
   return all<UnitRow>(connection, `SELECT ${columns} FROM plan_units WHERE run_id = ? ORDER BY position`, runId).map(decodeUnit);
 }
 
+/** Where a unit stands among those of its run. */
+type Standing = Pick<PlanUnit, 'id' | 'status' | 'dependencies'>;
+
+/** Of all units, and not in SQL: there one with a status that no method knows would just not be among those asked for. */
+function selectStandings(connection: ModuleConnection, runId: string): Standing[] {
+  return all<UnitRow>(connection, 'SELECT id, status, dependencies FROM plan_units WHERE run_id = ? ORDER BY position', runId).map(([id, status, dependencies]) => {
+    const reader = readerOf(id);
+    return { id, status: reader.word('status', status, unitStatuses), dependencies: reader.texts('dependencies', dependencies) };
+  });
+}
+
 /** A dependency that is not there, which only another program can bring about, is not completed. */
 export function selectReadyUnits(connection: ModuleConnection, what: string, runId: string): PlanUnit[] {
   mustHaveRun(connection, what, runId);
-  return all<UnitRow>(connection, `SELECT ${columns} FROM plan_units AS unit WHERE run_id = ? AND status = 'pending' AND NOT EXISTS (
-    SELECT 1 FROM json_each(unit.dependencies) AS dependency LEFT JOIN plan_units AS other ON other.id = dependency.value
-    WHERE other.status IS NOT 'completed') ORDER BY position`, runId).map(decodeUnit);
+  const standings = selectStandings(connection, runId);
+  const completed = new Set(standings.filter(({ status }) => status === 'completed').map(({ id }) => id));
+  const ready = standings.filter(({ status, dependencies }) => status === 'pending' && dependencies.every((id) => completed.has(id)));
+  return ready.map(({ id }) => findUnit(connection, what, id));
 }
 
 /** Its events go with it, by their foreign key. Gives the unit that was. */
 export function removeUnit(connection: ModuleConnection, what: string, id: string): PlanUnit {
   const unit = findUnit(connection, what, id);
-  const dependents = all<[string]>(connection, `SELECT unit.id FROM plan_units AS unit WHERE run_id = ?
-    AND EXISTS (SELECT 1 FROM json_each(unit.dependencies) AS dependency WHERE dependency.value = ?) LIMIT ${shownNames + 1}`, unit.runId, id);
-  if (dependents.length > 0) throw conflict(what, `on it depends ${naming(dependents.flat())}`);
+  const dependents = selectStandings(connection, unit.runId).filter(({ dependencies }) => dependencies.includes(id)).map((dependent) => dependent.id);
+  if (dependents.length > 0) throw conflict(what, `on it depends ${naming(dependents)}`);
   connection.prepare('DELETE FROM plan_units WHERE id = ?').run(id);
   return unit;
 }

@@ -1,9 +1,10 @@
 // The rows of `resource_state`.
 import { hash, randomUUID } from 'node:crypto';
+import { RowReader } from '../../row-reader.ts';
 import type { ModuleConnection } from '../../store.ts';
 import { checkInstant, checkOptions, checkText, quote } from '../../values.ts';
 import type { JsonValue } from '../../values.ts';
-import { all, checkOptionalText, conflict, encodeJson, get, nowText, RowReader } from './rows.ts';
+import { all, checkOptionalText, conflict, encodeJson, get, nowText } from './rows.ts';
 import type { Page } from './rows.ts';
 import { mustHaveRun } from './run.ts';
 
@@ -58,14 +59,16 @@ export function checkNewState(given: NewResourceState): CheckedState {
 }
 
 const columns = 'id, resource_type, resource_name, state, hash, last_run_id, last_applied, created_at, updated_at';
-type StateRow = [string, string, string, string, string, string, string, string, string];
+type StateRow = [id: unknown, resourceType: string, resourceName: string, ...unknown[]];
 
 function decodeState([id, resourceType, resourceName, text, stored, lastRunId, lastApplied, createdAt, updatedAt]: StateRow): ResourceState {
   const reader = new RowReader(`resource state ${quote(`${resourceType}/${resourceName}`)}`);
   const state = reader.json('state', text);
-  if (hash('sha256', text) !== stored) throw reader.damaged('state', text, new Error(`its hash is not ${stored}`));
+  const expected = reader.text('hash', stored);
+  if (hash('sha256', reader.text('state', text)) !== expected) throw reader.damaged('state', text, new Error(`its hash is not ${expected}`));
   return {
-    id, resourceType, resourceName, state, hash: stored, lastRunId, lastApplied: reader.instant('last_applied', lastApplied),
+    id: reader.text('id', id), resourceType: reader.text('resource_type', resourceType), resourceName: reader.text('resource_name', resourceName),
+    state, hash: expected, lastRunId: reader.text('last_run_id', lastRunId), lastApplied: reader.instant('last_applied', lastApplied),
     createdAt: reader.instant('created_at', createdAt), updatedAt: reader.instant('updated_at', updatedAt),
   };
 }

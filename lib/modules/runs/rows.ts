@@ -1,8 +1,7 @@
-// What the files of this folder share: rows as arrays, errors with their context, and what the columns hold as values.
+// What the files of this folder share: rows as arrays, errors with their context, and checks.
 import { StoreError } from '../../errors.ts';
 import type { ModuleConnection } from '../../store.ts';
-import { checkInteger, checkJson, checkText, invalid, parseInstant, parseJson, quote, show } from '../../values.ts';
-import type { JsonValue } from '../../values.ts';
+import { checkInteger, checkJson, checkText, invalid, quote } from '../../values.ts';
 
 type Value = string | number | null;
 
@@ -74,47 +73,6 @@ export function encodeJson(name: string, value: unknown): string {
 /** `encodeJson` for what may be absent, which is NULL. */
 export function encodeOptionalJson(name: string, value: unknown): string | null {
   return value === undefined ? null : encodeJson(name, value);
-}
-
-/** An object without the properties that are `undefined`. */
-export function present<T extends object>(properties: { [Name in keyof T]-?: T[Name] | undefined }): T {
-  return Object.fromEntries(Object.entries(properties).filter(([, value]) => value !== undefined)) as T;
-}
-
-/** Reads the texts of one row. What cannot be read is `ERR_STORE_CORRUPT`. */
-export class RowReader {
-  readonly #row: string;
-
-  /** `row` names it in messages. */
-  constructor(row: string) {
-    this.#row = row;
-  }
-
-  instant(column: string, text: string): Date {
-    const instant = parseInstant(text);
-    if (!instant) throw this.damaged(column, text);
-    return instant;
-  }
-
-  optionalInstant(column: string, text: string | null): Date | undefined {
-    return text === null ? undefined : this.instant(column, text);
-  }
-
-  json(column: string, text: string): JsonValue {
-    try {
-      return parseJson(text);
-    } catch (cause) {
-      throw this.damaged(column, text, cause);
-    }
-  }
-
-  optionalJson(column: string, text: string | null): JsonValue | undefined {
-    return text === null ? undefined : this.json(column, text);
-  }
-
-  damaged(column: string, text: string, cause?: unknown): StoreError {
-    return new StoreError('ERR_STORE_CORRUPT', `${this.#row}: ${column} cannot be read: ${show(text)}`, { cause });
-  }
 }
 
 /**

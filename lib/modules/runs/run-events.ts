@@ -1,8 +1,9 @@
 // The rows of `run_events`.
+import { present, RowReader } from '../../row-reader.ts';
 import type { ModuleConnection } from '../../store.ts';
 import { checkOptions, checkText, quote } from '../../values.ts';
 import type { JsonValue } from '../../values.ts';
-import { all, checkOneOf, checkOptionalText, conflict, encodeOptionalJson, get, notFound, nowText, present, RowReader } from './rows.ts';
+import { all, checkOneOf, checkOptionalText, conflict, encodeOptionalJson, get, notFound, nowText } from './rows.ts';
 import type { Page } from './rows.ts';
 import { mustHaveRun } from './run.ts';
 
@@ -64,12 +65,13 @@ export function checkEventFilter({ runId, planUnitId, level }: RunEventFilter): 
 }
 
 const columns = 'id, run_id, plan_unit_id, level, message, details, timestamp';
-type EventRow = [number, string | null, string | null, RunEventLevel, string, string | null, string];
+type EventRow = [id: number, ...unknown[]];
 
 function decodeEvent([id, runId, planUnitId, level, message, details, timestamp]: EventRow): RunEvent {
   const reader = new RowReader(`run event ${id}`);
   return present<RunEvent>({
-    id, runId: runId ?? undefined, planUnitId: planUnitId ?? undefined, level, message,
+    id, runId: reader.optionalText('run_id', runId), planUnitId: reader.optionalText('plan_unit_id', planUnitId),
+    level: reader.word('level', level, levels), message: reader.text('message', message),
     details: reader.optionalJson('details', details), timestamp: reader.instant('timestamp', timestamp),
   });
 }
@@ -93,6 +95,10 @@ function runOf(connection: ModuleConnection, what: string, { runId, planUnitId }
 export function selectEvents(connection: ModuleConnection, conditions: [column: string, value: string][], page: [limit: number, offset: number]): RunEvent[] {
   // The plus keeps SQLite from the index of a condition that may hold for nearly every row, such as a level.
   const where = conditions.map(([column], index) => `${index === 0 ? 'WHERE ' : 'AND +'}${column} = ?`).join(' ');
-  const sql = `SELECT ${columns} FROM run_events ${where} ORDER BY id DESC LIMIT ? OFFSET ?`;
+  const rest = 'ORDER BY id DESC LIMIT ? OFFSET ?';
+  // By level alone in two steps: in one, SQLite takes the level from the index, and a damaged one in the row goes unseen.
+  const sql = conditions[0]?.[0] === 'level'
+    ? `SELECT ${columns} FROM run_events WHERE id IN (SELECT id FROM run_events ${where} ${rest}) ORDER BY id DESC`
+    : `SELECT ${columns} FROM run_events ${where} ${rest}`;
   return all<EventRow>(connection, sql, ...conditions.map(([, value]) => value), ...page).map(decodeEvent);
 }

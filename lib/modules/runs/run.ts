@@ -1,9 +1,10 @@
 // The rows of `runs`.
 import { randomUUID } from 'node:crypto';
+import { present, RowReader } from '../../row-reader.ts';
 import type { ModuleConnection } from '../../store.ts';
 import { checkInstant, checkOptions, checkText, quote } from '../../values.ts';
 import type { JsonValue } from '../../values.ts';
-import { all, checkOneOf, conflict, encodeJson, get, naming, notFound, nowText, present, RowReader, shownNames, timesAfter } from './rows.ts';
+import { all, checkOneOf, conflict, encodeJson, get, naming, notFound, nowText, shownNames, timesAfter } from './rows.ts';
 import type { Page } from './rows.ts';
 
 const runStatuses = ['pending', 'running', 'completed', 'failed', 'cancelled'] as const;
@@ -65,12 +66,13 @@ export function checkRunStatus(name: string, value: unknown): RunStatus {
 }
 
 const columns = 'id, plan_path, status, started_at, completed_at, error, metadata, created_at, updated_at';
-type RunRow = [string, string, RunStatus, string | null, string | null, string | null, string, string, string];
+type RunRow = [id: string, ...unknown[]];
 
 function decodeRun([id, planPath, status, startedAt, completedAt, error, metadata, createdAt, updatedAt]: RunRow): Run {
   const reader = new RowReader(`run ${quote(id)}`);
   return present<Run>({
-    id, planPath, status, error: error ?? undefined, metadata: reader.json('metadata', metadata),
+    id: reader.text('id', id), planPath: reader.text('plan_path', planPath), status: reader.word('status', status, runStatuses),
+    error: reader.optionalText('error', error), metadata: reader.json('metadata', metadata),
     startedAt: reader.optionalInstant('started_at', startedAt), completedAt: reader.optionalInstant('completed_at', completedAt),
     createdAt: reader.instant('created_at', createdAt), updatedAt: reader.instant('updated_at', updatedAt),
   });
@@ -113,7 +115,8 @@ export function selectRuns(connection: ModuleConnection, status: RunStatus | und
   const rest = 'ORDER BY position DESC LIMIT ? OFFSET ?';
   const rows = status === undefined
     ? all<RunRow>(connection, `SELECT ${columns} FROM runs ${rest}`, ...page)
-    : all<RunRow>(connection, `SELECT ${columns} FROM runs WHERE status = ? ${rest}`, status, ...page);
+    // In two steps: in one, SQLite takes the status from the index, and a damaged one in the row goes unseen.
+    : all<RunRow>(connection, `SELECT ${columns} FROM runs WHERE position IN (SELECT position FROM runs WHERE status = ? ${rest}) ORDER BY position DESC`, status, ...page);
   return rows.map(decodeRun);
 }
 
