@@ -126,10 +126,10 @@ export function readSnapshotFile(path: string): SnapshotFile {
   }
   const content = text.slice(contentAt, -2);
   if (!text.startsWith(opening) || !text.endsWith('}\n') || text.slice(opening.length, contentAt) !== hash('sha256', content) + middle) {
-    return { state: 'damaged', reason: 'the checksum does not match: the file is torn or was edited' };
+    return { state: 'damaged', reason: 'the checksum does not match: the file is torn or was edited; the next snapshot replaces it' };
   }
   const decoded = decodeContent(content);
-  if (!decoded) return { state: 'damaged', reason: 'the content is not a snapshot' };
+  if (!decoded) return { state: 'damaged', reason: 'the content is not a snapshot; the next one replaces it' };
   return { state: 'whole', content: decoded, bytes: Buffer.byteLength(text) };
 }
 

@@ -245,7 +245,7 @@ export class SnapshotPair implements CommitParticipant {
 
   #reportCopies(file: SnapshotFile, row: Row | undefined): void {
     const { faults } = this.#connection;
-    if (file.state === 'damaged') faults.report('snapshot-file-damaged', `${this.#path}: ${file.reason}; the next snapshot replaces it`);
+    if (file.state === 'damaged') faults.report('snapshot-file-damaged', `${this.#path}: ${file.reason}`);
     else faults.clear('snapshot-file-damaged');
     if (file.state === 'absent' && row && this.#path !== undefined) faults.report('snapshot-file-missing', `${this.#path} is missing; the next snapshot writes it again`);
     else faults.clear('snapshot-file-missing');

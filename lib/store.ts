@@ -115,7 +115,8 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
    * exactly the four tables of version 0 is adopted, an older schema migrated, a loss healed (`recovery` tells). What is
    * refused is left as it was. Throws `ERR_STORE_NOT_A_STORE`, `ERR_STORE_SCHEMA_TOO_NEW`, `ERR_STORE_MIGRATION`,
    * `ERR_STORE_PERMISSION`, `ERR_STORE_READ_ONLY`, `ERR_STORE_UNSUPPORTED`; `ERR_STORE_CONFLICT` where the snapshot file
-   * is another store's; `ERR_STORE_CORRUPT` for a damaged database, or a missing one beside a snapshot file, unless
+   * or the ledger is another store's, or the store has a ledger and is opened without; `ERR_STORE_PARITY` where the two
+   * disagree; `ERR_STORE_CORRUPT` for a damaged database, or a missing one beside a snapshot file, unless
    * `recover` is true.
    */
   static open<E extends EventBase = CoreEvent>(path: string, options?: OpenOptions): SqliteStore<E> {
@@ -134,7 +135,7 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
    * nothing behind. Writing methods throw `ERR_STORE_READ_ONLY`. Throws `ERR_STORE_NOT_FOUND` where there is no file,
    * `ERR_STORE_NOT_A_STORE`, `ERR_STORE_SCHEMA_TOO_OLD`, `ERR_STORE_SCHEMA_TOO_NEW`, `ERR_STORE_PERMISSION`.
    */
-  static openReadOnly<E extends EventBase = CoreEvent>(path: string, options?: Omit<OpenOptions, 'recover'>): SqliteStore<E> {
+  static openReadOnly<E extends EventBase = CoreEvent>(path: string, options?: Omit<OpenOptions, 'recover' | 'ledger'>): SqliteStore<E> {
     const checked = checkOpenOptions(options, ['clock', 'monotonicMs', 'busyTimeoutMs', 'snapshotPath']);
     return new SqliteStore<E>(openToRead(checkPath(path), checked), checked.monotonicMs);
   }

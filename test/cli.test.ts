@@ -109,6 +109,7 @@ test('wrong use is named on stderr with a usage line, and the exit code is 2', a
     [['status', ...db, '-x'], /Unknown option '-x'/],
     [['status', ...db, '--json=yes'], /--json/],
     [['status', 'x', ...db], /unexpected argument "x"/],
+    [['usage', '', ...db], /an argument is empty/], [['demo', ''], /an argument is empty/],
     [['usage', 'minecraft', 'tuxmath', ...db], /unexpected argument "tuxmath"/],
     [['usage', '--day', '2026-02-30', ...db], /--day must be a day .* got "2026-02-30"/],
     [['usage', '--day', 'today', ...db], /--day must be a day/],

@@ -73,6 +73,7 @@ export class Args {
     }
     if (this.flag('help')) return;
     const required = command.takes.filter((name) => !name.startsWith('['));
+    if (this.positionals.includes('')) throw new UsageError('an argument is empty');
     if (this.positionals.length < required.length) throw new UsageError(`${required[this.positionals.length]} is missing`);
     const extra = this.positionals[command.takes.length];
     if (extra !== undefined && !command.takes.at(-1)?.endsWith('…')) throw new UsageError(`unexpected argument "${extra}"`);
