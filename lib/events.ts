@@ -38,7 +38,7 @@ export type StoreEvent =
   | { type: 'usage_added'; entryId: string; day: string; durationMs: number }
   | { type: 'cooldown_set'; entryId: string; until: string } | { type: 'cooldown_cleared'; entryId: string }
   // what was taken of a source's totals and rows, so that its next import adds only what has grown since
-  | { type: 'store_import_taken'; sourceId: string; usage: [entryId: string, day: string, durationMs: number][]; cooldowns: [entryId: string, until: string][]; snapshots: string[]; rows?: string[] };
+  | { type: 'store_import_taken'; sourceId: string; usage: [entryId: string, day: string, durationMs: number][]; cooldowns: [entryId: string, until: string][]; snapshots: string[]; rows?: string[]; things?: string[] };
 
 /** The least that an event of a service's own must have: a `type`. The rest is whatever JSON carries. */
 export type EventBase = { type: string };

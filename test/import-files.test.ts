@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import { chmodSync, chownSync, existsSync, linkSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
+import { Writable } from 'node:stream';
 import { test } from 'node:test';
+import { main } from '../lib/cli/main.ts';
 import { importStore } from '../lib/import/index.ts';
 import { SqliteStore } from '../lib/index.ts';
 import { TestFolder } from './support/folder.ts';
@@ -205,6 +207,33 @@ test('aborted between two pages, up to the last one of the check, an import make
   };
   await assert.rejects(importStore(makeSource(folder), folder.file(), { signal: controller.signal, onProgress }), { message: 'enough' });
   assert.ok(!existsSync(folder.file()));
+});
+
+test('a signal that comes while the import writes is heard by the command when it is done: it says so and ends by the signal', async (t) => {
+  const folder = new TestFolder(t);
+  const source = makeSource(folder, addEvents(3000));
+  const controller = new AbortController();
+  process.once('SIGWINCH', () => controller.abort());
+  const texts = { out: '', err: '' };
+  let isSent = false;
+  const write = (name: 'out' | 'err', text: string): void => {
+    texts[name] += text;
+    const [, done, total] = /([\d,]+) of ([\d,]+) rows/.exec(text.replaceAll(',', '')) ?? [];
+    if (isSent || !(Number(done) > Number(total) * 0.6)) return;
+    isSent = true;
+    process.kill(process.pid, 'SIGWINCH');
+  };
+  const stream = (name: 'out' | 'err'): Writable => new Writable({
+    write: (chunk: Buffer, _, done) => {
+      write(name, chunk.toString());
+      done();
+    },
+  });
+  const io = { stdout: stream('out'), stderr: Object.assign(stream('err'), { isTTY: true, columns: 80 }), signal: controller.signal };
+  const code = await main(['import', source, folder.file()], io);
+  assert.deepEqual([isSent, code, texts.out], [true, 130, '']);
+  assert.match(texts.err, /the import was finished all the same/);
+  assert.equal((await importStore(source, folder.file())).taken.events, 0);
 });
 
 test('what onProgress throws ends the import without a trace', async (t) => {

@@ -118,6 +118,39 @@ for (const [kind, sql, table] of live) {
   });
 }
 
+const meanwhile = `INSERT INTO runs (id, plan_path, status, started_at) VALUES ('run-live', '/p', 'running', CURRENT_TIMESTAMP);
+  INSERT INTO plan_units (id, run_id, resource_type, resource_name, action, status, desired_state) VALUES ('pu-live', 'run-live', 't', 'n', 'create', 'running', '{}');
+  INSERT INTO events (run_id, level, message) VALUES ('run-live', 'info', 'a'), ('run-001', 'info', 'b'); INSERT INTO events (plan_unit_id, level, message) VALUES ('pu-live', 'info', 'c');
+  UPDATE resource_state SET state = '[]', last_run_id = 'run-live';`;
+
+for (const wal of [false, true]) {
+  test(`what comes to belong to a run that came ${wal ? 'into the WAL ' : ''}while an openfroyo.db was written is left for the next import, with no false refusal`, async (t) => {
+    const folder = new TestFolder(t);
+    const source = makers['openfroyo.db']!(folder);
+    const service = wal ? await runService(source, 'SELECT 1') : undefined;
+    try {
+      await importStore(source, folder.file());
+      let isWritten = false;
+      // The first page of the second half is that of the runs.
+      const onProgress = ({ done, total }: { done: number; total: number }): void => {
+        if (done <= total / 2 || isWritten) return;
+        isWritten = true;
+        const { status, stderr } = runModule(`import { DatabaseSync } from 'node:sqlite'; new DatabaseSync(${JSON.stringify(source)}).exec(${JSON.stringify(meanwhile)});`);
+        assert.equal(status, 0, stderr);
+      };
+      const during = await importStore(source, folder.file(), { onProgress });
+      const after = await importStore(source, folder.file());
+      assert.deepEqual([during.skipped, after.skipped].map((skipped) => skipped.map(({ table, row }) => `${table} ${row}`)), [['facts fact-003'], ['facts fact-003']]);
+      assert.deepEqual([during.taken.runs, during.taken.planUnits, during.taken.runEvents, during.taken.resourceStates], [0, 0, 1, 0]);
+      assert.deepEqual([after.taken.runs, after.taken.planUnits, after.taken.runEvents, after.taken.resourceStates], [1, 1, 2, 1]);
+      const counted = ({ taken, alreadyThere }: typeof during): number => taken.runEvents! + alreadyThere.runEvents!;
+      assert.deepEqual([counted(during), counted(after)], [11, 13]);
+    } finally {
+      await service?.kill();
+    }
+  });
+}
+
 const strange: [what: string, fixture: string, sql: string][] = [
   ['projects that lack a column', 'nightshift.db', 'ALTER TABLE projects RENAME COLUMN run_count TO runs'],
   ['no run history', 'nightshift.db', 'DROP TABLE run_history'],

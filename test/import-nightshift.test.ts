@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
+import { hasCode } from '../lib/errors.ts';
 import { importStore } from '../lib/import/index.ts';
 import type { ImportReport } from '../lib/import/index.ts';
 import type { SqliteStore } from '../lib/index.ts';
@@ -183,6 +184,13 @@ test('an assignment that was cleared here does not come back', async (t) => {
   assert.deepEqual(rows('SELECT * FROM assigned_tasks'), []);
 });
 
+test('a run record that was pruned here stays so when its run ends there, and a task assigned there again comes back', async (t) => {
+  const { folder, source } = await importFixture(t);
+  folder.raw().exec('DELETE FROM run_records; DELETE FROM assigned_tasks');
+  change(source, "UPDATE run_history SET end_time = '2026-07-23 02:00:00 -0700 PDT' WHERE status = 'partial'; UPDATE assigned_tasks SET assigned_at = '2026-07-23 02:00:00 -0700 PDT'");
+  assert.deepEqual((await importStore(source, folder.file())).taken, { ...none, assignedTasks: 1 });
+});
+
 test('a path keeps to its text: another machine\'s home is not looked for, and one end of a path is as good as another', async (t) => {
   const { report, rows } = await importFixture(t, `INSERT INTO projects VALUES ('/srv/repo two/', '2026-07-23 00:00:00 +0000 UTC', 1), ('~/src', NULL, 0), ('C:\\repo', NULL, 0), ('/', NULL, 0);
     UPDATE run_history SET project = '/srv//repo two/' WHERE provider = 'codex'; UPDATE run_history SET project = '' WHERE provider = 'claude'`);
@@ -276,15 +284,27 @@ test('entries by the thousand are taken page by page', async (t) => {
   assert.equal(report.taken.runRecords, 1200);
 });
 
-for (const [what, text] of [
-  ['another version', stateText((state) => (state.version = 2))], ['no version', stateText((state) => delete state.version)], ['no run history', stateText((state) => delete state.run_history)],
-  ['projects that are a list', stateText((state) => (state.projects = []))], ['runs that are an object', stateText((state) => (state.run_history = {}))], ['an assignment that is a text', stateText((state) => (state.assigned = 'x'))],
-  ['a list around it', `[${stateText(() => {})}]`], ['its end cut off', stateText(() => {}).slice(0, -5)], ['a byte that is no UTF-8', Buffer.from(stateText(() => {}).replace('lint', '\xff'), 'latin1')],
-  ['more than its service would ever write', stateText(() => {}) + ' '.repeat(16 * 2 ** 20)], ['a depth without end', `{"version":1,"projects":${'['.repeat(1e6)}`],
-] as [string, string | Buffer][]) {
-  test(`a state.json with ${what} is refused by name`, async (t) => {
+test('a state.json with a byte order mark is read', async (t) => {
+  const { report } = await importState(t, undefined, `\ufeff${stateText(() => {})}`);
+  assert.deepEqual([report.taken, report.skipped], [allOfState, []]);
+});
+
+const noState = 'it holds JSON that is no state.json of Nightshift';
+for (const [what, text, why] of [
+  ['another version', stateText((state) => (state.version = 2)), 'it holds JSON of version 2 (of a nightshift-state, only version 1 is known)'],
+  ['another version as a text', stateText((state) => (state.version = '1')), "it holds JSON of version '1' (of a nightshift-state, only version 1 is known)"],
+  ['no version', stateText((state) => delete state.version), 'it holds JSON without a version'],
+  ['no run history', stateText((state) => delete state.run_history), noState],
+  ['projects that are a list', stateText((state) => (state.projects = [])), noState], ['runs that are an object', stateText((state) => (state.run_history = {})), noState],
+  ['an assignment that is a text', stateText((state) => (state.assigned = 'x')), noState], ['a list around it', `[${stateText(() => {})}]`, noState],
+  ['its end cut off', stateText(() => {}).slice(0, -5), 'it holds neither a SQLite database nor JSON'],
+  ['a byte that is no UTF-8', Buffer.from(stateText(() => {}).replace('lint', '\xff'), 'latin1'), 'it holds neither a SQLite database nor JSON'],
+  ['more than its service would ever write', stateText(() => {}) + ' '.repeat(16 * 2 ** 20), 'too large for a JSON file'],
+  ['a depth without end', `{"version":1,"projects":${'['.repeat(1e6)}`, 'it holds neither a SQLite database nor JSON'],
+] as [string, string | Buffer, string][]) {
+  test(`a state.json with ${what} is refused by what it is`, async (t) => {
     const folder = new TestFolder(t);
     writeFileSync(folder.file('state.json'), text);
-    await assert.rejects(importStore(folder.file('state.json'), folder.file()), { code: 'ERR_STORE_NOT_A_STORE' });
+    await assert.rejects(importStore(folder.file('state.json'), folder.file()), (error: Error) => hasCode(error, 'ERR_STORE_NOT_A_STORE') && error.message.includes(why));
   });
 }

@@ -139,10 +139,125 @@ test('what was deleted here, or changed here since, stays so at the next import'
   raw.exec(`DELETE FROM runs WHERE id = 'run-002'; DELETE FROM facts WHERE id = 'fact-002'; UPDATE runs SET status = 'failed', updated_at = '2026-11-21T00:00:00.000Z' WHERE id = 'run-003'`);
   change(source, "INSERT INTO events (run_id, level, message) VALUES ('run-002', 'info', 'of a run that is gone here')");
   const report = await importStore(source, folder.file());
-  assert.deepEqual(report.taken, none);
-  assert.deepEqual(listed(report), [['events', '11'], badFact]);
+  assert.deepEqual([report.taken, report.alreadyThere.runEvents], [none, 11]);
+  assert.deepEqual(listed(report), [badFact]);
   assert.deepEqual(rows("SELECT id, status FROM runs WHERE id IN ('run-002', 'run-003')"), [{ id: 'run-003', status: 'failed' }]);
   assert.deepEqual(rows('SELECT count(*) AS units FROM plan_units'), [{ units: 12 }]);
+});
+
+const deleted = "DELETE FROM resource_state; DELETE FROM runs WHERE id IN ('run-002', 'run-003'); DELETE FROM facts WHERE id = 'fact-001'; DELETE FROM plan_units WHERE id = 'pu-004-2'";
+/** What the service does with each of these and what belongs to them. */
+const wentOn = `
+  UPDATE runs SET status = 'completed', completed_at = CURRENT_TIMESTAMP WHERE id = 'run-003'; UPDATE plan_units SET retries = 9 WHERE id IN ('pu-003-0', 'pu-004-2');
+  UPDATE resource_state SET state = '[]', last_run_id = 'run-003'; UPDATE facts SET value = '"changed"' WHERE id = 'fact-001';
+  INSERT INTO plan_units (id, run_id, resource_type, resource_name, action, status, desired_state) SELECT 'pu-new', run_id, resource_type, resource_name, action, status, desired_state FROM plan_units WHERE id = 'pu-002-0';
+  INSERT INTO events (run_id, plan_unit_id, level, message) VALUES ('run-002', NULL, 'info', 'a'), ('run-003', NULL, 'info', 'b'), (NULL, 'pu-new', 'info', 'c'), ('run-004', 'pu-004-2', 'info', 'd');`;
+const afterDeletion = { runs: 5, planUnits: 16, runEvents: 14, resourceStates: 1, facts: 2 };
+
+test('what was deleted here stays deleted when the source changes it, and so does what comes to belong to it', async (t) => {
+  const { folder, source, store, rows } = await importFixture(t);
+  folder.raw().exec(deleted);
+  change(source, `${wentOn} UPDATE facts SET value = '1024' WHERE id = 'fact-003'`);
+  const counts = ['runs', 'plan_units', 'run_events', 'resource_state', 'facts'].map((table) => `(SELECT count(*) FROM ${table})`).join();
+  const before = rows(`SELECT ${counts}`);
+  const report = await importStore(source, folder.file());
+  assert.deepEqual([report.taken, report.alreadyThere, report.skipped], [{ ...none, facts: 1 }, { ...none, ...afterDeletion, events: 2 }, []]);
+  folder.raw().exec("DELETE FROM facts WHERE id = 'fact-003'");
+  assert.deepEqual(rows(`SELECT ${counts}`), before);
+  store.close();
+  const dumped = dump(folder.file());
+  assert.deepEqual((await importStore(source, folder.file())).alreadyThere, { ...none, ...afterDeletion, facts: 3, events: 2 });
+  assert.deepEqual(dump(folder.file()), dumped);
+});
+
+test('a state that was changed here after it was taken is still known when it is deleted then', async (t) => {
+  const { folder, source } = await importFixture(t);
+  change(source, "UPDATE runs SET status = 'running' WHERE id = 'run-003'");
+  assert.equal((await importStore(source, folder.file())).taken.runs, 1);
+  folder.raw().exec("DELETE FROM runs WHERE id = 'run-003'");
+  change(source, "UPDATE runs SET status = 'completed' WHERE id = 'run-003'");
+  assert.deepEqual((await importStore(source, folder.file())).taken, none);
+});
+
+test('a fact that expires and was cleared away here comes back when the source has it anew', async (t) => {
+  const { folder, source, rows } = await importFixture(t);
+  folder.raw().exec("DELETE FROM facts WHERE id = 'fact-002'");
+  assert.deepEqual((await importStore(source, folder.file())).taken, none);
+  change(source, "UPDATE facts SET value = '8', expires_at = '2027-01-01 00:00:00' WHERE id = 'fact-002'");
+  assert.deepEqual((await importStore(source, folder.file())).taken, { ...none, facts: 1 });
+  assert.deepEqual(rows("SELECT value FROM facts WHERE id = 'fact-002'"), [{ value: '8' }]);
+});
+
+test('another run under the id of one that was deleted here is taken with all that belongs to it', async (t) => {
+  const { folder, source, rows } = await importFixture(t);
+  folder.raw().exec("DELETE FROM runs WHERE id = 'run-003'");
+  change(source, "DROP TRIGGER update_runs_timestamp; UPDATE runs SET created_at = '2026-11-01 00:00:00' WHERE id = 'run-003'");
+  const { taken, skipped } = await importStore(source, folder.file());
+  assert.deepEqual([taken, skipped.length], [{ ...none, runs: 1, planUnits: 3, runEvents: 2 }, 1]);
+  assert.deepEqual(rows("SELECT count(*) AS n FROM run_events WHERE run_id = 'run-003'"), [{ n: 2 }]);
+  assert.deepEqual((await importStore(source, folder.file())).taken, none);
+});
+
+test('what names a run that was deleted here, and is not deleted with it, is listed', async (t) => {
+  const { folder, source, rows } = await importFixture(t);
+  folder.raw().exec("DELETE FROM runs WHERE id = 'run-002'");
+  change(source, "UPDATE resource_state SET state = '[]', last_run_id = 'run-002'");
+  const { taken, skipped } = await importStore(source, folder.file());
+  assert.deepEqual([taken, skipped[0]], [none, { table: 'resource_state', row: 'rs-001', reason: 'it names the run "run-002", which was deleted here' }]);
+  change(source, "UPDATE resource_state SET last_run_id = 'run-003'");
+  assert.deepEqual((await importStore(source, folder.file())).taken, { ...none, resourceStates: 1 });
+  assert.deepEqual(rows('SELECT state, last_run_id FROM resource_state'), [{ state: '[]', last_run_id: 'run-003' }]);
+});
+
+/** Leaves of what was recorded what earlier versions of this package recorded: what each row held, and not which it was. */
+function forgetThings(folder: TestFolder): void {
+  const raw = folder.raw();
+  const { sql } = raw.prepare("SELECT sql FROM sqlite_schema WHERE name = 'audit_log_no_update'").get() as { sql: string };
+  raw.exec(`DROP TRIGGER audit_log_no_update; UPDATE audit_log SET event_data = json_remove(event_data, '$.things') WHERE event_type = 'store_import_taken'; ${sql}`);
+}
+
+test('a store whose import an earlier version made learns at the next one what it has, and then keeps deleted what was deleted', async (t) => {
+  const folder = new TestFolder(t, { checked: false }); // the log is changed
+  const source = makeFrom(folder, 'openfroyo.db');
+  await importStore(source, folder.file());
+  forgetThings(folder);
+  folder.raw().exec(deleted);
+  assert.deepEqual((await importStore(source, folder.file())).taken, none);
+  change(source, wentOn);
+  const { taken, skipped } = await importStore(source, folder.file());
+  assert.deepEqual([taken, skipped.length], [none, 1]);
+});
+
+test('a state that the source made anew after it was deleted there and here is another one, and is taken', async (t) => {
+  const { folder, source } = await importFixture(t);
+  folder.raw().exec('DELETE FROM resource_state');
+  change(source, "UPDATE resource_state SET id = 'rs-002'");
+  assert.deepEqual((await importStore(source, folder.file())).taken, { ...none, resourceStates: 1 });
+});
+
+test('a fact of the store that the source had later was taken too, and stays deleted', async (t) => {
+  const folder = new TestFolder(t);
+  folder.open().close();
+  folder.raw().exec("INSERT INTO facts VALUES ('own', 'host-001', 'os.basic', 'os_family', '1', 0, NULL, '2020-01-01T00:00:00.000Z', '2020-01-01T00:00:00.000Z')");
+  const source = makeFrom(folder, 'openfroyo.db');
+  assert.deepEqual((await importStore(source, folder.file())).taken, all);
+  folder.raw().exec("DELETE FROM facts WHERE id = 'own'");
+  change(source, "UPDATE facts SET value = '8' WHERE id = 'fact-001'");
+  assert.deepEqual((await importStore(source, folder.file())).taken, none);
+});
+
+test('a store whose import an earlier version made takes a changed run that was deleted here back whole, once', async (t) => {
+  const folder = new TestFolder(t, { checked: false }); // the log is changed
+  const source = makeFrom(folder, 'openfroyo.db', "UPDATE resource_state SET last_run_id = 'run-003'");
+  await importStore(source, folder.file());
+  forgetThings(folder);
+  folder.raw().exec("DELETE FROM resource_state; DELETE FROM runs WHERE id IN ('run-002', 'run-003')");
+  change(source, "UPDATE runs SET status = 'completed' WHERE id = 'run-003'; INSERT INTO events (run_id, level, message) VALUES ('run-002', 'info', 'a'), ('run-003', 'info', 'b')");
+  const { taken, skipped } = await importStore(source, folder.file());
+  assert.deepEqual([taken, skipped.length], [{ ...none, runs: 1, planUnits: 3, runEvents: 3 }, 1]);
+  folder.raw().exec("DELETE FROM runs WHERE id = 'run-003'");
+  change(source, "UPDATE runs SET status = 'failed' WHERE id = 'run-003'");
+  assert.deepEqual((await importStore(source, folder.file())).taken, none);
 });
 
 const own = `

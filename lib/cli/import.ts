@@ -1,4 +1,5 @@
 // The command import: taking over another service's data.
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { importStore } from '../import/index.ts';
 import type { ImportReport } from '../import/index.ts';
 import { jsonOption, long, print, printJson } from './command.ts';
@@ -25,6 +26,12 @@ export const importCommand: Command = {
 async function runImport(args: Args, io: Io): Promise<number> {
   const [from = '', to = ''] = args.positionals;
   const report = await long(io, 'rows read', (options) => importStore(from, to, options));
+  // A signal that came while the import held the thread is heard in the next turn.
+  await nextTurn();
+  if (io.signal?.aborted) {
+    io.stderr.write('shepherd-store: the import was finished all the same; a second one says what was taken\n');
+    return 130;
+  }
   if (args.flag('json')) printJson(io, { from, to, ...report });
   else print(io, reportLines(io, from, to, report));
   return report.skipped.length > 0 ? 1 : 0;

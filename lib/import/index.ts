@@ -8,7 +8,7 @@ import { attempt, StoreError } from '../errors.ts';
 import { connect, SqliteStore } from '../store.ts';
 import { checkText, invalid } from '../values.ts';
 import { nightshift } from './nightshift.ts';
-import { nightshiftState } from './nightshift-state.ts';
+import { describeJson, nightshiftState } from './nightshift-state.ts';
 import { openfroyo } from './openfroyo.ts';
 import { shepherdd } from './shepherdd.ts';
 import { nowhere, TakingSink } from './sink.ts';
@@ -35,14 +35,16 @@ const kinds: readonly SourceKind[] = [shepherdd, openfroyo, nightshift, nightshi
  * Takes over what another service keeps in the file `from`, into the store `to`, which is made if it is not there and keeps
  * what it has: the events, usage, cooldowns and state of a `shepherdd.db`; the runs, resource states, facts and audit trail
  * of an OpenFroyo database; the projects, tasks and runs of a Nightshift database or `state.json`. The file itself says
- * which it is. `from` is read only: no byte of it or beside it changes, and its service may be running. All or nothing: one transaction, durable when the promise resolves; whatever rejects it has
- * written nothing of the source. Each row is taken once, however often the import is repeated: a source that has grown
- * since brings only what is new, and of two states of one row the later stands. Rows that cannot be taken are listed in the
- * report, and the others taken.
+ * which it is. `from` is read only: no byte of it or beside it changes. Its service may be running: what that writes
+ * meanwhile is taken, or left for the next import without being listed. All or nothing: one transaction, durable when the
+ * promise resolves; whatever rejects it has written nothing of the source. Each row is taken once, however often the import
+ * is repeated: a source that has grown since brings only what is new, of two states of one row the later stands, and what
+ * was deleted from `to` stays so. Rows that cannot be taken are listed in the report, and the others taken.
  *
- * The source is read twice, page by page: first, between turns of the event loop, to find what would
- * fail, then inside the transaction, which holds the store's write lock and the thread to its end. `onProgress` is called
- * after each page of both (it must not write to `to`), and `signal` aborts there: rejects with `signal.reason`.
+ * The source is read twice, page by page: first, between turns of the event loop, to find what would fail, then inside the
+ * transaction, which holds the store's write lock and the thread to its end. `onProgress` is called after each page of both
+ * (it must not write to `to`), and `signal` aborts there: rejects with `signal.reason`. In the second half no timer and no
+ * signal of the process can fire, so from then on only an abort from inside `onProgress` is heard.
  *
  * Rejects with `ERR_STORE_NOT_FOUND` where there is no file `from`, `ERR_STORE_NOT_A_STORE` where it is of no known kind,
  * `ERR_STORE_INVALID_ARGUMENT` where it is a store of this package or `to` itself, `ERR_STORE_PERMISSION`,
@@ -74,7 +76,7 @@ export async function importStore(from: string, to: string, options?: LongOperat
 function take(source: Source, kind: SourceKind, to: string, step: (rows: number) => void): ImportReport {
   using store = SqliteStore.open(to);
   return connect(store).write(`import ${source.path}`, () => {
-    const sink = new TakingSink(store, kind.identity(source), kind.tables);
+    const sink = new TakingSink(store, kind.identity(source), kind.tables, (...row) => kind.has?.(source, ...row) ?? false);
     for (const rows of kind.walk(source, sink)) step(rows);
     sink.finish(kind.name, source.path);
     const { taken, alreadyThere, skipped } = sink;
@@ -104,6 +106,13 @@ function kindOf(source: Source): SourceKind {
   const kind = kinds.find(({ recognise }) => recognise(source));
   if (kind) return kind;
   const known = kinds.map(({ name }) => name).join(', ');
-  const holds = file.kind === 'other' ? file.holds : file.kind === 'empty' ? 'nothing' : 'no SQLite database';
-  throw new StoreError('ERR_STORE_NOT_A_STORE', `failed to import ${path}: it holds ${holds}, which is none of the kinds that can be taken over (${known})`);
+  throw new StoreError('ERR_STORE_NOT_A_STORE', `failed to import ${path}: it holds ${holdsOf(source)}, which is none of the kinds that can be taken over (${known})`);
+}
+
+function holdsOf(source: Source): string {
+  const { file } = source;
+  if (file.kind === 'other') return file.holds;
+  if (file.kind === 'empty') return 'nothing';
+  const json = source.json();
+  return json === undefined ? 'neither a SQLite database nor JSON' : describeJson(json);
 }

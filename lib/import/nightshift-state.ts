@@ -1,5 +1,5 @@
 // Nightshift's state.json: what its database has, in one JSON object. A missing value is Go's zero value.
-import { checkArray, checkText } from '../values.ts';
+import { checkArray, checkText, show } from '../values.ts';
 import type { JsonObject } from '../values.ts';
 import type { Conversion } from './convert.ts';
 import { objectOf } from './json-text.ts';
@@ -54,6 +54,14 @@ export const nightshiftState: SourceKind = {
     }
   },
 };
+
+/** What a JSON value is that is no state. */
+export function describeJson(value: unknown): string {
+  if (!isObject(value) || value['version'] === 1) return 'JSON that is no state.json of Nightshift';
+  const { version } = value;
+  if (version === undefined) return 'JSON without a version';
+  return `JSON of version ${show(version)} (of a ${nightshiftState.name}, only version 1 is known)`;
+}
 
 /** The state in a file; `undefined` where it is none, or of another version than the one that there is. */
 function stateOf(source: Source): JsonObject | undefined {

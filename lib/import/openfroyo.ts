@@ -54,6 +54,7 @@ export const openfroyo: SourceKind = {
   recognise: (source) => hasColumns(source, columns),
   count: (source) => countRows(source, 'schema_migrations'),
   identity: () => 'openfroyo',
+  has: (source, table, id) => source.all(`SELECT 1 FROM ${table} WHERE id = ?`, id).length > 0,
   *walk(source, sink) {
     // What others belong to comes first.
     yield* walkRowsOf(source, sink, 'runs', 'runs', runs);

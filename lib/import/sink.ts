@@ -6,7 +6,7 @@ import type { StateSnapshot } from '../snapshot-file.ts';
 import { connect } from '../store.ts';
 import type { ModuleConnection, SqliteStore } from '../store.ts';
 import { countOf, TableWriter } from './tables.ts';
-import type { RowCount, TargetRow } from './tables.ts';
+import type { Before, HasRow, RowCount, TargetRow } from './tables.ts';
 
 /** How many rows of each kind; those of the modules' tables where the source is of a kind that has them. */
 export interface ImportCounts extends Partial<Record<RowCount, number>> {
@@ -56,7 +56,7 @@ export type RowName = Omit<SkippedRow, 'reason'>;
 export const nowhere: Sink = { event() {}, usage() {}, cooldown() {}, snapshot() {}, row() {}, skip() {} };
 
 type Taken = Extract<StoreEvent, { type: 'store_import_taken' }>;
-type Page = Required<Pick<Taken, 'usage' | 'cooldowns' | 'snapshots' | 'rows'>>;
+type Page = Required<Pick<Taken, 'usage' | 'cooldowns' | 'snapshots' | 'rows' | 'things'>>;
 
 // A page of what was taken is one event: small enough that whoever lists the newest events does not read years of usage.
 const pageRows = 500;
@@ -65,7 +65,8 @@ const pageRows = 500;
  * Takes rows into a store, inside its transaction. Usage, cooldowns, the snapshot and the rows of the modules' tables change
  * after they were taken, so what was taken of each is recorded in the log (`store_import_taken`) and a later import of the
  * same source, grown meanwhile, adds only the difference: a comparison with the store's own total could not tell the
- * source's seconds from those the store has counted itself since, nor what is new from what was deleted here.
+ * source's seconds from those the store has counted itself since, nor what is new from what was deleted here. Of a row that
+ * lasts it is recorded twice: what it held, and which thing it was, by which it is known after it has changed.
  */
 export class TakingSink implements Sink {
   readonly taken: ImportCounts;
@@ -79,25 +80,26 @@ export class TakingSink implements Sink {
   readonly #usage = new Map<string, number>();
   readonly #cooldowns = new Map<string, number>();
   readonly #snapshots = new Set<string>();
-  readonly #rows = new Set<string>();
+  readonly #before: Before = { rows: new Set(), things: new Set() };
   readonly #tables: TableWriter;
   #pages = 0;
-  #page: Page = { usage: [], cooldowns: [], snapshots: [], rows: [] };
+  #page: Page = { usage: [], cooldowns: [], snapshots: [], rows: [], things: [] };
 
-  constructor(store: SqliteStore, sourceId: string, tables: readonly TargetRow['table'][] = []) {
+  constructor(store: SqliteStore, sourceId: string, tables: readonly TargetRow['table'][] = [], hasNow: HasRow = () => false) {
     this.#store = store;
     this.#connection = connect(store);
     this.#sourceId = sourceId;
-    this.#tables = new TableWriter(this.#connection, this.#rows);
+    this.#tables = new TableWriter(this.#connection, this.#before, hasNow);
     const counts = { events: 0, usage: 0, cooldowns: 0, snapshots: 0, ...Object.fromEntries(tables.map((table) => [countOf(table), 0])) };
     this.taken = { ...counts };
     this.alreadyThere = { ...counts };
     for (let data = this.#takenPage(); data !== undefined; data = this.#takenPage()) {
-      const { usage, cooldowns, snapshots, rows = [] } = JSON.parse(data) as Taken;
+      const { usage, cooldowns, snapshots, rows = [], things = [] } = JSON.parse(data) as Taken;
       for (const [entryId, day, durationMs] of usage) this.#usage.set(usageKey(entryId, day), durationMs);
       for (const [entryId, until] of cooldowns) this.#cooldowns.set(entryId, Date.parse(until));
       for (const identity of snapshots) this.#snapshots.add(identity);
-      for (const print of rows) this.#rows.add(print);
+      for (const print of rows) this.#before.rows.add(print);
+      for (const thing of things) this.#before.things.add(thing);
       this.#pages++;
     }
   }
@@ -179,10 +181,12 @@ export class TakingSink implements Sink {
 
   row(at: RowName, row: TargetRow): void {
     this.#unlessRefused(at, () => {
-      const print = this.#tables.take(row, (table, id) => this.#skippedNames.has(`${table} ${JSON.stringify(id).slice(1, -1)}`));
-      const counts = print === undefined ? this.alreadyThere : this.taken;
+      const { became, print, thing } = this.#tables.take(row, (table, id) => this.#skippedNames.has(`${table} ${JSON.stringify(id).slice(1, -1)}`));
+      if (became === 'left') return;
+      const counts = became === 'taken' ? this.taken : this.alreadyThere;
       counts[countOf(row.table)]!++;
       if (print !== undefined) this.#page.rows.push(print);
+      if (thing !== undefined) this.#page.things.push(thing);
     });
   }
 
@@ -207,11 +211,11 @@ export class TakingSink implements Sink {
   }
 
   #writePage(): void {
-    const { rows, ...totals } = this.#page;
-    const event: Taken = { type: 'store_import_taken', sourceId: this.#sourceId, ...totals, ...(rows.length > 0 ? { rows } : undefined) };
+    const { rows, things, ...totals } = this.#page;
+    const event: Taken = { type: 'store_import_taken', sourceId: this.#sourceId, ...totals, ...(rows.length > 0 ? { rows } : undefined), ...(things.length > 0 ? { things } : undefined) };
     this.#connection.appendAudit({ ...encodeOwnEvent(event), meta: JSON.stringify({ eventId: this.#pageId() }) });
     this.#pages++;
-    this.#page = { usage: [], cooldowns: [], snapshots: [], rows: [] };
+    this.#page = { usage: [], cooldowns: [], snapshots: [], rows: [], things: [] };
   }
 
   /** Records what was taken. Writes nothing where nothing was. */

@@ -6,7 +6,7 @@ import { identify } from '../schema.ts';
 import type { FileKind } from '../schema.ts';
 import { invalid } from '../values.ts';
 import type { Sink } from './sink.ts';
-import type { TargetRow } from './tables.ts';
+import type { HasRow, TargetRow } from './tables.ts';
 
 /** A kind of store that can be taken over. */
 export interface SourceKind {
@@ -23,6 +23,8 @@ export interface SourceKind {
   identity(source: Source): string;
   /** The modules' tables that its rows go to. */
   tables?: readonly TargetRow['table'][];
+  /** Whether it has a run or plan unit at this moment; where rows of one table belong to those of another. */
+  has?(source: Source, ...row: Parameters<HasRow>): boolean;
   /** Hands every row to the sink, converted or refused, and yields how many it has passed since the last time. */
   walk(source: Source, sink: Sink): Generator<number, void, undefined>;
 }
@@ -96,7 +98,7 @@ export class Source {
       return readFileSync(this.path, { flag: constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK });
     });
     try {
-      return JSON.parse(utf8.decode(bytes)) as unknown;
+      return JSON.parse(utf8OfFile.decode(bytes)) as unknown;
     } catch {
       return undefined;
     }
@@ -131,6 +133,8 @@ export function exact(column: string): string {
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+// Without the byte order mark that an editor may have put before it.
+const utf8OfFile = new TextDecoder('utf-8', { fatal: true });
 
 /** The text that a column read with `exact` has. Throws `ERR_STORE_INVALID_ARGUMENT` where it has none. */
 export function textOf(name: string, bytes: unknown): string {
