@@ -32,6 +32,13 @@ test('ids are positions: from 1, without a gap, over transactions, failures and 
   assert.deepEqual(ids(again.getRecentAudits(9)), [5, 4, 3, 2, 1]);
 });
 
+test('what an append gives is the caller\'s own: the time of one event is not that of another', (t) => {
+  const store = new TestFolder(t).open<Numbered>();
+  const [first, second] = store.appendAudits([{ event: { type: 'x' } }, { event: { type: 'y' } }]);
+  first!.timestamp.setTime(0);
+  assert.notEqual(second!.timestamp.getTime(), 0);
+});
+
 test('the newest come first, as many as asked for', (t) => {
   const store = new TestFolder(t).open<Numbered>();
   appendMany(store, 1200);

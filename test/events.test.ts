@@ -90,6 +90,14 @@ test('the stored texts are the fields without the type, and null where there are
   });
 });
 
+test('what is checked of an event is what is written, whatever a getter says next', () => {
+  let asked = 0;
+  const turning = { type: 'session_started', entryId: 'a', get sessionId() { return asked++ === 0 ? 'first' : 5; } };
+  assert.equal(encodeEvent(turning).data, '{"entryId":"a","sessionId":"first"}');
+  asked = 1;
+  assert.throws(() => encodeEvent(turning), { code: 'ERR_STORE_INVALID_ARGUMENT' });
+});
+
 test('the column says what type an event is, whatever its fields say', () => {
   assert.deepEqual(decodeEvent([1, '2026-11-21T09:00:00Z', 'x', '{"type":"y","a":1}', null]).event, { type: 'x', a: 1 });
   assert.deepEqual(decodeEvent([1, '2026-11-21T09:00:00Z', 'x', '{"__proto__":{"type":"y"}}', null]).event, JSON.parse('{"type":"x","__proto__":{"type":"y"}}'));

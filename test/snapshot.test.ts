@@ -1,6 +1,6 @@
 // The pair: the row in the database and the plain file beside it, each standing in for the other.
 import assert from 'node:assert/strict';
-import { chmodSync, copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { StatementSync } from 'node:sqlite';
@@ -257,6 +257,32 @@ test("the file carries the usage of the days written last and of the clock's tod
   assert.equal(file.content.generation, 1);
 });
 
+test('the file has the days of the clock also where nothing but the clock has changed since the last save', (t) => {
+  const folder = new TestFolder(t);
+  let now = new Date(2026, 10, 21, 12);
+  const store = folder.open({ clock: () => now });
+  for (const day of ['2026-11-20', '2026-11-21', '2026-11-22', '2026-11-23', '2026-12-01', '2026-12-02']) store.addUsage('minecraft', day, 1);
+  for (const [day, expected] of [[21, ['20', '21', '01', '02']], [22, ['21', '22', '01', '02']], [23, ['22', '23', '01', '02']]] as const) {
+    now = new Date(2026, 10, day, 12);
+    store.saveSnapshot(state);
+    const file = readSnapshotFile(folder.file('store.snapshot.json'));
+    assert.deepEqual(file.state === 'whole' && file.content.usage.map(({ day }) => day.slice(-2)), expected);
+  }
+});
+
+test('a save that failed is forgotten: the next write leaves the file of another process as it is', (t) => {
+  const folder = new TestFolder(t);
+  const [store, other] = [folder.open({ snapshotPath: folder.file('states/state.json') }), folder.open({ snapshotPath: folder.file('states/state.json') })];
+  store.saveSnapshot(state);
+  renameSync(folder.file('states'), folder.file('away'));
+  assert.throws(() => store.saveSnapshot(later), { code: 'ERR_STORE_NOT_FOUND' });
+  renameSync(folder.file('away'), folder.file('states'));
+  other.saveSnapshot(later);
+  const { ino } = statSync(folder.file('states/state.json'));
+  store.addUsage('minecraft', '2026-11-21', 1);
+  assert.equal(statSync(folder.file('states/state.json')).ino, ino);
+});
+
 test('the file has totals up to the largest there can be', (t) => {
   const folder = new TestFolder(t);
   const store = folder.open();
@@ -291,6 +317,8 @@ test('the two days written last are those of the plain file, whoever wrote them,
   assert.deepEqual(daysAfter(() => together(() => add('01', '03', '01'))), ['01', '03']);
   assert.deepEqual(daysAfter(() => add('04')), ['01', '04'], 'the order that a transaction left');
   assert.deepEqual(daysAfter(() => undone(() => add('05', '06'))), ['01', '04']);
+  assert.deepEqual(daysAfter(() => together(() => add('02', '04'))), ['02', '04'], 'the same day last, another one before it');
+  assert.deepEqual(daysAfter(() => add('01', '04')), ['01', '04']);
   assert.deepEqual(daysAfter(() => together(() => {
     add('07');
     undone(() => add('08', '09'));
