@@ -5,7 +5,8 @@ import { auditHeadOf } from './audit.ts';
 import type { Connection } from './connection.ts';
 import type { StoreErrorCode } from './errors.ts';
 import type { HealthFinding } from './faults.ts';
-import { ReadOnlyFile } from './read-only.ts';
+import { isOpenHere } from './files.ts';
+import { readHeader, ReadOnlyFile } from './read-only.ts';
 import { schemaVersion } from './schema.ts';
 import type { SnapshotCopy, SnapshotPair } from './snapshot.ts';
 import { parseInstant } from './values.ts';
@@ -84,7 +85,7 @@ export function describeHealth(connection: Connection, pair: SnapshotPair): Stor
   const health = {
     schemaVersion,
     sqliteVersion: told(() => connection.get<[string]>('SELECT sqlite_version()')![0]) ?? 'unknown',
-    journalMode: told(() => connection.get<[string]>('PRAGMA journal_mode')![0]) ?? 'unknown',
+    journalMode: told(() => journalMode(connection)) ?? 'unknown',
     ...(told(() => sizes(connection)) ?? { databaseBytes: 0, walBytes: 0 }),
     snapshot: told(() => pair.copies(now)) ?? { row: { state: 'damaged' }, file: { state: 'damaged' } } satisfies StoreHealth['snapshot'],
     ...(clockBehindMs === undefined ? undefined : { clockBehindMs }),
@@ -98,6 +99,14 @@ export function describeHealth(connection: Connection, pair: SnapshotPair): Stor
     ...health,
     ...(lastError ? { lastError: { code: lastError.error.code, message: lastError.error.message, at: lastError.at } } : undefined),
   };
+}
+
+/** A handle that reads a closed store takes the file for one that nobody writes, and has no journal then: the file's header says. */
+function journalMode(connection: Connection): string {
+  const [mode] = connection.get<[string]>('PRAGMA journal_mode')!;
+  const { reader, path } = connection;
+  if (!reader || path === undefined || mode === 'wal') return mode;
+  return isOpenHere(path) || readHeader(path, 20)[18] === 2 ? 'wal' : mode;
 }
 
 /** A kiosk without a battery starts in 1970, or where it was switched off; new events then look older than old ones. */

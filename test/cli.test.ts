@@ -153,11 +153,12 @@ test('what is no store, not there or not readable is one line with its code', as
   fill(folder);
   copyFileSync(folder.file(), folder.file('torn.db'));
   writeFileSync(folder.file('torn.db'), readFileSync(folder.file()).fill(0x5a, 4096, 8192 * 4));
-  for (const name of ['lost', 'emptied']) {
+  for (const name of ['lost', 'emptied', 'noise']) {
     mkdirSync(folder.file(name));
     copyFileSync(folder.file('store.snapshot.json'), folder.file(`${name}/store.snapshot.json`));
   }
   writeFileSync(folder.file('emptied/store.db'), '');
+  writeFileSync(folder.file('noise/store.db'), readFileSync(folder.file()).fill(0x5a, 0, 4096));
   const before = picture(folder.path);
   const cases: [file: string, code: number, said: RegExp][] = [
     ['absent.db', 2, /no such file.*\(ERR_STORE_NOT_FOUND\)/],
@@ -166,6 +167,7 @@ test('what is no store, not there or not readable is one line with its code', as
     ['empty', 1, /\(ERR_STORE_NOT_A_STORE\)/],
     ['foreign.db', 1, /another program|it holds tables t.*\(ERR_STORE_NOT_A_STORE\)/],
     ['emptied/store.db', 1, /store\.db is empty, and .*store\.snapshot\.json says that there was a store \(ERR_STORE_CORRUPT\)/],
+    ['noise/store.db', 1, /store\.db is no database any more, and .*store\.snapshot\.json says that there was a store \(ERR_STORE_CORRUPT\)/],
     ['lost/store.db', 1, /store\.db is missing, and .*store\.snapshot\.json says that there was a store \(ERR_STORE_CORRUPT\)/],
   ];
   for (const name of lookers) {

@@ -7,6 +7,7 @@ import type { TestContext } from 'node:test';
 import { SqliteStore } from '../lib/index.ts';
 import type { Fault, HealthFinding, OpenOptions } from '../lib/index.ts';
 import { TestFolder } from './support/folder.ts';
+import { makeDatabase } from './support/foreign.ts';
 
 const now = new Date('2026-11-21T09:00:00Z');
 const options: OpenOptions = { clock: () => now };
@@ -61,6 +62,24 @@ test('a store in memory has no file to tell of', () => {
     snapshot: { row: { state: 'whole', generation: 1, ageMs: 0 }, file: { state: 'absent' } },
   });
   assert.equal(store.isHealthy(), true);
+});
+
+test('a store that is only read says how it is written: with a WAL, whether a service has it open or not', (t) => {
+  const folder = new TestFolder(t);
+  const store = folder.open();
+  store.appendAudit({ type: 'service_started' });
+  const modeRead = (): string => {
+    using reader = SqliteStore.openReadOnly(folder.file());
+    return reader.health().journalMode;
+  };
+  assert.equal(modeRead(), 'wal');
+  store.close();
+  assert.equal(modeRead(), 'wal');
+  const again = folder.open();
+  assert.equal(modeRead(), 'wal');
+  again.close();
+  makeDatabase(folder.file(), 'PRAGMA journal_mode = DELETE');
+  assert.equal(modeRead(), 'delete');
 });
 
 test('a read-only store tells the same', (t) => {

@@ -161,7 +161,7 @@ export function tellStorePath(args: Args, io: Io): string {
 
 /**
  * Opens a command's store to look at, whatever else uses it, and says on stderr which one it is where nobody named it. A
- * missing or empty database beside a snapshot file is a loss and not a wrong path: `ERR_STORE_CORRUPT`.
+ * missing, empty or unreadable database beside a snapshot file is a loss and not a wrong path: `ERR_STORE_CORRUPT`.
  */
 export function openStore(args: Args, io: Io): SqliteStore {
   const path = tellStorePath(args, io);
@@ -169,11 +169,18 @@ export function openStore(args: Args, io: Io): SqliteStore {
     return SqliteStore.openReadOnly(path, io.clock ? { clock: io.clock } : {});
   } catch (error) {
     const snapshot = snapshotPathOf(path);
-    const isMissing = hasCode(error, 'ERR_STORE_NOT_FOUND');
-    const isEmpty = hasCode(error, 'ERR_STORE_NOT_A_STORE') && statSync(path, { throwIfNoEntry: false })?.size === 0;
-    if (!(isMissing || isEmpty) || !existsSync(snapshot)) throw error;
-    throw new StoreError('ERR_STORE_CORRUPT', `${path} is ${isMissing ? 'missing' : 'empty'}, and ${snapshot} says that there was a store`, { cause: error });
+    const what = lossOf(error, path);
+    if (what === undefined || !existsSync(snapshot)) throw error;
+    throw new StoreError('ERR_STORE_CORRUPT', `${path} is ${what}, and ${snapshot} says that there was a store`, { cause: error });
   }
+}
+
+/** What became of a database, where an error says that there is none to read. */
+function lossOf(error: unknown, path: string): string | undefined {
+  if (hasCode(error, 'ERR_STORE_NOT_FOUND')) return 'missing';
+  if (!hasCode(error, 'ERR_STORE_NOT_A_STORE')) return undefined;
+  if (statSync(path, { throwIfNoEntry: false })?.size === 0) return 'empty';
+  return (error as Error).cause === undefined ? undefined : 'no database any more';
 }
 
 /** The time that a command goes by. */
