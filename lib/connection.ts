@@ -225,7 +225,6 @@ export class Connection {
     this.#lost ??= (cause instanceof CallersError ? cause.error : cause) ?? new StoreError('ERR_STORE_IO', 'SQLite rolled the transaction back by itself');
   }
 
-  /** A part of the open transaction that needs no savepoint. */
   #joined<T>(what: string, fn: () => T): T {
     try {
       return fn();

@@ -1,7 +1,6 @@
 // A checked copy of a database under a temporary name: what a backup is made of, and what is restored.
-import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { chownSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { chownSync, rmSync, statSync } from 'node:fs';
 import type { Stats } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -11,7 +10,7 @@ import { Worker } from 'node:worker_threads';
 import { verifyChain } from './audit.ts';
 import type { Anchor, LongOperation } from './audit.ts';
 import { StoreError } from './errors.ts';
-import { countOpen, createFile } from './files.ts';
+import { countOpen, createFile, temporaryBeside } from './files.ts';
 import { openToRead } from './open.ts';
 import type { CheckedOptions } from './options.ts';
 import { openHandle } from './read-only.ts';
@@ -55,9 +54,7 @@ export function openSource(path: string): Reader {
 /** Makes a copy under a temporary name, by `copy`, and checks it. Leaves nothing behind when it fails. */
 export async function makeCopy(task: Task, copy: (temporary: string) => Promise<void>): Promise<Copy> {
   const { target, long } = task;
-  removeLeftovers(target);
-  // Unpredictable, so that nobody can plant a file under it; the process id tells the next one whether it still lives.
-  const temporary = join(dirname(target), `.${basename(target)}.${process.pid}-${randomUUID()}.tmp`);
+  const temporary = temporaryBeside(target);
   try {
     await copy(temporary);
     const file = await open(temporary, 'r+');
@@ -165,24 +162,4 @@ async function checkLog(temporary: string, { snapshotPath, options, long: { sign
 /** Removes what of a copy was not placed. */
 export function discard({ temporary, snapshot }: Pick<Copy, 'temporary'> & Partial<Copy>): void {
   for (const file of ['', '-journal', '-wal', '-shm'].map((suffix) => temporary + suffix).concat(snapshot ?? [])) rmSync(file, { force: true });
-}
-
-/** What killed processes left of copies to this very target; another target's may belong to a process that is not seen from here. */
-function removeLeftovers(target: string): void {
-  const folder = dirname(target);
-  const mark = `.${basename(target)}.`;
-  for (const name of readdirSync(folder)) {
-    const at = name.startsWith(`.${mark}`) ? 1 : 0;
-    const pid = name.startsWith(mark, at) ? /^(\d+)-[0-9a-f-]{36}\.tmp/.exec(name.slice(at + mark.length))?.[1] : undefined;
-    if (pid !== undefined && !isAlive(Number(pid))) rmSync(join(folder, name), { force: true });
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0); // sends nothing
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
-  }
 }

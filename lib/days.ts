@@ -10,8 +10,13 @@ export interface DayPart {
 
 /** Refuses anything but a day of the calendar, `YYYY-MM-DD`. Throws `ERR_STORE_INVALID_ARGUMENT`. */
 export function checkDay(name: string, value: unknown): string {
-  if (typeof value !== 'string' || !/^\d{4}-\d\d-\d\d$/.test(value) || !beginsWithDate(value)) throw invalid(name, value, 'a day of the calendar as YYYY-MM-DD');
+  if (!isDay(value)) throw invalid(name, value, 'a day of the calendar as YYYY-MM-DD');
   return value;
+}
+
+/** Whether `checkDay` accepts the value. */
+export function isDay(value: unknown): value is string {
+  return typeof value === 'string' && /^\d{4}-\d\d-\d\d$/.test(value) && beginsWithDate(value);
 }
 
 /**

@@ -1,8 +1,9 @@
 // What the audit log holds: the event types, their attributes, and how both become the texts of a row and back.
+import { checkDay } from './days.ts';
 import { StoreError } from './errors.ts';
 import { checkPolicy, decodePolicy } from './gate.ts';
 import type { PolicyAttributes, RecordedDecision } from './gate.ts';
-import { checkArray, checkInstant, checkInteger, checkJson, checkOptions, checkText, invalid, parseInstant, parseJson, show } from './values.ts';
+import { checkArray, checkDuration, checkInstant, checkInteger, checkJson, checkOptions, checkText, invalid, parseInstant, parseJson, show } from './values.ts';
 import type { JsonObject, JsonValue } from './values.ts';
 
 /** Why a session ended. */
@@ -90,8 +91,10 @@ function isReserved(type: string): boolean {
   return type.startsWith('store_') || reserved.has(type);
 }
 
+type FieldChecks = Record<string, (name: string, value: unknown) => unknown>;
+
 // A number that a reader adds up or compares must not be wrong in the log, where nobody can mend it.
-const eventChecks: Record<string, Record<string, (name: string, value: unknown) => unknown>> = {
+const eventChecks: Record<string, FieldChecks> = {
   policy_loaded: { entryCount: (name, value) => checkInteger(name, value, 0) },
   session_started: { sessionId: checkText, entryId: checkText },
   session_ended: { sessionId: checkText, entryId: checkText, durationMs: (name, value) => checkInteger(name, value, 0) },
@@ -182,6 +185,43 @@ function decodeAttributes(id: number, meta: string): Omit<AuditEvent, 'id' | 'ti
   }
 }
 
+/** The events that a replay and a comparison read as well: what they say becomes usage and cooldowns. */
+export type BalanceEvent = Extract<StoreEvent, { type: 'usage_added' | 'cooldown_set' | 'cooldown_cleared' }>;
+
+const balanceChecks: Record<BalanceEvent['type'], FieldChecks> = {
+  usage_added: { entryId: checkText, day: checkDay, durationMs: checkDuration },
+  cooldown_set: { entryId: checkText, until: checkInstantText },
+  cooldown_cleared: { entryId: checkText },
+};
+
+/**
+ * The event of usage or a cooldown in a row of the log or of a ledger; `undefined` for any other. A row with the hash of its
+ * content may still hold what no method would have written. Throws `ERR_STORE_CORRUPT`, with the row's id.
+ */
+export function decodeBalance(id: number, type: unknown, data: unknown): BalanceEvent | undefined {
+  if (typeof type !== 'string' || !Object.hasOwn(balanceChecks, type)) return undefined;
+  return { type, ...decodeFields(id, data, balanceChecks[type as BalanceEvent['type']]) } as BalanceEvent;
+}
+
+/** The public key in a row of `signing_started`. Throws `ERR_STORE_CORRUPT`, with the row's id. */
+export function decodeSigningKey(id: number, data: unknown): string {
+  return decodeFields(id, data, { publicKey: checkText })['publicKey'] as string;
+}
+
+function decodeFields(id: number, data: unknown, checks: FieldChecks): Record<string, unknown> {
+  const fields = parseColumn(id, 'event_data', String(data)) as JsonObject | null;
+  try {
+    return Object.fromEntries(Object.entries(checks).map(([name, check]) => [name, check(name, fields?.[name])]));
+  } catch (cause) {
+    throw damagedRow(id, 'event_data', data, cause);
+  }
+}
+
+function checkInstantText(name: string, value: unknown): string {
+  if (!parseInstant(value)) throw invalid(name, value, 'an instant as RFC 3339');
+  return value as string;
+}
+
 function parseColumn(id: number, column: string, text: string): JsonValue {
   try {
     return parseJson(text);
@@ -190,6 +230,7 @@ function parseColumn(id: number, column: string, text: string): JsonValue {
   }
 }
 
-function damagedRow(id: number, column: string, value: unknown, cause?: unknown): StoreError {
+/** The error for a row whose column cannot be read. */
+export function damagedRow(id: number, column: string, value: unknown, cause?: unknown): StoreError {
   return new StoreError('ERR_STORE_CORRUPT', `audit_log row ${id}: ${column} cannot be read: ${show(value)}`, { cause });
 }

@@ -1,6 +1,7 @@
 // Paths, folders and modes: what is done to the files of a store from outside of SQLite.
+import { randomUUID } from 'node:crypto';
 import { chmodSync, closeSync, constants, fchmodSync, fchownSync, fsyncSync, lstatSync, mkdirSync, openSync, readdirSync, readSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, join, parse, resolve } from 'node:path';
+import { basename, dirname, join, parse, resolve } from 'node:path';
 import type { Connection } from './connection.ts';
 import { hasCode, toStoreError } from './errors.ts';
 import { discardSnapshotFile, isTemporaryOf, syncFolder } from './snapshot-file.ts';
@@ -149,6 +150,33 @@ export function removeTemporaries(connection: Connection, snapshotPath: string):
       if (lstatSync(join(folder, name), { throwIfNoEntry: false })?.isFile()) discardSnapshotFile(join(folder, name));
     }
   });
+}
+
+/** A name for a file that is to become `target`, after what killed processes left under such names was removed. */
+export function temporaryBeside(target: string): string {
+  removeLeftovers(target);
+  // Unpredictable, so that nobody can plant a file under it; the process id tells the next one whether it still lives.
+  return join(dirname(target), `.${basename(target)}.${process.pid}-${randomUUID()}.tmp`);
+}
+
+/** Of this very target: another's may belong to a process that is not seen from here. */
+function removeLeftovers(target: string): void {
+  const folder = dirname(target);
+  const mark = `.${basename(target)}.`;
+  for (const name of readdirSync(folder)) {
+    const at = name.startsWith(`.${mark}`) ? 1 : 0; // the snapshot file of a copy
+    const pid = name.startsWith(mark, at) ? /^(\d+)-[0-9a-f-]{36}\.tmp/.exec(name.slice(at + mark.length))?.[1] : undefined;
+    if (pid !== undefined && !isAlive(Number(pid))) rmSync(join(folder, name), { force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0); // sends nothing
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
+  }
 }
 
 /** Whether anything stands at a path, a dangling link included. */

@@ -6,7 +6,7 @@ import type { Anchor } from './audit.ts';
 import { genesisHash, rowHash } from './chain.ts';
 import type { CommitParticipant, Connection } from './connection.ts';
 import { hasCode, StoreError } from './errors.ts';
-import { encodeOwnEvent } from './events.ts';
+import { damagedRow, decodeBalance, encodeOwnEvent } from './events.ts';
 import type { EncodedEvent, StoreEvent } from './events.ts';
 import { requirePermission, toRecorded } from './gate.ts';
 import type { BreakGlassGrant, PolicyContribution, PolicyDecision } from './gate.ts';
@@ -340,32 +340,41 @@ export function ledgerAfter({ type }: { type: string | Uint8Array }): 0 | 1 | un
 
 /**
  * Inserts a row as it is, with its effects. Usage and cooldowns follow from the events only while there is a ledger: a
- * foreign row from before may have one of their types.
+ * foreign row from before may have one of their types. Throws `ERR_STORE_CORRUPT` for a row that no method would have written.
  */
 export function replayRow(connection: Connection, row: MirroredRow, hasLedger: boolean): void {
   const { id, type, data, previous, hash } = row;
   if (rowHash(previous, row) !== hash) throw new StoreError('ERR_STORE_PARITY', `row ${id} does not have the hash of its content`);
-  insertRow(connection, row, hash, row.signature);
+  insertReadable(connection, row);
   if (type === 'store_adopted') connection.run('UPDATE store_meta SET adopted_id = ? WHERE id = 1', id);
-  const effect = hasLedger && typeof type === 'string' ? effects[type] : undefined;
-  if (effect) effect(connection, JSON.parse(String(data)) as BalanceEvent);
-}
-
-interface BalanceEvent {
-  entryId: string;
-  day: string;
-  durationMs: number;
-  until: string;
-  publicKey: string;
-}
-
-const effects: Record<string, (connection: Connection, event: BalanceEvent) => void> = {
-  usage_added: (connection, { entryId, day, durationMs }) => void addUsageRow(connection, entryId, day, durationMs),
-  cooldown_set: (connection, { entryId, until }) => setCooldownRow(connection, entryId, until),
-  cooldown_cleared: (connection, { entryId }) => void deleteCooldownRow(connection, entryId),
-  // Balances begin anew: what was there before is in the events that follow.
-  ledger_attached: (connection) => {
+  if (!hasLedger) return;
+  if (type === 'ledger_attached') {
+    // Balances begin anew: what was there before is in the events that follow.
     connection.run('DELETE FROM usage');
     connection.run('DELETE FROM cooldowns');
-  },
-};
+  }
+  const event = decodeBalance(id, type, data);
+  if (event?.type === 'usage_added') addReplayed(connection, id, event);
+  else if (event?.type === 'cooldown_set') setCooldownRow(connection, event.entryId, event.until);
+  else if (event?.type === 'cooldown_cleared') deleteCooldownRow(connection, event.entryId);
+}
+
+/** SQLite itself says whether a meta can be read: it takes more than JSON.parse does, and an adopted row may have that. */
+function insertReadable(connection: Connection, row: MirroredRow): void {
+  try {
+    insertRow(connection, row, row.hash, row.signature);
+  } catch (cause) {
+    const [isReadable] = connection.get<[number | null]>('SELECT json_valid(?, 2)', row.meta)!;
+    throw isReadable === 0 ? damagedRow(row.id, 'event_meta', row.meta, cause) : cause;
+  }
+}
+
+/** Here it is the row that is wrong, and no argument. */
+function addReplayed(connection: Connection, id: number, { entryId, day, durationMs }: Extract<StoreEvent, { type: 'usage_added' }>): void {
+  try {
+    addUsageRow(connection, entryId, day, durationMs);
+  } catch (cause) {
+    if (!hasCode(cause, 'ERR_STORE_INVALID_ARGUMENT')) throw cause;
+    throw new StoreError('ERR_STORE_CORRUPT', `row ${id} cannot be replayed: ${(cause as Error).message}`, { cause });
+  }
+}

@@ -1,6 +1,7 @@
 // Usage per entry and day, and cooldowns: the rows of both tables, read strictly. What cannot be right is an error and
 // never a friendlier value: a total that reads as 0 would hand out the quota again.
 import type { Connection } from './connection.ts';
+import { isDay } from './days.ts';
 import type { DayPart } from './days.ts';
 import { StoreError } from './errors.ts';
 import { isText, parseInstant, show } from './values.ts';
@@ -140,8 +141,8 @@ export function readableBalances(connection: Connection, days: readonly string[]
   );
   const cooldowns = connection.all<[string, unknown]>('SELECT entry_id, until FROM cooldowns ORDER BY entry_id');
   return {
-    // An adopted table may hold an entry id that no method accepts; the file would not be believed with it.
-    usage: usage.filter(([entryId]) => isText(entryId)).map(([entryId, day, secs, carry]) => ({ entryId, day, durationMs: secs * 1000 + carry })),
+    // An adopted table may hold an entry id or a day that no method accepts; neither the file nor a ledger would be believed with it.
+    usage: usage.filter(([entryId, day]) => isText(entryId) && isDay(day)).map(([entryId, day, secs, carry]) => ({ entryId, day, durationMs: secs * 1000 + carry })),
     cooldowns: cooldowns.flatMap(([entryId, until]) => {
       const end = isText(entryId) ? parseInstant(until) : undefined;
       return end ? [{ entryId, until: end.toISOString() }] : [];

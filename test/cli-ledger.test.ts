@@ -9,12 +9,14 @@ import { fileURLToPath } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
 import { SqliteStore } from '../lib/index.ts';
 import { Ledger } from '../lib/ledger/index.ts';
+import type { ParityReport } from '../lib/ledger/index.ts';
 import { plainEnvironment, Worker } from './support/child.ts';
+import { settled } from '../lib/cli/parity.ts';
 import { shepherd } from './support/command.ts';
 import type { Calling, Said } from './support/command.ts';
 import { modeOf, namesIn, picture } from './support/files.ts';
 import { TestFolder } from './support/folder.ts';
-import { checkBoth, dump } from './support/ledger.ts';
+import { checkBoth, dump, plant, plantInBoth } from './support/ledger.ts';
 
 
 const program = fileURLToPath(new URL('../lib/cli/main.ts', import.meta.url));
@@ -251,6 +253,27 @@ test('a store that signs is written to with its key only, and verified with the 
   assert.deepEqual(picture(unsigned.path), untouched);
 });
 
+test('a key that cannot be read where signing starts is told by its row, in either file', async (t) => {
+  for (const data of ['null', 'oops', '{}', '{"publicKey":7}']) {
+    const ahead = kiosk(t);
+    const before = readFileSync(ahead.ledger);
+    plant(ahead.ledger, { type: 'signing_started', data });
+    assertLine(await ahead.run('replay'), 1, /\brow 10\b.*\(ERR_STORE_CORRUPT\)/);
+    writeFileSync(ahead.ledger, before);
+    const both = kiosk(t);
+    plantInBoth(both.db, both.ledger, { type: 'signing_started', data });
+    assertLine(await both.run('replay'), 1, /\brow 10\b.*\(ERR_STORE_CORRUPT\)/);
+  }
+});
+
+test('verify tells which events of usage and cooldowns cannot be read', async (t) => {
+  const folder = kiosk(t);
+  plantInBoth(folder.db, folder.ledger, { type: 'usage_added', data: 'null' });
+  const { code, out } = await folder.run('verify');
+  assert.equal(code, 1);
+  assert.match(out, /\nparity +1 difference between 10 events and 10 lines\n  cannot be read +row 10\nbalances +ok/);
+});
+
 test('replay brings the file that is behind to the other\'s state, and says what it did', async (t) => {
   const folder = kiosk(t);
   const early = { db: folder.file('early.db'), ledger: folder.file('early.jsonl') };
@@ -423,6 +446,60 @@ test('beside a service that writes, verify finds nothing, and replay and both re
   assert.equal(healed.code, 0, healed.out);
   checkBoth(folder.db, folder.ledger);
   assert.equal((await folder.run('replay', ['--db', folder.db, '--ledger', folder.file('copy.jsonl')])).code, 0);
+});
+
+/** The folder's database as it is, beside a ledger that has two groups of 2,500 events more. */
+function behind(folder: Kiosk): string[] {
+  copyFileSync(folder.db, folder.file('before.db'));
+  folder.live((store) => {
+    for (let group = 0; group < 2; group++) store.appendAudits(Array.from({ length: 2_500 }, () => ({ event: { type: 'launch_denied', entryId: 'x', reasons: [] } })));
+  });
+  return ['--db', folder.file('before.db'), '--ledger', folder.ledger];
+}
+
+test('verify waits for a group of any size that a service has written to the ledger and not yet to the database', async (t) => {
+  const folder = kiosk(t);
+  const said = folder.run('verify', behind(folder));
+  setTimeout(() => SqliteStore.open(folder.file('before.db'), { ledger: Ledger.open(folder.ledger), clock }).close(), 300);
+  assert.deepEqual((await said).code, 0, (await said).out);
+});
+
+test('verify tells how far the ledger is ahead, by its first and last line', async (t) => {
+  const folder = kiosk(t);
+  const { code, out } = await folder.run('verify', behind(folder));
+  assert.equal(code, 1);
+  assert.match(out, /\nparity +5,000 differences between 9 events and 5,009 lines\n  only in the ledger +rows 10-5009\nbalances/);
+  // With a gap the first thousand are told, and how many more there are.
+  folder.edit((lines) => lines.toSpliced(12, 1));
+  const gap = await folder.run('verify', ['--db', folder.file('before.db'), '--ledger', folder.ledger]);
+  assert.match(gap.out, /only in the ledger +rows 10-11, 13-1010\n  and 3,999 more\n/);
+});
+
+test('what is behind the database twice, and was not the same, was on its way', async () => {
+  const none = { isConsistent: false, ledgerCount: 9, sqliteCount: 9, missingInSqlite: [], missingInLedger: [], mismatched: [], unreadable: [], state: [], more: 0 };
+  const aheadOf = (from: number, to: number, more: Partial<ParityReport> = {}): ParityReport => {
+    const count = to - from + 1;
+    const missingInSqlite = Array.from({ length: Math.min(1_000, count) }, (_, index) => from + index);
+    return { ...none, missingInSqlite, more: count - missingInSqlite.length, ahead: { from, to, count }, ...more };
+  };
+  const after = async (...reports: ParityReport[]): Promise<[isConsistent: boolean, listed: number, more: number, ahead: ParityReport['ahead'], compared: number]> => {
+    let compared = 0;
+    const { isConsistent, missingInSqlite, more, ahead } = await settled({ stdout: process.stdout, stderr: process.stderr }, async () => reports[compared++]!);
+    return [isConsistent, missingInSqlite.length, more, ahead, compared];
+  };
+  assert.deepEqual(await after(aheadOf(10, 5_009), aheadOf(5_010, 9_009)), [true, 0, 0, undefined, 2]);
+  assert.deepEqual(await after(aheadOf(10, 5_009, { missingInSqlite: [], more: 5_000 }), { ...none, isConsistent: true }), [true, 0, 0, undefined, 2]);
+  assert.deepEqual(await after({ ...none, missingInLedger: [3] }, aheadOf(5_010, 9_009)), [true, 0, 0, undefined, 2]);
+  assert.deepEqual(await after(aheadOf(10, 5_009), aheadOf(10, 5_009)), [false, 1_000, 4_000, { from: 10, to: 5_009, count: 5_000 }, 2]);
+  assert.deepEqual(await after(aheadOf(10, 2_009), aheadOf(10, 5_009)), [false, 1_000, 1_000, { from: 10, to: 2_009, count: 2_000 }, 2]);
+  assert.deepEqual(await after(aheadOf(10, 5_009), aheadOf(4_010, 6_009)), [false, 1_000, 0, { from: 4_010, to: 5_009, count: 1_000 }, 2]);
+  assert.deepEqual(await after(aheadOf(10, 12), { ...none, missingInSqlite: [5] }), [true, 0, 0, undefined, 2]);
+  const gap: ParityReport = { ...none, missingInSqlite: [10, 30], ahead: { from: 10, to: 30, count: 2 } };
+  assert.deepEqual(await after(gap, gap), [false, 2, 0, gap.ahead, 2]);
+  assert.deepEqual(await after({ ...none, missingInLedger: [3] }, { ...none, unreadable: [3] }), [false, 0, 0, undefined, 2]);
+  // Others beyond the lists are differences for good.
+  assert.deepEqual(await after(aheadOf(10, 5_009, { more: 4_007 }), aheadOf(5_010, 9_009, { more: 3_005 })), [false, 0, 5, undefined, 2]);
+  assert.deepEqual(await after({ ...none, unreadable: [3] }), [false, 0, 0, undefined, 1]);
 });
 
 test('a user who may only read can verify both files', async (t) => {

@@ -1,14 +1,18 @@
 // Ledger and log compared, and each made from the other.
 import assert from 'node:assert/strict';
-import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, fstatSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { SqliteStore } from '../lib/index.ts';
+import { connect } from '../lib/store.ts';
 import { importStore } from '../lib/import/index.ts';
 import { Ledger, mirrorEvent, rebuildDatabase, rebuildLedger, replay, verifyParity } from '../lib/ledger/index.ts';
 import type { LedgerLine } from '../lib/ledger/index.ts';
 import { badOptions } from './support/values.ts';
 import { TestFolder } from './support/folder.ts';
+import { filesWith, plant, plantInBoth } from './support/ledger.ts';
+import { run } from './support/process.ts';
 
 const clock = (): Date => new Date('2026-11-21T10:00:00Z');
 
@@ -46,7 +50,7 @@ test('ledger and log of a store that was used are consistent, and so are the bal
   const folder = filled(t);
   const progress: number[] = [];
   const report = await verifyParity(readerOf(folder), ledgerOf(folder), { onProgress: ({ done }) => progress.push(done) });
-  assert.deepEqual(report, { isConsistent: true, ledgerCount: 8, sqliteCount: 8, missingInSqlite: [], missingInLedger: [], mismatched: [], state: [], more: 0 });
+  assert.deepEqual(report, { isConsistent: true, ledgerCount: 8, sqliteCount: 8, missingInSqlite: [], missingInLedger: [], mismatched: [], unreadable: [], state: [], more: 0 });
 });
 
 test('a database from before is told what it lacks, replay gives it that with its effects, and a second one finds it there', async (t) => {
@@ -135,6 +139,22 @@ test('a line that does not follow the newest row is refused', (t) => {
   assert.equal(store.auditHead(), undefined);
 });
 
+test('what is no line of a ledger is refused as an argument, and a getter is asked once', (t) => {
+  const folder = filled(t);
+  const [line] = [...ledgerOf(folder).iterate()];
+  const store = folder.open({ clock, ledger: ledgerOf(folder) });
+  const hostile = Object.defineProperty({ ...line! }, 'data', { enumerable: true, get: () => { throw new Error('boom'); } });
+  const values: unknown[] = [
+    undefined, null, 5, 'line', {}, [], [line], { ...line, data: 5 }, { ...line, id: 1n }, { ...line, id: 0 }, { ...line, id: '1' }, { ...line, meta: null },
+    { ...line, blob: 'data' }, { ...line, blob: ['data'] }, { ...line, more: false }, { ...line, sig: 5 }, { ...line, extra: 1 }, hostile,
+  ];
+  for (const value of values) assert.throws(() => mirrorEvent(store, value as LedgerLine), { code: 'ERR_STORE_INVALID_ARGUMENT', message: /^line / });
+  let asked = 0;
+  const counting = Object.defineProperty({ ...line! }, 'data', { enumerable: true, get: () => (asked++ === 0 ? line!.data : '{}') });
+  assert.equal(mirrorEvent(store, counting), 'already-present');
+  assert.equal(mirrorEvent(store, { ...line!, more: undefined } as unknown as LedgerLine), 'already-present');
+});
+
 test('a lost database is rebuilt from the ledger, and a lost ledger from the database', async (t) => {
   const folder = filled(t);
   const expected = dump(readerOf(folder));
@@ -174,6 +194,10 @@ test('comparing is refused with what is no ledger of this store', async (t) => {
   await assert.rejects(verifyParity(store, Ledger.open(folder.file('none.jsonl'))), { code: 'ERR_STORE_NOT_FOUND' });
   await assert.rejects(replay(store, Ledger.open(folder.file('none.jsonl'))), { code: 'ERR_STORE_NOT_FOUND' });
   await assert.rejects(verifyParity(store, 'audit.jsonl' as unknown as Ledger), { code: 'ERR_STORE_INVALID_ARGUMENT' });
+  for (const value of [undefined, null, 5, {}, 'audit.jsonl'] as unknown[] as Ledger[]) {
+    await assert.rejects(replay(store, value), { code: 'ERR_STORE_INVALID_ARGUMENT', message: /^ledger / });
+    await assert.rejects(rebuildDatabase(value, folder.file('new.db')), { code: 'ERR_STORE_INVALID_ARGUMENT', message: /^ledger / });
+  }
   for (const [name, value] of badOptions) {
     await assert.rejects(verifyParity(store, ledgerOf(folder), value as object), { code: 'ERR_STORE_INVALID_ARGUMENT' }, name);
     await assert.rejects(rebuildLedger(store, folder.file('new.jsonl'), value as object), { code: 'ERR_STORE_INVALID_ARGUMENT' }, name);
@@ -205,4 +229,250 @@ test('a ledger that was detached and attached again accounts for what happened i
   const expected = dump(again);
   await rebuildDatabase(ledgerOf(folder), folder.file('rebuilt.db'));
   assert.deepEqual(dump(readerOf(folder, 'rebuilt.db')), expected);
+});
+
+// Only the store writes these, so they are never so; but a line with the right hashes can be planted.
+const unreadable: [type: string, data: string][] = [
+  ...['null', 'x', '', '[]', '-5', '"text"'].flatMap((data): [string, string][] => [['usage_added', data], ['cooldown_set', data], ['cooldown_cleared', data]]),
+  ['usage_added', '{"day":"2026-11-21","durationMs":5}'], ['usage_added', '{"entryId":"","day":"2026-11-21","durationMs":5}'],
+  ['usage_added', '{"entryId":7,"day":"2026-11-21","durationMs":5}'], ['usage_added', '{"entryId":"a\\u0000b","day":"2026-11-21","durationMs":5}'],
+  ['usage_added', '{"entryId":"minecraft","durationMs":5}'], ['usage_added', '{"entryId":"minecraft","day":"2026-02-30","durationMs":5}'],
+  ['usage_added', '{"entryId":"minecraft","day":"2026-11-21"}'], ['usage_added', '{"entryId":"minecraft","day":"2026-11-21","durationMs":-5000}'],
+  ['usage_added', '{"entryId":"minecraft","day":"2026-11-21","durationMs":0.5}'], ['usage_added', '{"entryId":"minecraft","day":"2026-11-21","durationMs":"5"}'],
+  ['cooldown_set', '{"entryId":"","until":"2026-11-21T10:00:00.000Z"}'], ['cooldown_set', '{"entryId":"minecraft"}'],
+  ['cooldown_set', '{"entryId":"minecraft","until":"tomorrow"}'], ['cooldown_set', '{"entryId":"minecraft","until":"2026-02-30T10:00:00.000Z"}'],
+  ['cooldown_cleared', '{}'], ['cooldown_cleared', '{"entryId":""}'],
+];
+
+test('a sound line of usage or a cooldown whose data no method accepts is refused by its row wherever it is taken, and changes nothing', async (t) => {
+  const folder = filled(t);
+  const [db, path] = [folder.file(), folder.file('audit.jsonl')];
+  const text = readFileSync(path);
+  const before = dump(readerOf(folder));
+  for (const [type, data] of unreadable) {
+    const name = `${type} ${data}`;
+    writeFileSync(path, text);
+    const refused = { code: 'ERR_STORE_CORRUPT', message: /\brow 9\b/ };
+    const reader = SqliteStore.openReadOnly(db);
+    assert.equal(plant(path, { type, data }), 9);
+    assert.throws(() => SqliteStore.open(db, { clock, ledger: Ledger.open(path) }), refused, name);
+    await assert.rejects(rebuildDatabase(ledgerOf(folder), folder.file('new.db')), refused, name);
+    assert.deepEqual(dump(reader), before, name);
+    reader.close();
+  }
+  writeFileSync(path, text);
+});
+
+test('a replay that meets such a line takes none of those before it either', async (t) => {
+  const folder = filled(t);
+  const path = folder.file('audit.jsonl');
+  const store = folder.open({ clock, ledger: ledgerOf(folder) });
+  copyFileSync(path, folder.file('other.jsonl'));
+  const before = dump(store);
+  plant(folder.file('other.jsonl'), { type: 'usage_added', data: '{"entryId":"minecraft","day":"2026-11-21","durationMs":5}' });
+  plant(folder.file('other.jsonl'), { type: 'usage_added', data: 'null' });
+  const other = folder.closing(Ledger.open(folder.file('other.jsonl')));
+  await assert.rejects(replay(store, other), { code: 'ERR_STORE_CORRUPT', message: /\brow 10\b/ });
+  const [good, bad] = [...other.iterate()].slice(-2);
+  assert.throws(() => store.transaction(() => { mirrorEvent(store, good!); mirrorEvent(store, bad!); }), { code: 'ERR_STORE_CORRUPT' });
+  assert.deepEqual(dump(store), before);
+});
+
+test('usage that would pass what a total can hold is refused by its row', async (t) => {
+  const folder = filled(t);
+  const path = folder.file('audit.jsonl');
+  const text = readFileSync(path);
+  plant(path, { type: 'usage_added', data: `{"entryId":"minecraft","day":"2026-11-21","durationMs":${Number.MAX_SAFE_INTEGER}}` });
+  await assert.rejects(rebuildDatabase(ledgerOf(folder), folder.file('new.db')), { code: 'ERR_STORE_CORRUPT', message: /\brow 9\b/ });
+  writeFileSync(path, text);
+});
+
+test('a sound line whose meta is no JSON is refused by its row wherever it is taken', async (t) => {
+  const folder = filled(t);
+  const path = folder.file('audit.jsonl');
+  const text = readFileSync(path);
+  plant(path, { type: 'service_started', data: '{}', meta: 'nope' });
+  const refused = { code: 'ERR_STORE_CORRUPT', message: /\brow 9\b/ };
+  assert.throws(() => folder.open({ clock, ledger: ledgerOf(folder) }), refused);
+  await assert.rejects(rebuildDatabase(ledgerOf(folder), folder.file('new.db')), refused);
+  writeFileSync(path, text);
+});
+
+test('what both files have of usage and cooldowns and cannot be read is a difference, and the rest is compared', async (t) => {
+  for (const [type, data] of unreadable) {
+    const folder = filled(t);
+    assert.equal(plantInBoth(folder.file(), folder.file('audit.jsonl'), { type, data }), 9);
+    assert.equal((await verifyParity(readerOf(folder), ledgerOf(folder))).isConsistent, false);
+    folder.raw().exec("UPDATE usage SET carry_ms = 7 WHERE day = '2026-11-20'");
+    const report = await verifyParity(readerOf(folder), ledgerOf(folder));
+    assert.deepEqual([report.isConsistent, report.unreadable, report.mismatched], [false, [9], []], `${type} ${data}`);
+    assert.deepEqual(report.state, [{ entryId: 'minecraft', day: '2026-11-20', expected: 1_500, stored: 1_007 }], `${type} ${data}`);
+  }
+});
+
+test('a row of the database alone that cannot be read is a difference as well', async (t) => {
+  const folder = filled(t);
+  const path = folder.file('audit.jsonl');
+  copyFileSync(path, folder.file('before.jsonl'));
+  plantInBoth(folder.file(), path, { type: 'usage_added', data: 'null' });
+  const { missingInLedger, unreadable: ids, isConsistent } = await verifyParity(readerOf(folder), folder.closing(Ledger.open(folder.file('before.jsonl'))));
+  assert.deepEqual([missingInLedger, ids, isConsistent], [[9], [9], false]);
+});
+
+test('a day of an adopted table that is none goes into no ledger, which a database can be rebuilt from', async (t) => {
+  const folder = new TestFolder(t);
+  folder.open({ clock }).close();
+  folder.raw().exec("INSERT INTO usage VALUES ('film', '2026-02-30', 5, 0), ('film', '2026-11-21', 5, 0)");
+  folder.open({ clock, ledger: ledgerOf(folder) }).close();
+  await rebuildDatabase(ledgerOf(folder), folder.file('rebuilt.db'));
+  const rebuilt = readerOf(folder, 'rebuilt.db');
+  assert.deepEqual([rebuilt.getUsageForDay('2026-11-21'), rebuilt.getUsageRange('film', '2026-01-01', '2026-12-31').length], [[{ entryId: 'film', durationMs: 5_000 }], 1]);
+});
+
+/** The filled store as `before.db` and `before.jsonl`, and with groups of so many events after that as it was. */
+function grown(t: TestContext, ...groups: number[]): TestFolder {
+  const folder = filled(t);
+  copyFileSync(folder.file(), folder.file('before.db'));
+  copyFileSync(folder.file('audit.jsonl'), folder.file('before.jsonl'));
+  const store = folder.open({ clock, ledger: ledgerOf(folder) });
+  for (const count of groups) store.appendAudits(Array.from({ length: count }, () => ({ event: { type: 'launch_denied', entryId: 'x', reasons: [] } })));
+  store.close();
+  return folder;
+}
+
+test('whichever file is far ahead, every line and row is counted, progress is told and an abort is heard', async (t) => {
+  const folder = grown(t, 5_000);
+  const ids = Array.from({ length: 1_000 }, (_, index) => 9 + index);
+  const sides: [name: string, store: SqliteStore, ledger: Ledger, expected: object][] = [
+    ['ledger', readerOf(folder, 'before.db'), ledgerOf(folder), { ledgerCount: 5_008, sqliteCount: 8, missingInSqlite: ids, missingInLedger: [], ahead: { from: 9, to: 5_008, count: 5_000 } }],
+    ['database', readerOf(folder), folder.closing(Ledger.open(folder.file('before.jsonl'))), { ledgerCount: 8, sqliteCount: 5_008, missingInSqlite: [], missingInLedger: ids }],
+  ];
+  for (const [name, store, ledger, expected] of sides) {
+    const told: [number, number][] = [];
+    let turns = 0;
+    const report = await verifyParity(store, ledger, { onProgress: ({ done, total }) => { told.push([done, total]); setImmediate(() => turns++); } });
+    assert.deepEqual(report, { isConsistent: false, ...expected, mismatched: [], unreadable: [], state: [], more: 4_000 }, name);
+    assert.deepEqual(told, [1_000, 2_000, 3_000, 4_000, 5_000].map((done) => [done, 5_008]), name);
+    assert.equal(turns, 5, name);
+    const controller = new AbortController();
+    const reason = new Error('enough');
+    let calls = 0;
+    await assert.rejects(verifyParity(store, ledger, { signal: controller.signal, onProgress: () => { calls++; controller.abort(reason); } }), (error) => error === reason, name);
+    assert.equal(calls, 1, name);
+  }
+});
+
+test('a group of any size that is on its way into the database is no difference once it has arrived', async (t) => {
+  const folder = grown(t, 3_000, 2_000);
+  copyFileSync(folder.file('before.db'), folder.file('whole.db'));
+  writeFileSync(folder.file('part.jsonl'), readFileSync(folder.file('audit.jsonl'), 'utf8').split('\n').slice(0, 3_009).join('\n') + '\n', { mode: 0o600 });
+  const compared = async (name: string, arriving: string): Promise<unknown> => {
+    const promise = verifyParity(readerOf(folder, name), ledgerOf(folder));
+    setTimeout(() => SqliteStore.open(folder.file(name), { clock, ledger: Ledger.open(folder.file(arriving)) }).close(), 100);
+    return promise;
+  };
+  const none = { missingInLedger: [], mismatched: [], unreadable: [], state: [] };
+  assert.deepEqual(await compared('whole.db', 'audit.jsonl'), { isConsistent: true, ledgerCount: 8, sqliteCount: 8, missingInSqlite: [], ...none, more: 0 });
+  // Those that have not arrived are known by their first and last, though none of them is among the first thousand.
+  assert.deepEqual(await compared('before.db', 'part.jsonl'), { isConsistent: false, ledgerCount: 2_008, sqliteCount: 8, missingInSqlite: [], ...none, more: 2_000, ahead: { from: 3_009, to: 5_008, count: 2_000 } });
+});
+
+test('what a service commits while the comparison begins is missing in neither file', async (t) => {
+  const folder = filled(t);
+  const service = folder.open({ clock, ledger: ledgerOf(folder) });
+  let committed = 0;
+  const files = filesWith({ fstatSync: ((fd: number) => {
+    const stat = fstatSync(fd);
+    service.appendAudit({ type: 'policy_loaded', entryCount: ++committed });
+    return stat;
+  }) as typeof fstatSync });
+  const report = await verifyParity(readerOf(folder), folder.closing(Ledger.open(folder.file('audit.jsonl'), { files })));
+  assert.ok(committed > 1);
+  assert.deepEqual([report.missingInLedger, report.missingInSqlite, report.isConsistent], [[], [], true]);
+});
+
+test('a gap of the ledger behind the end of the database is no line that is counted', async (t) => {
+  const folder = filled(t);
+  const path = folder.file('audit.jsonl');
+  const text = readFileSync(path);
+  for (const id of [20, 30]) plant(path, { id, type: 'x', data: '{}' });
+  const report = await verifyParity(readerOf(folder), ledgerOf(folder));
+  assert.deepEqual([report.missingInSqlite, report.ahead, report.ledgerCount], [[20, 30], { from: 20, to: 30, count: 2 }, 10]);
+  // Another row that comes between them is none of them.
+  copyFileSync(folder.file(), folder.file('other.db'));
+  const promise = verifyParity(readerOf(folder, 'other.db'), ledgerOf(folder));
+  setTimeout(() => {
+    using db = new DatabaseSync(folder.file('other.db'));
+    db.exec("INSERT INTO audit_log (id, timestamp, event_type, event_data, event_hash) VALUES (24, 't', 'x', '{}', 'h'), (25, 't', 'x', '{}', 'i')");
+  }, 100);
+  assert.deepEqual((await promise).ahead, { from: 20, to: 30, count: 2 });
+  writeFileSync(path, text);
+});
+
+test('a killed rebuild leaves only a temporary name, which the next one to the same place removes', async (t) => {
+  const folder = grown(t, 3_000);
+  const rebuilds: [target: string, call: string, again: () => Promise<unknown>][] = [
+    ['new.db', "rebuildDatabase(Ledger.open(folder + 'audit.jsonl'), folder + 'new.db', { onProgress: die })", async () => rebuildDatabase(ledgerOf(folder), folder.file('new.db'))],
+    ['new.jsonl', "rebuildLedger(SqliteStore.openReadOnly(path), folder + 'new.jsonl', { onProgress: die })", async () => rebuildLedger(readerOf(folder), folder.file('new.jsonl'))],
+  ];
+  for (const [target, call, again] of rebuilds) {
+    const names = (): string[] => readdirSync(folder.path).filter((name) => name.includes(`.${target}`)).sort();
+    run(folder.file(), `
+      const { Ledger, rebuildDatabase, rebuildLedger } = await import('${new URL('../lib/ledger/index.ts', import.meta.url).href}');
+      const folder = path.replace('store.db', '');
+      await ${call};`);
+    assert.ok(names().length > 0, target);
+    for (const name of names()) assert.match(name, new RegExp(`^\\.${target}\\.\\d+-[0-9a-f-]{36}\\.tmp`));
+    // Those of another target, and of a process that lives, are not this one's to remove.
+    const others = [`..${target}x.${2 ** 22 + 1}-${crypto.randomUUID()}.tmp`, `.${target}.${process.ppid}-${crypto.randomUUID()}.tmp`, `.${target}.tmp`].sort();
+    for (const name of others) writeFileSync(folder.file(name), '');
+    await again();
+    assert.deepEqual(names(), others, target);
+    for (const name of others) rmSync(folder.file(name));
+  }
+});
+
+test('a rebuilt ledger gets the folder that it is to lie in, as a new one does; a database must have it', async (t) => {
+  const folder = filled(t);
+  await rebuildLedger(readerOf(folder), folder.file('a/b/new.jsonl'));
+  assert.deepEqual(readdirSync(folder.file('a/b')), ['new.jsonl']);
+  await assert.rejects(rebuildDatabase(ledgerOf(folder), folder.file('c/new.db')), { code: 'ERR_STORE_NOT_FOUND' });
+  assert.equal(existsSync(folder.file('c')), false);
+});
+
+test('a row that the database lacks before its end is missing, and not ahead', async (t) => {
+  const folder = filled(t);
+  copyFileSync(folder.file(), folder.file('other.db'));
+  using db = new DatabaseSync(folder.file('other.db'));
+  db.exec('DROP TRIGGER audit_log_no_delete; DELETE FROM audit_log WHERE id = 2');
+  db.close();
+  const { missingInSqlite, ahead } = await verifyParity(readerOf(folder, 'other.db'), ledgerOf(folder));
+  assert.deepEqual([missingInSqlite, ahead], [[2], undefined]);
+});
+
+test('what keeps a row from being replayed and is no fault of its data is told as what it is', (t) => {
+  const folder = filled(t);
+  const path = folder.file('audit.jsonl');
+  const text = readFileSync(path);
+  plant(path, { type: 'service_started', data: '{}', meta: '{"eventId":"e1"}' });
+  assert.throws(() => folder.open({ clock, ledger: ledgerOf(folder) }), { code: 'ERR_STORE_CONFLICT' });
+  writeFileSync(path, text);
+  plant(path, { type: 'usage_added', data: '{"entryId":"minecraft","day":"2026-11-21","durationMs":5}' });
+  copyFileSync(folder.file(), folder.file('other.db'));
+  using db = new DatabaseSync(folder.file('other.db'));
+  db.exec('UPDATE usage SET duration_secs = -1');
+  db.close();
+  assert.throws(() => SqliteStore.open(folder.file('other.db'), { clock, ledger: ledgerOf(folder) }), { code: 'ERR_STORE_CORRUPT', message: /^the usage of / });
+  writeFileSync(path, text);
+});
+
+test('an event from before the ledger may have one of its types and hold anything', async (t) => {
+  const folder = new TestFolder(t);
+  const store = folder.open({ clock });
+  const door = connect(store);
+  door.write('adopt', () => door.appendAudit({ type: 'usage_added', data: 'null', meta: null }));
+  store.close();
+  folder.open({ clock, ledger: ledgerOf(folder) }).close();
+  assert.ok((await verifyParity(readerOf(folder), ledgerOf(folder))).isConsistent);
+  assert.deepEqual(await rebuildDatabase(ledgerOf(folder), folder.file('new.db')), { events: 2 });
 });

@@ -8,6 +8,7 @@ import { test } from 'node:test';
 import { SqliteStore } from '../lib/index.ts';
 import { Ledger, rebuildDatabase, verifyParity } from '../lib/ledger/index.ts';
 import { lineText, parseLine } from '../lib/ledger/line.ts';
+import type { LedgerFiles } from '../lib/ledger/index.ts';
 import type { LedgerLine } from '../lib/ledger/line.ts';
 import { rowHash } from '../lib/chain.ts';
 import { modeOf, namesIn } from './support/files.ts';
@@ -265,6 +266,15 @@ test('a long group is replayed whole, and a database that has more than the look
   writeLines(folder, lines);
   openBoth(folder).close();
   check(folder);
+});
+
+test('file operations that are none, or not all of them, are refused when the ledger is opened', (t) => {
+  const folder = new TestFolder(t);
+  prepare(folder);
+  const names = ['openSync', 'closeSync', 'readSync', 'writeSync', 'fsyncSync', 'ftruncateSync', 'fstatSync'];
+  const values: unknown[] = [null, 5, 'files', {}, [], ...names.map((name) => ({ ...filesWith({}), [name]: 5 }))];
+  for (const files of values) assert.throws(() => ledgerIn(folder, { files: files as LedgerFiles }), { code: 'ERR_STORE_INVALID_ARGUMENT', message: /^options\.files must be / });
+  assert.equal(ledgerIn(folder, { files: filesWith({}) }).head?.id, 6);
 });
 
 test('different contents for one row are told, and neither file is changed', (t) => {

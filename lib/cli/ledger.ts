@@ -4,6 +4,7 @@ import { readdirSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { Anchor } from '../audit.ts';
 import { attempt } from '../errors.ts';
+import { decodeSigningKey } from '../events.ts';
 import { existsAt, snapshotPathOf } from '../files.ts';
 import { Ledger, rebuildDatabase, rebuildLedger, replay, verifyParity } from '../ledger/index.ts';
 import { ledgerAfter } from '../mirroring.ts';
@@ -136,7 +137,7 @@ function lookBefore(args: Args, io: Io, ledger: Ledger, key: KeyObject | undefin
   if (end.store === connect(store).uuid && end.groupEnd > head) {
     for (const row of ledger.rows(head + 1)) {
       has = ledgerAfter(row) ?? has;
-      if (row.type === 'signing_started') signer = (JSON.parse(String(row.data)) as { publicKey: string }).publicKey;
+      if (row.type === 'signing_started') signer = decodeSigningKey(row.id, row.data);
     }
   }
   if (has === 0) throw new UsageError(`the store ${storePath(args)} has no ledger: a service begins one by opening the store with it`);
@@ -147,8 +148,9 @@ function lookBefore(args: Args, io: Io, ledger: Ledger, key: KeyObject | undefin
 /** The public key that the store began to sign with last. */
 function signerOf(store: SqliteStore): string | undefined {
   const door = connect(store);
-  const sql = "SELECT json_extract(event_data, '$.publicKey') FROM audit_log WHERE event_type = 'signing_started' ORDER BY id DESC LIMIT 1";
-  return (door.read('look for the key', () => door.prepare(sql).get()) as unknown as [string] | undefined)?.[0];
+  const sql = "SELECT id, event_data FROM audit_log WHERE event_type = 'signing_started' ORDER BY id DESC LIMIT 1";
+  const row = door.read('look for the key', () => door.prepare(sql).get()) as unknown as [number, unknown] | undefined;
+  return row && decodeSigningKey(...row);
 }
 
 function tornNames(path: string): string[] {

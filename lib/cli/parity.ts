@@ -1,7 +1,7 @@
 // What two files say about each other, for people: findings of a walk, differences between log and ledger.
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Anchor } from '../audit.ts';
-import type { ParityReport, StateDifference } from '../ledger/index.ts';
+import type { LinesAhead, ParityReport, StateDifference } from '../ledger/index.ts';
 import type { Io } from './command.ts';
 import { count, counted, duration, fit, lineWidth, painter, plain, wrap } from './text.ts';
 
@@ -47,21 +47,35 @@ const settlingMs = 500;
  */
 export async function settled(io: Io, compare: () => Promise<ParityReport>, given?: ParityReport): Promise<ParityReport> {
   const first = given ?? (await compare());
-  if (first.missingInSqlite.length + first.missingInLedger.length === 0) return first;
+  if (first.missingInSqlite.length + first.missingInLedger.length === 0 && !first.ahead) return first;
   await sleep(settlingMs, undefined, io.signal ? { signal: io.signal } : {});
-  const again = await compare();
-  const both = (before: readonly number[], after: readonly number[]): number[] => {
+  const { ahead: aheadAgain, ...again } = await compare();
+  const both = (before: readonly number[], after: readonly number[], range?: LinesAhead): number[] => {
     const known = new Set(before);
-    return after.filter((id) => known.has(id));
+    return after.filter((id) => known.has(id) || (range && id >= range.from && id <= range.to));
   };
   const report: ParityReport = {
     ...again,
-    missingInSqlite: both(first.missingInSqlite, again.missingInSqlite),
+    missingInSqlite: both(first.missingInSqlite, again.missingInSqlite, first.ahead),
     missingInLedger: both(first.missingInLedger, again.missingInLedger),
-    more: Math.min(first.more, again.more),
+    more: Math.min(first.more - unlistedAhead(first), again.more - unlistedAhead({ ...again, ahead: aheadAgain })),
   };
-  const { missingInSqlite, missingInLedger, mismatched, state, more } = report;
-  return { ...report, isConsistent: missingInSqlite.length + missingInLedger.length + mismatched.length + state.length + more === 0 };
+  const ahead = first.ahead && aheadAgain && stillAhead(first.ahead, aheadAgain);
+  if (ahead) report.ahead = ahead;
+  report.more += unlistedAhead(report);
+  const { missingInSqlite, missingInLedger, mismatched, unreadable, state, more } = report;
+  return { ...report, isConsistent: missingInSqlite.length + missingInLedger.length + mismatched.length + unreadable.length + state.length + more === 0 };
+}
+
+/** The lines that were ahead before as well: those behind them were written since. */
+function stillAhead(before: LinesAhead, { from, to: last, count }: LinesAhead): LinesAhead | undefined {
+  const to = Math.min(before.to, last);
+  return to < from ? undefined : { from, to, count: Math.min(count, to - from + 1) };
+}
+
+/** How many of the lines ahead are beyond the list, and so among `more`. */
+function unlistedAhead({ ahead, missingInSqlite }: { ahead?: LinesAhead | undefined; missingInSqlite: readonly number[] }): number {
+  return ahead ? ahead.count - missingInSqlite.filter((id) => id >= ahead.from).length : 0;
 }
 
 /**
@@ -70,17 +84,22 @@ export async function settled(io: Io, compare: () => Promise<ParityReport>, give
  */
 export function parityLines(io: Io, report: ParityReport, { hasLedger, isWhole }: { hasLedger: boolean; isWhole: boolean }): string[] {
   const paint = painter(io.stdout);
-  const { ledgerCount, sqliteCount, missingInSqlite, missingInLedger, mismatched, state, more } = report;
+  const { ledgerCount, sqliteCount, missingInSqlite, missingInLedger, mismatched, unreadable, state, more, ahead } = report;
   // What is beyond the lists is not known by kind; it is told of with the events.
-  const events = missingInSqlite.length + missingInLedger.length + mismatched.length;
+  const events = missingInSqlite.length + missingInLedger.length + mismatched.length + unreadable.length;
+  // Lines that follow each other are told without a list.
+  const range = ahead && ahead.count === ahead.to - ahead.from + 1 ? ahead : undefined;
+  const onlyInLedger = rangesOf(missingInSqlite.filter((id) => !range || id < range.from));
+  if (range) onlyInLedger.push([range.from, range.to]);
   const lines = events + more === 0
     ? [`parity    ${paint('green', 'ok')}: ${counted(sqliteCount, 'event')}, the same in both files`]
     : [
         `parity    ${paint('red', counted(events + more, 'difference'))} between ${counted(sqliteCount, 'event')} and ${counted(ledgerCount, 'line')}`,
-        ...idLines(io, 'only in the database', missingInLedger),
-        ...idLines(io, 'only in the ledger', missingInSqlite),
-        ...idLines(io, 'not the same', mismatched.map(({ id }) => id)),
-        ...andMore(more),
+        ...idLines(io, 'only in the database', rangesOf(missingInLedger)),
+        ...idLines(io, 'only in the ledger', onlyInLedger),
+        ...idLines(io, 'not the same', rangesOf(mismatched.map(({ id }) => id))),
+        ...idLines(io, 'cannot be read', rangesOf(unreadable)),
+        ...andMore(more - (range ? unlistedAhead(report) : 0)),
         ...(isWhole ? [] : ['  Behind the first damaged line of the ledger nothing was compared.']),
       ];
   if (!hasLedger) return [...lines, 'balances  not compared: events account for them only while the store has a ledger'];
@@ -91,20 +110,24 @@ export function parityLines(io: Io, report: ParityReport, { hasLedger, isWhole }
   ];
 }
 
-function idLines(io: Io, what: string, ids: readonly number[]): string[] {
-  if (ids.length === 0) return [];
-  return hanging(io, `  ${painter(io.stdout)('red', what.padEnd(20))}  `, 24, `${ids.length === 1 ? 'row' : 'rows'} ${rangesOf(ids).join(', ')}`);
+type Range = [from: number, to: number];
+
+function idLines(io: Io, what: string, ranges: readonly Range[]): string[] {
+  if (ranges.length === 0) return [];
+  const isOne = ranges.length === 1 && ranges[0]![0] === ranges[0]![1];
+  const texts = ranges.map(([from, to]) => (from === to ? String(from) : `${from}-${to}`));
+  return hanging(io, `  ${painter(io.stdout)('red', what.padEnd(20))}  `, 24, `${isOne ? 'row' : 'rows'} ${texts.join(', ')}`);
 }
 
 /** Ids in order, those that follow each other as one range: `7`, `9-12`. */
-function rangesOf(ids: readonly number[]): string[] {
-  const ranges: [from: number, to: number][] = [];
+function rangesOf(ids: readonly number[]): Range[] {
+  const ranges: Range[] = [];
   for (const id of ids) {
     const last = ranges.at(-1);
     if (last && last[1] === id - 1) last[1] = id;
     else ranges.push([id, id]);
   }
-  return ranges.map(([from, to]) => (from === to ? String(from) : `${from}-${to}`));
+  return ranges;
 }
 
 function differenceText({ entryId, day, expected, stored }: StateDifference): string[] {

@@ -14,7 +14,7 @@ import { checkOptions, invalid } from '../values.ts';
 import { checkSigningKey, hasLostHeader, headerText, isHeaderStart, isNoise, isSound, lineText, parseHeader, parseLine, signHash, toLine, toRow } from './line.ts';
 import type { LedgerHeader, LedgerLine } from './line.ts';
 import { decideAppend } from './policy.ts';
-import { maxLineBytes, readLines } from './read-lines.ts';
+import { checkFiles, maxLineBytes, readLines } from './read-lines.ts';
 import type { RawLine } from './read-lines.ts';
 import { verifyFile } from './verify.ts';
 import type { LedgerReport } from './verify.ts';
@@ -64,7 +64,7 @@ export class Ledger implements AuditMirror {
   static open(path: string, options?: LedgerOptions): Ledger {
     const { signingKey, recover = false, files = system } = checkOptions('options', options, ['signingKey', 'recover', 'files']);
     if (typeof recover !== 'boolean') throw invalid('options.recover', recover, 'true or false');
-    const ledger = new Ledger(checkPath(path), signingKey === undefined ? undefined : checkSigningKey(signingKey), recover, files);
+    const ledger = new Ledger(checkPath(path), signingKey === undefined ? undefined : checkSigningKey(signingKey), recover, checkFiles(files));
     // Closing a descriptor of a database would drop SQLite's locks on it.
     if (isOpenHere(ledger.path)) throw invalid('path', path, 'another file than a database that is open');
     attempt(`open the ledger ${ledger.path}`, () => ledger.refresh());

@@ -4,7 +4,7 @@ import { createPrivateKey, KeyObject, sign } from 'node:crypto';
 import { genesisHash, rowHash } from '../chain.ts';
 import { StoreError } from '../errors.ts';
 import type { MirroredRow } from '../mirroring.ts';
-import { invalid } from '../values.ts';
+import { checkOptions, invalid } from '../values.ts';
 import type { RawLine } from './read-lines.ts';
 
 /**
@@ -66,6 +66,21 @@ export function parseLine(bytes: Buffer): LedgerLine | undefined {
   const line = value as unknown as LedgerLine;
   if (line.blob !== undefined && !hasBlobs(line)) return undefined;
   return text === encodeLine(line) ? line : undefined; // without the newline: two copies of each line less
+}
+
+const lineFields: readonly (keyof LedgerLine)[] = ['id', 'at', 'type', 'data', 'meta', 'blob', 'prev', 'hash', 'more', 'sig'];
+
+/** A copy of a caller's line, whatever its hash. Throws `ERR_STORE_INVALID_ARGUMENT` for what no ledger could hold. */
+export function checkLine(value: LedgerLine): LedgerLine {
+  const given = checkOptions('line', value, lineFields);
+  let line: LedgerLine | undefined;
+  try {
+    line = parseLine(Buffer.from(encodeLine(given)));
+  } catch {
+    // a BigInt, a cycle: refused below
+  }
+  if (!line) throw invalid('line', value, 'a line as the ledger gives it');
+  return line;
 }
 
 /** The text of bytes that are UTF-8, which is then one to one with them; and the object that it is the JSON of. */

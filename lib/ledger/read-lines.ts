@@ -1,4 +1,5 @@
 // Reading a file line by line, in constant memory, whatever it holds.
+import { invalid } from '../values.ts';
 import type { LedgerFiles } from './ledger.ts';
 
 /**
@@ -11,6 +12,14 @@ export interface RawLine {
   end: number;
   bytes: Buffer | undefined;
   complete: boolean;
+}
+
+const operations = ['openSync', 'closeSync', 'readSync', 'writeSync', 'fsyncSync', 'ftruncateSync', 'fstatSync'] as const satisfies (keyof LedgerFiles)[];
+
+/** Refuses what lacks one of a ledger's file operations: it would be missed in the middle of a write. */
+export function checkFiles(files: LedgerFiles): LedgerFiles {
+  if (operations.some((name) => typeof files?.[name] !== 'function')) throw invalid('options.files', files, `an object with ${operations.join(', ')}`);
+  return files;
 }
 
 // An event of this size has no business in a log; a line without an end must not fill the memory.

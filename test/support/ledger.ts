@@ -1,10 +1,11 @@
 // A store with a ledger beside it: opening both, and holding one against the other.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { appendFileSync, readFileSync } from 'node:fs';
 import * as system from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
-import { genesisHash } from '../../lib/chain.ts';
-import { isSound, parseHeader, parseLine } from '../../lib/ledger/line.ts';
+import { genesisHash, rowHash } from '../../lib/chain.ts';
+import { isSound, lineText, parseHeader, parseLine } from '../../lib/ledger/line.ts';
+import type { LedgerLine } from '../../lib/ledger/line.ts';
 import { Ledger } from '../../lib/ledger/ledger.ts';
 import type { LedgerFiles, LedgerOptions } from '../../lib/ledger/ledger.ts';
 import type { OpenOptions, SqliteStore } from '../../lib/index.ts';
@@ -64,6 +65,24 @@ export function linesOf(ledgerPath: string): Row[] {
   });
   assert.equal(more, false, 'the last group is whole');
   return rows;
+}
+
+/** Appends a line to a ledger that is sound and follows its last, whatever is in it, and gives its id. */
+export function plant(ledgerPath: string, fields: Pick<LedgerLine, 'type' | 'data'> & Partial<LedgerLine>): number {
+  const last = parseLine(Buffer.from(readFileSync(ledgerPath, 'utf8').split('\n').at(-2)!))!;
+  const line = { id: last.id + 1, at: last.at, prev: last.hash, ...fields };
+  const hash = rowHash(line.prev, { id: line.id, timestamp: line.at, type: line.type, data: line.data, meta: line.meta ?? null });
+  appendFileSync(ledgerPath, lineText({ ...line, hash }));
+  return line.id;
+}
+
+/** The same in the database, which gets the last line of the ledger without what follows from it. */
+export function plantInBoth(path: string, ledgerPath: string, fields: Parameters<typeof plant>[1]): number {
+  const id = plant(ledgerPath, fields);
+  const { at, type, data, meta, hash } = parseLine(Buffer.from(readFileSync(ledgerPath, 'utf8').split('\n').at(-2)!))!;
+  using db = new DatabaseSync(path);
+  db.prepare('INSERT INTO audit_log (id, timestamp, event_type, event_data, event_meta, event_hash) VALUES (?, ?, ?, ?, ?, ?)').run(id, at, type, data, meta ?? null, hash);
+  return id;
 }
 
 /** What a store holds, as its readers see it; of the log without the events that recoveries leave. */
