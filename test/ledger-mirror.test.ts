@@ -69,6 +69,18 @@ test('a database from before is told what it lacks, replay gives it that with it
   assert.deepEqual([report.replayed, report.skippedExisting, report.parity.isConsistent], [0, 10, true]);
 });
 
+test('an event whose type is a name that every object has is replayed like any other', async (t) => {
+  const folder = new TestFolder(t);
+  const ledger = Ledger.open(folder.file('audit.jsonl'));
+  using store = SqliteStore.open<{ type: string }>(folder.file('used.db'), { ledger });
+  const types = ['__proto__', 'constructor', 'hasOwnProperty', 'toLocaleString', 'toString', 'valueOf', '__defineGetter__'];
+  for (const type of types) store.appendAudit({ type });
+  const { events } = await rebuildDatabase(ledger, folder.file());
+  assert.equal(events, types.length + 1);
+  using rebuilt = SqliteStore.openReadOnly<{ type: string }>(folder.file());
+  assert.deepEqual([...rebuilt.iterateAudits({ fromId: 2 })].map(({ event }) => event.type), types);
+});
+
 test('a ledger from before is told what it lacks', async (t) => {
   const folder = filled(t);
   copyFileSync(folder.file('audit.jsonl'), folder.file('before.jsonl'));
