@@ -3,9 +3,12 @@ import assert from 'node:assert/strict';
 import { DatabaseSync } from 'node:sqlite';
 import type { SqliteStore } from '../../lib/index.ts';
 
+// node:sqlite of Node 24 cuts a text off at NUL: there is nothing there that anybody could see.
+const showsNul = new DatabaseSync(':memory:').prepare("SELECT 'a' || char(0) AS text").get()!['text'] !== 'a';
+
 /** What a column of each kind may not hold, as SQL; one that may be NULL is `optional …`. A NUL is in no text that a method takes. */
 const kinds = {
-  text: ["'a' || char(0)", "x'61'", 'NULL'],
+  text: [...(showsNul ? ["'a' || char(0)"] : []), "x'61'", 'NULL'],
   word: ["'sunning'", "''", "x'61'", 'NULL'],
   count: ['-1', '-3', '0.5', "'x'", '9007199254740992', 'NULL'],
   instant: ["'soon'", "''", "'2026-02-30T00:00:00Z'", "x'61'", 'NULL'],
