@@ -336,7 +336,9 @@ export class Connection {
     const { version } = this;
     const changed = this.#schema.change(this.mirroring?.isAttached);
     if (changed) throw this.stop(changed);
-    if (this.version !== version) this.head = undefined;
+    if (this.version === version) return;
+    this.head = undefined;
+    this.usageDays.forget();
   }
 
   /** A database that was renamed or deleted under an open connection goes on "working": nobody would ever read it. */

@@ -10,7 +10,6 @@ export class UsageDaysWatch implements CommitParticipant {
   current: UsageDays | undefined;
   /** What is stored, as far as it is known. */
   #stored: UsageDays | undefined;
-  #version: unknown;
   readonly #connection: Connection;
 
   constructor(connection: Connection) {
@@ -37,11 +36,12 @@ export class UsageDaysWatch implements CommitParticipant {
     return this.#connection.get<[string | null, string | null]>('SELECT last_day, previous_day FROM store_meta WHERE id = 1') ?? [null, null];
   }
 
-  begin(): void {
-    const { version } = this.#connection;
-    if (version !== this.#version) this.#stored = undefined;
-    this.#version = version;
+  /** Another connection has committed. */
+  forget(): void {
+    this.#stored = undefined;
   }
+
+  begin(): void {}
 
   prepare(): void {
     const { current } = this;
