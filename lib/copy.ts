@@ -10,7 +10,7 @@ import { Worker } from 'node:worker_threads';
 import { verifyChain } from './audit.ts';
 import type { Anchor, LongOperation } from './audit.ts';
 import { StoreError } from './errors.ts';
-import { countOpen, createFile, temporaryBeside } from './files.ts';
+import { createPrivate, temporaryBeside } from './files.ts';
 import { openToRead } from './open.ts';
 import type { CheckedOptions } from './options.ts';
 import { openHandle } from './read-only.ts';
@@ -40,15 +40,7 @@ export interface Task {
 export function openSource(path: string): Reader {
   // mode=rw: SQLite would make the file where somebody has removed it.
   const db = openHandle(path, { mode: 'rw', psow: '0' }, { timeout: 5_000 });
-  countOpen(path, 1);
-  return {
-    db,
-    read: (fn) => fn(),
-    close: () => {
-      db.close();
-      countOpen(path, -1);
-    },
-  };
+  return { db, read: (fn) => fn(), close: () => db.close() };
 }
 
 /** Makes a copy under a temporary name, by `copy`, and checks it. Leaves nothing behind when it fails. */
@@ -113,7 +105,7 @@ export async function copyPages(source: Reader, temporary: string, { owner, long
 
 /** Node and SQLite would create the file with the umask's mode. */
 function createOwned(temporary: string, owner: Stats | undefined): void {
-  createFile(temporary);
+  createPrivate(temporary);
   // What root restores must still be the service's own.
   if (owner && process.geteuid?.() === 0) chownSync(temporary, owner.uid, owner.gid);
 }

@@ -1,8 +1,9 @@
 // Paths, folders and modes: what is done to the files of a store from outside of SQLite.
 import { randomUUID } from 'node:crypto';
-import { chmodSync, closeSync, constants, fchmodSync, fchownSync, fsyncSync, lstatSync, mkdirSync, openSync, readdirSync, readSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, closeSync, constants, fchmodSync, fchownSync, fsyncSync, linkSync, lstatSync, mkdirSync, openSync, readdirSync, readSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, parse, resolve } from 'node:path';
 import type { Connection } from './connection.ts';
+import { readJournalBytes } from './descriptors.ts';
 import { hasCode, toStoreError } from './errors.ts';
 import { discardSnapshotFile, isTemporaryOf, syncFolder } from './snapshot-file.ts';
 import { checkText, invalid } from './values.ts';
@@ -18,22 +19,6 @@ export function checkPath(path: unknown, name = 'path'): string {
 export function snapshotPathOf(path: string): string {
   const { dir, name, ext } = parse(path);
   return join(dir, `${ext === '.db' ? name : name + ext}.snapshot.json`);
-}
-
-// Closing a file descriptor drops every POSIX lock that the process has on the file, SQLite's too. So a database is only
-// read with fs where no store of this process has it open for writing.
-const openHere = new Map<string, number>();
-
-/** Counts the stores that this process has open for writing at a path: 1 for one that was opened, -1 for one that was closed. */
-export function countOpen(path: string, change: 1 | -1): void {
-  const count = (openHere.get(path) ?? 0) + change;
-  if (count > 0) openHere.set(path, count);
-  else openHere.delete(path);
-}
-
-/** Whether this process has a store open for writing at a path. */
-export function isOpenHere(path: string): boolean {
-  return openHere.has(path);
 }
 
 /** Makes a folder and those above it, private from the start; one that is there keeps its mode. */
@@ -71,7 +56,7 @@ export function moveAside(path: string, why: string, now: Date): string {
 /** Copies a -wal that is about to be emptied to such a name: SQLite drops what is behind a damaged place in it. */
 export function copyWalAside(path: string, why: string, now: Date): string[] {
   const wal = lstatSync(`${path}-wal`, { throwIfNoEntry: false });
-  if (!wal?.isFile() || wal.size === 0 || isOpenHere(path)) return [];
+  if (!wal?.isFile() || wal.size === 0) return [];
   const target = freeName(`${path}-wal`, why, now);
   copyWal(path, target);
   syncFolder(dirname(path));
@@ -100,21 +85,30 @@ export function renewWal(path: string): void {
 
 /** Read and written, not cloned: a clone shares what is on the disk, and not what the page cache shows. */
 function copyWal(path: string, target: string): void {
-  const from = openSync(`${path}-wal`, constants.O_RDONLY | constants.O_NOFOLLOW);
+  readJournalBytes(`${path}-wal`, (from) => copyBytes(from, target, (to) => {
+    const { mode, uid, gid } = statSync(path);
+    if (process.geteuid?.() === 0) fchownSync(to, uid, gid); // what root opens by hand must still be the service's own
+    fchmodSync(to, 0o600 | (mode & 0o066));
+    return () => fsyncSync(to);
+  }));
+}
+
+/** Copies all of an open file to a new private one. `prepare` runs before, and what it gives after the bytes are written. */
+export function copyBytes(from: number, target: string, prepare?: (to: number) => () => void): void {
+  const to = openSync(target, 'wx', 0o600);
   try {
-    const to = openSync(target, 'wx', 0o600);
-    try {
-      const { mode, uid, gid } = statSync(path);
-      if (process.geteuid?.() === 0) fchownSync(to, uid, gid); // what root opens by hand must still be the service's own
-      fchmodSync(to, 0o600 | (mode & 0o066));
-      const chunk = Buffer.alloc(1024 * 1024);
-      for (let read = readSync(from, chunk); read > 0; read = readSync(from, chunk)) writeFileSync(to, chunk.subarray(0, read));
-      fsyncSync(to);
-    } finally {
-      closeSync(to);
+    fchmodSync(to, 0o600); // an umask such as 0277 would have taken the owner's own bits
+    const finish = prepare?.(to);
+    const chunk = Buffer.alloc(1024 * 1024);
+    for (let at = 0; ;) {
+      const read = readSync(from, chunk, 0, chunk.length, at);
+      if (read === 0) break;
+      writeFileSync(to, chunk.subarray(0, read));
+      at += read;
     }
+    finish?.();
   } finally {
-    closeSync(from);
+    closeSync(to);
   }
 }
 
@@ -127,14 +121,27 @@ export function freeName(path: string, why: string, now: Date): string {
   }
 }
 
-/** SQLite would create the file with the umask's mode. */
+/**
+ * Makes an empty private file where there is none; SQLite would make it with the umask's mode. It gets its name when it is
+ * complete and closed: another thread may have locked a file that has one, and closing it would drop that lock.
+ */
 export function createFile(path: string): void {
+  if (existsAt(path)) return;
+  const temporary = temporaryBeside(path);
+  createPrivate(temporary);
   try {
-    closeSync(openSync(path, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW, 0o600));
-    chmodSync(path, 0o600); // an umask such as 0277 would have taken the owner's own bits
+    linkSync(temporary, path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error; // another process was faster
+  } finally {
+    rmSync(temporary, { force: true });
   }
+}
+
+/** Makes an empty private file under a name that must be free. */
+export function createPrivate(path: string): void {
+  closeSync(openSync(path, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW, 0o600));
+  chmodSync(path, 0o600); // an umask such as 0277 would have taken the owner's own bits
 }
 
 /**

@@ -5,7 +5,6 @@ import { auditHeadOf } from './audit.ts';
 import type { Connection } from './connection.ts';
 import type { StoreErrorCode } from './errors.ts';
 import type { HealthFinding } from './faults.ts';
-import { isOpenHere } from './files.ts';
 import { readHeader, ReadOnlyFile } from './read-only.ts';
 import { schemaVersion } from './schema.ts';
 import type { SnapshotCopy, SnapshotPair } from './snapshot.ts';
@@ -106,7 +105,7 @@ function journalMode(connection: Connection): string {
   const [mode] = connection.get<[string]>('PRAGMA journal_mode')!;
   const { reader, path } = connection;
   if (!reader || path === undefined || mode === 'wal') return mode;
-  return isOpenHere(path) || readHeader(path, 20)[18] === 2 ? 'wal' : mode;
+  return readHeader(path, 20)[18] === 2 ? 'wal' : mode;
 }
 
 /** A kiosk without a battery starts in 1970, or where it was switched off; new events then look older than old ones. */

@@ -3,7 +3,6 @@ import { accessSync, constants, lstatSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { StoreError } from './errors.ts';
-import { isOpenHere } from './files.ts';
 import { openHandle, readHeader, ReadOnlyFile } from './read-only.ts';
 import { compareHead } from './recovery.ts';
 import type { Recovery } from './recovery.ts';
@@ -124,6 +123,6 @@ function getFrom(db: DatabaseSync): Parameters<typeof compareHead>[0] {
 
 /** Whether the header of a file that SQLite does not read has this package's mark: bytes 68 to 71, big-endian. */
 export function hasMark(path: string): boolean {
-  if (isOpenHere(path) || !lstatSync(path, { throwIfNoEntry: false })?.isFile()) return false;
+  if (!lstatSync(path, { throwIfNoEntry: false })?.isFile()) return false;
   return readHeader(path, 72).readUInt32BE(68) === applicationId;
 }

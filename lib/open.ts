@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { Connection } from './connection.ts';
 import { attempt, hasCode, StoreError, toStoreError } from './errors.ts';
-import { copyWalAside, countOpen, createFile, existsAt, moveAside, moveOrphanWal, prepareFolder, removeTemporaries, renewWal, snapshotPathOf } from './files.ts';
+import { copyWalAside, createFile, existsAt, moveAside, moveOrphanWal, prepareFolder, removeTemporaries, renewWal, snapshotPathOf } from './files.ts';
 import { hasMark, inspect } from './inspect.ts';
 import { readClock } from './options.ts';
 import type { CheckedOptions } from './options.ts';
@@ -125,13 +125,12 @@ function connect(opening: Opening): Opened {
     prepareSchema(db, path, opening.found === 'missing' || opening.found === 'damaged' ? identityLeft(opening) : undefined, options);
     switchToWal(db, path, options);
     connection = new Connection(db, { clock: options.clock, path });
-    countOpen(path, 1);
     // While this waited for a lock, a backup may have been restored: what was read is of the files that were moved aside.
     const replaced = watch.problem();
     if (replaced !== undefined) throw new StoreError('ERR_STORE_BUSY', `failed to open ${path}: ${replaced}`);
     return settle(connection, opening);
   } catch (error) {
-    if (connection) closeFile(connection);
+    if (connection) connection.close();
     else db.close();
     throw error;
   }
@@ -173,13 +172,6 @@ function secureWal(path: string): void {
     throw error;
   }
   if (lstatSync(`${path}-wal`, { throwIfNoEntry: false })?.size) renewWal(path);
-}
-
-/** Ends what `openFile` began. */
-export function closeFile(connection: Connection): void {
-  if (!connection.isOpen) return;
-  connection.close();
-  if (connection.path !== undefined && !connection.reader) countOpen(connection.path, -1);
 }
 
 /** Every PRAGMA that a write relies on, set and read back: SQLite ignores a value that it cannot honour. */

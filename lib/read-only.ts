@@ -1,6 +1,6 @@
 // Reading a database without changing anything. No single mode of SQLite changes nothing, leaves nothing behind and sees
 // the latest commit, so the mode follows from what stands beside the file.
-import { chmodSync, closeSync, constants, copyFileSync, lstatSync, mkdtempSync, openSync, readSync, rmSync } from 'node:fs';
+import { lstatSync, mkdtempSync, readSync, rmSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -8,7 +8,8 @@ import { DatabaseSync } from 'node:sqlite';
 import type { DatabaseSyncOptions } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
 import { StoreError } from './errors.ts';
-import { isOpenHere } from './files.ts';
+import { isWritableHere, readDatabaseBytes, readJournalBytes } from './descriptors.ts';
+import { copyBytes } from './files.ts';
 
 /**
  * Opens a database with SQLite's own advice for files from elsewhere (https://www.sqlite.org/security.html). The handle
@@ -79,16 +80,11 @@ function chooseMode(path: string, { hasFrames, hasIndex, hasJournal }: Surroundi
   return hasIndex ? 'live' : 'copy';
 }
 
-/** The first bytes of a file that this process does not have open; zeros behind its end. */
+/** The first bytes of a database; zeros behind its end. */
 export function readHeader(path: string, bytes: number): Buffer {
   const header = Buffer.alloc(bytes);
-  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  try {
-    readSync(fd, header, 0, bytes, 0);
-    return header;
-  } finally {
-    closeSync(fd);
-  }
+  readDatabaseBytes(path, (fd) => readSync(fd, header, 0, bytes, 0));
+  return header;
 }
 
 /**
@@ -96,9 +92,8 @@ export function readHeader(path: string, bytes: number): Buffer {
  * To SQLite one that does not is empty, but it would try for ten seconds to find that out without writing.
  */
 function hasWalHeader(path: string): boolean {
-  // Where this process has it open itself, it was sound then.
-  if (isOpenHere(path) || [...liveReaders].some((reader) => reader.path === path)) return true;
-  const header = readHeader(`${path}-wal`, walHeaderBytes);
+  const header = Buffer.alloc(walHeaderBytes);
+  readJournalBytes(`${path}-wal`, (fd) => readSync(fd, header, 0, walHeaderBytes, 0));
   const magic = header.readUInt32BE(0);
   if (magic !== 0x377f0682 && magic !== 0x377f0683) return false;
   const word = (offset: number): number => (magic === 0x377f0683 ? header.readUInt32BE(offset) : header.readUInt32LE(offset));
@@ -203,16 +198,15 @@ export class ReadOnlyFile implements Reader {
   }
 
   #openCopy(): DatabaseSync {
-    // Copying would drop this process's own locks on the database, and with them the WAL when the next process closes it.
-    if (isOpenHere(this.path)) throw new StoreError('ERR_STORE_IO', `failed to read ${this.path}: its -shm was deleted while it was open`);
+    if (isWritableHere(this.path)) throw new StoreError('ERR_STORE_IO', `failed to read ${this.path}: its -shm was deleted while it was open`);
     const folder = mkdtempSync(join(tmpdir(), 'shepherd-store-')); // 0700
     let db: DatabaseSync | undefined;
     try {
       const copy = join(folder, basename(this.path));
       for (const suffix of ['', '-wal', '-journal']) {
         if (!lstatSync(this.path + suffix, { throwIfNoEntry: false })?.isFile()) continue;
-        copyFileSync(this.path + suffix, copy + suffix);
-        chmodSync(copy + suffix, 0o600); // recovering the WAL writes, and the original may be read-only
+        const read = suffix === '' ? readDatabaseBytes : readJournalBytes;
+        read(this.path + suffix, (from) => copyBytes(from, copy + suffix));
       }
       db = openHandle(copy, {}, { timeout: this.#busyTimeoutMs });
       db.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get(); // opens or plays back what is beside it

@@ -14,7 +14,7 @@ import { describeHealth, isWorking } from './health.ts';
 import type { StoreHealth } from './health.ts';
 import { migrateFile } from './migrate.ts';
 import type { MigrationReport } from './migrate.ts';
-import { closeFile, openFile, openMemory, openToRead } from './open.ts';
+import { openFile, openMemory, openToRead } from './open.ts';
 import { replayRow } from './mirroring.ts';
 import type { MirroredRow, Mirroring } from './mirroring.ts';
 import type { Opened } from './open.ts';
@@ -159,7 +159,7 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
   /** Closes the store; again is fine. Throws `ERR_STORE_CONFLICT` inside a transaction. */
   close(): void {
     attempt('close the store', () => {
-      closeFile(this.#connection);
+      this.#connection.close();
       this.#mirroring?.close();
     });
   }

@@ -1,33 +1,49 @@
 // What must not change under an open connection: the files that it has open, and the schema.
 import { accessSync, statSync } from 'node:fs';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { findName, nameOf, openNameOf } from './descriptors.ts';
+import type { OpenName } from './descriptors.ts';
 import { StoreError } from './errors.ts';
 import { readPragma } from './schema.ts';
 
+/** What stands at a path, and how to see that it is still the same. */
+interface Watched {
+  path: string;
+  identity: string | undefined;
+  /** How this process has the file open, where it is a -wal and the system tells. */
+  open?: OpenName | undefined;
+}
+
 /** Notices that a path does not lead to the file any more that is open: commits to a deleted -wal are lost. */
 export class FileWatch {
-  #found: [path: string, identity: string | undefined][];
+  #watched: Watched[] = [];
 
   constructor(paths: readonly string[]) {
-    this.#found = paths.map((path) => [path, identify(path)]);
+    for (const path of paths) this.watch(path);
   }
 
   watch(path: string): void {
-    this.#found.push([path, identify(path)]);
+    this.#watched.push({ path, identity: identify(path), open: isWal(path) ? openNameOf(path) : undefined });
   }
 
   unwatch(path: string): void {
-    this.#found = this.#found.filter(([watched]) => watched !== path);
+    this.#watched = this.#watched.filter((watched) => watched.path !== path);
   }
 
   /** Says which file was deleted, renamed or replaced since it was looked at first. */
   problem(): string | undefined {
-    for (const [path, identity] of this.#found) {
+    for (const watched of this.#watched) {
+      const { path, identity } = watched;
       const now = identify(path);
       if (now !== identity) return `${path} was ${now === undefined ? 'deleted or renamed' : 'replaced by another file'} while it was open`;
+      if (watched.open && !isStillNamed(watched.open)) return `${path} was replaced by another file while it was open`;
     }
     return undefined;
   }
+}
+
+function isWal(path: string): boolean {
+  return path.endsWith('-wal');
 }
 
 /** Which file stands at a path; `undefined` where none can be found. */
@@ -35,7 +51,7 @@ function identify(path: string): string | undefined {
   try {
     // Since Linux 6.13 a stat makes the next write to that file take a timestamp of its own, and with it every commit an
     // inode more to flush: of the -wal only the presence is asked.
-    if (path.endsWith('-wal')) {
+    if (isWal(path)) {
       accessSync(path);
       return 'present';
     }
@@ -44,6 +60,16 @@ function identify(path: string): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Whether the open file still has its name, by a look that leaves its timestamps alone. */
+function isStillNamed(open: OpenName): boolean {
+  if (nameOf(open.fd) === open.name) return true;
+  // SQLite has one descriptor for each handle. The one that was asked may have been another handle's, closed since.
+  if (findName(`${open.name} (deleted)`) !== undefined) return false;
+  const fd = findName(open.name);
+  if (fd !== undefined) open.fd = fd;
+  return fd !== undefined;
 }
 
 /** Notices that another process changed the schema, or whether the store has a ledger. */

@@ -6,7 +6,8 @@ import { dirname } from 'node:path';
 import { checkVerifyOptions } from '../audit.ts';
 import type { Anchor, VerifyOptions } from '../audit.ts';
 import { attempt, StoreError } from '../errors.ts';
-import { checkPath, freeName, isOpenHere, prepareFolder } from '../files.ts';
+import { isOpenHere } from '../descriptors.ts';
+import { checkPath, freeName, prepareFolder } from '../files.ts';
 import type { BreakGlassGrant, PolicyContribution, PolicyDecision } from '../gate.ts';
 import type { AuditMirror, FileLike, MirrorEnd, MirroredRow } from '../mirroring.ts';
 import { syncFolder } from '../snapshot-file.ts';
@@ -65,8 +66,8 @@ export class Ledger implements AuditMirror {
     const { signingKey, recover = false, files = system } = checkOptions('options', options, ['signingKey', 'recover', 'files']);
     if (typeof recover !== 'boolean') throw invalid('options.recover', recover, 'true or false');
     const ledger = new Ledger(checkPath(path), signingKey === undefined ? undefined : checkSigningKey(signingKey), recover, checkFiles(files));
-    // Closing a descriptor of a database would drop SQLite's locks on it.
-    if (isOpenHere(ledger.path)) throw invalid('path', path, 'another file than a database that is open');
+    // Closing a descriptor of a database would drop SQLite's locks on it. Whoever has one open to write has its -wal open too.
+    if (isOpenHere(`${ledger.path}-wal`)) throw invalid('path', path, 'another file than a database that is open');
     attempt(`open the ledger ${ledger.path}`, () => ledger.refresh());
     return ledger;
   }

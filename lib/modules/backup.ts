@@ -6,9 +6,10 @@ import { checkLong } from '../audit.ts';
 import type { Anchor, LongOperation } from '../audit.ts';
 import { copyPages, discard, makeCopy, openSource } from '../copy.ts';
 import type { Copy, Task } from '../copy.ts';
+import { isWritableHere } from '../descriptors.ts';
 import { hasCode, StoreError, toStoreError } from '../errors.ts';
 import type { EventBase } from '../events.ts';
-import { checkPath, copyWalAside, createFile, existsAt, freeName, isOpenHere, moveAside, prepareFolder, snapshotPathOf } from '../files.ts';
+import { checkPath, copyWalAside, createPrivate, existsAt, freeName, moveAside, prepareFolder, snapshotPathOf } from '../files.ts';
 import { hasMark, inspect } from '../inspect.ts';
 import { isDamage, lockOut, openToRead, openToWrite, snapshotPathFor } from '../open.ts';
 import type { Opened } from '../open.ts';
@@ -151,7 +152,7 @@ function conflict(path: string): StoreError {
 }
 
 function checkClosedHere(target: string): void {
-  if (isOpenHere(target)) throw new StoreError('ERR_STORE_BUSY', `failed to restore to ${target}: this process has the store open; close it first`);
+  if (isWritableHere(target)) throw new StoreError('ERR_STORE_BUSY', `failed to restore to ${target}: this process has the store open; close it first`);
 }
 
 /** A damaged or foreign file beside the backup, or a newer one, says that the two are not what they are taken for. */
@@ -177,7 +178,7 @@ async function copyOf(connection: ModuleConnection, task: Task): Promise<Copy> {
     // in a later turn of the event loop.
     return makeCopy(task, async (temporary) => {
       await nextTurn();
-      createFile(temporary);
+      createPrivate(temporary);
       connection.read('back up the store', () => connection.prepare('VACUUM INTO ?').run(temporary));
     });
   }

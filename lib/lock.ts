@@ -1,0 +1,72 @@
+// A lock on a path between processes, which dies with the process that holds it.
+import { rmSync, statSync } from 'node:fs';
+import type { DatabaseSync } from 'node:sqlite';
+import { hasCode, StoreError, toStoreError } from './errors.ts';
+import { createFile } from './files.ts';
+import { openHandle } from './read-only.ts';
+
+/**
+ * An exclusive lock, held until it is released or its process ends. The lock file is empty and stays so: what locks is SQLite's
+ * own file lock on it, which the kernel gives back however a process ends and SQLite keeps apart between threads. It is removed
+ * when the lock is released; one that a killed process left locks nobody out.
+ */
+export class FileLock implements Disposable {
+  readonly #db: DatabaseSync;
+  readonly #path: string;
+
+  /**
+   * Takes the lock that the file `path` stands for, and waits up to `timeoutMs` for whoever has it. Throws `ERR_STORE_BUSY`
+   * after that, with `what` is going on then, and the system's errors where no such file can be made.
+   */
+  static acquire(path: string, timeoutMs: number, what: string): FileLock {
+    const deadline = performance.now() + timeoutMs;
+    for (;;) {
+      const db = tryToLock(path, Math.max(0, deadline - performance.now()));
+      if (db) return new FileLock(db, path);
+      if (performance.now() >= deadline) throw new StoreError('ERR_STORE_BUSY', `another process ${what}`);
+    }
+  }
+
+  private constructor(db: DatabaseSync, path: string) {
+    this.#db = db;
+    this.#path = path;
+  }
+
+  release(): void {
+    if (!this.#db.isOpen) return;
+    // While it is still locked: whoever waits for it finds then that it has another file than stands at the path, or none.
+    rmSync(this.#path, { force: true });
+    this.#db.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.release();
+  }
+}
+
+/** A handle that holds the lock; `undefined` where somebody else has it, or has removed the file meanwhile. */
+function tryToLock(path: string, timeoutMs: number): DatabaseSync | undefined {
+  createFile(path);
+  const before = identityOf(path);
+  let db: DatabaseSync | undefined;
+  try {
+    // mode=rw: SQLite would make a file that is gone by now, with the umask's mode.
+    db = openHandle(path, { mode: 'rw' }, { timeout: Math.ceil(timeoutMs) });
+    // Kept in memory: the first transaction of an empty database makes a journal file otherwise.
+    db.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
+    if (before !== undefined && identityOf(path) === before) return db;
+  } catch (error) {
+    const isGone = (error as { errcode?: number }).errcode === 14 && identityOf(path) !== before; // SQLITE_CANTOPEN
+    if (!isGone && !hasCode(toStoreError(error, ''), 'ERR_STORE_BUSY')) {
+      db?.close();
+      throw error;
+    }
+  }
+  db?.close();
+  return undefined;
+}
+
+function identityOf(path: string): string | undefined {
+  const stat = statSync(path, { bigint: true, throwIfNoEntry: false });
+  return stat && `${stat.dev}:${stat.ino}`;
+}

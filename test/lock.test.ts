@@ -1,0 +1,102 @@
+// The lock between processes, and what a process knows of its own open files.
+import assert from 'node:assert/strict';
+import { closeSync, existsSync, openSync, readSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { isOpenHere, isWritableHere, readDatabaseBytes } from '../lib/descriptors.ts';
+import { FileLock } from '../lib/lock.ts';
+import { namesIn } from './support/files.ts';
+import { TestFolder } from './support/folder.ts';
+import { Companion } from './support/process.ts';
+
+const holder = (at: URL): string => `
+  const { FileLock } = await import('${at.href}');
+  let lock;
+  for (;;) {
+    const word = await told();
+    if (word === 'end') break;
+    if (word === 'take') report(codeOf(() => { lock = FileLock.acquire(path, 0, 'holds it'); }));
+    else { lock.release(); report('released'); }
+  }`;
+const source = holder(new URL('../lib/lock.ts', import.meta.url));
+const busy = { code: 'ERR_STORE_BUSY' };
+
+test('a lock keeps other processes and other holders of this one out until it is released, and leaves no file', async (t) => {
+  const folder = new TestFolder(t);
+  const path = folder.file('store.db-lock');
+  const other = new Companion(t, path, source);
+  const lock = FileLock.acquire(path, 0, 'holds it');
+  assert.equal(statSync(path).mode & 0o777, 0o600);
+  assert.equal(await other.ask('take'), 'ERR_STORE_BUSY');
+  assert.throws(() => FileLock.acquire(path, 20, 'holds it'), busy);
+  lock.release();
+  lock.release();
+  assert.equal(await other.ask('take'), 'no error');
+  assert.throws(() => FileLock.acquire(path, 0, 'holds it'), busy);
+  assert.equal(await other.ask('release'), 'released');
+  assert.deepEqual(namesIn(folder.path), []);
+  FileLock.acquire(path, 0, 'holds it').release();
+});
+
+test('a lock dies with its process, and whoever waits for it gets it', async (t) => {
+  const folder = new TestFolder(t);
+  const path = folder.file('store.db-lock');
+  const other = new Companion(t, path, source);
+  assert.equal(await other.ask('take'), 'no error');
+  await other.kill();
+  assert.ok(existsSync(path));
+  using lock = FileLock.acquire(path, 0, 'holds it');
+  assert.ok(lock);
+});
+
+test('a lock file that was exchanged for another one is not taken for the lock', (t) => {
+  const folder = new TestFolder(t);
+  const path = folder.file('store.db-lock');
+  using first = FileLock.acquire(path, 0, 'holds it');
+  renameSync(path, folder.file('moved'));
+  using second = FileLock.acquire(path, 0, 'holds it');
+  assert.throws(() => FileLock.acquire(folder.file('moved'), 0, 'holds it'), busy);
+  assert.throws(() => FileLock.acquire(path, 0, 'holds it'), busy);
+  assert.ok(first && second);
+});
+
+test('bytes of a file that this process has open are read by what is open, and nothing is closed', (t) => {
+  const folder = new TestFolder(t);
+  writeFileSync(folder.file('a'), 'text');
+  const used: number[] = [];
+  const read = (): string => readDatabaseBytes(folder.file('a'), (fd) => {
+    used.push(fd);
+    const text = Buffer.alloc(4);
+    readSync(fd, text, 0, 4, 0);
+    return text.toString();
+  });
+  assert.equal(read(), 'text');
+  assert.equal(isOpenHere(folder.file('a')), false);
+  const unreadable = openSync(folder.file('a'), 'a');
+  const fd = openSync(folder.file('a'), 'r');
+  assert.equal(read(), 'text');
+  assert.equal(used.at(-1), fd);
+  closeSync(unreadable);
+  assert.deepEqual([isOpenHere(folder.file('a')), isWritableHere(folder.file('a'))], [true, false]);
+  closeSync(fd);
+  const writing = openSync(folder.file('a'), 'r+');
+  assert.ok(isWritableHere(folder.file('a')));
+  closeSync(writing);
+  assert.equal(isWritableHere(folder.file('a')), false);
+});
+
+test('a descriptor stays open while a handle that came meanwhile has the file open, and is closed later', (t) => {
+  const folder = new TestFolder(t);
+  writeFileSync(folder.file('a'), 'text');
+  let meanwhile: number | undefined;
+  let own: number | undefined;
+  readDatabaseBytes(folder.file('a'), (fd) => {
+    own = fd;
+    meanwhile = openSync(folder.file('a'), 'r');
+  });
+  assert.ok(statSync(`/proc/self/fd/${own!}`));
+  closeSync(meanwhile!);
+  assert.ok(isOpenHere(folder.file('a')));
+  writeFileSync(folder.file('b'), '');
+  readDatabaseBytes(folder.file('b'), () => {});
+  assert.equal(isOpenHere(folder.file('a')), false);
+});
