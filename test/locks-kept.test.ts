@@ -13,7 +13,6 @@ const library = new URL('../lib/', import.meta.url);
 /** A service that writes, and looks at its own file in whatever way it is told. */
 const service = `
   const store = SqliteStore.open(path);
-  for (let i = 0; i < 5; i++) store.appendAudit({ type: 'service_started' });
   report(store.auditHead().id);
   const look = (index, at) => { using reader = index.SqliteStore.openReadOnly(at); reader.isHealthy(); return reader.health().journalMode; };
   const { Worker } = await import('node:worker_threads');
@@ -59,6 +58,9 @@ for (const [who, prepare] of looks) {
   for (const [what, visit] of visits) {
     test(`nothing is lost after ${who} has asked for the health of a running store and another process ${what}`, async (t) => {
       const folder = new TestFolder(t);
+      const made = SqliteStore.open(folder.file());
+      for (let count = 0; count < 5; count++) made.appendAudit({ type: 'service_started' });
+      made.close(); // the service's -wal is empty then: the mode in which the file is read without a lock
       const companion = new Companion(t, folder.file(), service);
       assert.equal(await companion.next(), 5);
       assert.equal(await companion.ask(JSON.stringify(prepare(folder))), 'wal');
