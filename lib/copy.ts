@@ -11,7 +11,7 @@ import { verifyChain } from './audit.ts';
 import type { Anchor, LongOperation } from './audit.ts';
 import { StoreError } from './errors.ts';
 import { createPrivate, temporaryBeside } from './files.ts';
-import { openToRead } from './open.ts';
+import { openToRead } from './open-read.ts';
 import type { CheckedOptions } from './options.ts';
 import { openHandle } from './read-only.ts';
 import type { Reader } from './read-only.ts';

@@ -3,7 +3,7 @@ import { statSync } from 'node:fs';
 import { attempt, StoreError } from './errors.ts';
 import { moveAside, snapshotPathOf } from './files.ts';
 import { inspect } from './inspect.ts';
-import { checkpointFound, checkVersion, inTransaction, openToWrite, setPragmas, switchToWal } from './open.ts';
+import { checkpointFound, checkVersion, inTransaction, openToWrite, setPragmas, switchToWal } from './handle.ts';
 import { readClock } from './options.ts';
 import type { CheckedOptions } from './options.ts';
 import { checkKnown, identify, migrateSchema, schemaVersion, stepsBetween } from './schema.ts';
