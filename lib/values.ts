@@ -2,6 +2,7 @@
 // SQLite itself would store NaN as NULL, half a surrogate pair as U+FFFD and cut a text off at NUL.
 import { inspect, types } from 'node:util';
 import { StoreError } from './errors.ts';
+import { didYouMean } from './near-miss.ts';
 
 /** Any value that JSON carries there and back. A property whose value is `undefined` counts as absent. */
 export type JsonValue = null | boolean | number | string | JsonValue[] | { [key: string]: JsonValue | undefined };
@@ -116,13 +117,16 @@ export function checkOptions<T extends object>(name: string, value: T | undefine
     if (typeof value !== 'object' || value === null || !isPlainObject(value)) throw invalid(name, value, 'a plain object');
     const copy: Record<string, unknown> = {};
     for (const key of Object.keys(value)) {
-      if (!known.includes(key)) {
-        throw new StoreError('ERR_STORE_INVALID_ARGUMENT', `${name} has no ${show(key)}; known are ${known.join(', ')}`);
-      }
+      if (!known.includes(key)) throw unknownName(name, key, known);
       copy[key] = (value as Record<string, unknown>)[key];
     }
     return copy as T;
   });
+}
+
+function unknownName(name: string, key: string, known: readonly string[]): StoreError {
+  const what = name === 'options' ? `unknown option ${show(key)}` : `${name} has no ${show(key)}`;
+  return new StoreError('ERR_STORE_INVALID_ARGUMENT', `${what}; ${didYouMean(key, known) ?? `known are ${known.join(', ')}`}`);
 }
 
 /** Refuses anything but an array, and gives what `check` makes of each item; a hole is an item that is `undefined`. */
