@@ -7,27 +7,32 @@ export function didYouMean(given: string, known: readonly string[]): string | un
 }
 
 /**
- * The known names nearest to `given`, several where they are equally near. Upper case and punctuation make no difference;
- * a beginning of three letters is near to all that begin so, and so is whatever a third of its letters away.
+ * The known names nearest to `given`, several where they are equally near. Case and punctuation make no difference.
+ * Near are names that differ in a third of their letters, and those that begin with the letters given, if these are
+ * three or more.
  */
 export function nearMisses(given: string, known: readonly string[]): string[] {
   const typed = letters(given);
-  const distances = known.map((name) => {
-    const [shorter = '', longer = ''] = [typed, letters(name)].sort((a, b) => a.length - b.length);
-    const limit = Math.max(1, Math.floor(longer.length / 3));
-    const distance = longer.length - shorter.length > limit ? Infinity : editsBetween(shorter, longer);
-    if (distance <= limit && distance < longer.length) return distance;
-    return shorter.length >= 3 && longer.startsWith(shorter) ? limit : Infinity;
-  });
+  const distances = known.map((name) => distance(typed, letters(name)));
   const nearest = Math.min(...distances);
   return nearest === Infinity ? [] : known.filter((_, index) => distances[index] === nearest);
+}
+
+function distance(typed: string, name: string): number {
+  // As near as one wrong letter, however much was left out: an abbreviation is no slip.
+  if (typed.length >= 3 && name.startsWith(typed)) return Math.min(1, name.length - typed.length);
+  const longer = Math.max(typed.length, name.length);
+  const limit = Math.max(1, Math.floor(longer / 3));
+  if (Math.abs(typed.length - name.length) > limit) return Infinity;
+  const edits = editsBetween(typed, name);
+  return edits <= limit && edits < longer ? edits : Infinity;
 }
 
 function letters(name: string): string {
   return name.toLowerCase().replaceAll(/[^\p{L}\p{N}]/gu, '');
 }
 
-/** How many letters have to be added, left out, replaced or exchanged with their neighbour to get from one to the other. */
+/** How many letters are added, left out, replaced or exchanged with the next one between two words. */
 function editsBetween(from: string, to: string): number {
   let before: number[] = [];
   let last = Array.from({ length: to.length + 1 }, (_, column) => column);
@@ -35,10 +40,10 @@ function editsBetween(from: string, to: string): number {
     const next = [row];
     for (let column = 1; column <= to.length; column++) {
       const isSame = from[row - 1] === to[column - 1];
-      let edits = Math.min(last[column]! + 1, next[column - 1]! + 1, last[column - 1]! + (isSame ? 0 : 1));
-      const isExchanged = row > 1 && column > 1 && from[row - 1] === to[column - 2] && from[row - 2] === to[column - 1];
-      if (isExchanged) edits = Math.min(edits, before[column - 2]! + 1);
-      next.push(edits);
+      const edits = [last[column]! + 1, next[column - 1]! + 1, last[column - 1]! + (isSame ? 0 : 1)];
+      const isExchanged = from[row - 1] === to[column - 2] && from[row - 2] === to[column - 1];
+      if (row > 1 && column > 1 && isExchanged) edits.push(before[column - 2]! + 1);
+      next.push(Math.min(...edits));
     }
     [before, last] = [last, next];
   }
