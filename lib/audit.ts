@@ -15,18 +15,6 @@ export interface Anchor {
   hash: string;
 }
 
-/** Which events to give. Every field narrows; `until` and `beforeId` are exclusive. */
-export interface AuditFilter {
-  type?: string;
-  source?: string;
-  target?: string;
-  /** Matches events that have this `sessionId` among their fields. */
-  sessionId?: string;
-  since?: Date;
-  until?: Date;
-  beforeId?: number;
-}
-
 /** Something wrong with the log, at a row. */
 export interface Finding {
   id: number;
@@ -67,10 +55,16 @@ export interface CheckedVerifyOptions extends LongOperation {
 /** Refuses what is no options object for a long operation, and throws the reason of a signal that is aborted already. `more`: what else it takes. */
 export function checkLong<T extends LongOperation>(options: T | undefined, more: readonly string[] = []): T {
   const checked = checkOptions('options', options, [...more, 'signal', 'onProgress']);
-  if (checked.signal !== undefined && !(checked.signal instanceof AbortSignal)) throw invalid('options.signal', checked.signal, 'an AbortSignal');
+  checkSignal(checked.signal);
   checkFunction('options.onProgress', checked.onProgress);
   checked.signal?.throwIfAborted();
   return checked;
+}
+
+/** Refuses anything but a signal or `undefined`. */
+export function checkSignal(signal: AbortSignal | undefined): AbortSignal | undefined {
+  if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalid('options.signal', signal, 'an AbortSignal');
+  return signal;
 }
 
 /** Refuses what is no options object for verifying. */
@@ -90,8 +84,8 @@ function checkAnchorOption(anchor: Anchor): Anchor {
   return { id, hash };
 }
 
-// Large enough that the event loop's turns cost nothing, small enough that a page of long events fits into memory.
-const pageRows = 500;
+/** Large enough that the event loop's turns cost nothing, small enough that a page of long events fits into memory. */
+export const pageRows = 500;
 const maxFindings = 1_000;
 
 /** The last row's id and hash. */
@@ -136,31 +130,8 @@ function isTaken(connection: Connection, meta: string | null): boolean {
   return connection.get(sql, meta) !== undefined;
 }
 
-const columns = 'id, timestamp, event_type, event_data, event_meta';
-
-/** The newest events, newest first. */
-export function recentAudits<E extends EventBase>(connection: Connection, limit: number, filter: AuditFilter | undefined): AuditEvent<E>[] {
-  const rows = filter ? filteredRows(connection, limit, filter) : connection.all<AuditRow>(`SELECT ${columns} FROM audit_log ORDER BY id DESC LIMIT ?`, limit);
-  return rows.map((row) => decodeEvent<E>(row));
-}
-
-// A row that cannot be read matches every filter on what cannot be read of it: it comes back as an error, not as absent.
-const filterSql = `SELECT ${columns} FROM audit_log
-  WHERE (?2 IS NULL OR event_type = ?2)
-    AND (?3 IS NULL OR json_extract(event_meta, '$.source') = ?3)
-    AND (?4 IS NULL OR json_extract(event_meta, '$.target') = ?4)
-    AND (?5 IS NULL OR CASE WHEN json_valid(event_data) THEN json_extract(event_data, '$.sessionId') = ?5 ELSE 1 END)
-    AND (?6 IS NULL OR coalesce(unixepoch(timestamp, 'subsec') >= unixepoch(?6, 'subsec'), 1))
-    AND (?7 IS NULL OR coalesce(unixepoch(timestamp, 'subsec') < unixepoch(?7, 'subsec'), 1))
-    AND (?8 IS NULL OR id < ?8)
-  ORDER BY id DESC LIMIT ?1`;
-
-function filteredRows(connection: Connection, limit: number, filter: AuditFilter): AuditRow[] {
-  return connection.all<AuditRow>(
-    filterSql, limit, filter.type ?? null, filter.source ?? null, filter.target ?? null, filter.sessionId ?? null,
-    filter.since?.toISOString() ?? null, filter.until?.toISOString() ?? null, filter.beforeId ?? null,
-  );
-}
+/** The columns of an event. */
+export const auditColumns = 'id, timestamp, event_type, event_data, event_meta';
 
 /** The events from one id to another in order, a page at a time: no statement stays open between two pages. */
 export function* walkAudits<E extends EventBase>(connection: Connection, fromId: number, toId: number): Generator<AuditEvent<E>, void, undefined> {
@@ -169,7 +140,7 @@ export function* walkAudits<E extends EventBase>(connection: Connection, fromId:
   const last = Math.min(toId, connection.read(what, () => auditHeadOf(connection)?.id ?? 0));
   for (let next = fromId; next <= last; ) {
     const rows = connection.read(what, () =>
-      connection.all<AuditRow>(`SELECT ${columns} FROM audit_log WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ${pageRows}`, next, last),
+      connection.all<AuditRow>(`SELECT ${auditColumns} FROM audit_log WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ${pageRows}`, next, last),
     );
     for (const row of rows) yield decodeEvent<E>(row);
     if (rows.length < pageRows) return;
@@ -223,7 +194,7 @@ type ChainRow = [...AuditRow, hash: string, bytes: number, signature: string | n
 const bytesSql = ['timestamp', 'event_type', 'event_data', "coalesce(event_meta, '')", 'event_hash'].map((column) => `octet_length(${column})`).join(' + ');
 // 64 bytes are 88 digits; a longer text may hold a NUL, where node:sqlite of Node 24 would cut off what follows.
 const signatureSql = "CASE WHEN octet_length(signature) > 88 THEN '' ELSE CAST(signature AS TEXT) END";
-const chainSql = `SELECT ${columns}, event_hash, ${bytesSql}, ${signatureSql} FROM audit_log WHERE id > ? AND id <= ${Number.MAX_SAFE_INTEGER} ORDER BY id LIMIT ${pageRows}`;
+const chainSql = `SELECT ${auditColumns}, event_hash, ${bytesSql}, ${signatureSql} FROM audit_log WHERE id > ? AND id <= ${Number.MAX_SAFE_INTEGER} ORDER BY id LIMIT ${pageRows}`;
 const boundsSql = `SELECT (SELECT count(*) FROM audit_log WHERE id > ${Number.MAX_SAFE_INTEGER} OR id < ${Number.MIN_SAFE_INTEGER}),
   (SELECT max(id) FROM audit_log WHERE id <= ${Number.MAX_SAFE_INTEGER} AND id >= ${Number.MIN_SAFE_INTEGER})`;
 

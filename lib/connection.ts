@@ -119,7 +119,7 @@ export class Connection {
   }
 
   /** All rows that `sql` gives, as arrays. */
-  all<Row extends readonly unknown[]>(sql: string, ...values: (string | number | null)[]): Row[] {
+  all<Row extends readonly unknown[]>(sql: string, ...values: (string | number | bigint | null)[]): Row[] {
     return this.statement(sql).all(...values) as unknown as Row[];
   }
 

@@ -116,6 +116,14 @@ export function encodeEvent(event: unknown, attributes?: AuditAttributes): Encod
   return attributes === undefined ? encoded : { ...encoded, ...encodeAttributes(attributes) };
 }
 
+/** The same for a group of events. */
+export function encodeEvents(items: unknown): EncodedEvent[] {
+  return checkArray('items', items, 'an array of { event, attributes? }', (name, item) => {
+    const { event, attributes } = checkOptions(name, item as { event: unknown; attributes?: AuditAttributes }, ['event', 'attributes']);
+    return encodeEvent(event, attributes);
+  });
+}
+
 /** The texts of an event that the store itself made. */
 export function encodeOwnEvent(event: EventBase): EncodedEvent {
   const { type, ...fields } = event;

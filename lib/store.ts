@@ -1,13 +1,15 @@
 // The store: every public operation. Each checks its arguments and runs one transaction or read; the rows are the business
 // of lib/audit.ts, lib/usage.ts and lib/snapshot.ts.
 import type { StatementSync } from 'node:sqlite';
-import { auditHeadOf, checkVerifyOptions, insertAudit, recentAudits, verifyChain, walkAudits } from './audit.ts';
-import type { Anchor, AuditFilter, VerifyOptions, VerifyReport } from './audit.ts';
+import { auditHeadOf, checkVerifyOptions, insertAudit, verifyChain, walkAudits } from './audit.ts';
+import type { Anchor, VerifyOptions, VerifyReport } from './audit.ts';
+import { checkFilter, checkSearchOptions, findAudits, recentAudits } from './audit-filter.ts';
+import type { AuditFilter } from './audit-filter.ts';
 import type { Connection } from './connection.ts';
 import { checkDay } from './days.ts';
 import type { DayPart } from './days.ts';
 import { attempt, StoreError } from './errors.ts';
-import { encodeEvent, writtenEvent } from './events.ts';
+import { encodeEvent, encodeEvents, writtenEvent } from './events.ts';
 import type { AuditAttributes, AuditEvent, CoreEvent, EncodedEvent, EventBase, EventTexts } from './events.ts';
 import { checkPath } from './files.ts';
 import { describeHealth, isWorking } from './health.ts';
@@ -27,7 +29,7 @@ import { encodeState } from './snapshot-file.ts';
 import type { StateSnapshot } from './snapshot-file.ts';
 import { addUsage, allCooldowns, clearCooldown, cooldownOf, setCooldown, statusOf, usageForDay, usageOf, usageRange } from './usage.ts';
 import type { Cooldown, EntryStatus } from './usage.ts';
-import { checkArray, checkDate, checkDuration, checkInstant, checkInteger, checkOptions, checkText, invalid, quote } from './values.ts';
+import { checkArray, checkDuration, checkInstant, checkInteger, checkOptions, checkText, invalid, quote } from './values.ts';
 
 /** The operations that a service needs whatever it is kept in. `SqliteStore` is the implementation. */
 export interface Store<E extends EventBase = CoreEvent> {
@@ -182,7 +184,7 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
 
   /** Appends a group of events in order, all or none, with one fsync. Throws what `appendAudit` throws; one refused refuses all. */
   appendAudits(items: readonly { event: E | CoreEvent; attributes?: AuditAttributes }[]): AuditEvent<E>[] {
-    return this.#append(encodeItems(items));
+    return this.#append(encodeEvents(items));
   }
 
   #append(encoded: readonly EncodedEvent[]): AuditEvent<E>[] {
@@ -195,11 +197,26 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
     }, encoded.length === 1);
   }
 
-  /** The newest events that match, newest first; at most `limit`. */
+  /**
+   * The newest events that match, newest first; at most `limit`. Reads back from the newest until it has that many: a filter
+   * that fewer match reads the whole log in one go, and the thread does nothing else meanwhile (0.6 s for a million rows on a
+   * desktop core). `findAudits` pauses between pages.
+   */
   getRecentAudits(limit: number, filter?: AuditFilter): AuditEvent<E>[] {
     checkInteger('limit', limit, 0);
     const checked = filter === undefined ? undefined : checkFilter(filter);
     return this.#connection.read('read the newest events', () => recentAudits<E>(this.#connection, limit, checked));
+  }
+
+  /**
+   * The events that match, newest first: those of `getRecentAudits` without a limit. The log is read page by page, and between
+   * two pages the event loop has its turn and nothing is open: neither other work nor a checkpoint waits for the search. Each
+   * step rejects with `signal.reason` when aborted, and with what reading throws.
+   */
+  findAudits(filter?: AuditFilter, options?: { signal?: AbortSignal }): AsyncGenerator<AuditEvent<E>, void, undefined> {
+    const [checked, signal] = [checkFilter(filter), checkSearchOptions(options)];
+    this.#connection.checkOpen('find events');
+    return findAudits<E>(this.#connection, checked, signal);
   }
 
   /**
@@ -377,22 +394,4 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
     if (!Number.isFinite(reading)) throw invalid('what options.monotonicMs gives', reading, 'a number of milliseconds');
     return reading;
   }
-}
-
-function encodeItems(items: unknown): EncodedEvent[] {
-  return checkArray('items', items, 'an array of { event, attributes? }', (name, item) => {
-    const { event, attributes } = checkOptions(name, item as { event: unknown; attributes?: AuditAttributes }, ['event', 'attributes']);
-    return encodeEvent(event, attributes);
-  });
-}
-
-function checkFilter(filter: AuditFilter): AuditFilter {
-  const checked = checkOptions('filter', filter, ['type', 'source', 'target', 'sessionId', 'since', 'until', 'beforeId']);
-  for (const name of ['type', 'source', 'target', 'sessionId'] as const) {
-    if (checked[name] !== undefined) checkText(`filter.${name}`, checked[name]);
-  }
-  if (checked.since !== undefined) checked.since = checkDate('filter.since', checked.since);
-  if (checked.until !== undefined) checked.until = checkDate('filter.until', checked.until);
-  if (checked.beforeId !== undefined) checkInteger('filter.beforeId', checked.beforeId, 0);
-  return checked;
 }

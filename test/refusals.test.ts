@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { localDay, splitByDay, SqliteStore, StoreError } from '../lib/index.ts';
-import type { EventBase, StoreErrorCode } from '../lib/index.ts';
+import type { AuditFilter, EventBase, StoreErrorCode } from '../lib/index.ts';
 import { TestFolder } from './support/folder.ts';
 import { checkArity, checkTable, codeOf } from './support/refusals.ts';
 import {
@@ -69,20 +69,21 @@ const badItems: Table = [
   ['a hole', [, { event }]], ['a bad one behind a good one', [{ event }, { event: 5 }]], ['an unknown name', [{ event, attribute: {} }]], ['null attributes', [{ event, attributes: null }]],
   ['an event as an item', [event]], ['a getter that throws', [throwing('event')]], ...hostileObjects().map(([name, value]): [string, unknown] => [`an array with ${name}`, [value]]),
 ];
-const filterArguments: Argument[] = [
-  { name: 'filter', bad: [...badOptions, ['a getter that throws', throwing('type')]], call: (store, value) => store.getRecentAudits(5, value) },
-  ...['type', 'source', 'target', 'sessionId'].map((name): Argument => ({ name: `filter.${name}`, bad: given(badTexts), call: (store, value) => store.getRecentAudits(5, { [name]: value }) })),
-  ...['since', 'until'].map((name): Argument => ({ name: `filter.${name}`, bad: given(badInstants), call: (store, value) => store.getRecentAudits(5, { [name]: value }) })),
-  { name: 'filter.beforeId', bad: given(badCounts), call: (store, value) => store.getRecentAudits(5, { beforeId: value }) },
+const filterArguments = (ask: (store: Store, filter: AuditFilter) => unknown): Argument[] => [
+  { name: 'filter', bad: [...badOptions, ['a getter that throws', throwing('type')]], call: ask },
+  ...['type', 'source', 'target', 'sessionId'].map((name): Argument => ({ name: `filter.${name}`, bad: given(badTexts), call: (store, value) => ask(store, { [name]: value }) })),
+  ...['since', 'until'].map((name): Argument => ({ name: `filter.${name}`, bad: given(badInstants), call: (store, value) => ask(store, { [name]: value }) })),
+  { name: 'filter.beforeId', bad: given(badCounts), call: (store, value) => ask(store, { beforeId: value }) },
 ];
 const hash = 'a'.repeat(64);
 const badHashes: Table = [...badTexts, ['63 digits', hash.slice(1)], ['65 digits', `${hash}a`], ['capitals', hash.toUpperCase()], ['a newline', `${hash}\n`], ['no hexadecimal', 'g'.repeat(64)]];
+const badSignals: Table = [['null', null], ['a controller', new AbortController()], ['an object like one', { aborted: false }]];
 const verifyArguments: Argument[] = [
   { name: 'options', bad: [...badOptions, ['a getter that throws', throwing('anchor')]], call: (store, value) => store.verifyAudit(value) },
   { name: 'options.anchor', bad: [...badOptions, ['nothing in it', {}], ['a getter that throws', throwing('id')]], call: (store, value) => store.verifyAudit({ anchor: value }) },
   { name: 'options.anchor.id', bad: [...badCounts, ['0', 0]], call: (store, value) => store.verifyAudit({ anchor: { id: value, hash } }) },
   { name: 'options.anchor.hash', bad: badHashes, call: (store, value) => store.verifyAudit({ anchor: { id: 1, hash: value } }) },
-  { name: 'options.signal', bad: [['null', null], ['a controller', new AbortController()], ['an object like one', { aborted: false }]], call: (store, value) => store.verifyAudit({ signal: value }) },
+  { name: 'options.signal', bad: badSignals, call: (store, value) => store.verifyAudit({ signal: value }) },
   { name: 'options.onProgress', bad: badFunctions, call: (store, value) => store.verifyAudit({ onProgress: value }) },
 ];
 const snapshotArguments: Argument[] = [
@@ -104,7 +105,15 @@ const badTransactions: Table = [
 const methods: Record<string, Method> = {
   appendAudit: { call: (store) => store.appendAudit(event), writes: true, arguments: [...eventArguments, ...attributeArguments] },
   appendAudits: { call: (store) => store.appendAudits([{ event }]), writes: true, arguments: [{ name: 'items', bad: badItems, call: (store, value) => store.appendAudits(value) }] },
-  getRecentAudits: { call: (store) => store.getRecentAudits(5), arguments: [{ name: 'limit', bad: badCounts, call: (store, value) => store.getRecentAudits(value) }, ...filterArguments] },
+  getRecentAudits: { call: (store) => store.getRecentAudits(5), arguments: [{ name: 'limit', bad: badCounts, call: (store, value) => store.getRecentAudits(value) }, ...filterArguments((store, value) => store.getRecentAudits(5, value))] },
+  findAudits: {
+    call: (store) => store.findAudits(),
+    arguments: [
+      ...filterArguments((store, value) => store.findAudits(value)),
+      { name: 'options', bad: [...badOptions, ['a getter that throws', throwing('signal')]], call: (store, value) => store.findAudits({}, value) },
+      { name: 'options.signal', bad: badSignals, call: (store, value) => store.findAudits({}, { signal: value }) },
+    ],
+  },
   iterateAudits: {
     call: (store) => store.iterateAudits(),
     arguments: [

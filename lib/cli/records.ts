@@ -1,5 +1,5 @@
 // The commands for what the store has recorded: audit, usage, cooldowns.
-import type { AuditFilter } from '../audit.ts';
+import type { AuditFilter } from '../audit-filter.ts';
 import { localDay } from '../days.ts';
 import type { AuditEvent } from '../events.ts';
 import { connect } from '../store.ts';
