@@ -1,6 +1,6 @@
 // Paths, folders and modes: what is done to the files of a store from outside of SQLite.
 import { randomUUID } from 'node:crypto';
-import { chmodSync, closeSync, constants, fchmodSync, fchownSync, fsyncSync, linkSync, lstatSync, mkdirSync, openSync, readdirSync, readSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, closeSync, constants, fchmodSync, fchownSync, fstatSync, fsyncSync, linkSync, lstatSync, mkdirSync, openSync, readdirSync, readSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, parse, resolve } from 'node:path';
 import type { Connection } from './connection.ts';
 import { readJournalBytes } from './descriptors.ts';
@@ -38,29 +38,29 @@ export function prepareFolder(folder: string): void {
  * SQLite deletes a -wal that it finds beside an absent or empty database; somebody may still want what is in it. The -wal
  * is looked at first: while another process makes the database, there is none before the database has its first page.
  */
-export function moveOrphanWal(path: string, now: Date): string[] {
-  const wal = lstatSync(`${path}-wal`, { throwIfNoEntry: false });
+export function isOrphanWal(path: string): boolean {
+  if (!hasWal(path)) return false;
   const database = lstatSync(path, { throwIfNoEntry: false });
-  if (!wal || wal.size === 0 || (database && database.size > 0)) return [];
-  return [moveAside(`${path}-wal`, 'orphan', now)];
+  return !database || database.size === 0;
+}
+
+/** Whether there is a -wal that has something. */
+export function hasWal(path: string): boolean {
+  const wal = lstatSync(`${path}-wal`, { throwIfNoEntry: false });
+  return wal !== undefined && wal.isFile() && wal.size > 0;
 }
 
 /** Renames a file to a name that says when and why, and gives that name. Nothing is ever overwritten. */
 export function moveAside(path: string, why: string, now: Date): string {
   const target = freeName(path, why, now);
-  renameSync(path, target);
-  syncFolder(dirname(path));
+  renameTo(path, target);
   return target;
 }
 
-/** Copies a -wal that is about to be emptied to such a name: SQLite drops what is behind a damaged place in it. */
-export function copyWalAside(path: string, why: string, now: Date): string[] {
-  const wal = lstatSync(`${path}-wal`, { throwIfNoEntry: false });
-  if (!wal?.isFile() || wal.size === 0) return [];
-  const target = freeName(`${path}-wal`, why, now);
-  copyWal(path, target);
+/** Renames a file; its new name is durable on return. */
+export function renameTo(path: string, target: string): void {
+  renameSync(path, target);
   syncFolder(dirname(path));
-  return [target];
 }
 
 /**
@@ -72,7 +72,7 @@ export function renewWal(path: string): void {
   const copy = `${path}-wal.new`;
   rmSync(copy, { force: true }); // what a power cut left of one
   try {
-    copyWal(path, copy);
+    copyWal(`${path}-wal`, copy);
     renameSync(copy, `${path}-wal`);
   } catch (error) {
     rmSync(copy, { force: true });
@@ -83,14 +83,15 @@ export function renewWal(path: string): void {
   syncFolder(dirname(path));
 }
 
-/** Read and written, not cloned: a clone shares what is on the disk, and not what the page cache shows. */
-function copyWal(path: string, target: string): void {
-  readJournalBytes(`${path}-wal`, (from) => copyBytes(from, target, (to) => {
-    const { mode, uid, gid } = statSync(path);
+/** A durable copy of a -wal. Read and written, not cloned: a clone shares what is on the disk, and not what the page cache shows. */
+export function copyWal(path: string, target: string): void {
+  readJournalBytes(path, (from) => copyBytes(from, target, (to) => {
+    const { mode, uid, gid } = fstatSync(from); // SQLite gives a -wal those of its database
     if (process.geteuid?.() === 0) fchownSync(to, uid, gid); // what root opens by hand must still be the service's own
     fchmodSync(to, 0o600 | (mode & 0o066));
     return () => fsyncSync(to);
   }));
+  syncFolder(dirname(target));
 }
 
 /** Copies all of an open file to a new private one. `prepare` runs before, and what it gives after the bytes are written. */

@@ -19,27 +19,34 @@ export function checkVersion(): void {
   throw new StoreError('ERR_STORE_UNSUPPORTED', `SQLite ${version} can damage a database that two processes use; 3.51.3 or later is needed (Node 24.15 and 26 bundle it)`);
 }
 
-/** A handle that may write; it has read nothing yet. `isKept`: the database is to be moved aside with its -wal, damaged or not. */
-export function openToWrite(path: string, { busyTimeoutMs: timeout }: CheckedOptions, isKept = false): DatabaseSync {
+/**
+ * A handle that may write to a database that is there; it has read nothing yet. `check` throws where the file was exchanged
+ * for another: SQLite finds a -wal by the path, and would take the other one's. `isKept`: the database is to be moved aside
+ * with its -wal, damaged or not.
+ */
+export function openToWrite(path: string, { busyTimeoutMs: timeout }: CheckedOptions, check: () => void, isKept = false): DatabaseSync {
   releaseReaders();
   // With psow=0 SQLite takes a journal shorter than a sector for none, and deletes it. One that was written without it can
   // be as short while a database is made; it is played back by its own rules.
   if (lstatSync(`${path}-journal`, { throwIfNoEntry: false })?.isFile()) {
-    using db = openHandle(path, {}, { timeout });
+    using db = openHandle(path, { mode: 'rw' }, { timeout });
     db.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get();
   }
-  if (!isKept && lstatSync(`${path}-wal`, { throwIfNoEntry: false })?.isFile()) secureWal(path);
+  if (!isKept && lstatSync(`${path}-wal`, { throwIfNoEntry: false })?.isFile()) secureWal(path, check);
   // psow=0: without it SQLite trusts the device not to touch bytes beside the ones it writes, and does not pad commits in
   // the WAL to whole sectors. SD cards program whole pages.
-  return openHandle(path, { psow: '0' }, { timeout });
+  return openHandle(path, writing, { timeout });
 }
+
+// mode=rw: SQLite would make a database that somebody has moved away meanwhile, with the umask's mode.
+const writing = { psow: '0', mode: 'rw' };
 
 /**
  * Brings a found -wal into the database, by way of a copy that is on the disk for certain. With exclusive locking nobody else
  * has the database open meanwhile; where somebody has, the -wal is in use and `checkpointFound` has to be enough.
  */
-function secureWal(path: string): void {
-  using db = openHandle(path, { psow: '0' }, { timeout: 0 });
+function secureWal(path: string, check: () => void): void {
+  using db = openHandle(path, writing, { timeout: 0 });
   try {
     db.exec('PRAGMA locking_mode = EXCLUSIVE');
     db.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get();
@@ -47,7 +54,26 @@ function secureWal(path: string): void {
     if (hasCode(toStoreError(error, ''), 'ERR_STORE_BUSY')) return;
     throw error;
   }
+  check();
   if (lstatSync(`${path}-wal`, { throwIfNoEntry: false })?.size) renewWal(path);
+}
+
+/**
+ * A handle that locks every other process out of a damaged database until it is closed, and changes nothing: that somebody has
+ * the database open is found before its first page is read. `ERR_STORE_BUSY` then.
+ */
+export function lockDamaged(path: string, { busyTimeoutMs: timeout }: CheckedOptions): DatabaseSync {
+  releaseReaders();
+  const db = openHandle(path, writing, { timeout });
+  try {
+    db.exec('PRAGMA locking_mode = EXCLUSIVE'); // with the -wal index in memory: no -shm is made
+    db.exec('BEGIN EXCLUSIVE');
+  } catch (error) {
+    if (!hasCode(toStoreError(error, ''), 'ERR_STORE_BUSY')) return db; // damaged, as expected
+    db.close();
+    throw new StoreError('ERR_STORE_BUSY', `${path} is damaged, and a process that has it open goes on with it: stop that first`, { cause: error });
+  }
+  return db;
 }
 
 /** Every PRAGMA that a write relies on, set and read back: SQLite ignores a value that it cannot honour. */

@@ -2,7 +2,7 @@
 import { rmSync, statSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import { hasCode, StoreError, toStoreError } from './errors.ts';
-import { createFile } from './files.ts';
+import { createFile, existsAt } from './files.ts';
 import { openHandle } from './read-only.ts';
 
 /**
@@ -21,13 +21,19 @@ export class FileLock implements Disposable {
   static acquire(path: string, timeoutMs: number, what: string): FileLock {
     const deadline = performance.now() + timeoutMs;
     for (;;) {
-      const db = tryToLock(path, Math.max(0, deadline - performance.now()));
-      if (db) return new FileLock(db, path);
+      const lock = tryToLock(path, Math.max(0, deadline - performance.now()));
+      if (lock) return lock;
       if (performance.now() >= deadline) throw new StoreError('ERR_STORE_BUSY', `another process ${what}`);
     }
   }
 
-  private constructor(db: DatabaseSync, path: string) {
+  /** Removes the file that a killed process left, if nobody holds the lock. */
+  static removeLeft(path: string): void {
+    if (existsAt(path)) tryToLock(path, 0)?.release();
+  }
+
+  /** Of a handle that holds the lock. */
+  constructor(db: DatabaseSync, path: string) {
     this.#db = db;
     this.#path = path;
   }
@@ -44,8 +50,8 @@ export class FileLock implements Disposable {
   }
 }
 
-/** A handle that holds the lock; `undefined` where somebody else has it, or has removed the file meanwhile. */
-function tryToLock(path: string, timeoutMs: number): DatabaseSync | undefined {
+/** `undefined` where somebody else has the lock, or has removed the file meanwhile. */
+function tryToLock(path: string, timeoutMs: number): FileLock | undefined {
   createFile(path);
   const before = identityOf(path);
   let db: DatabaseSync | undefined;
@@ -54,7 +60,7 @@ function tryToLock(path: string, timeoutMs: number): DatabaseSync | undefined {
     db = openHandle(path, { mode: 'rw' }, { timeout: Math.ceil(timeoutMs) });
     // Kept in memory: the first transaction of an empty database makes a journal file otherwise.
     db.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
-    if (before !== undefined && identityOf(path) === before) return db;
+    if (before !== undefined && identityOf(path) === before) return new FileLock(db, path);
   } catch (error) {
     const isGone = (error as { errcode?: number }).errcode === 14 && identityOf(path) !== before; // SQLITE_CANTOPEN
     if (!isGone && !hasCode(toStoreError(error, ''), 'ERR_STORE_BUSY')) {

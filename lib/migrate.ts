@@ -9,6 +9,7 @@ import type { CheckedOptions } from './options.ts';
 import { checkKnown, identify, migrateSchema, schemaVersion, stepsBetween } from './schema.ts';
 import type { MigrationStep } from './schema.ts';
 import { readSnapshotFile } from './snapshot-file.ts';
+import { FileWatch } from './watch.ts';
 
 /** What `SqliteStore.migrate` did: the versions, the steps in the order taken, and where the snapshot file was moved, if it was. */
 export interface MigrationReport {
@@ -24,11 +25,17 @@ export function migrateFile(path: string, version: number, force: boolean, optio
     checkVersion();
     if (version > schemaVersion) throw new StoreError('ERR_STORE_MIGRATION', `there is no schema version ${version}; the newest is ${schemaVersion}`);
     statSync(path);
+    const watch = new FileWatch([path]);
+    const check = (): void => {
+      const replaced = watch.problem();
+      if (replaced !== undefined) throw new StoreError('ERR_STORE_BUSY', `failed to migrate ${path}: ${replaced}`);
+    };
     const { file, uuid } = inspect(path, { state: 'absent' }, options.busyTimeoutMs);
     if (file.kind === 'other' || file.kind === 'empty') throw new StoreError('ERR_STORE_NOT_A_STORE', `${path} is not a store: it holds ${file.kind === 'other' ? file.holds : 'nothing'}`);
     if (file.kind === 'store') checkKnown(path, file.version);
-    using db = openToWrite(path, options);
+    using db = openToWrite(path, options, check);
     setPragmas(db);
+    check();
     checkpointFound(db, path);
     const from = inTransaction(db, () => {
       const kind = identify(db);

@@ -1,23 +1,27 @@
 // Everything between a path and a sound connection that may write.
-import { lstatSync } from 'node:fs';
+import { rmSync, statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { Connection } from './connection.ts';
-import { attempt, StoreError, toStoreError } from './errors.ts';
-import { copyWalAside, createFile, existsAt, moveAside, moveOrphanWal, prepareFolder, removeTemporaries, snapshotPathOf } from './files.ts';
-import { checkpointFound, checkVersion, inTransaction, openToWrite, setPragmas, switchToWal } from './handle.ts';
+import { attempt, hasCode, StoreError, toStoreError } from './errors.ts';
+import { copyWal, createFile, existsAt, freeName, hasWal, isOrphanWal, prepareFolder, removeTemporaries, renameTo, snapshotPathOf } from './files.ts';
+import { checkpointFound, checkVersion, inTransaction, lockDamaged, openToWrite, setPragmas, switchToWal } from './handle.ts';
 import { hasMark, inspect } from './inspect.ts';
+import { FileLock } from './lock.ts';
+import { hasSecondName, refuseMounted, refuseSecondName, removeOwnNames, reportMounted } from './names.ts';
 import { readClock } from './options.ts';
 import type { CheckedOptions } from './options.ts';
 import { harden, openHandle } from './read-only.ts';
 import { Mirroring } from './mirroring.ts';
+import type { MirrorEnd } from './mirroring.ts';
 import { auditHeadOf } from './audit.ts';
-import { compareHead, heal, isSchemaDamage, rehearse } from './recovery.ts';
+import { compareHead, heal, isSchemaDamage, isTold, rehearse } from './recovery.ts';
 import type { Recovery } from './recovery.ts';
+import { readNote, removeNote, writeNote } from './recovery-note.ts';
 import { checkKnown, createSchema, identify, lackingObjects, mendObjects, migrateSchema, schemaVersion } from './schema.ts';
 import { SnapshotPair } from './snapshot.ts';
 import { readSnapshotFile } from './snapshot-file.ts';
-import type { SnapshotFile } from './snapshot-file.ts';
+import type { SnapshotContent, SnapshotFile } from './snapshot-file.ts';
 import { invalid } from './values.ts';
 import { FileWatch } from './watch.ts';
 
@@ -36,33 +40,73 @@ interface Opening {
   snapshotPath: string;
   snapshot: SnapshotFile;
   options: CheckedOptions;
+  /** Whether this process alone may see to what is amiss. */
+  hasTurn: boolean;
   /** What was found before the database was opened for writing. */
   found?: Recovery['found'];
   /** Where the files are that were moved or copied aside. */
   moved: string[];
+  /** Whether a note beside the database says what was found and moved. */
+  isNoted: boolean;
+  /** Whether a database is to be made. */
+  isNew: boolean;
   /** The database that was there at first. */
   watch: FileWatch;
 }
 
+/**
+ * Says that something is amiss, which only one process at a time may see to; it may also be the half of what another one is
+ * doing. Not an Error: no layer on the way maps it.
+ */
+class TurnNeeded {}
+
 /** Opens a store in a file, making, adopting, migrating or healing it first where that is due. */
 export function openFile(path: string, options: CheckedOptions): Opened {
-  const what = `open ${path}`;
-  return attempt(what, () => {
+  return attempt(`open ${path}`, () => {
     checkVersion();
     checkSync();
-    const snapshotPath = snapshotPathFor(path, options);
-    const watch = new FileWatch(existsAt(path) ? [path] : []);
-    const opening: Opening = { path, snapshotPath, snapshot: readSnapshotFile(snapshotPath), options, moved: [], watch };
     try {
-      lookFirst(opening);
-      return connect(opening);
+      return openOnce(path, options, false);
     } catch (error) {
-      const mapped = toStoreError(error, what);
-      if (!isDamage(mapped)) throw mapped;
-      moveDamaged(opening, mapped);
-      return connect({ ...opening, found: 'damaged', watch: new FileWatch([]) });
+      if (!(error instanceof TurnNeeded)) throw error;
     }
+    prepareFolder(dirname(path)); // a ledger in another folder may be all that is left
+    using _turn = takeTurn(path, options);
+    return openOnce(path, options, true);
   });
+}
+
+/** Recovering and restoring one path take turns. Throws `ERR_STORE_BUSY` where somebody else's takes longer than the timeout. */
+export function takeTurn(path: string, { busyTimeoutMs }: CheckedOptions): FileLock {
+  return FileLock.acquire(lockPathOf(path), busyTimeoutMs, `recovers or restores ${path}`);
+}
+
+function lockPathOf(path: string): string {
+  return `${path}-lock`;
+}
+
+/** Looks at everything anew, and opens what is there. */
+function openOnce(path: string, options: CheckedOptions, hasTurn: boolean): Opened {
+  const snapshotPath = snapshotPathFor(path, options);
+  const watch = new FileWatch(existsAt(path) ? [path] : []);
+  // Read before the database is: a save is in the database before its file is in place.
+  const snapshot = readSnapshotFile(snapshotPath);
+  const opening: Opening = { path, snapshotPath, snapshot, options, hasTurn, moved: [], isNoted: false, isNew: false, watch };
+  try {
+    lookFirst(opening);
+    return connect(opening);
+  } catch (error) {
+    const mapped = toStoreError(error, `open ${path}`);
+    if (hasCode(mapped, 'ERR_STORE_DISK_FULL')) throw nameRoom(opening, mapped as StoreError);
+    if (!isDamage(mapped)) throw mapped;
+    moveDamaged(opening, mapped);
+    return connect({ ...opening, isNew: true, watch: new FileWatch([]) });
+  }
+}
+
+/** Throws `TurnNeeded` unless this process has its turn. A refusal makes no folder, not even to wait for others in it. */
+function requireTurn({ path, options, hasTurn }: Opening): void {
+  if (!hasTurn && (options.recover || existsAt(dirname(path)))) throw new TurnNeeded();
 }
 
 /** The plain file is read and renamed by itself: it must not be one of the database's own. */
@@ -82,49 +126,110 @@ function checkSync(): void {
 /** Refuses what is not to be opened before anything is written; then moves aside what SQLite would delete. */
 function lookFirst(opening: Opening): void {
   const { path, snapshotPath, snapshot, options } = opening;
+  readClock(options); // one that gives no time is refused before anything is made
+  checkNames(opening);
   const { file, uuid, loss } = inspect(path, snapshot, options.busyTimeoutMs);
   if (file.kind === 'other') throw new StoreError('ERR_STORE_NOT_A_STORE', `${path} is another program's file (${file.holds}); to take over a service's data use "shepherd-store import"`);
   if (file.kind === 'store') checkKnown(path, file.version);
-  const { ledger } = options;
-  if (ledger && ['', '-wal', '-shm', '-journal'].map((suffix) => path + suffix).concat(snapshotPath).includes(ledger.path)) throw invalid('options.ledger', ledger.path, 'another file than those of the store');
-  const mirrored = ledger?.refresh();
-  if (mirrored?.store !== undefined && uuid !== undefined && mirrored.store !== uuid && (mirrored.head || mirrored.torn)) throw new StoreError('ERR_STORE_CONFLICT', `${ledger!.path} is the ledger of another store (${mirrored.store}, not ${uuid})`);
-  if (file.kind === 'empty' && (snapshot.state !== 'absent' || mirrored?.head)) {
-    if (!options.recover) throw new StoreError('ERR_STORE_CORRUPT', `${path} is missing or empty, and ${snapshot.state === 'absent' ? ledger!.path : snapshotPath} says that there was a store`);
-    opening.found = 'missing';
+  opening.isNew = file.kind === 'empty';
+  resume(opening);
+  const mirrored = lookAtLedger(opening, uuid);
+  if (file.kind === 'empty' && (snapshot.state !== 'absent' || mirrored?.head || opening.isNoted)) {
+    requireTurn(opening);
+    if (!options.recover) throw new StoreError('ERR_STORE_CORRUPT', `${path} is missing or empty, and ${snapshot.state !== 'absent' ? snapshotPath : mirrored?.head ? options.ledger!.path : 'a recovery that was cut short'} says that there was a store`);
+    opening.found ??= 'missing';
   } else if (snapshot.state === 'whole' && snapshot.content.store !== uuid && !options.recover) {
+    requireTurn(opening);
     throw notOurs(snapshotPath, snapshot.content.store, uuid ?? 'one that has no identity yet');
   }
-  opening.moved.push(...moveOrphanWal(path, readClock(options)));
-  if (opening.moved.length > 0) opening.found ??= 'orphan-wal';
-  if (loss) opening.moved.push(...copyWalAside(path, loss, readClock(options)));
+  if (isOrphanWal(path)) setAside(opening, `${path}-wal`, 'orphan', 'orphan-wal');
+  if (loss && hasWal(path)) setAside(opening, `${path}-wal`, loss, loss, copyWal);
+}
+
+/**
+ * Every name of a file has a -wal of its own, and what is written by one is lost by the other. A name that this package's own
+ * exchange of two files left when it was cut short goes away.
+ */
+function checkNames(opening: Opening): void {
+  if (!hasSecondName(opening.path)) return;
+  requireTurn(opening);
+  removeOwnNames(opening.path);
+  refuseSecondName(opening.path);
+}
+
+/** Goes on with a recovery that was cut short: what it has found and moved is to be told. */
+function resume(opening: Opening): void {
+  const note = readNote(opening.path); // after the look at the database: a note is there before anything is moved
+  if (!note) return;
+  requireTurn(opening);
+  opening.isNoted = true;
+  if (note.moved.length === 0) return; // cut short before anything was moved: everything is found again
+  opening.found = note.found;
+  opening.moved.push(...note.moved);
+}
+
+/** What stands at the end of the ledger. It must be a file of its own and this store's. */
+function lookAtLedger(opening: Opening, uuid: string | undefined): MirrorEnd | undefined {
+  const { path, snapshotPath, options: { ledger } } = opening;
+  if (!ledger) return undefined;
+  const own = ['', '-wal', '-shm', '-journal'].map((suffix) => path + suffix).concat(snapshotPath);
+  if (own.includes(ledger.path)) throw invalid('options.ledger', ledger.path, 'another file than those of the store');
+  const end = ledger.refresh();
+  if (end.store !== undefined && uuid !== undefined && end.store !== uuid && (end.head || end.torn)) {
+    requireTurn(opening);
+    throw new StoreError('ERR_STORE_CONFLICT', `${ledger.path} is the ledger of another store (${end.store}, not ${uuid})`);
+  }
+  return end;
 }
 
 function notOurs(snapshotPath: string, theirs: string, ours: string): StoreError {
   return new StoreError('ERR_STORE_CONFLICT', `${snapshotPath} belongs to another store (${theirs}, not ${ours}): move it away, or open with recover to have it moved aside`);
 }
 
+/** Gives a file a name that says when and why, once it is noted: the event that tells of it comes later. */
+function setAside(opening: Opening, file: string, why: string, found: Recovery['found'], place = renameTo): void {
+  requireTurn(opening);
+  refuseMounted(opening.path, 'recovered');
+  const target = freeName(file, why, readClock(opening.options));
+  opening.found ??= found;
+  opening.moved.push(target);
+  writeNote(opening.path, { found: opening.found, moved: opening.moved });
+  opening.isNoted = true;
+  place(file, target);
+}
+
 function connect(opening: Opening): Opened {
-  const { path, snapshotPath, options, watch } = opening;
+  const { path, snapshotPath, options } = opening;
   for (const file of [path, snapshotPath]) prepareFolder(dirname(file));
-  createFile(path);
-  const db = openToWrite(path, options);
+  if (opening.isNew) {
+    createFile(path);
+    opening.watch = new FileWatch([path]);
+  }
+  const check = (): void => checkSame(opening);
+  let db: DatabaseSync | undefined;
   let connection: Connection | undefined;
   try {
+    db = openToWrite(path, options, check);
     setPragmas(db);
+    check();
     checkpointFound(db, path);
-    prepareSchema(db, path, opening.found === 'missing' || opening.found === 'damaged' ? identityLeft(opening) : undefined, options);
+    prepareSchema(db, path, opening.found === undefined ? undefined : identityLeft(opening), options);
     switchToWal(db, path, options);
     connection = new Connection(db, { clock: options.clock, path });
-    // While this waited for a lock, a backup may have been restored: what was read is of the files that were moved aside.
-    const replaced = watch.problem();
-    if (replaced !== undefined) throw new StoreError('ERR_STORE_BUSY', `failed to open ${path}: ${replaced}`);
+    check();
     return settle(connection, opening);
   } catch (error) {
     if (connection) connection.close();
-    else db.close();
+    else db?.close();
+    if (!(error instanceof TurnNeeded)) check(); // whatever it was, it was about a file that is not the store's any more
     throw error;
   }
+}
+
+/** While this waited for a lock, the database may have been exchanged: what was read is of the files that were moved aside. */
+function checkSame({ path, watch }: Opening): void {
+  const replaced = watch.problem();
+  if (replaced !== undefined) throw new StoreError('ERR_STORE_BUSY', `failed to open ${path}: ${replaced}`);
 }
 
 /** Who a lost database was, as far as the files beside it know. */
@@ -161,17 +266,28 @@ function settle(connection: Connection, opening: Opening): Opened {
   const content = snapshot.state === 'whole' && snapshot.content.store === uuid ? snapshot.content : undefined;
   const pair = new SnapshotPair(connection, snapshotPath, uuid, content?.generation ?? 0);
   if (opening.options.recover) rehearse(connection, uuid, pair);
-  let { found } = opening;
   const had = auditHeadOf(connection)?.id ?? 0;
   const mirroring = attachMirror(connection, uuid, opening.options);
   const replayed = mirroring?.replayed ?? 0;
-  if (content) found ??= compareHead(connection, content);
-  else if (snapshot.state !== 'absent' && moveForeign(opening, uuid, found !== undefined || !pair.storedRow()?.state)) found ??= 'other-file';
+  const found = findLoss(connection, opening, content, pair);
   const recovery = found && heal(connection, uuid, pair, { found, moved, replayed, lastId: had + replayed }, content);
+  if (opening.isNoted) removeNote(path);
   if (!recovery && snapshot.state !== 'damaged') pair.placeAgain(content?.generation ?? 0);
   removeTemporaries(connection, snapshotPath);
+  if (!opening.hasTurn) FileLock.removeLeft(lockPathOf(path));
   pair.check();
+  reportMounted(connection.faults, path);
   return { connection, uuid, pair, mirroring: mirroring?.mirroring, recovery };
+}
+
+/** What the database has lost, and what was found before it could be asked. */
+function findLoss(connection: Connection, opening: Opening, content: SnapshotContent | undefined, pair: SnapshotPair): Recovery['found'] | undefined {
+  const { snapshot, moved, isNoted } = opening;
+  if (opening.found && isNoted && isTold(connection, moved)) return undefined;
+  const loss = content && compareHead(connection, content);
+  if (loss) requireTurn(opening);
+  if (snapshot.state !== 'absent' && !content) setAsideSnapshotFile(opening, opening.found !== undefined || !pair.storedRow()?.state);
+  return opening.found ?? loss;
 }
 
 /** The ledger before the file: what it has is the database's own. */
@@ -184,14 +300,13 @@ function attachMirror(connection: Connection, uuid: string, { ledger }: CheckedO
 }
 
 /**
- * What to do with a snapshot file that is not this store's: another store's is refused, or moved aside; a damaged one is
- * moved aside by `recover` if nothing else has the state, and is a finding until the next save otherwise.
+ * What to do with a snapshot file that is not this store's: another store's is moved aside by `recover`, and was refused without;
+ * a damaged one is moved aside by `recover` if nothing else has the state, and is a finding until the next save otherwise.
  */
-function moveForeign({ snapshotPath, snapshot, options, moved }: Opening, uuid: string, isNeeded: boolean): boolean {
-  if (snapshot.state === 'whole' && !options.recover) throw notOurs(snapshotPath, snapshot.content.store, uuid);
-  if (!options.recover || (snapshot.state === 'damaged' && !isNeeded)) return false;
-  moved.push(moveAside(snapshotPath, snapshot.state === 'whole' ? 'other-store' : 'damaged', readClock(options)));
-  return true;
+function setAsideSnapshotFile(opening: Opening, isNeeded: boolean): void {
+  const { snapshotPath, snapshot, options } = opening;
+  if (!options.recover || (snapshot.state === 'damaged' && !isNeeded)) return;
+  setAside(opening, snapshotPath, snapshot.state === 'whole' ? 'other-store' : 'damaged', 'other-file');
 }
 
 /** Whether an error says that the file is damaged, as opposed to whole and somebody else's. */
@@ -201,15 +316,35 @@ export function isDamage(error: unknown): error is StoreError {
 }
 
 /** Moves a database that cannot be read aside, where `recover` asks for it and it is known to be ours. */
-function moveDamaged({ path, snapshot, options, moved }: Opening, error: StoreError): void {
+function moveDamaged(opening: Opening, error: StoreError): void {
+  requireTurn(opening);
+  const { path, snapshot, options } = opening;
   const isOurs = snapshot.state === 'whole' || options.ledger?.refresh().head !== undefined || hasMark(path);
   if (!isOurs && !options.recover) throw error;
   if (!isOurs) throw new StoreError('ERR_STORE_NOT_A_STORE', `${path} cannot be read as a database, and nothing says that it was a store: it stays where it is`, { cause: error });
   if (!options.recover) throw new StoreError('ERR_STORE_CORRUPT', `${error.message}: restore a backup, or open with recover to go on with what is left`, { cause: error });
+  // SQLite would play a rollback journal back to ask for the lock. Whoever has one is making the database, in its turn.
+  using _locked = existsAt(path) && !existsAt(`${path}-journal`) ? lockDamaged(path, options) : undefined;
+  opening.found = 'damaged';
   // The -wal last: if this is cut short, the rest is an orphan -wal beside a missing database, and handled as one.
-  for (const suffix of ['', '-journal', '-shm', '-wal']) {
-    if (lstatSync(path + suffix, { throwIfNoEntry: false })) moved.push(moveAside(path + suffix, 'damaged', readClock(options)));
+  for (const suffix of ['', '-journal', '-shm']) {
+    if (existsAt(path + suffix)) setAside(opening, path + suffix, 'damaged', 'damaged');
   }
+  if (hasWal(path)) setAside(opening, `${path}-wal`, 'damaged', 'damaged');
+  else rmSync(`${path}-wal`, { force: true }); // an empty one has nothing; asking for the lock makes one
+}
+
+// What SQLite makes beside a database before the first write, and what a new store takes with its first log.
+const indexBytes = 32_768;
+const newStoreBytes = 512 * 1024;
+
+/** A full disk at open: what needs room there, and how much. */
+function nameRoom({ path, snapshot, isNew, found }: Opening, error: StoreError): StoreError {
+  const { bavail, bsize } = statfsSync(dirname(path));
+  const isMade = isNew || found !== undefined;
+  const needed = indexBytes + (isMade ? newStoreBytes + 2 * (snapshot.state === 'whole' ? snapshot.bytes : 0) : 0);
+  const purpose = isMade ? 'the new database with its journal and snapshot file' : 'the index of its -wal';
+  return new StoreError(error.code, `${error.message}: ${purpose} needs about ${needed} bytes in ${dirname(path)}, which has ${bavail * bsize}`, { cause: error.cause ?? error });
 }
 
 /** Makes an empty store with the identity of one that was lost, in a file that must not be there yet. */

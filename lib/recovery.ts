@@ -10,6 +10,9 @@ import { encodeState } from './snapshot-file.ts';
 import type { SnapshotContent } from './snapshot-file.ts';
 import { addUsage, cooldownOf, setCooldown, usageOf } from './usage.ts';
 
+/** What can be found at open. */
+export const losses = ['behind', 'forked', 'missing', 'damaged', 'orphan-wal', 'other-file'] as const;
+
 /** What `open` found and did: `store.recovery`, and the event `store_recovered`. */
 export interface Recovery {
   /**
@@ -17,7 +20,7 @@ export interface Recovery {
    * `missing`, `damaged`: the database was not there or not readable, and is a new one. `orphan-wal`: a -wal stood without
    * its database. `other-file`: the file beside the database was another store's, or damaged where it was all there was.
    */
-  found: 'behind' | 'forked' | 'missing' | 'damaged' | 'orphan-wal' | 'other-file';
+  found: (typeof losses)[number];
   /** Where the damaged files are now. */
   moved: string[];
   /** The ids of audit rows known to be lost; `from` is absent where the logs parted at an unknown row. */
@@ -102,6 +105,14 @@ export function heal(connection: Connection, uuid: string, pair: SnapshotPair, l
     insertAudit(connection, uuid, connection.now().toISOString(), encodeOwnEvent(event));
     return recovery;
   });
+}
+
+/** Whether the last event tells already of what was moved: a recovery was cut short behind it. */
+export function isTold(connection: Connection, moved: readonly string[]): boolean {
+  const [type, data] = connection.get<[string, string]>('SELECT event_type, event_data FROM audit_log ORDER BY id DESC LIMIT 1') ?? [];
+  if (type !== 'store_recovered') return false;
+  const told = (JSON.parse(data!) as Recovery).moved;
+  return moved.every((file) => told.includes(file));
 }
 
 function lostRange(loss: Loss, content: SnapshotContent): Recovery['lost'] {

@@ -9,20 +9,23 @@ import type { Copy, Task } from '../copy.ts';
 import { isWritableHere } from '../descriptors.ts';
 import { hasCode, StoreError, toStoreError } from '../errors.ts';
 import type { EventBase } from '../events.ts';
-import { checkPath, copyWalAside, createPrivate, existsAt, freeName, moveAside, prepareFolder, snapshotPathOf } from '../files.ts';
+import { checkPath, copyWal, createPrivate, existsAt, freeName, hasWal, moveAside, prepareFolder, snapshotPathOf } from '../files.ts';
 import { hasMark, inspect } from '../inspect.ts';
 import { lockOut, openToWrite } from '../handle.ts';
-import { isDamage, snapshotPathFor } from '../open.ts';
+import { hasSecondName, refuseMounted, refuseSecondName, removeOwnNames } from '../names.ts';
+import { isDamage, snapshotPathFor, takeTurn } from '../open.ts';
 import { openToRead } from '../open-read.ts';
 import type { Opened } from '../open.ts';
 import { checkOpenOptions, readClock } from '../options.ts';
 import type { CheckedOptions, OpenOptions } from '../options.ts';
 import { compareHead } from '../recovery.ts';
 import type { Recovery } from '../recovery.ts';
+import { readNote, removeNote } from '../recovery-note.ts';
 import { placeSnapshotFile, readSnapshotFile, syncFolder } from '../snapshot-file.ts';
 import { connect } from '../store.ts';
 import type { ModuleConnection, SqliteStore } from '../store.ts';
 import { invalid } from '../values.ts';
+import { FileWatch } from '../watch.ts';
 
 /** A backup that was made. */
 export interface Backup {
@@ -111,6 +114,7 @@ export async function restore(backup: string, path: string, options?: RestoreOpt
   const long: LongOperation = { ...(signal ? { signal } : undefined), ...(onProgress ? { onProgress } : undefined) };
   return run(`restore ${from} to ${target}`, long, async () => {
     checkClosedHere(target);
+    refuseMounted(target, 'restored');
     const opened = openToRead(from, { ...checked, snapshotPath: undefined }, 1);
     let copy: Copy;
     try {
@@ -124,6 +128,7 @@ export async function restore(backup: string, path: string, options?: RestoreOpt
     }
     try {
       checkClosedHere(target);
+      using _turn = takeTurn(target, checked);
       return swap(copy, target, snapshotPath, checked);
     } finally {
       discard(copy);
@@ -229,15 +234,25 @@ function placeBeside(snapshot: string, snapshotPath: string, target: string): vo
  */
 function swap(copy: Copy, target: string, snapshotPath: string, options: CheckedOptions): Restored {
   const now = readClock(options);
+  if (hasSecondName(target)) removeOwnNames(target);
+  refuseSecondName(target);
+  const watch = new FileWatch(existsAt(target) ? [target] : []);
   const { replaced, loss } = lookAt(target, snapshotPath, copy.uuid, options);
-  const moved: string[] = loss ? copyWalAside(target, loss, now) : [];
+  const note = readNote(target); // of a recovery that was cut short, which this one ends
+  const moved: string[] = note?.moved ?? [];
+  if (loss && hasWal(target)) {
+    const aside = freeName(`${target}-wal`, loss, now);
+    copyWal(`${target}-wal`, aside);
+    moved.push(aside);
+  }
   const setAside = (file: string): void => {
     if (existsAt(file)) moved.push(moveAside(file, 'replaced', now));
   };
   // Closed at the end, when its file has been renamed: SQLite then leaves everything as it is. Nothing is opened where there
   // is no database: SQLite would delete the -wal of a lost one.
-  using handle = replaced === 'nothing' ? undefined : openToWrite(target, options, true);
+  using handle = replaced === 'nothing' ? undefined : openToWrite(target, options, () => checkSame(watch, target), true);
   if (handle) lockTarget(handle, target, replaced);
+  checkSame(watch, target);
   const isSound = replaced === 'same-store' || replaced === 'other-store';
   if (isSound) setAside(snapshotPath);
   for (const suffix of ['-journal', '-shm', '-wal']) {
@@ -250,7 +265,14 @@ function swap(copy: Copy, target: string, snapshotPath: string, options: Checked
   else placeNew(copy.temporary, target);
   if (!isSound) setAside(snapshotPath);
   if (copy.snapshot !== undefined) placeSnapshotFile(copy.snapshot, snapshotPath);
+  if (note) removeNote(target);
   return { path: target, ...resultOf(copy, snapshotPath), replaced, moved };
+}
+
+/** The file that was looked at must be the one that is locked. */
+function checkSame(watch: FileWatch, target: string): void {
+  const replaced = watch.problem();
+  if (replaced !== undefined) throw new StoreError('ERR_STORE_BUSY', `failed to restore to ${target}: ${replaced}`);
 }
 
 /** What stands at the target. A file that nothing says was a store stays where it is. */

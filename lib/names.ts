@@ -1,0 +1,64 @@
+// The names of a database file. SQLite finds a -wal by the name of the database: what is committed under one name is not seen
+// under another, and is lost when both are written (https://www.sqlite.org/howtocorrupt.html, 2.5).
+import { lstatSync, readdirSync, readFileSync, realpathSync, rmSync, statSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { StoreError } from './errors.ts';
+import type { Faults } from './faults.ts';
+import { syncFolder } from './snapshot-file.ts';
+
+/** Whether the file at a path has another name too (a hard link). */
+export function hasSecondName(path: string): boolean {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  return stat !== undefined && stat.isFile() && stat.nlink > 1;
+}
+
+/** Removes the other names that this package gave the file and did not come to take back: a new one's first, an exchanged one's second. */
+export function removeOwnNames(path: string): void {
+  const { dev, ino } = lstatSync(path, { bigint: true });
+  const base = basename(path);
+  for (const name of readdirSync(dirname(path))) {
+    const isOwn = name.startsWith(`${base}.replaced-`) || (name.startsWith('.') && name.endsWith('.tmp'));
+    if (!isOwn) continue;
+    const stat = lstatSync(join(dirname(path), name), { bigint: true, throwIfNoEntry: false });
+    if (stat?.dev === dev && stat.ino === ino) rmSync(join(dirname(path), name), { force: true });
+  }
+  syncFolder(dirname(path)); // a name that came back after a power cut would be refused
+}
+
+/** Throws `ERR_STORE_CONFLICT` for a database with a second name. */
+export function refuseSecondName(path: string): void {
+  if (!hasSecondName(path)) return;
+  throw new StoreError('ERR_STORE_CONFLICT', `${path} has a second name (a hard link), under which it has a second -wal: what is written by one name is lost by the other. Remove that name, or copy the file instead`);
+}
+
+/** Whether a file is mounted by itself, as a container does with a single file: its folder is another than that of its -wal's next start. */
+export function isMountedAlone(path: string): boolean {
+  const file = statSync(path, { throwIfNoEntry: false });
+  if (!file) return false;
+  if (file.dev !== statSync(dirname(path)).dev) return true;
+  // A file of the same device: only the system's list of mounts tells.
+  return listMounts().includes(realpathSync(path));
+}
+
+function listMounts(): string[] {
+  try {
+    const lines = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
+    return lines.map((line) => (line.split(' ')[4] ?? '').replace(/\\([0-7]{3})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 8))));
+  } catch {
+    return []; // not Linux
+  }
+}
+
+const advice = 'its -wal lies in another folder than the file comes from, and is lost with that: mount the folder instead';
+
+/** Records it as a finding where a database is mounted alone, and clears it where it is not. */
+export function reportMounted(faults: Faults, path: string): void {
+  if (isMountedAlone(path)) faults.report('mounted-alone', `${path} is mounted by itself: ${advice}`);
+  else faults.clear('mounted-alone');
+}
+
+/** Throws where a file cannot be exchanged for another because it is mounted alone. `what` is to be done with it. */
+export function refuseMounted(path: string, what: string): void {
+  if (!isMountedAlone(path)) return;
+  throw new StoreError('ERR_STORE_PERMISSION', `${path} cannot be ${what}: it is mounted by itself, so that no other file can take its name; ${advice}`);
+}
