@@ -14,6 +14,7 @@ export interface HealthFinding {
     | 'snapshot-not-placed' // the row is durable, the file beside the database is older
     | 'checkpoint-failed'
     | 'wal-large' // a reader keeps the WAL from being emptied
+    | 'second-name' // the database has a hard link, under which it would have a second -wal
     | 'mounted-alone' // the database is mounted without its folder
     | 'schema-changed' // another process has changed the tables
     | 'clock-behind' // the clock is behind the newest event

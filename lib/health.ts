@@ -5,6 +5,7 @@ import { auditHeadOf } from './audit.ts';
 import type { Connection } from './connection.ts';
 import type { StoreErrorCode } from './errors.ts';
 import type { HealthFinding } from './faults.ts';
+import { reportNames } from './names.ts';
 import { readHeader, ReadOnlyFile } from './read-only.ts';
 import { schemaVersion } from './schema.ts';
 import type { SnapshotCopy, SnapshotPair } from './snapshot.ts';
@@ -131,6 +132,7 @@ function sizes(connection: Connection): Pick<StoreHealth, 'databaseBytes' | 'wal
   const { bavail, bsize } = statfsSync(folder);
   if ((statSync(folder).mode & 0o002) !== 0) connection.faults.report('folder-shared', `every user may write to ${folder} and so replace the store`);
   else connection.faults.clear('folder-shared');
+  reportNames(connection.faults, path);
   // stat only: closing a descriptor of the database or its WAL would drop SQLite's locks on it.
   return {
     databaseBytes: statSync(path, { throwIfNoEntry: false })?.size ?? 0,

@@ -3,6 +3,7 @@ import { accessSync, constants, lstatSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { StoreError } from './errors.ts';
+import { refuseSecondName } from './names.ts';
 import { openHandle, readHeader, ReadOnlyFile } from './read-only.ts';
 import { compareHead } from './recovery.ts';
 import type { Recovery } from './recovery.ts';
@@ -27,6 +28,7 @@ export function inspect(path: string, snapshot: SnapshotFile, busyTimeoutMs: num
   if (!stat) return { file: { kind: 'empty' } };
   if (stat.isSymbolicLink()) throw new StoreError('ERR_STORE_PERMISSION', `failed to open ${path}: it is a symbolic link; give the path that it leads to`);
   if (!stat.isFile()) throw new StoreError('ERR_STORE_NOT_A_STORE', `failed to open ${path}: it is not a regular file`);
+  refuseSecondName(path);
   accessSync(path, constants.R_OK | constants.W_OK);
   accessSync(dirname(path), constants.W_OK | constants.X_OK);
   const [wal, shm, journal] = ['-wal', '-shm', '-journal'].map((suffix) => lstatSync(path + suffix, { throwIfNoEntry: false }));

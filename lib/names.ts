@@ -31,7 +31,7 @@ export function refuseSecondName(path: string): void {
   throw new StoreError('ERR_STORE_CONFLICT', `${path} has a second name (a hard link), under which it has a second -wal: what is written by one name is lost by the other. Remove that name, or copy the file instead`);
 }
 
-/** Whether a file is mounted by itself, as a container does with a single file: its folder is another than that of its -wal's next start. */
+/** Whether a file is mounted by itself, as a container is given a single file: its folder is the container's own. */
 export function isMountedAlone(path: string): boolean {
   const file = statSync(path, { throwIfNoEntry: false });
   if (!file) return false;
@@ -51,8 +51,10 @@ function listMounts(): string[] {
 
 const advice = 'its -wal lies in another folder than the file comes from, and is lost with that: mount the folder instead';
 
-/** Records it as a finding where a database is mounted alone, and clears it where it is not. */
-export function reportMounted(faults: Faults, path: string): void {
+/** Records as findings what the names of a database put at risk, and clears them where they do not. */
+export function reportNames(faults: Faults, path: string): void {
+  if (hasSecondName(path)) faults.report('second-name', `${path} has a second name (a hard link): what is written by that one is not seen here`);
+  else faults.clear('second-name');
   if (isMountedAlone(path)) faults.report('mounted-alone', `${path} is mounted by itself: ${advice}`);
   else faults.clear('mounted-alone');
 }

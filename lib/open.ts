@@ -8,7 +8,7 @@ import { copyWal, createFile, existsAt, freeName, hasWal, isOrphanWal, prepareFo
 import { checkpointFound, checkVersion, inTransaction, lockDamaged, openToWrite, setPragmas, switchToWal } from './handle.ts';
 import { hasMark, inspect } from './inspect.ts';
 import { FileLock } from './lock.ts';
-import { hasSecondName, refuseMounted, refuseSecondName, removeOwnNames, reportMounted } from './names.ts';
+import { hasSecondName, refuseMounted, removeOwnNames, reportNames } from './names.ts';
 import { readClock } from './options.ts';
 import type { CheckedOptions } from './options.ts';
 import { harden, openHandle } from './read-only.ts';
@@ -96,6 +96,8 @@ function openOnce(path: string, options: CheckedOptions, hasTurn: boolean): Open
     lookFirst(opening);
     return connect(opening);
   } catch (error) {
+    // What was seen was partly of one file and partly of another.
+    if (!hasTurn && opening.watch.problem() !== undefined) throw new TurnNeeded();
     const mapped = toStoreError(error, `open ${path}`);
     if (hasCode(mapped, 'ERR_STORE_DISK_FULL')) throw nameRoom(opening, mapped as StoreError);
     if (!isDamage(mapped)) throw mapped;
@@ -154,7 +156,6 @@ function checkNames(opening: Opening): void {
   if (!hasSecondName(opening.path)) return;
   requireTurn(opening);
   removeOwnNames(opening.path);
-  refuseSecondName(opening.path);
 }
 
 /** Goes on with a recovery that was cut short: what it has found and moved is to be told. */
@@ -276,7 +277,7 @@ function settle(connection: Connection, opening: Opening): Opened {
   removeTemporaries(connection, snapshotPath);
   if (!opening.hasTurn) FileLock.removeLeft(lockPathOf(path));
   pair.check();
-  reportMounted(connection.faults, path);
+  reportNames(connection.faults, path);
   return { connection, uuid, pair, mirroring: mirroring?.mirroring, recovery };
 }
 

@@ -12,7 +12,7 @@ import type { EventBase } from '../events.ts';
 import { checkPath, copyWal, createPrivate, existsAt, freeName, hasWal, moveAside, prepareFolder, snapshotPathOf } from '../files.ts';
 import { hasMark, inspect } from '../inspect.ts';
 import { lockOut, openToWrite } from '../handle.ts';
-import { hasSecondName, refuseMounted, refuseSecondName, removeOwnNames } from '../names.ts';
+import { hasSecondName, refuseMounted, removeOwnNames } from '../names.ts';
 import { isDamage, snapshotPathFor, takeTurn } from '../open.ts';
 import { openToRead } from '../open-read.ts';
 import type { Opened } from '../open.ts';
@@ -235,7 +235,6 @@ function placeBeside(snapshot: string, snapshotPath: string, target: string): vo
 function swap(copy: Copy, target: string, snapshotPath: string, options: CheckedOptions): Restored {
   const now = readClock(options);
   if (hasSecondName(target)) removeOwnNames(target);
-  refuseSecondName(target);
   const watch = new FileWatch(existsAt(target) ? [target] : []);
   const { replaced, loss } = lookAt(target, snapshotPath, copy.uuid, options);
   const note = readNote(target); // of a recovery that was cut short, which this one ends
