@@ -1,9 +1,9 @@
 // Everything between a path and a sound connection that may write.
-import { rmSync, statfsSync } from 'node:fs';
+import { rmSync, statfsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { Connection } from './connection.ts';
-import { attempt, hasCode, StoreError, toStoreError } from './errors.ts';
+import { attempt, StoreError, toStoreError } from './errors.ts';
 import { copyWal, createFile, existsAt, freeName, hasWal, isOrphanWal, prepareFolder, removeTemporaries, renameTo, snapshotPathOf } from './files.ts';
 import { checkpointFound, checkVersion, inTransaction, lockDamaged, openToWrite, setPragmas, switchToWal } from './handle.ts';
 import { hasMark, inspect } from './inspect.ts';
@@ -68,11 +68,15 @@ export function openFile(path: string, options: CheckedOptions): Opened {
     try {
       return openOnce(path, options, false);
     } catch (error) {
-      if (!(error instanceof TurnNeeded)) throw error;
+      if (!(error instanceof TurnNeeded)) throw nameRoom(path, error, false);
     }
-    prepareFolder(dirname(path)); // a ledger in another folder may be all that is left
-    using _turn = takeTurn(path, options);
-    return openOnce(path, options, true);
+    try {
+      prepareFolder(dirname(path)); // a ledger in another folder may be all that is left
+      using _turn = takeTurn(path, options);
+      return openOnce(path, options, true);
+    } catch (error) {
+      throw nameRoom(path, error, true);
+    }
   });
 }
 
@@ -99,7 +103,6 @@ function openOnce(path: string, options: CheckedOptions, hasTurn: boolean): Open
     // What was seen was partly of one file and partly of another.
     if (!hasTurn && opening.watch.problem() !== undefined) throw new TurnNeeded();
     const mapped = toStoreError(error, `open ${path}`);
-    if (hasCode(mapped, 'ERR_STORE_DISK_FULL')) throw nameRoom(opening, mapped as StoreError);
     if (!isDamage(mapped)) throw mapped;
     moveDamaged(opening, mapped);
     return connect({ ...opening, isNew: true, watch: new FileWatch([]) });
@@ -339,13 +342,16 @@ function moveDamaged(opening: Opening, error: StoreError): void {
 const indexBytes = 32_768;
 const newStoreBytes = 512 * 1024;
 
-/** A full disk at open: what needs room there, and how much. */
-function nameRoom({ path, snapshot, isNew, found }: Opening, error: StoreError): StoreError {
-  const { bavail, bsize } = statfsSync(dirname(path));
-  const isMade = isNew || found !== undefined;
-  const needed = indexBytes + (isMade ? newStoreBytes + 2 * (snapshot.state === 'whole' ? snapshot.bytes : 0) : 0);
-  const purpose = isMade ? 'the new database with its journal and snapshot file' : 'the index of its -wal';
-  return new StoreError(error.code, `${error.message}: ${purpose} needs about ${needed} bytes in ${dirname(path)}, which has ${bavail * bsize}`, { cause: error.cause ?? error });
+/** Of a full disk at open: what needs room there, and how much. */
+function nameRoom(path: string, error: unknown, recovers: boolean): unknown {
+  const mapped = toStoreError(error, `open ${path}`);
+  if (!(mapped instanceof StoreError) || mapped.code !== 'ERR_STORE_DISK_FULL') return error;
+  const folder = dirname(path);
+  const { bavail, bsize } = statfsSync(folder);
+  const isMade = recovers || !existsAt(path) || statSync(path).size === 0;
+  const needs = isMade ? 'a new database with its journal and log' : 'the index of the -wal';
+  const bytes = isMade ? indexBytes + newStoreBytes : indexBytes;
+  return new StoreError(mapped.code, `${mapped.message}: ${needs} needs about ${bytes} bytes in ${folder}, which has ${bavail * bsize}`, { cause: mapped.cause ?? mapped });
 }
 
 /** Makes an empty store with the identity of one that was lost, in a file that must not be there yet. */

@@ -68,6 +68,40 @@ test('a file system that becomes read-only under a store stops it, and the store
   assert.deepEqual(again, ['no recovery', 2, true, false, 'no error']);
 });
 
+test('a damaged database that is recovered on a full disk is told as damaged, and where it is, once there is room', (t) => {
+  const folder = new TestFolder(t);
+  const told = run(folder.path, `
+    import { execFileSync } from 'node:child_process';
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'none', path]);
+    for (let pages = 0; pages < 160; pages += 5) {
+      for (const name of fs.readdirSync(path)) fs.rmSync(path + '/' + name);
+      let store = SqliteStore.open(path + '/store.db');
+      store.addUsage('a', '2026-11-21', 1_000);
+      store.saveSnapshot({ timestamp: new Date(0) });
+      store.close();
+      fs.writeFileSync(path + '/store.db', Buffer.alloc(50_000, 'noise'));
+      const { bavail, bsize } = fs.statfsSync(path);
+      fs.writeFileSync(path + '/filler', Buffer.alloc((bavail - pages) * bsize));
+      let message = '';
+      const full = codeOf(() => {
+        try { store = SqliteStore.open(path + '/store.db', { recover: true }); } catch (error) { message = error.message; throw error; }
+      });
+      if (full !== 'no error') {
+        fs.rmSync(path + '/filler');
+        store = SqliteStore.open(path + '/store.db', { recover: true });
+      }
+      const { found, moved } = store.recovery;
+      report([full, / needs about \\d+ bytes in .* has \\d+/.test(message), found, moved.length, moved.every((file) => fs.existsSync(file)), store.getUsage('a', '2026-11-21')]);
+      store.close();
+    }`, { unshared: true }) as [code: string, isNamed: boolean, ...unknown[]][];
+  const refused = told.filter(([code]) => code === 'ERR_STORE_DISK_FULL').length;
+  assert.ok(refused > 3 && refused < told.length, `${refused} of ${told.length} refused`);
+  for (const [code, isNamed, ...rest] of told) {
+    assert.equal(isNamed, code !== 'no error');
+    assert.deepEqual(rest, ['damaged', 1, true, 1_000], code);
+  }
+});
+
 /** Limits in kB; the first keep the database from being made, the last are reached by its -wal, at one byte or another of a frame. */
 for (const limit of [4, 100, 180, 200, 300, 401, 555]) {
   test(`a limit of ${limit} kB on the size of files stops the store, and it works after reopening`, (t) => {
