@@ -48,7 +48,7 @@ export class Connection {
   /** SQLite rolled the open transaction back by itself, because of this. */
   #lost: unknown;
   #lastError: { error: StoreError; at: Date } | undefined;
-  readonly #schema: SchemaWatch;
+  readonly schema: SchemaWatch;
   /** The open database, its WAL and its WAL index, as they were found. */
   readonly files: FileWatch;
   readonly #checkpoints: Checkpoints | undefined;
@@ -60,7 +60,7 @@ export class Connection {
     this.path = path;
     this.reader = reader;
     this.faults = new Faults(path ?? ':memory:', () => this.#stamp());
-    this.#schema = new SchemaWatch(db);
+    this.schema = new SchemaWatch(db);
     this.usageDays = new UsageDaysWatch(this);
     this.#participants = [this.usageDays];
     if (path !== undefined && !reader) this.#checkpoints = new Checkpoints(db, this.faults);
@@ -82,7 +82,7 @@ export class Connection {
 
   /** Changes with every commit of another connection, as the last write found it. */
   get version(): unknown {
-    return this.#schema.version;
+    return this.schema.version;
   }
 
   get inTransaction(): boolean {
@@ -334,7 +334,7 @@ export class Connection {
   /** Another process may have migrated the file, or changed whether it has a ledger: what holds for it no more must stop. */
   #checkSchema(): void {
     const { version } = this;
-    const changed = this.#schema.change(this.mirroring?.isAttached);
+    const changed = this.schema.change(this.mirroring?.isAttached);
     if (changed) throw this.stop(changed);
     if (this.version === version) return;
     this.head = undefined;

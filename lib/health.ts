@@ -31,7 +31,7 @@ export interface StoreHealth {
 }
 
 /** The findings that mean that the store does not work. */
-const fatal: readonly HealthFinding['kind'][] = ['stopped', 'replaced', 'unreadable'];
+const fatal: readonly HealthFinding['kind'][] = ['stopped', 'replaced', 'unreadable', 'schema-changed'];
 
 /** Whether reading and writing work: asks the disk and not the page cache of the open connection. */
 export function isWorking(connection: Connection): boolean {
@@ -48,7 +48,7 @@ function checkDisk(connection: Connection, failed?: unknown): void {
   faults.clear('replaced');
   try {
     // A SELECT on the open connection is answered from its cache without a single read call.
-    if (path !== undefined) readHeadAnew(path);
+    if (path !== undefined) readAnew(connection, path);
     else auditHeadOf(connection);
     if (failed !== undefined) throw failed;
     faults.clear('unreadable');
@@ -60,9 +60,13 @@ function checkDisk(connection: Connection, failed?: unknown): void {
 // A writer that opens or closes the file holds it for an instant; that is not ill health.
 const headTimeoutMs = 1_000;
 
-function readHeadAnew(path: string): void {
+/** The schema, and the head of the log. */
+function readAnew(connection: Connection, path: string): void {
   const reader = new ReadOnlyFile(path, headTimeoutMs);
   try {
+    const isSame = reader.read(() => connection.schema.isAsBefore(reader.db));
+    if (isSame) connection.faults.clear('schema-changed');
+    else connection.faults.report('schema-changed', 'another process has changed the tables: close the store, and open it again');
     reader.read(() => reader.db.prepare('SELECT * FROM audit_log ORDER BY id DESC LIMIT 1').get());
   } finally {
     reader.close();

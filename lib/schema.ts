@@ -108,13 +108,19 @@ export function readPragma(db: DatabaseSync, name: string): number | string {
   return Object.values(db.prepare(`PRAGMA ${name}`).get() ?? {})[0] as number | string;
 }
 
-/** The version a marked file has. Throws `ERR_STORE_CORRUPT` where its records have a gap or make no sense. */
+/**
+ * The version a marked file has. Records with a number beyond this package's are a newer version's, also where that one left
+ * some out. Throws `ERR_STORE_CORRUPT` where they have a gap or make no sense otherwise.
+ */
 function storedVersion(db: DatabaseSync): number {
   const records = db.prepare('SELECT version, applied_at FROM schema_version ORDER BY version').all();
   // What stands there after a page of another table was written over it must not pass for another version.
-  if (records.length > 0 && records.every(({ version, applied_at: at }, index) => version === index + 1 && parseInstant(at))) return records.length;
+  const newest = Number(records.at(-1)?.['version']);
+  const isDated = records.every(({ version, applied_at: at }) => Number.isInteger(version) && Number(version) > 0 && parseInstant(at));
+  if (records.length > 0 && isDated && (newest > schemaVersion || records.every(({ version }, index) => version === index + 1))) return newest;
+  if (records.length === 0) throw new StoreError('ERR_STORE_CORRUPT', 'schema_version has no version in it');
   const versions = records.map(({ version }) => String(version)).join(', ');
-  throw new StoreError('ERR_STORE_CORRUPT', records.length === 0 ? 'schema_version has no version in it' : `the versions in schema_version are ${versions}: they have to be 1, 2, 3 and so on, each with its time`);
+  throw new StoreError('ERR_STORE_CORRUPT', `the versions in schema_version are ${versions}: they have to be 1, 2, 3 and so on, each with its time`);
 }
 
 /** Throws `ERR_STORE_SCHEMA_TOO_NEW` for a version that this code does not know. */

@@ -89,7 +89,12 @@ export class SchemaWatch {
     this.#versionStatement = db.prepare('PRAGMA data_version');
     this.#versionStatement.setReturnArrays(true);
     this.#cookie = readPragma(db, 'schema_version');
-    this.#text = this.#readText();
+    this.#text = schemaText(db);
+  }
+
+  /** Whether a handle sees the schema that was there at first. */
+  isAsBefore(db: DatabaseSync): boolean {
+    return schemaText(db) === this.#text;
   }
 
   /** Why nothing more may be written. `isMirrored`: true with a ledger, false while one is being attached, else undefined. */
@@ -100,7 +105,7 @@ export class SchemaWatch {
     if (hasLedger === 1 && isMirrored === undefined) return new StoreError('ERR_STORE_CONFLICT', 'found that another process has given the store a ledger, without which nothing may be written');
     if (hasLedger === 0 && isMirrored) return new StoreError('ERR_STORE_CONFLICT', 'found that another process has detached the ledger');
     // VACUUM and ANALYZE change the cookie too, and change nothing that matters here.
-    if (cookie !== this.#cookie && this.#readText() !== this.#text) return new StoreError('ERR_STORE_MIGRATION', 'found that another process changed the schema');
+    if (cookie !== this.#cookie && schemaText(this.#db) !== this.#text) return new StoreError('ERR_STORE_MIGRATION', 'found that another process changed the schema');
     this.#cookie = cookie;
     this.version = version;
     this.#isMirrored = isMirrored;
@@ -115,13 +120,13 @@ export class SchemaWatch {
       }
       return this.#statement.get() as unknown as [number, number] | undefined;
     } catch (error) {
-      if (this.#readText() !== this.#text) return undefined; // the very table may be gone
+      if (schemaText(this.#db) !== this.#text) return undefined; // the very table may be gone
       throw error;
     }
   }
+}
 
-  #readText(): string {
-    const rows = this.#db.prepare("SELECT sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name").all();
-    return rows.map(({ sql }) => sql).join('\n');
-  }
+function schemaText(db: DatabaseSync): string {
+  const rows = db.prepare("SELECT sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name").all();
+  return rows.map(({ sql }) => sql).join('\n');
 }

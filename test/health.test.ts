@@ -288,3 +288,22 @@ test('a clock that fails hides no fault, and does not make the store unhealthy',
   assert.equal(finding?.kind, 'snapshot-file-missing');
   assert.ok(Number.isFinite(finding?.since.getTime()));
 });
+
+for (const [what, harm] of [
+  ['dropped a table', 'PRAGMA foreign_keys = OFF; DROP TABLE usage'],
+  ['added a column', 'ALTER TABLE usage ADD COLUMN colour TEXT'],
+  ['dropped a trigger', 'DROP TRIGGER audit_log_no_delete'],
+] as const) {
+  test(`a store is not healthy when another process has ${what}, whether it writes or reads only`, (t) => {
+    const folder = new TestFolder(t, { checked: false });
+    const store = folder.open(options);
+    store.appendAudit({ type: 'service_started' });
+    const live = folder.closing(SqliteStore.openReadOnly(folder.file(), options));
+    const db = folder.raw();
+    db.exec('VACUUM; ANALYZE');
+    assert.deepEqual([store.isHealthy(), live.isHealthy()], [true, true]);
+    db.exec(harm);
+    assert.deepEqual([store.isHealthy(), live.isHealthy()], [false, false]);
+    assert.ok(kinds(store).includes('schema-changed'));
+  });
+}

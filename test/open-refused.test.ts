@@ -77,7 +77,8 @@ const refused: [what: string, code: string, make: (path: string, folder: string)
     makeAndDie(path, "INSERT INTO cooldowns VALUES ('a', '2030-01-01T00:00:00.000Z');");
     rmSync(`${path}-shm`);
   }],
-  ['a store with a gap in its versions', 'ERR_STORE_CORRUPT', (path) => (makeStore(path), makeDatabase(path, "INSERT INTO schema_version VALUES (6, 'six', '2026-11-21T00:00:00Z')"))],
+  ['a store of a newer schema that left versions out', 'ERR_STORE_SCHEMA_TOO_NEW', (path) => (makeStore(path), makeDatabase(path, "INSERT INTO schema_version VALUES (900, 'far ahead', '2026-11-21T00:00:00Z')"))],
+  ['a store with a gap in its versions', 'ERR_STORE_CORRUPT', (path) => (makeStore(path), makeDatabase(path, 'DELETE FROM schema_version WHERE version = 2'))],
   ['a store without a version', 'ERR_STORE_CORRUPT', (path) => (makeStore(path), makeDatabase(path, 'DELETE FROM schema_version'))],
   ['a store beside the snapshot file of another', 'ERR_STORE_CONFLICT', (path, folder) => {
     makeStore(path);
