@@ -15,6 +15,7 @@ import { openToRead } from './open-read.ts';
 import type { CheckedOptions } from './options.ts';
 import { openHandle } from './read-only.ts';
 import type { Reader } from './read-only.ts';
+import { FileWatch } from './watch.ts';
 
 /** A checked copy on its way to its place. */
 export interface Copy {
@@ -38,9 +39,17 @@ export interface Task {
 
 /** A connection beside a store's own, for `copyPages`. Closed as the last one, it leaves a single file, as the store would have. */
 export function openSource(path: string): Reader {
+  const watch = new FileWatch([path]);
   // mode=rw: SQLite would make the file where somebody has removed it.
   const db = openHandle(path, { mode: 'rw', psow: '0' }, { timeout: 5_000 });
-  return { db, read: (fn) => fn(), close: () => db.close() };
+  const read = <T>(fn: () => T): T => {
+    const result = fn();
+    // SQLite finds the -wal by the path: another database's, where this one was exchanged for it before it was read.
+    const replaced = watch.problem();
+    if (replaced !== undefined) throw new StoreError('ERR_STORE_IO', `failed to read ${path}: ${replaced}`);
+    return result;
+  };
+  return { db, read, close: () => db.close() };
 }
 
 /** Makes a copy under a temporary name, by `copy`, and checks it. Leaves nothing behind when it fails. */

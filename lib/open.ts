@@ -3,7 +3,8 @@ import { rmSync, statfsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { Connection } from './connection.ts';
-import { attempt, StoreError, toStoreError } from './errors.ts';
+import { isOpenHere } from './descriptors.ts';
+import { attempt, hasCode, StoreError, toStoreError } from './errors.ts';
 import { copyWal, createFile, existsAt, freeName, hasWal, isOrphanWal, prepareFolder, removeTemporaries, renameTo, snapshotPathOf } from './files.ts';
 import { checkpointFound, checkVersion, inTransaction, lockDamaged, openToWrite, setPragmas, switchToWal } from './handle.ts';
 import { hasMark, inspect } from './inspect.ts';
@@ -225,9 +226,15 @@ function connect(opening: Opening): Opened {
   } catch (error) {
     if (connection) connection.close();
     else db?.close();
-    if (!(error instanceof TurnNeeded)) check(); // whatever it was, it was about a file that is not the store's any more
-    throw error;
+    if (error instanceof TurnNeeded) throw error;
+    check(); // whatever it was, it was about a file that is not the store's any more
+    throw hasCode(toStoreError(error, ''), 'ERR_STORE_READ_ONLY') && isOpenHere(`${path}-shm`) ? readElsewhere(path, error) : error;
   }
+}
+
+/** All handles of a process share one -shm, as the first one opened it. */
+function readElsewhere(path: string, cause: unknown): StoreError {
+  return new StoreError('ERR_STORE_BUSY', `failed to open ${path}: another thread of this process, or another copy of this package, has it open read-only; close that first`, { cause });
 }
 
 /** While this waited for a lock, the database may have been exchanged: what was read is of the files that were moved aside. */

@@ -1,8 +1,10 @@
 // A process keeps the locks that it has on its database whatever else it does with that file: POSIX locks belong to a process
 // and a file, and closing any descriptor of the file drops them all.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { copyFileSync, cpSync, readFileSync, renameSync, symlinkSync } from 'node:fs';
 import { test } from 'node:test';
+import { Worker as Thread } from 'node:worker_threads';
 import { SqliteStore } from '../lib/index.ts';
 import { TestFolder } from './support/folder.ts';
 import { Companion, run } from './support/process.ts';
@@ -99,4 +101,23 @@ test('a -wal is the same one to a store when other handles of the process have c
   readFileSync(import.meta.filename);
   assert.equal(store.addUsage('minecraft', day, 1_000), 7_000);
   assert.ok(store.isHealthy());
+});
+
+test('a store that another thread reads is busy to a writer of the same process, and is opened when that thread has closed it', async (t) => {
+  const folder = new TestFolder(t);
+  const other = new Companion(t, folder.file(), "SqliteStore.open(path).appendAudit({ type: 'service_started' }); report('open'); await told();");
+  await other.next();
+  const thread = new Thread(`
+    const { parentPort, workerData } = require('node:worker_threads');
+    import(workerData.index).then(({ SqliteStore }) => {
+      const store = SqliteStore.openReadOnly(workerData.path);
+      parentPort.postMessage(store.auditHead().id);
+      parentPort.once('message', () => { store.close(); parentPort.postMessage('closed'); });
+    });`, { eval: true, workerData: { index: new URL('index.ts', library).href, path: folder.file() } });
+  t.after(() => thread.terminate());
+  assert.deepEqual(await once(thread, 'message'), [1]);
+  assert.throws(() => folder.open(), { code: 'ERR_STORE_BUSY' });
+  thread.postMessage('close');
+  assert.deepEqual(await once(thread, 'message'), ['closed']);
+  assert.equal(folder.open().appendAudit({ type: 'service_started' }).id, 2);
 });
