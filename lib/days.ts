@@ -1,5 +1,5 @@
 // Calendar days: a day is the text YYYY-MM-DD, and where it begins and ends is the time zone's business.
-import { StoreError } from './errors.ts';
+import { hasCode, StoreError } from './errors.ts';
 import { beginsWithDate, checkInstant, invalid } from './values.ts';
 
 /** A part of a span of time that lies on one calendar day. */
@@ -25,6 +25,23 @@ export function isDay(value: unknown): value is string {
  */
 export function localDay(instant: Date, timeZone?: string): string {
   return dayNamer(timeZone)(Date.parse(checkInstant('instant', instant)));
+}
+
+const everywhereFirst = '0000-01-01T16:00:00.000Z';
+const everywhereLast = '9999-12-31T08:00:00.000Z';
+
+/**
+ * The instant itself, or the nearest one that has a day there: at either end of the years, a zone is in a year already that
+ * has no name. Whatever must not fail for a clock that is wrong asks this first.
+ */
+export function nameable(instant: Date, timeZone?: string): Date {
+  try {
+    localDay(instant, timeZone);
+    return instant;
+  } catch (error) {
+    if (!hasCode(error, 'ERR_STORE_INVALID_ARGUMENT')) throw error;
+    return new Date(instant.getTime() < 0 ? everywhereFirst : everywhereLast);
+  }
 }
 
 /**

@@ -4,6 +4,7 @@ import { hash, randomUUID } from 'node:crypto';
 import { closeSync, constants, fchmodSync, fchownSync, fstatSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, basename, join } from 'node:path';
 import { checkDay } from './days.ts';
+import type { DayPart } from './days.ts';
 import { checkArray, checkDuration, checkInstant, checkInteger, checkOptions, checkText, invalid, parseInstant } from './values.ts';
 
 /** The state a service resumes from after a crash. */
@@ -21,6 +22,8 @@ export interface SessionSnapshot {
   /** The thresholds, in seconds before the deadline, of the warnings already shown. */
   warningsIssued: number[];
   elapsedMs?: number;
+  /** The days that `elapsedMs` belongs to. What they lack of it lies between `startedAt` and the snapshot. */
+  days?: DayPart[];
 }
 
 /** What the file beside the database holds: the state, and what a service needs to go on enforcing limits without it. */
@@ -51,7 +54,7 @@ export function encodeState(snapshot: StateSnapshot): string {
 
 function encodeSession(given: SessionSnapshot): object {
   const name = 'snapshot.activeSession';
-  const session = checkOptions(name, given, ['sessionId', 'entryId', 'startedAt', 'deadline', 'warningsIssued', 'elapsedMs']);
+  const session = checkOptions(name, given, ['sessionId', 'entryId', 'startedAt', 'deadline', 'warningsIssued', 'elapsedMs', 'days']);
   return {
     sessionId: checkText(`${name}.sessionId`, session.sessionId),
     entryId: checkText(`${name}.entryId`, session.entryId),
@@ -59,7 +62,15 @@ function encodeSession(given: SessionSnapshot): object {
     ...(session.deadline === undefined ? undefined : { deadline: checkInstant(`${name}.deadline`, session.deadline) }),
     warningsIssued: checkArray(`${name}.warningsIssued`, session.warningsIssued, 'an array of whole seconds', (item, secs) => checkInteger(item, secs, 0)),
     ...(session.elapsedMs === undefined ? undefined : { elapsedMs: checkDuration(`${name}.elapsedMs`, session.elapsedMs) }),
+    ...(session.days === undefined
+      ? undefined
+      : { days: checkArray(`${name}.days`, session.days, 'an array of days with their durations', checkDayPart) }),
   };
+}
+
+function checkDayPart(name: string, given: unknown): DayPart {
+  const { day, durationMs } = checkOptions(name, given as DayPart, ['day', 'durationMs']);
+  return { day: checkDay(`${name}.day`, day), durationMs: checkDuration(`${name}.durationMs`, durationMs) };
 }
 
 /** The state that a text holds; `undefined` where it holds none. Checked as strictly as on the way in. */

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import type { CommitParticipant, Connection } from './connection.ts';
 import { auditHeadOf } from './audit.ts';
 import { compareHead } from './recovery.ts';
-import { localDay } from './days.ts';
+import { localDay, nameable } from './days.ts';
 import { StoreError } from './errors.ts';
 import { decodeState, discardSnapshotFile, placeSnapshotFile, prepareSnapshotFile, readSnapshotFile } from './snapshot-file.ts';
 import type { SnapshotContent, SnapshotFile, StateSnapshot } from './snapshot-file.ts';
@@ -114,7 +114,7 @@ export class SnapshotPair implements CommitParticipant {
   #content(generation: number, balances = (days: readonly string[]): Balances => readableBalances(this.#connection, days)): Omit<SnapshotContent, 'state'> {
     const now = this.#connection.now();
     const [lastDay, previousDay] = this.#connection.usageDays.get();
-    const today = localDay(now);
+    const today = localDay(nameable(now));
     const yesterday = new Date(Date.parse(`${today}T00:00:00Z`) - 86_400_000).toISOString().slice(0, 10);
     const days = [...new Set([lastDay, previousDay, today, yesterday])].filter((day) => day !== null);
     const head = auditHeadOf(this.#connection) ?? null;

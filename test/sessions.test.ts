@@ -4,28 +4,12 @@ import { test } from 'node:test';
 import type { SessionEndReason, SqliteStore } from '../lib/index.ts';
 import { SessionTracker } from '../lib/modules/sessions.ts';
 import type { SessionStart } from '../lib/modules/sessions.ts';
+import { Clocks } from './support/clocks.ts';
 import { TestFolder } from './support/folder.ts';
 import { badDurations, badInstants, badOptions, badTexts, throwing } from './support/values.ts';
 
 const minuteMs = 60_000;
 const hourMs = 60 * minuteMs;
-
-/** Two clocks that a test moves by hand: the wall clock may jump, the forward-only one does not. */
-class Clocks {
-  wall: number;
-  elapsed = 1_000;
-
-  constructor(start: string) {
-    this.wall = Date.parse(start);
-  }
-
-  readonly options = { clock: (): Date => new Date(this.wall), monotonicMs: (): number => this.elapsed };
-
-  pass(ms: number): void {
-    this.wall += ms;
-    this.elapsed += ms;
-  }
-}
 
 const utc = { timeZone: 'UTC' };
 
@@ -45,7 +29,7 @@ test('a session is recorded, charged and followed by a cooldown', (t) => {
   tracker.touch({ warningsIssued: [300] });
   assert.deepEqual(store.loadSnapshot(), {
     timestamp: new Date('2026-11-21T10:30:00Z'),
-    activeSession: { sessionId: 's1', entryId: 'minecraft', startedAt: new Date('2026-11-21T10:00:00Z'), deadline, warningsIssued: [300], elapsedMs: 30 * minuteMs },
+    activeSession: { sessionId: 's1', entryId: 'minecraft', startedAt: new Date('2026-11-21T10:00:00Z'), deadline, warningsIssued: [300], elapsedMs: 30 * minuteMs, days: [{ day: '2026-11-21', durationMs: 30 * minuteMs }] },
   });
   clocks.pass(500);
   assert.equal(tracker.active?.elapsedMs, 30 * minuteMs + 500);

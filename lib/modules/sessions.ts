@@ -2,13 +2,15 @@
 // crashes and whatever the wall clock does.
 import { randomUUID } from 'node:crypto';
 import type { EventBase, SessionEndReason } from '../events.ts';
-import { localDay, splitByDay } from '../days.ts';
+import { localDay } from '../days.ts';
 import type { DayPart } from '../days.ts';
 import { hasCode, StoreError } from '../errors.ts';
 import type { SessionSnapshot } from '../snapshot-file.ts';
 import { connect } from '../store.ts';
 import type { ModuleConnection, SqliteStore } from '../store.ts';
 import { checkDuration, checkInstant, checkInteger, checkOptions, checkText, invalid, quote } from '../values.ts';
+import { countedSession, grownDays } from './sessions/days.ts';
+import type { CountedSession } from './sessions/days.ts';
 
 /** What a session is started with. Its id is a new UUID unless given; an id can be used once in the life of a store. */
 export interface SessionStart {
@@ -58,7 +60,8 @@ interface Running {
 /**
  * Runs the sessions of a store, one at a time. Each method is one transaction, durable on return. Elapsed time comes from
  * the store's forward-only clock (`monotonicMs`); the wall clock only names the days, in `timeZone` (an IANA name, by
- * default the system's zone). All methods throw what the store's writing methods throw.
+ * default the system's zone): the time between two saves (`start`, `touch`, `end`) belongs to days that the wall clock named
+ * between them, counted back from the later one. All methods throw what the store's writing methods throw.
  */
 export class SessionTracker<E extends EventBase> {
   readonly #store: SqliteStore<E>;
@@ -94,22 +97,24 @@ export class SessionTracker<E extends EventBase> {
     return this.#connection.write(`start a session of ${quote(entryId)}`, () => {
       const other = this.#store.loadSnapshot()?.activeSession;
       if (other && !this.#isEnded(other.sessionId)) throw new StoreError('ERR_STORE_CONFLICT', `failed to start a session of ${quote(entryId)}: session ${quote(other.sessionId)} of ${quote(other.entryId)} is active; after a crash, recover() ends it`);
+      const startedAt = this.#connection.now();
       const started: SessionSnapshot = {
-        sessionId, entryId, startedAt: this.#connection.now(), ...(deadline ? { deadline: new Date(deadline) } : undefined), warningsIssued: [], elapsedMs: 0,
+        sessionId, entryId, startedAt, ...(deadline ? { deadline: new Date(deadline) } : undefined), warningsIssued: [], elapsedMs: 0,
       };
       this.#store.appendAudit(
         { type: 'session_started', sessionId, entryId, ...(label === undefined ? undefined : { label }), ...(deadlineText === undefined ? undefined : { deadline: deadlineText }) },
         { eventId: `session_started:${sessionId}` },
       );
-      this.#store.saveSnapshot({ timestamp: this.#connection.now(), activeSession: started });
+      this.#store.saveSnapshot({ timestamp: startedAt, activeSession: started });
       this.#running = { sessionId, startedMs };
       return started;
     });
   }
 
   /**
-   * Saves the snapshot again: a crash can cost no more than the time since the last one. `warningsIssued` replaces the
-   * thresholds, in whole seconds, of the warnings shown so far. Throws `ERR_STORE_CONFLICT` where no session is active.
+   * Saves the snapshot again: a crash can cost no more than the time since the last one, and where a machine sleeps over
+   * midnight no more than that can get to the wrong day. `warningsIssued` replaces the thresholds, in whole seconds, of the
+   * warnings shown so far. Throws `ERR_STORE_CONFLICT` where no session is active.
    */
   touch(options?: { warningsIssued?: readonly number[] }): void {
     const { warningsIssued } = checkOptions('options', options, ['warningsIssued']);
@@ -122,7 +127,7 @@ export class SessionTracker<E extends EventBase> {
   }
 
   /**
-   * Ends the session: its time goes to the days it ran on, counted back from now; with `cooldownMs` its entry's cooldown
+   * Ends the session: its time goes to the days it ran on, as they were named while it did; with `cooldownMs` its entry's cooldown
    * lasts at least that long; the event has the duration; the snapshot is left without a session. Throws
    * `ERR_STORE_CONFLICT` where no session is active, or another process has ended it.
    */
@@ -132,15 +137,16 @@ export class SessionTracker<E extends EventBase> {
     const checked = checkReason(reason);
     return this.#connection.write('end the session', () => {
       const session = this.#mustBeActive('end the session');
-      const now = this.#connection.now();
-      if (cooldownMs !== undefined) this.#extendCooldown(session.entryId, new Date(now.getTime() + cooldownMs));
-      return this.#finish(session, checked, now);
+      if (cooldownMs !== undefined) {
+        this.#extendCooldown(session.entryId, new Date(this.#connection.now().getTime() + cooldownMs));
+      }
+      return this.#finish(session, checked);
     });
   }
 
   /**
-   * Ends the session that a crash left active, charged up to the last `start` or `touch`, with the reason
-   * `service_crashed`; `undefined` where there is none. To be called once after each start of the service; again is
+   * Ends the session that a crash left active, charged up to the last `start` or `touch` as it was saved there, with the
+   * reason `service_crashed`; `undefined` where there is none. To be called once after each start of the service; again is
    * harmless. Throws `ERR_STORE_CONFLICT` while this tracker's own session runs, and `ERR_STORE_CORRUPT` where neither
    * copy of the snapshot can be read: `saveSnapshot` then begins anew.
    */
@@ -150,8 +156,9 @@ export class SessionTracker<E extends EventBase> {
       if (own) throw new StoreError('ERR_STORE_CONFLICT', `failed to recover: session ${quote(own.sessionId)} is running`);
       const snapshot = this.#store.loadSnapshot();
       if (!snapshot?.activeSession) return undefined;
+      const session = countedSession(snapshot.activeSession, snapshot.timestamp, this.#timeZone);
       // Where an older copy of the snapshot is all that is left, its session may long have been charged.
-      if (!this.#isEnded(snapshot.activeSession.sessionId)) return this.#finish(withElapsed(snapshot.activeSession, snapshot.timestamp), { type: 'service_crashed' }, snapshot.timestamp);
+      if (!this.#isEnded(session.sessionId)) return this.#finish(session, { type: 'service_crashed' });
       this.#store.saveSnapshot({ timestamp: this.#connection.now() });
       return undefined;
     });
@@ -161,23 +168,27 @@ export class SessionTracker<E extends EventBase> {
    * Another process may have recovered or ended the session; a transaction around its start or end may have failed, or have
    * been carried forward by the ledger, which has no snapshots.
    */
-  #stored(): SessionSnapshot | undefined {
-    const session = this.#store.loadSnapshot()?.activeSession;
-    if (!this.#running || session?.sessionId !== this.#running.sessionId || this.#isEnded(session.sessionId)) return undefined;
-    return { ...session, elapsedMs: Math.max(0, Math.floor(this.#connection.monotonicMs() - this.#running.startedMs)) };
+  #stored(): CountedSession | undefined {
+    const { activeSession, timestamp } = this.#store.loadSnapshot() ?? {};
+    if (!this.#running || !timestamp || activeSession?.sessionId !== this.#running.sessionId) return undefined;
+    if (this.#isEnded(activeSession.sessionId)) return undefined;
+    const { days } = countedSession(activeSession, timestamp, this.#timeZone);
+    const elapsedMs = Math.max(0, Math.floor(this.#connection.monotonicMs() - this.#running.startedMs));
+    const wall = [timestamp, this.#connection.now()] as const;
+    return { ...activeSession, elapsedMs, days: grownDays(days, elapsedMs, wall, this.#timeZone) };
   }
 
-  #mustBeActive(what: string): SessionSnapshot {
+  #mustBeActive(what: string): CountedSession {
     const session = this.#stored();
     if (!session) throw new StoreError('ERR_STORE_CONFLICT', `failed to ${what}: this tracker has no active session, or another process has ended it`);
     return session;
   }
 
-  /** Inside the transaction: charges the time up to `endedAt` and records the end. */
-  #finish(session: SessionSnapshot, reason: SessionEndReason, endedAt: Date): EndedSession {
-    const { sessionId, entryId, elapsedMs: durationMs = 0 } = session;
+  /** Inside the transaction: charges the days and records the end. */
+  #finish(session: CountedSession, reason: SessionEndReason): EndedSession {
+    const { sessionId, entryId, elapsedMs: durationMs, days } = session;
     const ended: EndedSession = { sessionId, entryId, reason, durationMs, charged: [], uncharged: [] };
-    for (const part of daysOf(endedAt, durationMs, this.#timeZone)) (this.#charge(entryId, part) ? ended.charged : ended.uncharged).push(part);
+    for (const part of days) (this.#charge(entryId, part) ? ended.charged : ended.uncharged).push(part);
     const tags = ended.uncharged.map(({ day }) => `uncharged:${day}`);
     // The event id is unique: a session that has ended cannot be charged again.
     this.#store.appendAudit({ type: 'session_ended', sessionId, entryId, reason, durationMs }, { eventId: `session_ended:${sessionId}`, ...(tags.length > 0 ? { tags } : undefined) });
@@ -213,17 +224,4 @@ export class SessionTracker<E extends EventBase> {
     }
     this.#store.setCooldownUntil(entryId, until);
   }
-}
-
-/** A snapshot from elsewhere has no elapsed time; its wall clock is all there is then. */
-function withElapsed(session: SessionSnapshot, timestamp: Date): SessionSnapshot {
-  return { ...session, elapsedMs: session.elapsedMs ?? Math.max(0, timestamp.getTime() - session.startedAt.getTime()) };
-}
-
-const longestSplitMs = 366 * 86_400_000;
-
-/** The days that a span ran on, counted back from its end; a span of years is a broken clock and goes to the last day. */
-function daysOf(end: Date, durationMs: number, timeZone: string | undefined): DayPart[] {
-  if (durationMs > longestSplitMs) return [{ day: localDay(end, timeZone), durationMs }];
-  return splitByDay(new Date(end.getTime() - durationMs), end, timeZone);
 }
