@@ -95,7 +95,8 @@ export function readJournalBytes<T>(path: string, read: (fd: number) => T): T {
   }
 }
 
-function closeWhenAlone(fd: number): void {
+/** Closes a descriptor that `fs` opened, at once or when nothing else of this process has the file open any more. */
+export function closeWhenAlone(fd: number): void {
   if (descriptorsOf(fstatSync(fd, { bigint: true }), fd).length > 0) kept.push(fd);
   else closeSync(fd);
 }

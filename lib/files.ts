@@ -1,10 +1,11 @@
 // Paths, folders and modes: what is done to the files of a store from outside of SQLite.
 import { randomUUID } from 'node:crypto';
-import { chmodSync, closeSync, constants, fchmodSync, fchownSync, fstatSync, fsyncSync, linkSync, lstatSync, mkdirSync, openSync, readdirSync, readSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, closeSync, constants, fchmodSync, fchownSync, fstatSync, fsyncSync, lstatSync, mkdirSync, openSync, readdirSync, readSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, parse, resolve } from 'node:path';
 import type { Connection } from './connection.ts';
 import { readJournalBytes } from './descriptors.ts';
 import { hasCode, toStoreError } from './errors.ts';
+import { nameEmpty } from './place.ts';
 import { discardSnapshotFile, isTemporaryOf, syncFolder } from './snapshot-file.ts';
 import { checkText, invalid } from './values.ts';
 
@@ -131,7 +132,7 @@ export function createFile(path: string): void {
   const temporary = temporaryBeside(path);
   createPrivate(temporary);
   try {
-    linkSync(temporary, path);
+    nameEmpty(temporary, path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error; // another process was faster
   } finally {

@@ -18,6 +18,7 @@ import type { MirrorEnd } from './mirroring.ts';
 import { auditHeadOf } from './audit.ts';
 import { compareHead, heal, isSchemaDamage, isTold, rehearse } from './recovery.ts';
 import type { Recovery } from './recovery.ts';
+import { isExchangeOpen, settleExchange } from './place.ts';
 import { readNote, removeNote, writeNote } from './recovery-note.ts';
 import { checkKnown, createSchema, identify, lackingObjects, mendObjects, migrateSchema, schemaVersion } from './schema.ts';
 import { SnapshotPair } from './snapshot.ts';
@@ -93,6 +94,10 @@ function lockPathOf(path: string): string {
 /** Looks at everything anew, and opens what is there. */
 function openOnce(path: string, options: CheckedOptions, hasTurn: boolean): Opened {
   const snapshotPath = snapshotPathFor(path, options);
+  if (isExchangeOpen(path)) {
+    if (!hasTurn) throw new TurnNeeded();
+    settleExchange(path, freeName(path, 'replaced', readClock(options)));
+  }
   const watch = new FileWatch(existsAt(path) ? [path] : []);
   // Read before the database is: a save is in the database before its file is in place.
   const snapshot = readSnapshotFile(snapshotPath);

@@ -11,6 +11,7 @@ import { backup, restore } from '../lib/modules/backup.ts';
 import { readSnapshotFile } from '../lib/snapshot-file.ts';
 import { flipBit, modeOf, namesIn, picture } from './support/files.ts';
 import { checkStore, TestFolder } from './support/folder.ts';
+import { noLinks } from './support/linkless.ts';
 import { Companion, nobody, run } from './support/process.ts';
 import { badCounts, badFunctions, badOptions, badPaths, badTexts, given } from './support/values.ts';
 
@@ -296,7 +297,8 @@ test('what root restores is the service\'s own', async (t) => {
 });
 
 /** Counts the changes that restoring makes to the folder, and at one of them does something else. */
-const steps = (at: number, instead: string): string => `
+const steps = (at: number, instead: string, before = ''): string => `
+  ${before}
   const { syncBuiltinESMExports } = await import('node:module');
   let count = 0;
   for (const name of ['linkSync', 'renameSync', 'rmSync', 'fsyncSync']) {
@@ -313,7 +315,7 @@ const steps = (at: number, instead: string): string => `
 
 const fail = "throw Object.assign(new Error('no'), { code: 'EIO', syscall: name })";
 
-for (const [how, instead] of [['killed', 'die()'], ['stopped by an error', fail]] as const) {
+for (const [how, instead, setting] of [['killed', 'die()', ''], ['stopped by an error', fail, ''], ['killed, without hard links,', 'die()', noLinks]] as const) {
   test(`a restore that is ${how} at any step leaves the old store or the new one, whole`, async (t) => {
     const template = await withBackup(t, { killed: true });
     const seen = new Set<unknown>();
@@ -321,7 +323,7 @@ for (const [how, instead] of [['killed', 'die()'], ['stopped by an error', fail]
     for (let isOver = false; !isOver; step++) {
       const folder = new TestFolder(t);
       cpSync(template.path, folder.path, { recursive: true });
-      isOver = run(folder.file(), steps(step, instead))[0] === 'restored';
+      isOver = run(folder.file(), steps(step, instead, setting))[0] === 'restored';
       const found = told(folder.file());
       const isNew = 'usage' in found && found.usage === 1_000;
       assert.deepEqual(found, isNew ? after : before, `step ${step}`);

@@ -1,5 +1,5 @@
 // Ledger and audit log made from each other. Everything streams.
-import { linkSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { checkLong } from '../audit.ts';
@@ -7,11 +7,11 @@ import type { LongOperation } from '../audit.ts';
 import { genesisHash, rowHash } from '../chain.ts';
 import { attempt, StoreError } from '../errors.ts';
 import type { EventBase } from '../events.ts';
-import { checkPath, existsAt, prepareFolder, temporaryBeside } from '../files.ts';
+import { checkPath, prepareFolder, temporaryBeside } from '../files.ts';
 import { ledgerAfter } from '../mirroring.ts';
 import type { MirroredRow } from '../mirroring.ts';
 import { makeStore } from '../open.ts';
-import { syncFolder } from '../snapshot-file.ts';
+import { checkFree, companionsOf, placeNew } from '../place.ts';
 import { connect, SqliteStore } from '../store.ts';
 import type { ModuleConnection } from '../store.ts';
 import { Ledger } from './ledger.ts';
@@ -76,7 +76,8 @@ export async function replay<E extends EventBase>(store: SqliteStore<E>, ledger:
  */
 export async function rebuildLedger<E extends EventBase>(store: SqliteStore<E>, path: string, options?: LongOperation): Promise<{ events: number }> {
   const { signal, onProgress } = checkLong(options);
-  const target = checkFree(path, 'rebuild the ledger');
+  const target = checkPath(path);
+  checkFree('rebuild the ledger', target);
   const connection = connect(store);
   const total = store.auditHead()?.id ?? 0;
   const [created] = connection.read('read when the store was made', () => connection.prepare('SELECT created_at FROM store_meta WHERE id = 1').get()) as unknown as [string];
@@ -104,7 +105,7 @@ export async function rebuildLedger<E extends EventBase>(store: SqliteStore<E>, 
     }
     ledger.append(batch);
     ledger.close();
-    attempt(`rebuild the ledger ${target}`, () => place(temporary, target));
+    attempt(`rebuild the ledger ${target}`, () => placeNew('rebuild the ledger', temporary, target));
     return { events };
   } catch (error) {
     ledger.close();
@@ -121,11 +122,12 @@ export async function rebuildLedger<E extends EventBase>(store: SqliteStore<E>, 
 export async function rebuildDatabase(ledger: Ledger, path: string, options?: LongOperation): Promise<{ events: number }> {
   const { signal, onProgress } = checkLong(options);
   checkIsLedger(ledger);
-  const target = checkFree(path, 'rebuild the database');
+  const target = checkPath(path);
+  checkFree('rebuild the database', target, companionsOf(target));
   const { store: uuid, created, head } = ledger.refresh();
   if (uuid === undefined || created === undefined) throw new StoreError('ERR_STORE_NOT_FOUND', `failed to rebuild the database: there is no ledger at ${ledger.path}`);
   const temporary = attempt(`rebuild the database ${target}`, () => temporaryBeside(target));
-  const remove = (): void => ['', '-wal', '-shm', '-journal'].forEach((suffix) => rmSync(temporary + suffix, { force: true }));
+  const remove = (): void => [temporary, ...companionsOf(temporary)].forEach((file) => rmSync(file, { force: true }));
   try {
     attempt(`rebuild the database ${target}`, () => makeStore(temporary, { uuid, createdAt: created }, new Date()));
     using store = SqliteStore.open(temporary);
@@ -140,7 +142,7 @@ export async function rebuildDatabase(ledger: Ledger, path: string, options?: Lo
     }
     connection.write('finish the database', () => connection.prepare('UPDATE store_meta SET has_ledger = ? WHERE id = 1').run(done.hasLedger));
     store.close();
-    attempt(`rebuild the database ${target}`, () => place(temporary, target));
+    attempt(`rebuild the database ${target}`, () => placeNew('rebuild the database', temporary, target));
     return { events: done.events };
   } catch (error) {
     remove();
@@ -174,17 +176,4 @@ function* wholeGroups(ledger: Ledger): Generator<LedgerLine, void, undefined> {
   for (const line of ledger.iterate()) {
     if (line.id <= groupEnd) yield line;
   }
-}
-
-/** A link fails where somebody made a file meanwhile; a rename would replace it. The folder's fsync makes the name durable. */
-function place(temporary: string, target: string): void {
-  linkSync(temporary, target);
-  rmSync(temporary);
-  syncFolder(dirname(target));
-}
-
-function checkFree(path: string, what: string): string {
-  const target = checkPath(path);
-  if (existsAt(target) || existsAt(`${target}-wal`)) throw new StoreError('ERR_STORE_CONFLICT', `failed to ${what}: ${target} is there already; move it away first`);
-  return target;
 }

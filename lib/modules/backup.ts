@@ -1,5 +1,5 @@
 // Online backup and restore. Both make a copy under a temporary name, check it, and only then give it its place.
-import { linkSync, lstatSync, renameSync, rmSync, statSync } from 'node:fs';
+import { lstatSync, rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { checkLong } from '../audit.ts';
@@ -21,7 +21,8 @@ import type { CheckedOptions, OpenOptions } from '../options.ts';
 import { compareHead } from '../recovery.ts';
 import type { Recovery } from '../recovery.ts';
 import { readNote, removeNote } from '../recovery-note.ts';
-import { placeSnapshotFile, readSnapshotFile, syncFolder } from '../snapshot-file.ts';
+import { checkFree, companionsOf, exchange, isExchangeOpen, placeNew, settleExchange } from '../place.ts';
+import { placeSnapshotFile, readSnapshotFile } from '../snapshot-file.ts';
 import { connect } from '../store.ts';
 import type { ModuleConnection, SqliteStore } from '../store.ts';
 import { invalid } from '../values.ts';
@@ -58,7 +59,7 @@ export interface Restored {
  * file of the snapshot pair goes beside it, written from the copy. The copy has been checked (every page, the whole chain)
  * and is durable under its name when the promise resolves; until then nothing stands under either name, and what an error,
  * an abort or a kill leaves has a temporary name. Files are private from their first byte (0600). The folder is made where
- * there is none (0700), and must be on a file system with modes and hard links. A store with a ledger is copied without it.
+ * there is none (0700). Without hard links (FAT, exFAT) an empty file has the name for a moment before the copy has. A store with a ledger is copied without it.
  *
  * The pages are copied by a connection and in a thread of their own, so that neither the event loop nor another writer
  * waits; meanwhile the WAL of the store is not emptied. `onProgress` counts every page twice: copied, and checked.
@@ -74,13 +75,13 @@ export async function backup<E extends EventBase>(store: SqliteStore<E>, destina
   const snapshotPath = snapshotPathOf(target);
   return run(`back up to ${target}`, long, async () => {
     connection.read('back up the store', () => {});
-    checkFree(target, snapshotPath);
+    checkFree('back up', target, [...companionsOf(target), snapshotPath]);
     prepareFolder(dirname(target));
     const task: Task = { target, snapshotPath, options: checkOpenOptions({ clock: () => connection.now() }), long };
     const copy = await copyOf(connection, task);
     try {
       if (copy.uuid !== connection.uuid) throw new StoreError('ERR_STORE_IO', `failed to back up ${connection.path}: it was replaced by another store's file while it was open`);
-      placeNew(copy.temporary, target);
+      placeNew('back up', copy.temporary, target);
       if (copy.snapshot !== undefined) placeBeside(copy.snapshot, snapshotPath, target);
     } finally {
       discard(copy);
@@ -149,15 +150,6 @@ function resultOf({ head, snapshot }: Copy, snapshotPath: string): { head?: Anch
   return { ...(head ? { head } : undefined), ...(snapshot === undefined ? undefined : { snapshotPath }) };
 }
 
-function checkFree(target: string, snapshotPath: string): void {
-  const taken = ['', '-wal', '-shm', '-journal'].map((suffix) => target + suffix).concat(snapshotPath).find((file) => existsAt(file));
-  if (taken !== undefined) throw conflict(taken);
-}
-
-function conflict(path: string): StoreError {
-  return new StoreError('ERR_STORE_CONFLICT', `failed to back up: ${path} is there already, and is not overwritten`);
-}
-
 function checkClosedHere(target: string): void {
   if (isWritableHere(target)) throw new StoreError('ERR_STORE_BUSY', `failed to restore to ${target}: this process has the store open; close it first`);
 }
@@ -199,21 +191,10 @@ async function copyOf(connection: ModuleConnection, task: Task): Promise<Copy> {
 
 // Placing ------------------------------------------------------------------------------------------------------------
 
-/** A link fails where somebody made a file meanwhile; a rename would replace it. */
-function placeNew(temporary: string, target: string): void {
-  try {
-    linkSync(temporary, target);
-  } catch (error) {
-    throw (error as NodeJS.ErrnoException).code === 'EEXIST' ? conflict(target) : error;
-  }
-  rmSync(temporary);
-  syncFolder(dirname(target));
-}
-
 /** The database first: a snapshot file alone would say that a store was lost. */
 function placeBeside(snapshot: string, snapshotPath: string, target: string): void {
   try {
-    placeNew(snapshot, snapshotPath);
+    placeNew('back up', snapshot, snapshotPath);
   } catch (error) {
     rmSync(target, { force: true });
     throw error;
@@ -234,6 +215,7 @@ function placeBeside(snapshot: string, snapshotPath: string, target: string): vo
  */
 function swap(copy: Copy, target: string, snapshotPath: string, options: CheckedOptions): Restored {
   const now = readClock(options);
+  if (isExchangeOpen(target)) settleExchange(target, freeName(target, 'replaced', now));
   if (hasSecondName(target)) removeOwnNames(target);
   const watch = new FileWatch(existsAt(target) ? [target] : []);
   const { replaced, loss } = lookAt(target, snapshotPath, copy.uuid, options);
@@ -260,8 +242,11 @@ function swap(copy: Copy, target: string, snapshotPath: string, options: Checked
     if (stat?.size === 0 || (stat && isSound && suffix === '-shm')) rmSync(target + suffix);
     else setAside(target + suffix);
   }
-  if (existsAt(target)) moved.push(exchange(copy.temporary, target, now));
-  else placeNew(copy.temporary, target);
+  if (existsAt(target)) {
+    const aside = freeName(target, 'replaced', now);
+    exchange(copy.temporary, target, aside);
+    moved.push(aside);
+  } else placeNew('restore', copy.temporary, target);
   if (!isSound) setAside(snapshotPath);
   if (copy.snapshot !== undefined) placeSnapshotFile(copy.snapshot, snapshotPath);
   if (note) removeNote(target);
@@ -298,14 +283,4 @@ function lockTarget(handle: Parameters<typeof lockOut>[0], target: string, repla
     const mapped = toStoreError(error, `restore to ${target}`);
     if (replaced !== 'damaged' || !isDamage(mapped)) throw mapped;
   }
-}
-
-/** Gives the old file a second name, and its first one to the new file: at every moment there is a database. */
-function exchange(temporary: string, target: string, now: Date): string {
-  const aside = freeName(target, 'replaced', now);
-  linkSync(target, aside);
-  syncFolder(dirname(target)); // a power cut must not take the old file's new name and keep the loss of its first
-  renameSync(temporary, target);
-  syncFolder(dirname(target));
-  return aside;
 }

@@ -1,0 +1,160 @@
+// How a finished file gets its name: never in the place of another, and where it is to take that place, without losing that one.
+import { constants, fchmodSync, linkSync, lstatSync, openSync, renameSync, rmSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { closeWhenAlone } from './descriptors.ts';
+import { StoreError } from './errors.ts';
+import { syncFolder } from './snapshot-file.ts';
+
+/** What SQLite keeps beside a database, and plays into whatever stands under the database's name. */
+const companions = ['-wal', '-shm', '-journal'];
+
+/** What SQLite keeps beside a database, whether it is there or not. */
+export function companionsOf(path: string): string[] {
+  return companions.map((suffix) => path + suffix);
+}
+
+/**
+ * Throws `ERR_STORE_CONFLICT` where a name is not free for a new file: something stands there or at one of the names in
+ * `beside`, which the new file would be read with, or it is a name that SQLite reads with a database that is there.
+ * `what` is to be done.
+ */
+export function checkFree(what: string, path: string, beside: string[] = []): void {
+  for (const file of [path, ...beside]) if (isThere(file)) throw conflict(what, file);
+  const suffix = companions.find((each) => path.endsWith(each));
+  const database = suffix && path.slice(0, -suffix.length);
+  if (!database || !isThere(database)) return;
+  throw new StoreError('ERR_STORE_CONFLICT', `failed to ${what}: ${path} is a name that belongs to the database ${database}`);
+}
+
+function isThere(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+}
+
+function conflict(what: string, path: string): StoreError {
+  const why = `${path} is there already, and is not overwritten; move it away first`;
+  return new StoreError('ERR_STORE_CONFLICT', `failed to ${what}: ${why}`);
+}
+
+// FAT and exFAT give the first, network and FUSE file systems one of the others; EMLINK where a file may have one name only.
+const linkless = new Set<unknown>(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']);
+
+/** Whether an error says that there are no hard links here. It may have another reason too, which the next call then names. */
+function lacksLinks(error: unknown): boolean {
+  return linkless.has((error as NodeJS.ErrnoException).code);
+}
+
+/**
+ * Gives a finished file its name; throws the system's `EEXIST` where anything stands there, which a rename would replace.
+ * Without hard links the name is taken first, by an empty file that the finished one then replaces: a crash between the two
+ * leaves that empty file, which nothing takes for a store, a ledger or a key, and nothing overwrites. Durable with the folder's
+ * fsync.
+ */
+export function giveName(temporary: string, target: string): void {
+  try {
+    linkSync(temporary, target);
+  } catch (error) {
+    if (!lacksLinks(error)) throw error;
+    replaceEmpty(temporary, target);
+    return;
+  }
+  rmSync(temporary);
+}
+
+/**
+ * `giveName` for an empty file. Without hard links another one takes the name and stays: somebody may use it by then.
+ * That is durable with the folder's fsync too.
+ */
+export function nameEmpty(temporary: string, target: string): void {
+  try {
+    linkSync(temporary, target);
+  } catch (error) {
+    if (!lacksLinks(error)) throw error;
+    takeName(target);
+  }
+}
+
+function takeName(path: string): void {
+  const fd = openSync(path, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW, 0o600);
+  try {
+    fchmodSync(fd, 0o600); // an umask such as 0277 would have taken the owner's own bits
+  } finally {
+    closeWhenAlone(fd); // another thread may have locked the file already, and would lose that lock by a plain close
+  }
+}
+
+function replaceEmpty(temporary: string, target: string): void {
+  takeName(target);
+  try {
+    renameSync(temporary, target);
+  } catch (error) {
+    rmSync(target, { force: true });
+    throw error;
+  }
+}
+
+/** Gives a finished file its name, durable on return. Throws `ERR_STORE_CONFLICT` where somebody made a file there meanwhile. `what` is done by it. */
+export function placeNew(what: string, temporary: string, target: string): void {
+  try {
+    giveName(temporary, target);
+  } catch (error) {
+    throw (error as NodeJS.ErrnoException).code === 'EEXIST' ? conflict(what, target) : error;
+  }
+  syncFolder(dirname(target));
+}
+
+/**
+ * Puts a finished file in the place of another, which is named `aside` then; both durable on return. Under a lock that keeps
+ * every other process from the target, and with nothing of the old one's left beside it.
+ *
+ * With hard links the old file gets its second name first, so that at every moment there is a database; a crash leaves the old
+ * one with both names (lib/names.ts takes the second one back), or the new one in its place.
+ *
+ * Without, it is parked under a name that says what is going on. A crash leaves nothing under its own name and the old file
+ * parked, or the new one in place and the old one parked: `settleExchange` sees to that before the next open looks.
+ */
+export function exchange(temporary: string, target: string, aside: string): void {
+  const folder = dirname(target);
+  try {
+    linkSync(target, aside);
+  } catch (error) {
+    if (!lacksLinks(error)) throw error;
+    exchangeParked(temporary, target, aside);
+    return;
+  }
+  syncFolder(folder); // a power cut must not take the old file's new name and keep the loss of its first
+  renameSync(temporary, target);
+  syncFolder(folder);
+}
+
+function exchangeParked(temporary: string, target: string, aside: string): void {
+  const folder = dirname(target);
+  renameSync(target, parkedName(target));
+  syncFolder(folder); // as above: the old file's one name must be on the disk before another file has its first
+  try {
+    renameSync(temporary, target);
+  } catch (error) {
+    renameSync(parkedName(target), target);
+    throw error;
+  }
+  syncFolder(folder);
+  renameSync(parkedName(target), aside);
+  syncFolder(folder);
+}
+
+function parkedName(target: string): string {
+  return `${target}-exchanged`;
+}
+
+/** Whether an exchange without hard links is under way at a path, or was cut short there. */
+export function isExchangeOpen(target: string): boolean {
+  return isThere(parkedName(target));
+}
+
+/**
+ * Ends an exchange that was cut short, by whoever may exchange the file: undone where the new file is not in place yet, and
+ * done where it is; the old one is named `aside` then.
+ */
+export function settleExchange(target: string, aside: string): void {
+  renameSync(parkedName(target), isThere(target) ? aside : target);
+  syncFolder(dirname(target));
+}
