@@ -85,10 +85,17 @@ CREATE INDEX usage_day ON usage (day);
 
 -- Cooldowns --------------------------------------------------------------------------------------------------------
 
+-- set_at: when it was set, by the clock of then; NULL where that is unknown. clock_behind_at: when the clock was first
+-- found behind set_at; the time from set_at to until counts from there while it is (lib/cooldowns.ts).
 CREATE TABLE cooldowns (
   entry_id TEXT PRIMARY KEY,
-  until TEXT NOT NULL
+  until TEXT NOT NULL,
+  set_at TEXT,
+  clock_behind_at TEXT
 );
+
+-- Those that are not over: the plain snapshot carries them, and must not read years to find them.
+CREATE INDEX cooldowns_until ON cooldowns (until);
 
 -- Snapshot ---------------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { isAsyncFunction, isGeneratorFunction } from 'node:util/types';
 import type { Anchor } from './audit.ts';
 import { Checkpoints, overwriteFailedCommit } from './checkpoints.ts';
+import { CooldownClock } from './cooldowns.ts';
 import { CallersError, StoreError, toStoreError } from './errors.ts';
 import { Faults } from './faults.ts';
 import type { Mirroring } from './mirroring.ts';
@@ -39,6 +40,7 @@ export class Connection {
   /** The last row of the audit log, where this connection wrote it; the next one is chained to it without a look-up. */
   head: Anchor | undefined;
   readonly usageDays: UsageDaysWatch;
+  readonly cooldownClock: CooldownClock;
   #participants: CommitParticipant[];
   #closed = false;
   #depth = 0;
@@ -62,7 +64,8 @@ export class Connection {
     this.faults = new Faults(path ?? ':memory:', () => this.#stamp());
     this.schema = new SchemaWatch(db);
     this.usageDays = new UsageDaysWatch(this);
-    this.#participants = [this.usageDays];
+    this.cooldownClock = new CooldownClock(this);
+    this.#participants = [this.usageDays, this.cooldownClock];
     if (path !== undefined && !reader) this.#checkpoints = new Checkpoints(db, this.faults);
     // After the first read SQLite has made the -wal and -shm, and keeps these very files until the last one closes.
     this.files = new FileWatch(path === undefined || reader ? [] : ['', '-wal', '-shm'].map((suffix) => path + suffix));

@@ -37,7 +37,8 @@ export type StoreEvent =
   // with a ledger every change of usage and cooldowns is an event, from the balances that `ledger_attached` opens
   | { type: 'ledger_attached' } | { type: 'ledger_detached' } | { type: 'signing_started'; publicKey: string }
   | { type: 'usage_added'; entryId: string; day: string; durationMs: number }
-  | { type: 'cooldown_set'; entryId: string; until: string } | { type: 'cooldown_cleared'; entryId: string }
+  // setAt: when it was set, where that is not the event's own time; null where it is unknown
+  | { type: 'cooldown_set'; entryId: string; until: string; setAt?: string | null } | { type: 'cooldown_cleared'; entryId: string }
   // what was taken of a source's totals and rows, so that its next import adds only what has grown since
   | { type: 'store_import_taken'; sourceId: string; usage: [entryId: string, day: string, durationMs: number][]; cooldowns: [entryId: string, until: string][]; snapshots: string[]; rows?: string[]; things?: string[] };
 
@@ -193,12 +194,17 @@ function decodeAttributes(id: number, meta: string): Omit<AuditEvent, 'id' | 'ti
   }
 }
 
-/** The events that a replay and a comparison read as well: what they say becomes usage and cooldowns. */
-export type BalanceEvent = Extract<StoreEvent, { type: 'usage_added' | 'cooldown_set' | 'cooldown_cleared' }>;
+/**
+ * The events that a replay and a comparison read as well: what they say becomes usage and cooldowns. A cooldown that does not
+ * say when it was set was set at the time of its event.
+ */
+export type BalanceEvent =
+  | Extract<StoreEvent, { type: 'usage_added' | 'cooldown_cleared' }>
+  | { type: 'cooldown_set'; entryId: string; until: string; setAt: string | null };
 
 const balanceChecks: Record<BalanceEvent['type'], FieldChecks> = {
   usage_added: { entryId: checkText, day: checkDay, durationMs: checkDuration },
-  cooldown_set: { entryId: checkText, until: checkInstantText },
+  cooldown_set: { entryId: checkText, until: checkInstantText, setAt: checkSetAt },
   cooldown_cleared: { entryId: checkText },
 };
 
@@ -206,9 +212,12 @@ const balanceChecks: Record<BalanceEvent['type'], FieldChecks> = {
  * The event of usage or a cooldown in a row of the log or of a ledger; `undefined` for any other. A row with the hash of its
  * content may still hold what no method would have written. Throws `ERR_STORE_CORRUPT`, with the row's id.
  */
-export function decodeBalance(id: number, type: unknown, data: unknown): BalanceEvent | undefined {
+export function decodeBalance(id: number, type: unknown, data: unknown, timestamp: unknown): BalanceEvent | undefined {
   if (typeof type !== 'string' || !Object.hasOwn(balanceChecks, type)) return undefined;
-  return { type, ...decodeFields(id, data, balanceChecks[type as BalanceEvent['type']]) } as BalanceEvent;
+  const event = { type, ...decodeFields(id, data, balanceChecks[type as BalanceEvent['type']]) } as BalanceEvent;
+  if (event.type !== 'cooldown_set' || event.setAt !== undefined) return event;
+  if (!parseInstant(timestamp)) throw damagedRow(id, 'timestamp', timestamp);
+  return { ...event, setAt: timestamp as string };
 }
 
 /** The public key in a row of `signing_started`. Throws `ERR_STORE_CORRUPT`, with the row's id. */
@@ -228,6 +237,11 @@ function decodeFields(id: number, data: unknown, checks: FieldChecks): Record<st
 function checkInstantText(name: string, value: unknown): string {
   if (!parseInstant(value)) throw invalid(name, value, 'an instant as RFC 3339');
   return value as string;
+}
+
+/** Absent, or null, or an instant. */
+function checkSetAt(name: string, value: unknown): unknown {
+  return value === undefined || value === null ? value : checkInstantText(name, value);
 }
 
 function parseColumn(id: number, column: string, text: string): JsonValue {

@@ -10,7 +10,8 @@ export type { AuditAttributes, AuditEvent, CoreEvent, EventBase, SessionEndReaso
 export type { BreakGlassGrant, PolicyAttributes, PolicyContribution, PolicyOutcome, RecordedDecision } from './gate.ts';
 export type { Anchor, Finding, LongOperation, VerifyOptions, VerifyReport } from './audit.ts';
 export type { AuditFilter } from './audit-filter.ts';
-export type { Cooldown, EntryStatus } from './usage.ts';
+export type { Cooldown } from './cooldowns.ts';
+export type { EntryStatus } from './usage.ts';
 export type { SessionSnapshot, StateSnapshot } from './snapshot-file.ts';
 export type { SnapshotCopy } from './snapshot.ts';
 export type { StoreHealth } from './health.ts';

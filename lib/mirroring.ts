@@ -5,12 +5,13 @@ import { auditHeadOf, hashAt, insertAudit, insertRow } from './audit.ts';
 import type { Anchor } from './audit.ts';
 import { genesisHash, rowHash } from './chain.ts';
 import type { CommitParticipant, Connection } from './connection.ts';
+import { deleteCooldownRow, readableCooldowns, setCooldownRow } from './cooldowns.ts';
 import { hasCode, StoreError } from './errors.ts';
 import { damagedRow, decodeBalance, encodeOwnEvent } from './events.ts';
 import type { EncodedEvent, StoreEvent } from './events.ts';
 import { requirePermission, toRecorded } from './gate.ts';
 import type { BreakGlassGrant, PolicyContribution, PolicyDecision } from './gate.ts';
-import { addUsageRow, deleteCooldownRow, readableBalances, setCooldownRow } from './usage.ts';
+import { addUsageRow, readableUsage } from './usage.ts';
 import { quote } from './values.ts';
 import type { JsonObject } from './values.ts';
 
@@ -167,11 +168,11 @@ export class Mirroring implements CommitParticipant {
     this.record({ type: 'ledger_attached' });
     const [last, previous] = connection.usageDays.get();
     const days = connection.all<[string]>('SELECT DISTINCT day FROM usage').map(([day]) => day);
-    const { usage, cooldowns } = readableBalances(connection, days);
+    const usage = readableUsage(connection, days);
     // The days written last come last, so that a replay leaves them so.
     const rank = (day: string): number => (day === last ? 2 : day === previous ? 1 : 0);
     for (const row of usage.sort((a, b) => rank(a.day) - rank(b.day))) this.record({ type: 'usage_added', ...row });
-    for (const row of cooldowns) this.record({ type: 'cooldown_set', ...row });
+    for (const { entryId, until, setAt = null } of readableCooldowns(connection)) this.record({ type: 'cooldown_set', entryId, until, setAt });
   }
 
   /**
@@ -343,7 +344,7 @@ export function ledgerAfter({ type }: { type: string | Uint8Array }): 0 | 1 | un
  * foreign row from before may have one of their types. Throws `ERR_STORE_CORRUPT` for a row that no method would have written.
  */
 export function replayRow(connection: Connection, row: MirroredRow, hasLedger: boolean): void {
-  const { id, type, data, previous, hash } = row;
+  const { id, timestamp, type, data, previous, hash } = row;
   if (rowHash(previous, row) !== hash) throw new StoreError('ERR_STORE_PARITY', `row ${id} does not have the hash of its content`);
   insertReadable(connection, row);
   if (type === 'store_adopted') connection.run('UPDATE store_meta SET adopted_id = ? WHERE id = 1', id);
@@ -353,9 +354,9 @@ export function replayRow(connection: Connection, row: MirroredRow, hasLedger: b
     connection.run('DELETE FROM usage');
     connection.run('DELETE FROM cooldowns');
   }
-  const event = decodeBalance(id, type, data);
+  const event = decodeBalance(id, type, data, timestamp);
   if (event?.type === 'usage_added') addReplayed(connection, id, event);
-  else if (event?.type === 'cooldown_set') setCooldownRow(connection, event.entryId, event.until);
+  else if (event?.type === 'cooldown_set') setCooldownRow(connection, event.entryId, event.until, event.setAt);
   else if (event?.type === 'cooldown_cleared') deleteCooldownRow(connection, event.entryId);
 }
 

@@ -3,12 +3,14 @@ import type { StoreEvent } from './events.ts';
 import { encodeOwnEvent } from './events.ts';
 import { auditHeadOf, hashAt, insertAudit } from './audit.ts';
 import type { Connection } from './connection.ts';
+import { isCovered, setCooldown } from './cooldowns.ts';
+import type { CooldownTexts } from './cooldowns.ts';
 import { localDay } from './days.ts';
 import { hasCode, StoreError, toStoreError } from './errors.ts';
 import type { SnapshotPair } from './snapshot.ts';
 import { encodeState } from './snapshot-file.ts';
 import type { SnapshotContent } from './snapshot-file.ts';
-import { addUsage, cooldownOf, setCooldown, usageOf } from './usage.ts';
+import { addUsage, usageOf } from './usage.ts';
 
 /** What can be found at open. */
 export const losses = ['behind', 'forked', 'missing', 'damaged', 'orphan-wal', 'other-file'] as const;
@@ -94,7 +96,7 @@ export function heal(connection: Connection, uuid: string, pair: SnapshotPair, l
       // A ledger that has the file's head accounts for every second and cooldown since; the file's are older.
       const isOlder = connection.mirroring !== undefined && content.head !== null && hashAt(connection, content.head.id) === content.head.hash;
       for (const { entryId, day, durationMs } of isOlder ? [] : content.usage) recovery.restored.usage += raiseUsage(connection, entryId, day, durationMs);
-      for (const { entryId, until } of isOlder ? [] : content.cooldowns) recovery.restored.cooldowns += extendCooldown(connection, entryId, until);
+      for (const cooldown of isOlder ? [] : content.cooldowns) recovery.restored.cooldowns += extendCooldown(connection, cooldown);
       recovery.restored.snapshot = !row?.state || content.generation > row.generation;
     }
     // Saved again even where the row was the newer one, so that a file is there and the next open finds nothing.
@@ -140,9 +142,9 @@ function raiseUsage(connection: Connection, entryId: string, day: string, durati
   return 1;
 }
 
-function extendCooldown(connection: Connection, entryId: string, until: string): number {
-  const stored = readable(() => cooldownOf(connection, entryId));
-  if (stored === 'damaged' || (stored && stored >= new Date(until))) return 0;
-  setCooldown(connection, entryId, until);
+function extendCooldown(connection: Connection, cooldown: CooldownTexts): number {
+  const lastsAsLong = readable(() => isCovered(connection, cooldown));
+  if (lastsAsLong === 'damaged' || lastsAsLong) return 0;
+  setCooldown(connection, cooldown.entryId, cooldown.until, cooldown.setAt ?? null);
   return 1;
 }

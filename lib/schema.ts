@@ -11,7 +11,7 @@ import { parseInstant } from './values.ts';
 export const applicationId = 0x73687064;
 
 /** The version of `schema.sql`. */
-export const schemaVersion = 4;
+export const schemaVersion = 5;
 
 /** What a database file is to this package. */
 export type FileKind =

@@ -3,6 +3,7 @@
 import { hash, randomUUID } from 'node:crypto';
 import { closeSync, constants, fchmodSync, fchownSync, fstatSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, basename, join } from 'node:path';
+import type { CooldownTexts } from './cooldowns.ts';
 import { checkDay } from './days.ts';
 import type { DayPart } from './days.ts';
 import { checkArray, checkDuration, checkInstant, checkInteger, checkOptions, checkText, invalid, parseInstant } from './values.ts';
@@ -33,7 +34,7 @@ export interface SnapshotContent {
   savedAt: string;
   state: StateSnapshot;
   usage: { entryId: string; day: string; durationMs: number }[];
-  cooldowns: { entryId: string; until: string }[];
+  cooldowns: CooldownTexts[];
   head: { id: number; hash: string } | null;
 }
 
@@ -169,9 +170,9 @@ function decodeContent(text: string): SnapshotContent | undefined {
       checkDay('day', day);
       checkDuration('durationMs', durationMs);
     }
-    for (const { entryId, until } of content.cooldowns) {
+    for (const { entryId, until, setAt } of content.cooldowns) {
       checkText('entryId', entryId);
-      if (!parseInstant(until)) return undefined;
+      if (!parseInstant(until) || (setAt !== undefined && !parseInstant(setAt))) return undefined;
     }
     if (content.head !== null) {
       checkInteger('head.id', content.head.id, 1);

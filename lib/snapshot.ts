@@ -7,8 +7,11 @@ import { localDay, nameable } from './days.ts';
 import { StoreError } from './errors.ts';
 import { decodeState, discardSnapshotFile, placeSnapshotFile, prepareSnapshotFile, readSnapshotFile } from './snapshot-file.ts';
 import type { SnapshotContent, SnapshotFile, StateSnapshot } from './snapshot-file.ts';
-import { readableBalances } from './usage.ts';
-import type { Balances } from './usage.ts';
+import { readableCooldowns } from './cooldowns.ts';
+import { readableUsage } from './usage.ts';
+
+/** What the file carries of usage and cooldowns. */
+type Balances = Pick<SnapshotContent, 'usage' | 'cooldowns'>;
 
 /** One of the two copies, as `health()` shows it. */
 export interface SnapshotCopy {
@@ -103,15 +106,19 @@ export class SnapshotPair implements CommitParticipant {
     // Every row that this connection has changed, also one that was rolled back, and every commit of another one.
     const [changes] = this.#connection.get<[number]>('SELECT total_changes()')!;
     const asOf = JSON.stringify([changes - this.#saves, this.#connection.version, days]);
-    if (this.#balances?.asOf !== asOf) this.#balances = { asOf, read: readableBalances(this.#connection, days) };
+    if (this.#balances?.asOf !== asOf) this.#balances = { asOf, read: this.#readBalances(days) };
     return this.#balances.read;
+  }
+
+  #readBalances(days: readonly string[]): Balances {
+    return { usage: readableUsage(this.#connection, days), cooldowns: readableCooldowns(this.#connection) };
   }
 
   #prepareFile(path: string, row: Row, balances?: (days: readonly string[]) => Balances): string {
     return prepareSnapshotFile(path, this.#connection.path!, this.#content(row.generation, balances), row.text);
   }
 
-  #content(generation: number, balances = (days: readonly string[]): Balances => readableBalances(this.#connection, days)): Omit<SnapshotContent, 'state'> {
+  #content(generation: number, balances = (days: readonly string[]): Balances => this.#readBalances(days)): Omit<SnapshotContent, 'state'> {
     const now = this.#connection.now();
     const [lastDay, previousDay] = this.#connection.usageDays.get();
     const today = localDay(nameable(now));

@@ -6,6 +6,8 @@ import type { Anchor, VerifyOptions, VerifyReport } from './audit.ts';
 import { checkFilter, checkSearchOptions, findAudits, recentAudits } from './audit-filter.ts';
 import type { AuditFilter } from './audit-filter.ts';
 import type { Connection } from './connection.ts';
+import { allCooldowns, clearCooldown, cooldownOf, setCooldown } from './cooldowns.ts';
+import type { Cooldown } from './cooldowns.ts';
 import { checkDay } from './days.ts';
 import type { DayPart } from './days.ts';
 import { attempt, StoreError } from './errors.ts';
@@ -27,8 +29,8 @@ import type { Recovery } from './recovery.ts';
 import type { SnapshotPair } from './snapshot.ts';
 import { encodeState } from './snapshot-file.ts';
 import type { StateSnapshot } from './snapshot-file.ts';
-import { addUsage, allCooldowns, clearCooldown, cooldownOf, setCooldown, statusOf, usageForDay, usageOf, usageRange } from './usage.ts';
-import type { Cooldown, EntryStatus } from './usage.ts';
+import { addUsage, statusOf, usageForDay, usageOf, usageRange } from './usage.ts';
+import type { EntryStatus } from './usage.ts';
 import { checkArray, checkDuration, checkInstant, checkInteger, checkOptions, checkText, invalid, quote } from './values.ts';
 
 /** The operations that a service needs whatever it is kept in. `SqliteStore` is the implementation. */
@@ -286,7 +288,7 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
 
   // Cooldowns
 
-  /** Sets when an entry becomes available again, whatever was set before. */
+  /** Sets when an entry becomes available again, whatever was set before. A clock that is set back makes it no longer. */
   setCooldownUntil(entryId: string, until: Date): void {
     checkText('entryId', entryId);
     const text = checkInstant('until', until);

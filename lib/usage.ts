@@ -1,22 +1,17 @@
-// Usage per entry and day, and cooldowns: the rows of both tables, read strictly. What cannot be right is an error and
-// never a friendlier value: a total that reads as 0 would hand out the quota again.
+// Usage per entry and day: its rows, read strictly. What cannot be right is an error and never a friendlier value: a total
+// that reads as 0 would hand out the quota again.
 import type { Connection } from './connection.ts';
+import type { CooldownColumns } from './cooldowns.ts';
 import { isDay } from './days.ts';
 import type { DayPart } from './days.ts';
 import { StoreError } from './errors.ts';
-import { isText, parseInstant, show } from './values.ts';
+import { isText, show } from './values.ts';
 
 /** What a launcher shows of an entry. `cooldownUntil` may have passed: a cooldown is over when it is not in the future. */
 export interface EntryStatus {
   entryId: string;
   durationMs: number;
   cooldownUntil?: Date;
-}
-
-/** An entry's cooldown; over when `until` is not in the future. */
-export interface Cooldown {
-  entryId: string;
-  until: Date;
 }
 
 // The CASTs: node:sqlite binds every number as REAL, and REAL division has a fraction. The WHERE keeps a damaged total
@@ -66,17 +61,22 @@ export function usageForDay(connection: Connection, day: string): { entryId: str
     .map(([entryId, secs, carry]) => ({ entryId, durationMs: totalMs(secs, carry, entryId, day) }));
 }
 
-const statusSql = `SELECT entry.key, usage.duration_secs, usage.carry_ms, cooldowns.until
+const statusSql = `SELECT entry.key, usage.duration_secs, usage.carry_ms, cooldowns.entry_id IS NOT NULL,
+    cooldowns.until, cooldowns.set_at, cooldowns.clock_behind_at
   FROM json_each(?1) AS entry
   LEFT JOIN usage ON usage.entry_id = entry.value AND usage.day = ?2
   LEFT JOIN cooldowns ON cooldowns.entry_id = entry.value`;
 
+type StatusRow = [index: number, secs: number | null, carry: number | null, hasCooldown: number, ...CooldownColumns];
+
 export function statusOf(connection: Connection, entryIds: readonly string[], day: string): EntryStatus[] {
   const statuses: EntryStatus[] = entryIds.map((entryId) => ({ entryId, durationMs: 0 }));
-  for (const [index, secs, carry, until] of connection.all<[number, number | null, number | null, string | null]>(statusSql, JSON.stringify(entryIds), day)) {
+  const rows = connection.all<StatusRow>(statusSql, JSON.stringify(entryIds), day);
+  const now = connection.now();
+  for (const [index, secs, carry, hasCooldown, ...columns] of rows) {
     const status = statuses[index]!;
     if (secs !== null) status.durationMs = totalMs(secs, carry, status.entryId, day);
-    if (until !== null) status.cooldownUntil = cooldownEnd(until, status.entryId);
+    if (hasCooldown === 1) status.cooldownUntil = connection.cooldownClock.end(status.entryId, columns, now);
   }
   return statuses;
 }
@@ -89,63 +89,16 @@ function totalMs(secs: unknown, carry: unknown, entryId: string, day: string): n
   return total;
 }
 
-/** Sets a cooldown; with a ledger the change is an event. */
-export function setCooldown(connection: Connection, entryId: string, until: string): void {
-  setCooldownRow(connection, entryId, until);
-  connection.mirroring?.record({ type: 'cooldown_set', entryId, until });
-}
-
-/** Removes a cooldown; with a ledger the change is an event, if there was one. */
-export function clearCooldown(connection: Connection, entryId: string): void {
-  if (deleteCooldownRow(connection, entryId)) connection.mirroring?.record({ type: 'cooldown_cleared', entryId });
-}
-
-/** Changes the row alone. */
-export function setCooldownRow(connection: Connection, entryId: string, until: string): void {
-  connection.run('INSERT INTO cooldowns (entry_id, until) VALUES (?, ?) ON CONFLICT (entry_id) DO UPDATE SET until = excluded.until', entryId, until);
-}
-
-/** Deletes the row alone, and says whether there was one. */
-export function deleteCooldownRow(connection: Connection, entryId: string): boolean {
-  return connection.run('DELETE FROM cooldowns WHERE entry_id = ?', entryId) > 0;
-}
-
-export function cooldownOf(connection: Connection, entryId: string): Date | undefined {
-  const row = connection.get<[string]>('SELECT until FROM cooldowns WHERE entry_id = ?', entryId);
-  return row && cooldownEnd(row[0], entryId);
-}
-
-export function allCooldowns(connection: Connection): Cooldown[] {
-  return connection.all<[string, string]>('SELECT entry_id, until FROM cooldowns ORDER BY entry_id').map(([entryId, until]) => ({ entryId, until: cooldownEnd(until, entryId) }));
-}
-
-function cooldownEnd(until: unknown, entryId: string): Date {
-  const end = typeof entryId === 'string' ? parseInstant(until) : undefined; // an adopted table may have a NULL key
-  if (!end) throw new StoreError('ERR_STORE_CORRUPT', `the cooldown of ${show(entryId)} cannot be read: ${show(until)}`);
-  return end;
-}
-
-/** What the plain snapshot carries of usage and cooldowns. */
-export interface Balances {
-  usage: { entryId: string; day: string; durationMs: number }[];
-  cooldowns: { entryId: string; until: string }[];
-}
-
-/** What of these days and of all cooldowns can be read. A damaged row stays the database's. */
-export function readableBalances(connection: Connection, days: readonly string[]): Balances {
+/** What can be read of the usage of these days. A damaged row stays the database's. */
+export function readableUsage(connection: Connection, days: readonly string[]): (DayPart & { entryId: string })[] {
   const usage = connection.all<[string, string, number, number]>(
     `SELECT entry_id, day, duration_secs, carry_ms FROM usage WHERE day IN (SELECT value FROM json_each(?))
        AND typeof(duration_secs) = 'integer' AND duration_secs BETWEEN 0 AND 9007199254740
-       AND typeof(carry_ms) = 'integer' AND carry_ms BETWEEN 0 AND 999 AND duration_secs * 1000 + carry_ms <= 9007199254740991 ORDER BY day, entry_id`,
+       AND typeof(carry_ms) = 'integer' AND carry_ms BETWEEN 0 AND 999
+       AND duration_secs * 1000 + carry_ms <= 9007199254740991 ORDER BY day, entry_id`,
     JSON.stringify(days),
   );
-  const cooldowns = connection.all<[string, unknown]>('SELECT entry_id, until FROM cooldowns ORDER BY entry_id');
-  return {
-    // An adopted table may hold an entry id or a day that no method accepts; neither the file nor a ledger would be believed with it.
-    usage: usage.filter(([entryId, day]) => isText(entryId) && isDay(day)).map(([entryId, day, secs, carry]) => ({ entryId, day, durationMs: secs * 1000 + carry })),
-    cooldowns: cooldowns.flatMap(([entryId, until]) => {
-      const end = isText(entryId) ? parseInstant(until) : undefined;
-      return end ? [{ entryId, until: end.toISOString() }] : [];
-    }),
-  };
+  // An adopted table may hold an entry id or a day that no method accepts; neither the file nor a ledger would be believed with it.
+  const isReadable = usage.filter(([entryId, day]) => isText(entryId) && isDay(day));
+  return isReadable.map(([entryId, day, secs, carry]) => ({ entryId, day, durationMs: secs * 1000 + carry }));
 }

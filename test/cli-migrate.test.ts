@@ -17,10 +17,10 @@ test('it moves a store down and up, and says from where to where and what each s
   const folder = new TestFolder(t);
   const path = folder.file();
   folder.open().close();
-  assert.deepEqual(await migrate(path), { code: 0, out: `${path} has schema version 4 already\n`, err: '' });
-  assert.deepEqual(await migrate(path, '--to', '2'), { code: 0, out: `migrated: ${path} from schema version 4 to 2\n  down from 4  projects\n  down from 3  facts\n`, err: '' });
+  assert.deepEqual(await migrate(path), { code: 0, out: `${path} has schema version 5 already\n`, err: '' });
+  assert.deepEqual(await migrate(path, '--to', '2'), { code: 0, out: `migrated: ${path} from schema version 5 to 2\n  down from 5  cooldowns set at\n  down from 4  projects\n  down from 3  facts\n`, err: '' });
   assert.deepEqual(JSON.parse((await migrate(path, '--to', '3', '--json')).out), { path, from: 2, to: 3, steps: [{ version: 3, description: 'facts' }] });
-  assert.deepEqual(await migrate(path), { code: 0, out: `migrated: ${path} from schema version 3 to 4\n  up to 4  projects\n`, err: '' });
+  assert.deepEqual(await migrate(path), { code: 0, out: `migrated: ${path} from schema version 3 to 5\n  up to 4  projects\n  up to 5  cooldowns set at\n`, err: '' });
   folder.open();
 });
 
@@ -40,7 +40,7 @@ test('a step down that would lose rows is refused with what they are, and taken 
   const { code, out } = await migrate(path, '--to', '0', '--force');
   assert.equal(code, 0);
   assert.match(out, /from schema version 3 to 0\n  down from 3  facts\n  down from 2  runs\n  down from 1  core\nits snapshot file is .*store\.snapshot\.json\.migrated-down-.* now\n$/);
-  assert.match((await migrate(path)).out, /from schema version 0 to 4\n  up to 1  core\n/);
+  assert.match((await migrate(path)).out, /from schema version 0 to 5\n  up to 1  core\n/);
 });
 
 test('a file of the four tables goes up', async (t) => {
@@ -58,7 +58,7 @@ test('what cannot be migrated is a line with its code, and wrong use a usage lin
   const cases: [args: string[], code: number, said: RegExp][] = [
     [['--db', folder.file('absent.db')], 2, /\(ERR_STORE_NOT_FOUND\)\n$/],
     [['--db', folder.file('other.db')], 1, /\(ERR_STORE_NOT_A_STORE\)\n$/],
-    [['--db', folder.file(), '--to', '5'], 2, /--to must be a whole number from 0 to 4, got "5"\nUsage: /],
+    [['--db', folder.file(), '--to', '6'], 2, /--to must be a whole number from 0 to 5, got "6"\nUsage: /],
     [['--db', folder.file(), '--to', '-1'], 2, /--to.*\nUsage: /],
     [['--db', folder.file(), '--force=yes'], 2, /--force.*\nUsage: /],
   ];

@@ -219,7 +219,7 @@ test('--json gives every value in full, under names that stay', async (t) => {
   const path = fill(folder);
   const ask = async (...argv: string[]): Promise<unknown> => JSON.parse((await shepherd([...argv, '--db', path, '--json'], { clock })).out);
   assert.partialDeepStrictEqual(await ask('status'), {
-    path, ok: true, healthy: true, findings: [], errors: [], schemaVersion: 4, snapshot: { row: { state: 'whole' }, file: { state: 'whole' } }, head: { id: 13 }, day: '2026-11-21',
+    path, ok: true, healthy: true, findings: [], errors: [], schemaVersion: 5, snapshot: { row: { state: 'whole' }, file: { state: 'whole' } }, head: { id: 13 }, day: '2026-11-21',
     session: { sessionId: 'running', entryId: 'minecraft', elapsedMs: 600_000, warningsIssued: [300] }, usage: [{ entryId: 'tiny', day: '2026-11-21', durationMs: 500 }],
   });
   assert.deepEqual(await ask('usage', 'minecraft', '--days', '6'), {

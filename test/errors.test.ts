@@ -69,7 +69,7 @@ test('real errors of SQLite get their codes, with what was attempted and the ori
   const tooLarge = thrownBy(() => store.getUsage('a', '2026-11-21')) as Error;
   assert.ok(hasCode(tooLarge, 'ERR_STORE_CORRUPT') && /usage.*"a".*2026-11-21/.test(tooLarge.message));
   assert.ok(tooLarge.cause instanceof RangeError);
-  db.exec("INSERT INTO cooldowns VALUES ('only', 'this'); CREATE UNIQUE INDEX one ON cooldowns ((1))");
+  db.exec("INSERT INTO cooldowns (entry_id, until) VALUES ('only', 'this'); CREATE UNIQUE INDEX one ON cooldowns ((1))");
   store.close();
 
   const again = folder.open();

@@ -39,7 +39,7 @@ test('a sound store says everything an operator would ask', (t) => {
   assert.ok((fresh.freeBytes ?? 0) > 0 && fresh.databaseBytes >= 4096);
   assert.match(fresh.sqliteVersion, /^3\.\d+\.\d+$/);
   assert.deepEqual(fresh, {
-    ok: true, findings: [], schemaVersion: 4, sqliteVersion: fresh.sqliteVersion, journalMode: 'wal', databaseBytes: fresh.databaseBytes, walBytes: 0, freeBytes: fresh.freeBytes,
+    ok: true, findings: [], schemaVersion: 5, sqliteVersion: fresh.sqliteVersion, journalMode: 'wal', databaseBytes: fresh.databaseBytes, walBytes: 0, freeBytes: fresh.freeBytes,
     snapshot: { row: { state: 'absent' }, file: { state: 'absent' } },
   });
   assert.equal(store.isHealthy(), true);
@@ -58,7 +58,7 @@ test('a store in memory has no file to tell of', () => {
   const health = store.health();
   assert.ok(health.databaseBytes > 0);
   assert.deepEqual(health, {
-    ok: true, findings: [], schemaVersion: 4, sqliteVersion: health.sqliteVersion, journalMode: 'memory', databaseBytes: health.databaseBytes, walBytes: 0,
+    ok: true, findings: [], schemaVersion: 5, sqliteVersion: health.sqliteVersion, journalMode: 'memory', databaseBytes: health.databaseBytes, walBytes: 0,
     snapshot: { row: { state: 'whole', generation: 1, ageMs: 0 }, file: { state: 'absent' } },
   });
   assert.equal(store.isHealthy(), true);

@@ -253,6 +253,7 @@ const unreadable: [type: string, data: string][] = [
   ['usage_added', '{"entryId":"minecraft","day":"2026-11-21","durationMs":0.5}'], ['usage_added', '{"entryId":"minecraft","day":"2026-11-21","durationMs":"5"}'],
   ['cooldown_set', '{"entryId":"","until":"2026-11-21T10:00:00.000Z"}'], ['cooldown_set', '{"entryId":"minecraft"}'],
   ['cooldown_set', '{"entryId":"minecraft","until":"tomorrow"}'], ['cooldown_set', '{"entryId":"minecraft","until":"2026-02-30T10:00:00.000Z"}'],
+  ...['5', '"then"', '""', '{}'].map((setAt): [string, string] => ['cooldown_set', `{"entryId":"minecraft","until":"2026-11-21T10:00:00.000Z","setAt":${setAt}}`]),
   ['cooldown_cleared', '{}'], ['cooldown_cleared', '{"entryId":""}'],
 ];
 

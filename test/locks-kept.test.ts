@@ -53,7 +53,7 @@ const visits: [what: string, code: string][] = [
   ['opens the store', 'SqliteStore.open(path).close();'],
   ['opens it with recover', 'SqliteStore.open(path, { recover: true }).close();'],
   ['asks for its health', 'const store = SqliteStore.openReadOnly(path); store.health(); store.close();'],
-  ['migrates it', 'codeOf(() => SqliteStore.migrate(path, 4));'],
+  ['migrates it', 'codeOf(() => SqliteStore.migrate(path, 5));'],
 ];
 
 for (const [who, prepare] of looks) {

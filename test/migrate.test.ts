@@ -22,16 +22,18 @@ function makeStore(path: string): void {
   store.saveSnapshot({ timestamp: new Date('2026-11-21T09:00:00Z') });
 }
 
-/** A copy of this package in the folder as a next version would be, with its own step 5. */
+/** A copy of this package in the folder as a next version would be, with a step of its own. */
 function nextPackage(folder: TestFolder, up: string, down: string): URL {
   const root = pathToFileURL(`${folder.file('next')}/`);
   for (const part of ['lib', 'schema.sql', 'package.json']) cpSync(new URL(`../${part}`, import.meta.url), new URL(part, root), { recursive: true });
   const schema = new URL('lib/schema.ts', root);
   const text = readFileSync(schema, 'utf8');
-  assert.match(text, /schemaVersion = 4;/);
-  writeFileSync(schema, text.replace('schemaVersion = 4;', 'schemaVersion = 5;'));
-  writeFileSync(new URL('lib/migrations/000005_next_thing.up.sql', root), up);
-  writeFileSync(new URL('lib/migrations/000005_next_thing.down.sql', root), down);
+  const next = schemaVersion + 1;
+  assert.ok(text.includes(`schemaVersion = ${schemaVersion};`));
+  writeFileSync(schema, text.replace(`schemaVersion = ${schemaVersion};`, `schemaVersion = ${next};`));
+  for (const [suffix, sql] of [['up', up], ['down', down]] as const) {
+    writeFileSync(new URL(`lib/migrations/${String(next).padStart(6, '0')}_next_thing.${suffix}.sql`, root), sql);
+  }
   appendFileSync(new URL('schema.sql', root), up);
   return root;
 }
@@ -86,6 +88,11 @@ function contentsOf(path: string): Record<string, unknown[]> {
   return Object.fromEntries(tables.map((table) => [table, db.prepare(`SELECT * FROM ${table}`).all().map((row) => ({ ...row }))]));
 }
 
+/** The cooldowns as a version has them that does not know when they were set. */
+function cooldownsOf(contents: Record<string, unknown[]>): unknown[] {
+  return (contents['cooldowns'] as { entry_id: string; until: string }[]).map(({ entry_id, until }) => ({ entry_id, until }));
+}
+
 /** A store with something of everything in every table of every version, closed. */
 function makeFullStore(path: string): void {
   makeStore(path);
@@ -101,7 +108,9 @@ const versions = Object.entries(rowsOfVersion).map(([version, tables]) => ({ ver
 test('each step down loses the rows of its own tables, all of them and no others, and needs force for that; each step up makes them again', (t) => {
   const folder = new TestFolder(t);
   makeFullStore(folder.file());
-  assert.deepEqual(versions.map(({ version }) => version), [schemaVersion, 3, 2]);
+  assert.deepEqual(versions.map(({ version }) => version), [4, 3, 2]);
+  assert.throws(() => SqliteStore.migrate(folder.file(), 4), (error: StoreError) => error.code === 'ERR_STORE_MIGRATION' && error.message.includes('values of cooldowns.set_at (1)'));
+  SqliteStore.migrate(folder.file(), 4, { force: true });
   for (const { version, tables } of versions) {
     const [before, files] = [contentsOf(folder.file()), picture(folder.path)];
     for (const table of tables) assert.equal(before[table]?.length, 2, table);
@@ -119,6 +128,7 @@ test('each step down loses the rows of its own tables, all of them and no others
     assert.deepEqual(contentsOf(folder.file()), { ...before, ...Object.fromEntries(tables.map((table) => [table, []])) });
     makeDatabase(folder.file(), Object.values(rowsOfVersion[version]!).join(';'));
   }
+  SqliteStore.migrate(folder.file(), schemaVersion);
 });
 
 test('a step down that loses the rows of one table alone is refused for that table', (t) => {
@@ -128,7 +138,7 @@ test('a step down that loses the rows of one table alone is refused for that tab
       const path = folder.file(`${table}.db`);
       makeStore(path);
       // Without the rows of other tables that these refer to.
-      makeDatabase(path, `PRAGMA foreign_keys = OFF; ${rowsOfVersion[version]![table]!}`);
+      makeDatabase(path, `PRAGMA foreign_keys = OFF; DELETE FROM cooldowns; ${rowsOfVersion[version]![table]!}`);
       const before = picture(folder.path)[`${table}.db`];
       assert.throws(() => SqliteStore.migrate(path, version - 1), (error: StoreError) => error.code === 'ERR_STORE_MIGRATION' && error.message.endsWith(`would lose rows of ${table} (2): use force to lose them`), table);
       assert.equal(picture(folder.path)[`${table}.db`], before);
@@ -139,9 +149,12 @@ test('a step down that loses the rows of one table alone is refused for that tab
 test('tables without rows are left behind and made again without force', (t) => {
   const folder = new TestFolder(t);
   makeStore(folder.file());
+  makeDatabase(folder.file(), 'UPDATE cooldowns SET set_at = NULL');
   const before = contentsOf(folder.file());
-  assert.deepEqual(SqliteStore.migrate(folder.file(), 1), { from: 4, to: 1, steps: [{ version: 4, description: 'projects' }, { version: 3, description: 'facts' }, { version: 2, description: 'runs' }] });
-  assert.deepEqual(contentsOf(folder.file()), without(before, versions.flatMap(({ tables }) => tables)));
+  const steps = [5, 4, 3, 2].map((version) => ({ version, description: listMigrations()[version - 1]!.description }));
+  assert.deepEqual(SqliteStore.migrate(folder.file(), 1), { from: 5, to: 1, steps });
+  const core = without(before, versions.flatMap(({ tables }) => tables));
+  assert.deepEqual(contentsOf(folder.file()), { ...core, cooldowns: cooldownsOf(before) });
   assert.deepEqual(SqliteStore.migrate(folder.file(), 1), { from: 1, to: 1, steps: [] });
   assert.equal(folder.open().getUsage('minecraft', '2026-11-21'), 90_500);
   assert.deepEqual(without(contentsOf(folder.file()), ['snapshot']), without(before, ['snapshot']));
@@ -152,10 +165,10 @@ test('a full store goes down to the four tables and up again in one call each, w
   makeFullStore(folder.file());
   const before = contentsOf(folder.file());
   const { moved, ...down } = SqliteStore.migrate(folder.file(), 0, { force: true });
-  assert.deepEqual(down, { from: 4, to: 0, steps: [4, 3, 2, 1].map((version) => ({ version, description: listMigrations()[version - 1]!.description })) });
+  assert.deepEqual(down, { from: 5, to: 0, steps: [5, 4, 3, 2, 1].map((version) => ({ version, description: listMigrations()[version - 1]!.description })) });
   assert.deepEqual(namesIn(folder.path), ['store.db', moved!.slice(folder.path.length + 1)]);
-  assert.deepEqual(contentsOf(folder.file())['cooldowns'], before['cooldowns']);
-  assert.deepEqual(SqliteStore.migrate(folder.file(), 4), { from: 0, to: 4, steps: [...down.steps].reverse() });
+  assert.deepEqual(contentsOf(folder.file())['cooldowns'], cooldownsOf(before));
+  assert.deepEqual(SqliteStore.migrate(folder.file(), 5), { from: 0, to: 5, steps: [...down.steps].reverse() });
   makeDatabase(folder.file(), allRows);
   const after = contentsOf(folder.file());
   for (const table of versions.flatMap(({ tables }) => tables)) assert.deepEqual(after[table], before[table], table);
@@ -170,10 +183,10 @@ test('what cannot be migrated is refused with a code and left as it was', (t) =>
   makeDatabase(folder.file('other.db'), 'CREATE TABLE a (b);');
   writeFileSync(folder.file('empty.db'), '');
   makeStore(folder.file('newer.db'));
-  makeDatabase(folder.file('newer.db'), "INSERT INTO schema_version VALUES (5, 'later', '2030-01-01T00:00:00Z');");
+  makeDatabase(folder.file('newer.db'), "INSERT INTO schema_version VALUES (6, 'later', '2030-01-01T00:00:00Z');");
   const before = picture(folder.path);
   const refused: [name: string, version: number, code: string][] = [
-    ['store.db', 5, 'ERR_STORE_MIGRATION'], ['nothing.db', 1, 'ERR_STORE_NOT_FOUND'], ['other.db', 1, 'ERR_STORE_NOT_A_STORE'], ['other.db', 0, 'ERR_STORE_NOT_A_STORE'],
+    ['store.db', 6, 'ERR_STORE_MIGRATION'], ['nothing.db', 1, 'ERR_STORE_NOT_FOUND'], ['other.db', 1, 'ERR_STORE_NOT_A_STORE'], ['other.db', 0, 'ERR_STORE_NOT_A_STORE'],
     ['empty.db', 1, 'ERR_STORE_NOT_A_STORE'], ['newer.db', 1, 'ERR_STORE_SCHEMA_TOO_NEW'], ['newer.db', 0, 'ERR_STORE_SCHEMA_TOO_NEW'], ['store.db', -1, 'ERR_STORE_INVALID_ARGUMENT'],
     ['store.db', 0.5, 'ERR_STORE_INVALID_ARGUMENT'],
   ];
@@ -235,7 +248,7 @@ test('a next version migrates a store when it opens it, and an old file all the 
       report(connect(store).prepare('SELECT version, description FROM schema_version').all());
       report((await store.verifyAudit()).ok);
       connect(store).prepare('SELECT text FROM notes').all();
-      store.close();`, { root }), [[[1, 'core'], [2, 'runs'], [3, 'facts'], [4, 'projects'], [5, 'next thing']], true]);
+      store.close();`, { root }), [[[1, 'core'], [2, 'runs'], [3, 'facts'], [4, 'projects'], [5, 'cooldowns set at'], [6, 'next thing']], true]);
     assert.throws(() => SqliteStore.open(folder.file(name)), { code: 'ERR_STORE_SCHEMA_TOO_NEW' });
   }
 });
@@ -255,13 +268,13 @@ test('a step down that loses nothing needs no force, and one that would is refus
   const folder = new TestFolder(t);
   const root = nextPackage(folder, addNotes, dropNotes);
   makeStore(folder.file());
-  run(folder.file(), 'SqliteStore.open(path).close(); SqliteStore.migrate(path, 4);', { root });
+  run(folder.file(), 'SqliteStore.open(path).close(); SqliteStore.migrate(path, 5);', { root });
   assert.equal(folder.open().getUsage('minecraft', '2026-11-21'), 90_500);
   makeStore(folder.file('full.db'));
   run(folder.file('full.db'), 'SqliteStore.open(path).close();', { root });
   makeDatabase(folder.file('full.db'), "UPDATE cooldowns SET reason = 'too long';");
   const before = picture(folder.path);
-  assert.deepEqual(run(folder.file('full.db'), 'report(codeOf(() => SqliteStore.migrate(path, 4)));', { root }), ['ERR_STORE_MIGRATION']);
+  assert.deepEqual(run(folder.file('full.db'), 'report(codeOf(() => SqliteStore.migrate(path, 5)));', { root }), ['ERR_STORE_MIGRATION']);
   assert.equal(picture(folder.path)['full.db'], before['full.db']);
 });
 
@@ -281,7 +294,7 @@ for (const [what, up] of broken) {
     makeDatabase(folder.file('data/old-wal.db'), `PRAGMA journal_mode = WAL; ${fourTables}`);
     const before = picture(folder.file('data'));
     for (const name of ['store.db', 'old.db', 'old-wal.db']) {
-      assert.deepEqual(run(folder.file(`data/${name}`), 'report(codeOf(() => SqliteStore.open(path))); report(codeOf(() => SqliteStore.open(path, { recover: true }))); report(codeOf(() => SqliteStore.migrate(path, 5)));', { root }), ['ERR_STORE_MIGRATION', 'ERR_STORE_MIGRATION', 'ERR_STORE_MIGRATION']);
+      assert.deepEqual(run(folder.file(`data/${name}`), 'report(codeOf(() => SqliteStore.open(path))); report(codeOf(() => SqliteStore.open(path, { recover: true }))); report(codeOf(() => SqliteStore.migrate(path, 6)));', { root }), ['ERR_STORE_MIGRATION', 'ERR_STORE_MIGRATION', 'ERR_STORE_MIGRATION']);
     }
     assert.deepEqual(picture(folder.file('data')), before);
   });

@@ -24,7 +24,7 @@ const manyRows = `${foreignTable} INSERT INTO bookmarks SELECT hex(randomblob(10
 /** Leaves a rollback journal that has to be played back: the cache spills into the database before the commit. */
 const dieInTransaction = (before: string): string => `${before} PRAGMA cache_size = 5; PRAGMA cache_spill = 5; BEGIN; UPDATE bookmarks SET url = url || 'x';`;
 
-const newer = "INSERT INTO schema_version VALUES (5, 'from the future', '2030-01-01T00:00:00Z');";
+const newer = "INSERT INTO schema_version VALUES (6, 'from the future', '2030-01-01T00:00:00Z');";
 
 const refused: [what: string, code: string, make: (path: string, folder: string) => void][] = [
   ['a text file', 'ERR_STORE_NOT_A_STORE', makeText],
@@ -74,7 +74,7 @@ const refused: [what: string, code: string, make: (path: string, folder: string)
   ['a store of a newer schema with a later -wal alone', 'ERR_STORE_SCHEMA_TOO_NEW', (path) => {
     makeStore(path);
     makeDatabase(path, newer);
-    makeAndDie(path, "INSERT INTO cooldowns VALUES ('a', '2030-01-01T00:00:00.000Z');");
+    makeAndDie(path, "INSERT INTO cooldowns (entry_id, until) VALUES ('a', '2030-01-01T00:00:00.000Z');");
     rmSync(`${path}-shm`);
   }],
   ['a store of a newer schema that left versions out', 'ERR_STORE_SCHEMA_TOO_NEW', (path) => (makeStore(path), makeDatabase(path, "INSERT INTO schema_version VALUES (900, 'far ahead', '2026-11-21T00:00:00Z')"))],
@@ -87,7 +87,7 @@ const refused: [what: string, code: string, make: (path: string, folder: string)
   }],
   ['a store with a -wal alone beside the snapshot file of another', 'ERR_STORE_CONFLICT', (path, folder) => {
     makeStore(path);
-    makeAndDie(path, "INSERT INTO cooldowns VALUES ('a', '2030-01-01T00:00:00.000Z');");
+    makeAndDie(path, "INSERT INTO cooldowns (entry_id, until) VALUES ('a', '2030-01-01T00:00:00.000Z');");
     rmSync(`${path}-shm`);
     makeStore(join(folder, 'other.db'));
     copyFileSync(join(folder, 'other.snapshot.json'), join(folder, 'store.snapshot.json'));

@@ -242,7 +242,7 @@ test('a reader that keeps a found -wal from being secured makes opening fail, an
     report('done');
     await told();`);
   await reader.next();
-  run(folder.file(), `const db = new DatabaseSync(path); db.exec("INSERT INTO cooldowns VALUES ('a', '2030-01-01T00:00:00.000Z')"); die();`);
+  run(folder.file(), `const db = new DatabaseSync(path); db.exec("INSERT INTO cooldowns (entry_id, until) VALUES ('a', '2030-01-01T00:00:00.000Z')"); die();`);
   assert.throws(() => folder.open({ busyTimeoutMs: 100 }), { code: 'ERR_STORE_BUSY' });
   await reader.ask('end the read');
   const store = folder.open({ busyTimeoutMs: 100 });

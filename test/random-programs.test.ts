@@ -9,6 +9,7 @@ import { test } from 'node:test';
 import { SqliteStore } from '../lib/index.ts';
 import type { EventBase, StateSnapshot } from '../lib/index.ts';
 import { Ledger } from '../lib/ledger/ledger.ts';
+import { connect } from '../lib/store.ts';
 import { TestFolder } from './support/folder.ts';
 import { seededRandom } from './support/random.ts';
 import { badDays, badDurations, badInstants, badJson, badOptions, badTexts, deep, given } from './support/values.ts';
@@ -35,7 +36,7 @@ const values: (() => unknown)[] = [
 class Model {
   events: { id: number; event: Event; timestamp: Date }[] = [];
   usage = new Map<string, number>();
-  cooldowns = new Map<string, Date>();
+  cooldowns = new Map<string, { until: Date; setAt: number }>();
   snapshot: StateSnapshot | undefined;
 
   /** For a transaction that is undone. */
@@ -98,7 +99,11 @@ class Program {
   reopen(migrate: (version: number) => void): void {
     this.close();
     // With a ledger a step down to the four tables would lose what says so.
-    if (this.below(4) === 0) migrate(1 + this.below(4));
+    if (this.below(4) === 0) {
+      migrate(1 + this.below(4));
+      // Those versions do not know when a cooldown was set: its end stands.
+      for (const cooldown of this.model.cooldowns.values()) cooldown.setAt = -Infinity;
+    }
     this.#handles = [this.#open(), this.#open()];
     for (const store of this.#handles) assert.equal(store.recovery, undefined);
   }
@@ -161,7 +166,7 @@ class Program {
       () => {
         const until = new Date(this.pick([0, 253_402_300_799_999, Date.UTC(2026, 10, 21) + this.below(1e9)]));
         store.setCooldownUntil(entryId, until);
-        model.cooldowns.set(entryId, until);
+        model.cooldowns.set(entryId, { until, setAt: connect(store).now().getTime() });
       },
       () => {
         store.clearCooldown(entryId);
@@ -181,7 +186,7 @@ class Program {
     const [entryId, day] = [this.pick(texts), this.pick(days)];
     const actions = [
       () => assert.equal(store.getUsage(entryId, day), model.usageOf(entryId, day)),
-      () => assert.deepEqual(store.getCooldownUntil(entryId), model.cooldowns.get(entryId)),
+      () => this.#checkCooldown(store, entryId, store.getCooldownUntil(entryId)),
       () => assert.deepEqual(store.loadSnapshot(), model.snapshot),
       () => assert.deepEqual(store.getUsageRange(entryId, '0000-01-01', '9999-12-31'), days.filter((each) => model.usage.has(JSON.stringify([entryId, each]))).sort().map((each) => ({ day: each, durationMs: model.usageOf(entryId, each) }))),
       () => assert.deepEqual(store.getStatus([entryId, 'minecraft'], day).map(({ durationMs }) => durationMs), [entryId, 'minecraft'].map((each) => model.usageOf(each, day))),
@@ -243,6 +248,15 @@ class Program {
     return this.#withLedger ? events.filter(({ event }) => !['ledger_attached', 'usage_added', 'cooldown_set', 'cooldown_cleared'].includes(event.type)) : events;
   }
 
+  /** One that was set by a clock ahead of this one lasts at most as long as it was set for; since when depends on what was read. */
+  #checkCooldown(store: Store, entryId: string, found: Date | undefined): void {
+    const now = connect(store).now().getTime();
+    const { until, setAt = 0 } = this.model.cooldowns.get(entryId) ?? {};
+    if (!until || setAt <= now) return assert.deepEqual(found, until);
+    const left = Math.max(0, until.getTime() - setAt);
+    assert.ok(found && found.getTime() <= Math.min(until.getTime(), now + left));
+  }
+
   /** Both handles see what the model has. */
   checkAll(): void {
     const { model } = this;
@@ -254,7 +268,9 @@ class Program {
         const wanted = [...model.usage].map(([key, durationMs]) => ({ key: JSON.parse(key) as [string, string], durationMs })).filter(({ key }) => key[1] === day);
         assert.deepEqual(store.getUsageForDay(day), wanted.map(({ key, durationMs }) => ({ entryId: key[0], durationMs })).sort((a, b) => byBytes(a.entryId, b.entryId)));
       }
-      assert.deepEqual(store.listCooldowns(), [...model.cooldowns].map(([entryId, until]) => ({ entryId, until })).sort((a, b) => byBytes(a.entryId, b.entryId)));
+      const listed = store.listCooldowns();
+      assert.deepEqual(listed.map(({ entryId }) => entryId), [...model.cooldowns.keys()].sort(byBytes));
+      for (const { entryId, until } of listed) this.#checkCooldown(store, entryId, until);
       assert.deepEqual(store.loadSnapshot(), model.snapshot);
     }
   }

@@ -280,7 +280,7 @@ const refused: [what: string, code: string, make: (path: string) => void][] = [
   ["another program's database", 'ERR_STORE_NOT_A_STORE', (path) => makeDatabase(path, 'CREATE TABLE a (b);')],
   ['a database without tables', 'ERR_STORE_NOT_A_STORE', (path) => makeDatabase(path, 'CREATE TABLE a (b); DROP TABLE a;')],
   ['a file that is still to be adopted', 'ERR_STORE_SCHEMA_TOO_OLD', (path) => makeDatabase(path, fourTables)],
-  ['a newer schema', 'ERR_STORE_SCHEMA_TOO_NEW', (path) => (run(path, `${work} store.close();`), makeDatabase(path, "INSERT INTO schema_version VALUES (5, 'later', '2030-01-01T00:00:00Z')"))],
+  ['a newer schema', 'ERR_STORE_SCHEMA_TOO_NEW', (path) => (run(path, `${work} store.close();`), makeDatabase(path, "INSERT INTO schema_version VALUES (6, 'later', '2030-01-01T00:00:00Z')"))],
   ['a store cut off', 'ERR_STORE_CORRUPT', (path) => (run(path, `${work} store.close();`), truncateSync(path, 4096))],
   ['a store without its identity', 'ERR_STORE_CORRUPT', (path) => (run(path, `${work} store.close();`), makeDatabase(path, 'DELETE FROM store_meta'))],
 ];

@@ -18,8 +18,9 @@ const early = new Date('2026-11-21T13:00:00Z');
 const late = new Date('2026-11-21T14:00:00Z');
 
 /** Three events, 10 s of usage, a cooldown and a state, all in the database file; then everything that follows is in the WAL. */
+const opened = "const store = SqliteStore.open(path, { clock: () => new Date('2026-11-21T12:00:00.000Z') });";
 const first = `
-  const store = SqliteStore.open(path, { clock: () => new Date('2026-11-21T12:00:00.000Z') });
+  ${opened}
   for (let i = 0; i < 3; i++) store.appendAudit({ type: 'service_started' });
   store.addUsage('minecraft', '${day}', 10_000);
   store.setCooldownUntil('minecraft', new Date('${early.toISOString()}'));
@@ -114,7 +115,7 @@ test('a copy of the database from before, put back, is healed', (t) => {
   const folder = new TestFolder(t);
   run(folder.file(), `${first} store.close();`);
   copyFileSync(folder.file(), folder.file('backup.db'));
-  run(folder.file(), `const store = SqliteStore.open(path); ${second} store.close();`);
+  run(folder.file(), `${opened} ${second} store.close();`);
   renameSync(folder.file('backup.db'), folder.file());
   const { store, recovery } = openTwice(folder);
   assert.deepEqual(recovery, { found: 'behind', moved: [], lost: { from: 4, to: 5 }, restored: { usage: 2, cooldowns: 1, snapshot: true } });
@@ -133,7 +134,7 @@ test('a database that went another way since is healed as well, and keeps its ow
   const folder = new TestFolder(t);
   run(folder.file(), `${first} store.close();`);
   for (const name of ['store.db', 'store.snapshot.json']) copyFileSync(folder.file(name), folder.file(`${name}.old`));
-  run(folder.file(), `const store = SqliteStore.open(path); ${second} store.close();`);
+  run(folder.file(), `${opened} ${second} store.close();`);
   renameSync(folder.file('store.snapshot.json'), folder.file('newer.json'));
   for (const name of ['store.db', 'store.snapshot.json']) renameSync(folder.file(`${name}.old`), folder.file(name));
   run(folder.file(), `const store = SqliteStore.open(path);
@@ -150,7 +151,7 @@ test('what the database has more of stays, and what cannot be read in it stays a
   const folder = new TestFolder(t);
   run(folder.file(), `${first} store.close();`);
   copyFileSync(folder.file(), folder.file('backup.db'));
-  run(folder.file(), `const store = SqliteStore.open(path); ${second} store.close();`);
+  run(folder.file(), `${opened} ${second} store.close();`);
   renameSync(folder.file('backup.db'), folder.file());
   makeDatabase(folder.file(), `
     UPDATE usage SET duration_secs = 99 WHERE entry_id = 'minecraft';

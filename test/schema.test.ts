@@ -48,8 +48,8 @@ const forbidden = [
   "INSERT INTO usage VALUES ('a', 'b', 1, -1)",
   "INSERT INTO usage VALUES ('a', 'b', 1, 0.5)",
   "INSERT INTO usage VALUES ('a', 'b', 1, 0), ('a', 'b', 1, 0)",
-  "INSERT INTO cooldowns VALUES ('a', NULL)",
-  "INSERT INTO cooldowns VALUES ('a', 'b'), ('a', 'c')",
+  "INSERT INTO cooldowns (entry_id, until) VALUES ('a', NULL)",
+  "INSERT INTO cooldowns (entry_id, until) VALUES ('a', 'b'), ('a', 'c')",
   "INSERT INTO snapshot VALUES (2, 'x', 1)",
   "INSERT INTO snapshot VALUES (1, NULL, 1)",
   'UPDATE snapshot SET generation = -1',
@@ -257,7 +257,7 @@ test('values that cannot be read are adopted as they are, and stay errors where 
   };
   const queries = [
     'SELECT id, hex(timestamp), hex(event_type), hex(event_data), typeof(timestamp), typeof(event_type), typeof(event_data) FROM audit_log WHERE id < 11 ORDER BY id',
-    'SELECT entry_id, day, typeof(duration_secs), CAST(duration_secs AS TEXT) FROM usage ORDER BY 1, 2', 'SELECT * FROM cooldowns ORDER BY 1', 'SELECT id, data FROM snapshot',
+    'SELECT entry_id, day, typeof(duration_secs), CAST(duration_secs AS TEXT) FROM usage ORDER BY 1, 2', 'SELECT entry_id, until FROM cooldowns ORDER BY 1', 'SELECT id, data FROM snapshot',
   ];
   const before = queries.map(raw);
   const store = folder.open();

@@ -220,7 +220,8 @@ test('what a whole file says is checked value by value', (t) => {
     generation: [undefined, null, 0, -1, 1.5, '1', 2 ** 53],
     savedAt: [undefined, null, 5, 'yesterday'],
     usage: [undefined, null, {}, [null], [{ ...sound.usage[0], entryId: '' }], [{ ...sound.usage[0], day: '2026-02-30' }], [{ ...sound.usage[0], durationMs: -1 }], [{ ...sound.usage[0], durationMs: 1e300 }]],
-    cooldowns: [undefined, null, [null], [{ entryId: 'a\0b', until: sound.cooldowns[0]!.until }], [{ entryId: 'a', until: 'never' }]],
+    cooldowns: [undefined, null, [null], [{ entryId: 'a\0b', until: sound.cooldowns[0]!.until }], [{ entryId: 'a', until: 'never' }],
+      ...[null, 5, 'then'].map((setAt) => [{ ...sound.cooldowns[0], setAt }])],
     head: [undefined, 5, {}, { id: 0, hash: '0'.repeat(64) }, { id: 1, hash: 'x' }, { id: 1 }],
     state: [undefined, null, {}, { timestamp: 'now' }, { ...sound.state, activeSession: { sessionId: 's' } }],
   };
@@ -251,7 +252,10 @@ test("the file carries the usage of the days written last and of the clock's tod
     { entryId: 'minecraft', day: '2027-03-06', durationMs: 1_001 },
     { entryId: 'tuxpaint', day: '2027-03-06', durationMs: 3_003 },
   ]);
-  assert.deepEqual(file.content.cooldowns, [{ entryId: 'minecraft', until: '2026-11-21T10:00:00.000Z' }, { entryId: 'tuxpaint', until: '1999-11-21T10:00:00.000Z' }]);
+  const setAt = now.toISOString();
+  assert.deepEqual(file.content.cooldowns, [
+    { entryId: 'minecraft', until: '2026-11-21T10:00:00.000Z', setAt }, { entryId: 'tuxpaint', until: '1999-11-21T10:00:00.000Z', setAt },
+  ]);
   assert.deepEqual(file.content.head, store.auditHead());
   assert.equal(file.content.savedAt, now.toISOString());
   assert.equal(file.content.generation, 1);
@@ -390,7 +394,7 @@ test('the file has the usage and cooldowns of the moment of each save, whoever c
         const file = readSnapshotFile(options.snapshotPath);
         assert.ok(file.state === 'whole');
         assert.deepEqual(file.content.usage, store.getUsageForDay(day).map((row) => ({ ...row, day })), `${first}, then ${second}`);
-        assert.deepEqual(file.content.cooldowns, store.listCooldowns().map(({ entryId, until }) => ({ entryId, until: until.toISOString() })), `${first}, then ${second}`);
+        assert.deepEqual(file.content.cooldowns.map(({ entryId, until }) => ({ entryId, until: new Date(until) })), store.listCooldowns(), `${first}, then ${second}`);
       }
     }
   }
@@ -557,7 +561,7 @@ test('an adopted entry id or cooldown that cannot be read does not make the file
   makeDatabase(folder.file(), `
     INSERT INTO usage VALUES ('', '2026-11-21', 5, 0), (x'00ff', '2026-11-21', 5, 0), ('minecraft', '2026-11-21', 'many', 0), ('tuxpaint', '2026-11-21', 5, 7);
     UPDATE store_meta SET last_day = '2026-11-21';
-    INSERT INTO cooldowns VALUES ('', '2026-11-21T10:00:00Z'), ('minecraft', 'never'), ('tuxpaint', '2026-11-21T10:00:00+01:00');`);
+    INSERT INTO cooldowns (entry_id, until) VALUES ('', '2026-11-21T10:00:00Z'), ('minecraft', 'never'), ('tuxpaint', '2026-11-21T10:00:00+01:00');`);
   folder.open().saveSnapshot(state);
   const file = readSnapshotFile(folder.file('store.snapshot.json'));
   assert.ok(file.state === 'whole');

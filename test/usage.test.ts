@@ -173,7 +173,7 @@ for (const sql of [
 test('ids that no method accepts do not make the plain file unreadable', (t) => {
   const folder = new TestFolder(t);
   const store = folder.open();
-  folder.raw().exec(`INSERT INTO usage VALUES ('', '${day}', 5, 0), (x'00', '${day}', 5, 0); INSERT INTO cooldowns VALUES ('', '2030-01-01T00:00:00Z'), (NULL, '2030-01-01T00:00:00Z')`);
+  folder.raw().exec(`INSERT INTO usage VALUES ('', '${day}', 5, 0), (x'00', '${day}', 5, 0); INSERT INTO cooldowns (entry_id, until) VALUES ('', '2030-01-01T00:00:00Z'), (NULL, '2030-01-01T00:00:00Z')`);
   store.addUsage('a', day, 1);
   store.saveSnapshot({ timestamp: new Date() });
   assert.equal(store.health().snapshot.file.state, 'whole');

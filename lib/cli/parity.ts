@@ -130,7 +130,8 @@ function rangesOf(ids: readonly number[]): Range[] {
   return ranges;
 }
 
-function differenceText({ entryId, day, expected, stored }: StateDifference): string[] {
+function differenceText({ entryId, day, of, expected, stored }: StateDifference): string[] {
   const shown = (value: number | string | undefined): string => (value === undefined ? 'nothing' : typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? duration(value) : fit(String(value), 40));
-  return [`${fit(entryId, 28)},`, `${day === undefined ? 'cooldown' : `usage of ${fit(day, 14)}`}:`, `${shown(stored)},`, `by the events ${shown(expected)}`];
+  const what = day === undefined ? `cooldown${of === 'setAt' ? ' set at' : ''}` : `usage of ${fit(day, 14)}`;
+  return [`${fit(entryId, 28)},`, `${what}:`, `${shown(stored)},`, `by the events ${shown(expected)}`];
 }

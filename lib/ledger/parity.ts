@@ -20,10 +20,14 @@ export interface Mismatch {
   sqliteHash: string;
 }
 
-/** An entry whose usage of a day (in milliseconds) or whose cooldown (ISO 8601) is not what the events add up to. */
+/**
+ * An entry whose usage of a day (in milliseconds) or whose cooldown (ISO 8601) is not what the events add up to. `of`: it
+ * is not the cooldown's end that differs, but when it was set.
+ */
 export interface StateDifference {
   entryId: string;
   day?: string;
+  of?: 'setAt';
   expected: number | string | undefined;
   stored: number | string | undefined;
 }
@@ -177,24 +181,34 @@ export function* pagedRows(connection: ModuleConnection, upTo = Number.MAX_SAFE_
   }
 }
 
+interface CooldownInstants {
+  until: string;
+  setAt: string | null;
+}
+
+/** Whether two texts name one instant, or both are absent. */
+function isSameInstant(a: string | null | undefined, b: string | null | undefined): boolean {
+  return a === b || (parseInstant(a) !== undefined && parseInstant(a)?.getTime() === parseInstant(b)?.getTime());
+}
+
 /** Collects what differs, and what the events add up to. */
 class Comparison {
   readonly report: ParityReport = { isConsistent: true, ledgerCount: 0, sqliteCount: 0, missingInSqlite: [], missingInLedger: [], mismatched: [], unreadable: [], state: [], more: 0 };
   readonly #usage = new Map<string, number>();
-  readonly #cooldowns = new Map<string, string>();
+  readonly #cooldowns = new Map<string, CooldownInstants>();
   #isAccounted = false;
 
   both(line: LedgerLine, row: Row): void {
     this.report.ledgerCount++;
     this.report.sqliteCount++;
     if (!isSame(toRow(line), row)) this.#list(this.report.mismatched, { id: line.id, ledgerHash: line.hash, sqliteHash: row[5] });
-    this.#addUp(line.id, line.type, line.data);
+    this.#addUp(line.id, line.type, line.data, line.at);
   }
 
   onlyInDatabase(row: Row): void {
     this.report.sqliteCount++;
     this.#list(this.report.missingInLedger, row[0]);
-    this.#addUp(row[0], row[2], row[3]);
+    this.#addUp(row[0], row[2], row[3], row[1]);
   }
 
   onlyInLedger(id: number): void {
@@ -215,23 +229,23 @@ class Comparison {
     else this.report.more++;
   }
 
-  #addUp(id: number, type: Value, data: Value): void {
+  #addUp(id: number, type: Value, data: Value, timestamp: Value): void {
     if (type === 'ledger_attached') {
       this.#isAccounted = true;
       this.#usage.clear();
       this.#cooldowns.clear();
     } else if (type === 'ledger_detached') this.#isAccounted = false;
-    const event = this.#isAccounted ? this.#balanceOf(id, type, data) : undefined;
+    const event = this.#isAccounted ? this.#balanceOf(id, type, data, timestamp) : undefined;
     if (event?.type === 'usage_added') {
       const key = JSON.stringify([event.entryId, event.day]);
       this.#usage.set(key, (this.#usage.get(key) ?? 0) + event.durationMs);
-    } else if (event?.type === 'cooldown_set') this.#cooldowns.set(event.entryId, event.until);
+    } else if (event?.type === 'cooldown_set') this.#cooldowns.set(event.entryId, event);
     else if (event) this.#cooldowns.delete(event.entryId);
   }
 
-  #balanceOf(id: number, type: Value, data: Value): BalanceEvent | undefined {
+  #balanceOf(id: number, type: Value, data: Value, timestamp: Value): BalanceEvent | undefined {
     try {
-      return decodeBalance(id, type, data);
+      return decodeBalance(id, type, data, timestamp);
     } catch {
       this.#list(this.report.unreadable, id); // and what the others add up to is worth knowing all the same
       return undefined;
@@ -243,7 +257,7 @@ class Comparison {
    * compared. Without a ledger in force the events do not account for the tables.
    */
   balances(connection: ModuleConnection, upTo: number): void {
-    for (const row of pagedRows(connection, undefined, upTo)) this.#addUp(row[0], row[2], row[3]);
+    for (const row of pagedRows(connection, undefined, upTo)) this.#addUp(row[0], row[2], row[3], row[1]);
     if (!this.#isAccounted) return;
     const usage = new Map(connection.prepare('SELECT entry_id, day, duration_secs, carry_ms FROM usage').all().map((row) => {
       const [entryId, day, secs, carry] = row as unknown as [string, string, unknown, unknown];
@@ -254,11 +268,19 @@ class Comparison {
       const [expected, stored] = [this.#usage.get(key), usage.get(key)];
       if ((expected ?? 0) !== (stored ?? 0)) this.#list(this.report.state, { entryId, day, expected, stored });
     }
-    const cooldowns = new Map(connection.prepare('SELECT entry_id, until FROM cooldowns').all() as unknown as [string, string][]);
+    const sql = 'SELECT entry_id, until, set_at FROM cooldowns';
+    const rows = connection.prepare(sql).all() as unknown as [string, string, string | null][];
+    const cooldowns = new Map(rows.map(([entryId, until, setAt]) => [entryId, { until, setAt }]));
     for (const entryId of new Set([...cooldowns.keys(), ...this.#cooldowns.keys()])) {
-      const [expected, stored] = [this.#cooldowns.get(entryId), cooldowns.get(entryId)];
-      if (parseInstant(expected)?.getTime() !== parseInstant(stored)?.getTime()) this.#list(this.report.state, { entryId, expected, stored });
+      this.#compareCooldown(entryId, this.#cooldowns.get(entryId), cooldowns.get(entryId));
     }
+  }
+
+  #compareCooldown(entryId: string, expected: CooldownInstants | undefined, stored: CooldownInstants | undefined): void {
+    if (!isSameInstant(expected?.until, stored?.until)) this.#list(this.report.state, { entryId, expected: expected?.until, stored: stored?.until });
+    // The table does not know it of what was set before schema version 5.
+    if (!expected || !stored || stored.setAt === null || isSameInstant(expected.setAt, stored.setAt)) return;
+    this.#list(this.report.state, { entryId, of: 'setAt', expected: expected.setAt ?? undefined, stored: stored.setAt });
   }
 
   finish(): ParityReport {

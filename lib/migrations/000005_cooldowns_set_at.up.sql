@@ -1,0 +1,7 @@
+-- When a cooldown was set, so that it lasts no longer than it was set for whatever becomes of the clock (lib/cooldowns.ts).
+-- Of the rows that are there already it is unknown: their end stands.
+
+ALTER TABLE cooldowns ADD COLUMN set_at TEXT;
+ALTER TABLE cooldowns ADD COLUMN clock_behind_at TEXT;
+
+CREATE INDEX cooldowns_until ON cooldowns (until);
