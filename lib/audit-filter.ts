@@ -1,10 +1,10 @@
 // Which events are asked for: a filter, checked, and as SQL over the newest rows or, a page at a time, over the whole log.
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { auditColumns, checkSignal, pageRows } from './audit.ts';
+import { auditColumns, pageRows } from './audit.ts';
 import { StoreError } from './errors.ts';
 import { decodeEvent } from './events.ts';
 import type { AuditEvent, AuditRow, EventBase } from './events.ts';
-import { checkDate, checkInteger, checkOptions, checkText } from './values.ts';
+import { checkDate, checkInteger, checkOptions, checkSignal, checkText } from './values.ts';
 
 /** Which events to give. Every field narrows; `until` and `beforeId` are exclusive. */
 export interface AuditFilter {
@@ -133,5 +133,5 @@ export async function* findAudits<E extends EventBase>(
 
 /** The signal among the options of a search. */
 export function checkSearchOptions(options: { signal?: AbortSignal } | undefined): AbortSignal | undefined {
-  return checkSignal(checkOptions('options', options, ['signal']).signal);
+  return checkSignal('options.signal', checkOptions('options', options, ['signal']).signal);
 }

@@ -1,13 +1,14 @@
 // The rows of the audit log: appending at the head, reading by position, walking the chain.
 import type { KeyObject } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { types } from 'node:util';
 import { checkPublicKey, genesisHash, rowHash, SignatureWalk } from './chain.ts';
 import type { ChainedRow } from './chain.ts';
 import type { Connection } from './connection.ts';
 import { StoreError } from './errors.ts';
 import { decodeEvent } from './events.ts';
 import type { AuditEvent, AuditRow, EventBase, EventTexts } from './events.ts';
-import { checkFunction, checkInteger, checkOptions, invalid } from './values.ts';
+import { checkFunction, checkInteger, checkOptions, checkSignal, invalid } from './values.ts';
 
 /** A row of the log and its hash: proof of everything up to there, to be kept elsewhere. 64 hexadecimal digits. */
 export interface Anchor {
@@ -55,16 +56,10 @@ export interface CheckedVerifyOptions extends LongOperation {
 /** Refuses what is no options object for a long operation, and throws the reason of a signal that is aborted already. `more`: what else it takes. */
 export function checkLong<T extends LongOperation>(options: T | undefined, more: readonly string[] = []): T {
   const checked = checkOptions('options', options, [...more, 'signal', 'onProgress']);
-  checkSignal(checked.signal);
+  checkSignal('options.signal', checked.signal);
   checkFunction('options.onProgress', checked.onProgress);
   checked.signal?.throwIfAborted();
   return checked;
-}
-
-/** Refuses anything but a signal or `undefined`. */
-export function checkSignal(signal: AbortSignal | undefined): AbortSignal | undefined {
-  if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalid('options.signal', signal, 'an AbortSignal');
-  return signal;
 }
 
 /** Refuses what is no options object for verifying. */
@@ -230,7 +225,7 @@ class ChainWalk {
     const due = (this.head?.id ?? 0) + 1;
     const previous = this.head?.hash ?? genesisHash(this.#uuid);
     // A page of another table, put in the place of one of these, has numbers and NULLs where no INSERT could put them.
-    const isReadable = [timestamp, type, data, meta ?? '', stored].every((value: unknown) => typeof value === 'string' || value instanceof Uint8Array);
+    const isReadable = [timestamp, type, data, meta ?? '', stored].every((value: unknown) => typeof value === 'string' || types.isUint8Array(value));
     const unsigned = isReadable ? this.#signatures?.step(type, data, stored, signature) : undefined;
     // A missing row breaks the hash behind it as well, and a changed hash its signature; one finding for one fault.
     if (id !== due && id > this.#gapsAllowedUpTo) this.#add(id, 'gap', `row ${id} stands where row ${due} is due`);

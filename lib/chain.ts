@@ -1,5 +1,7 @@
 // The hash chain over the audit log: pure functions, no I/O.
-import { createPublicKey, hash, KeyObject, verify } from 'node:crypto';
+import { createPublicKey, hash, verify } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
+import { types } from 'node:util';
 import { invalid } from './values.ts';
 
 /** The columns of an audit row that its hash covers, exactly as they are stored. `meta` is null where there is none. */
@@ -63,7 +65,7 @@ export function checkPublicKey(name: string, key: unknown): KeyObject {
     }
   }
   // The text is not part of the message: it may be a private key after all.
-  if (!(parsed instanceof KeyObject) || parsed.type !== 'public' || parsed.asymmetricKeyType !== 'ed25519') {
+  if (!types.isKeyObject(parsed) || parsed.type !== 'public' || parsed.asymmetricKeyType !== 'ed25519') {
     throw invalid(name, typeof key, 'an Ed25519 public key, as a KeyObject or PEM text');
   }
   return parsed;

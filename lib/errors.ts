@@ -1,4 +1,5 @@
 // The one error class, and what SQLite's and the system's own errors become.
+import { types } from 'node:util';
 
 /** Every code a `StoreError` can carry. The code is the contract; the message is for people and may change. */
 export type StoreErrorCode =
@@ -70,7 +71,7 @@ const systemCodes: Record<string, [StoreErrorCode, string]> = {
  * function passes through unchanged).
  */
 export function toStoreError(error: unknown, what: string): unknown {
-  if (!(error instanceof Error) || error instanceof StoreError) return error;
+  if (!types.isNativeError(error) || error instanceof StoreError) return error;
   const { code, errcode, syscall } = error as { code?: string; errcode?: number; syscall?: string };
   let found: [StoreErrorCode, string] | undefined;
   if (code === 'ERR_SQLITE_ERROR' && errcode !== undefined) {

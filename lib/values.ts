@@ -156,6 +156,19 @@ function readOnce<T>(name: string, read: () => T): T {
   }
 }
 
+/**
+ * Refuses anything but an `AbortSignal` or `undefined`. By what it does: a page of jsdom, a polyfill and another realm have
+ * classes of that name of their own.
+ */
+export function checkSignal(name: string, value: AbortSignal | undefined): AbortSignal | undefined {
+  const isSignal = value === undefined || readOnce(name, () => {
+    if (typeof value !== 'object' || value === null || typeof value.aborted !== 'boolean') return false;
+    return typeof value.throwIfAborted === 'function' && typeof value.addEventListener === 'function';
+  });
+  if (!isSignal) throw invalid(name, value, 'an AbortSignal');
+  return value;
+}
+
 /** Refuses anything but a function or `undefined`. */
 export function checkFunction<T>(name: string, value: T): T {
   if (value !== undefined && typeof value !== 'function') throw invalid(name, value, 'a function');

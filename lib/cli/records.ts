@@ -1,4 +1,5 @@
 // The commands for what the store has recorded: audit, usage, cooldowns.
+import { types } from 'node:util';
 import type { AuditFilter } from '../audit-filter.ts';
 import { localDay } from '../days.ts';
 import type { AuditEvent } from '../events.ts';
@@ -133,7 +134,7 @@ function fieldText(name: string, value: unknown, timestamp: Date): string {
 }
 
 function valueText(value: unknown, timestamp: Date): string {
-  const instant = value instanceof Date ? value : parseInstant(value);
+  const instant = types.isDate(value) ? value : parseInstant(value);
   if (instant) return localDay(instant) === localDay(timestamp) ? clockTime(instant) : instantText(instant);
   if (typeof value === 'string') return fit(value, longestValue);
   if (Array.isArray(value) && value.every((item) => typeof item === 'string')) return fit(value.join(', '), longestValue);

@@ -1,5 +1,6 @@
 // The file that is taken over, read and never changed; and what a kind of source has to say of itself.
 import { accessSync, constants, readFileSync, realpathSync, statSync } from 'node:fs';
+import { types } from 'node:util';
 import { attempt, hasCode, StoreError } from '../errors.ts';
 import { ReadOnlyFile } from '../read-only.ts';
 import { identify } from '../schema.ts';
@@ -139,7 +140,7 @@ const utf8OfFile = new TextDecoder('utf-8', { fatal: true });
 /** The text that a column read with `exact` has. Throws `ERR_STORE_INVALID_ARGUMENT` where it has none. */
 export function textOf(name: string, bytes: unknown): string {
   try {
-    if (bytes instanceof Uint8Array) return utf8.decode(bytes);
+    if (types.isUint8Array(bytes)) return utf8.decode(bytes);
   } catch {
     // refused below
   }

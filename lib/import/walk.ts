@@ -1,4 +1,5 @@
 // Walking a source's tables: page by page, each row by itself, so that one that is refused keeps no other out.
+import { types } from 'node:util';
 import { StoreError } from '../errors.ts';
 import { invalid } from '../values.ts';
 import { isRefusal } from './sink.ts';
@@ -86,12 +87,12 @@ export function orSkip<T>(sink: Sink, at: RowName, convert: () => T): T | undefi
 
 /** A row as a text that is the same at each import, also where it cannot be read. */
 export function rowText(row: readonly unknown[]): string {
-  return row.map((value) => (value instanceof Uint8Array ? Buffer.from(value).toString('latin1') : String(value))).join('\n');
+  return row.map((value) => (types.isUint8Array(value) ? Buffer.from(value).toString('latin1') : String(value))).join('\n');
 }
 
 /** A value as part of a row's name in a report. */
 export function named(value: unknown): string {
-  return value instanceof Uint8Array ? JSON.stringify(Buffer.from(value).toString()).slice(1, -1) : String(value);
+  return types.isUint8Array(value) ? JSON.stringify(Buffer.from(value).toString()).slice(1, -1) : String(value);
 }
 
 /**

@@ -1,6 +1,8 @@
 // A line of the ledger: how an audit row becomes text and back. Pure functions, no I/O.
 import { isUtf8 } from 'node:buffer';
-import { createPrivateKey, KeyObject, sign } from 'node:crypto';
+import { createPrivateKey, sign } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
+import { types } from 'node:util';
 import { genesisHash, rowHash } from '../chain.ts';
 import { StoreError } from '../errors.ts';
 import type { MirroredRow } from '../mirroring.ts';
@@ -165,7 +167,9 @@ export function checkSigningKey(key: KeyObject | string): KeyObject {
     }
   }
   // The key itself is not part of any message.
-  if (!(parsed instanceof KeyObject) || parsed.type !== 'private' || parsed.asymmetricKeyType !== 'ed25519') throw invalid('options.signingKey', typeof key, accepted);
+  if (!types.isKeyObject(parsed) || parsed.type !== 'private' || parsed.asymmetricKeyType !== 'ed25519') {
+    throw invalid('options.signingKey', typeof key, accepted);
+  }
   return parsed;
 }
 
