@@ -47,6 +47,7 @@ const sqliteCodes: Record<number, [StoreErrorCode, string]> = {
   11: ['ERR_STORE_CORRUPT', 'the database is damaged'],
   13: ['ERR_STORE_DISK_FULL', 'disk full'],
   14: ['ERR_STORE_IO', 'a database file cannot be opened'],
+  15: ['ERR_STORE_BUSY', 'another process holds a lock of the WAL'], // after ten seconds, whatever the timeout is
   18: ['ERR_STORE_INVALID_ARGUMENT', 'the value is too large'],
   23: ['ERR_STORE_PERMISSION', 'not authorized'],
   26: ['ERR_STORE_NOT_A_STORE', 'the file is not a database'],

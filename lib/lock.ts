@@ -62,7 +62,7 @@ function tryToLock(path: string, timeoutMs: number): FileLock | undefined {
     db.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
     if (before !== undefined && identityOf(path) === before) return new FileLock(db, path);
   } catch (error) {
-    const isGone = (error as { errcode?: number }).errcode === 14 && identityOf(path) !== before; // SQLITE_CANTOPEN
+    const isGone = (error as { errcode?: number }).errcode === 14 && (before === undefined || identityOf(path) !== before); // SQLITE_CANTOPEN
     if (!isGone && !hasCode(toStoreError(error, ''), 'ERR_STORE_BUSY')) {
       db?.close();
       throw error;

@@ -57,7 +57,7 @@ export function giveName(temporary: string, target: string): void {
     replaceEmpty(temporary, target);
     return;
   }
-  rmSync(temporary);
+  rmSync(temporary, { force: true }); // whoever opens the target meanwhile removes its second name
 }
 
 /**

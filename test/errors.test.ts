@@ -21,7 +21,7 @@ const systemError = (code: string): Error => Object.assign(new Error(`${code}: w
 
 test('what SQLite says becomes a code, by the primary part of its own', () => {
   for (const [errcode, code] of [
-    [3, 'ERR_STORE_PERMISSION'], [5, 'ERR_STORE_BUSY'], [6, 'ERR_STORE_BUSY'], [8, 'ERR_STORE_READ_ONLY'], [10, 'ERR_STORE_IO'], [11, 'ERR_STORE_CORRUPT'], [13, 'ERR_STORE_DISK_FULL'], [14, 'ERR_STORE_IO'],
+    [3, 'ERR_STORE_PERMISSION'], [5, 'ERR_STORE_BUSY'], [6, 'ERR_STORE_BUSY'], [8, 'ERR_STORE_READ_ONLY'], [10, 'ERR_STORE_IO'], [11, 'ERR_STORE_CORRUPT'], [13, 'ERR_STORE_DISK_FULL'], [14, 'ERR_STORE_IO'], [15, 'ERR_STORE_BUSY'],
     [18, 'ERR_STORE_INVALID_ARGUMENT'], [23, 'ERR_STORE_PERMISSION'], [26, 'ERR_STORE_NOT_A_STORE'], [1, 'ERR_STORE_DATABASE'], [19, 'ERR_STORE_DATABASE'], [21, 'ERR_STORE_DATABASE'],
     // Extended codes: BUSY_SNAPSHOT, READONLY_DBMOVED, IOERR_FSYNC, CORRUPT_INDEX, CANTOPEN_SYMLINK; a full disk at the -shm.
     [5 | (2 << 8), 'ERR_STORE_BUSY'], [8 | (4 << 8), 'ERR_STORE_READ_ONLY'], [10 | (4 << 8), 'ERR_STORE_IO'], [11 | (3 << 8), 'ERR_STORE_CORRUPT'], [14 | (6 << 8), 'ERR_STORE_IO'], [10 | (19 << 8), 'ERR_STORE_DISK_FULL'],
