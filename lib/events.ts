@@ -29,7 +29,13 @@ export type CoreEvent =
 
 /** The events that only the store itself writes; `appendAudit` refuses their types. */
 export type StoreEvent =
-  | { type: 'store_adopted'; upToId: number; gaps: [from: number, to: number][]; moreGaps?: number }
+  | {
+      type: 'store_adopted'; upToId: number; gaps: [from: number, to: number][]; moreGaps?: number;
+      /** What the snapshot had and a state has no place for, by the path of each field. */
+      snapshotFields?: JsonObject;
+      /** Why the snapshot, which stays as it was, cannot be read. */
+      unreadableSnapshot?: string;
+    }
   | { type: 'store_recovered'; found: string; lost?: { from?: number; to: number }; moved: string[]; usage: number; cooldowns: number }
   | { type: 'store_imported'; kind: string; from: string; sourceId: string; events: number; usage: number; cooldowns: number; snapshots: number; skipped: number;
       runs?: number; planUnits?: number; runEvents?: number; resourceStates?: number; facts?: number;
@@ -39,6 +45,8 @@ export type StoreEvent =
   | { type: 'usage_added'; entryId: string; day: string; durationMs: number }
   // setAt: when it was set, where that is not the event's own time; null where it is unknown
   | { type: 'cooldown_set'; entryId: string; until: string; setAt?: string | null } | { type: 'cooldown_cleared'; entryId: string }
+  // what the snapshot of a source had and a state has no place for
+  | { type: 'store_import_kept'; sourceId: string; table: string; row: string; fields: JsonObject }
   // what was taken of a source's totals and rows, so that its next import adds only what has grown since
   | { type: 'store_import_taken'; sourceId: string; usage: [entryId: string, day: string, durationMs: number][]; cooldowns: [entryId: string, until: string][]; snapshots: string[]; rows?: string[]; things?: string[] };
 

@@ -4,7 +4,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import { genesisHash, rowHash } from './chain.ts';
 import { StoreError, toStoreError } from './errors.ts';
-import { adoptSnapshot } from './snapshot-file.ts';
+import { readForeignState } from './foreign-state.ts';
+import { checkUtf8, objectText } from './json-text.ts';
+import { encodeState } from './snapshot-file.ts';
 import { parseInstant } from './values.ts';
 
 /** Marks a file as this package's: "shpd" in `PRAGMA application_id`, where `file(1)` finds it too. */
@@ -283,16 +285,36 @@ function adopt(db: DatabaseSync, sql: string, now: Date): void {
     head = rowHash(head, { id, timestamp: timestamp as string, type: type as string, data: data as string | Uint8Array, meta: null });
     return head;
   });
-  db.function('adopted_snapshot', { directOnly: true }, (data) => (typeof data === 'string' ? adoptSnapshot(data) : data));
+  let told = '';
+  db.function('adopted_snapshot', { directOnly: true }, (bytes) => {
+    const adopted = adoptSnapshot(bytes);
+    told = adopted.told;
+    return adopted.data;
+  });
   runScript(db, sql);
   mark(db, uuid, now.toISOString());
   const id = lastId + 1;
-  const data = JSON.stringify({ upToId: lastId, gaps, ...(moreGaps > 0 ? { moreGaps } : undefined) });
+  const counted = JSON.stringify({ upToId: lastId, gaps, ...(moreGaps > 0 ? { moreGaps } : undefined) });
+  const data = `${counted.slice(0, -1)}${told}}`;
   const row = { id, timestamp: now.toISOString(), type: 'store_adopted', data, meta: null };
   db.prepare('INSERT INTO audit_log (id, timestamp, event_type, event_data, event_hash) VALUES (?, ?, ?, ?, ?)').run(
     id, row.timestamp, row.type, data, rowHash(head, row),
   );
   db.prepare('UPDATE store_meta SET adopted_id = ? WHERE id = 1').run(id);
+}
+
+/**
+ * The state in the snapshot's row as this package writes it; null where it cannot be read whole, because the row then stays
+ * as it is: whoever loads it gets an error, and not a service without its session. `told` is what the event says of it: why
+ * it cannot be read, or the fields, in their very text, that a state has no place for.
+ */
+function adoptSnapshot(bytes: unknown): { data: string | null; told: string } {
+  try {
+    const { state, unknown } = readForeignState(checkUtf8('the snapshot', bytes));
+    return { data: encodeState(state), told: unknown.size > 0 ? `,"snapshotFields":${objectText(unknown)}` : '' };
+  } catch (error) {
+    return { data: null, told: `,"unreadableSnapshot":${JSON.stringify((error as Error).message)}` };
+  }
 }
 
 /** Every id must be a number that JavaScript has, with room for more behind it. */

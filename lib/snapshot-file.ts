@@ -53,9 +53,14 @@ export function encodeState(snapshot: StateSnapshot): string {
   return JSON.stringify(text);
 }
 
+/** The names of a session's fields. */
+export const sessionFields = [
+  'sessionId', 'entryId', 'startedAt', 'deadline', 'warningsIssued', 'elapsedMs', 'days',
+] as const satisfies (keyof SessionSnapshot)[];
+
 function encodeSession(given: SessionSnapshot): object {
   const name = 'snapshot.activeSession';
-  const session = checkOptions(name, given, ['sessionId', 'entryId', 'startedAt', 'deadline', 'warningsIssued', 'elapsedMs', 'days']);
+  const session = checkOptions(name, given, sessionFields);
   return {
     sessionId: checkText(`${name}.sessionId`, session.sessionId),
     entryId: checkText(`${name}.entryId`, session.entryId),
@@ -77,35 +82,39 @@ function checkDayPart(name: string, given: unknown): DayPart {
 /** The state that a text holds; `undefined` where it holds none. Checked as strictly as on the way in. */
 export function decodeState(text: string): StateSnapshot | undefined {
   try {
-    const { timestamp, activeSession } = JSON.parse(text) as { timestamp: unknown; activeSession?: Record<string, unknown> | null };
-    const state = { timestamp: parseInstant(timestamp), ...(activeSession == null ? undefined : { activeSession: decodeSession(activeSession) }) };
-    encodeState(state as StateSnapshot);
-    return state as StateSnapshot;
+    return checkState(JSON.parse(text));
   } catch {
     return undefined; // whoever asks says which copy it was
   }
 }
 
-function decodeSession({ startedAt, deadline, ...rest }: Record<string, unknown>): object {
-  return { ...rest, startedAt: parseInstant(startedAt), ...(deadline === undefined ? undefined : { deadline: parseInstant(deadline) }) };
+/**
+ * The state in a JSON value, whose instants are texts; `null` stands for no session. Throws `ERR_STORE_INVALID_ARGUMENT` for
+ * a field that cannot be read or is none of a state's: what is passed over in a running session is not charged.
+ */
+export function checkState(value: unknown): StateSnapshot {
+  const names = ['timestamp', 'activeSession'];
+  const { timestamp, activeSession } = checkOptions('snapshot', value as Record<string, unknown>, names);
+  const state = {
+    timestamp: instantOf('snapshot.timestamp', timestamp),
+    ...(activeSession == null ? undefined : { activeSession: checkSession(activeSession as Record<string, unknown>) }),
+  };
+  encodeState(state as StateSnapshot);
+  return state as StateSnapshot;
 }
 
-/**
- * The state in another writer's text with names in snake case (`active_session`, `session_id`, …) as this package
- * writes it; the text itself where it is no such state.
- */
-export function adoptSnapshot(text: string): string {
-  try {
-    const renamed = JSON.parse(text, (_key, value: unknown) => {
-      if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
-      const fields = Object.entries(value).filter(([, item]) => item !== null);
-      return Object.fromEntries(fields.map(([key, item]) => [key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()), item]));
-    }) as unknown;
-    const state = decodeState(JSON.stringify(renamed));
-    return state ? encodeState(state) : text;
-  } catch {
-    return text;
-  }
+function checkSession({ startedAt, deadline, ...rest }: Record<string, unknown>): object {
+  return {
+    ...Object.fromEntries(Object.entries(rest).filter(([, item]) => item !== undefined)),
+    startedAt: instantOf('snapshot.activeSession.startedAt', startedAt),
+    ...(deadline === undefined ? undefined : { deadline: instantOf('snapshot.activeSession.deadline', deadline) }),
+  };
+}
+
+function instantOf(name: string, text: unknown): Date {
+  const instant = parseInstant(text);
+  if (!instant) throw invalid(name, text, 'an instant as RFC 3339 has it');
+  return instant;
 }
 
 // {"format":"…","checksum":"<SHA-256 of the content's text>","content":{…}}: one JSON document whose content is hashed

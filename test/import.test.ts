@@ -293,7 +293,8 @@ test('a store that has data of its own keeps it, and its events stay in front', 
   store.saveSnapshot({ timestamp: new Date('2026-03-15T00:00:00Z') });
   const source = makeSource(folder);
   const report = await importStore(source, folder.file());
-  assert.deepEqual([report.taken, report.alreadyThere], [{ ...all, cooldowns: 1, snapshots: 0 }, { ...none, cooldowns: 1, snapshots: 1 }]);
+  assert.deepEqual([report.taken, report.alreadyThere], [{ ...all, cooldowns: 1, snapshots: 0 }, { ...none, cooldowns: 1 }]);
+  assert.deepEqual(report.skipped.map(({ table, row }) => [table, row]), [['snapshot', '1']]); // its session has not ended
   assert.deepEqual(imported(store).map(({ id }) => id), Array.from({ length: 25 }, (_, index) => index + 1));
   assert.deepEqual(imported(store)[0]!.event, { type: 'session_started', sessionId: '00000001-0000-4000-8000-000000000001', entryId: 'own' });
   assert.equal(store.getUsage('minecraft', '2026-03-14'), 903_250);

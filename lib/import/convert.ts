@@ -1,6 +1,6 @@
 // How a source's row becomes a row of this store's tables: column by column, each checked before anything is written.
 import { checkArray, checkInteger, checkText, invalid } from '../values.ts';
-import { checkJsonText, parseJson } from './json-text.ts';
+import { checkJsonText, parseJson } from '../json-text.ts';
 import type { TargetRow } from './tables.ts';
 import type { Cells } from './walk.ts';
 

@@ -2,12 +2,13 @@
 import { checkArray, checkText, show } from '../values.ts';
 import type { JsonObject } from '../values.ts';
 import type { Conversion } from './convert.ts';
-import { objectOf } from './json-text.ts';
+import { objectOf } from '../json-text.ts';
 import { common, destinations, sourceNames, takeRow } from './nightshift.ts';
 import type { Destination } from './nightshift.ts';
+import { named } from './sink.ts';
 import type { Sink } from './sink.ts';
 import type { Source, SourceKind } from './source.ts';
-import { named, orSkip } from './walk.ts';
+import { orSkip } from './walk.ts';
 
 /** A list of entries in the state, or a map: in that an entry's `key` stands for the field of that name where it is empty. */
 interface Section {

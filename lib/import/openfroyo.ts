@@ -7,7 +7,7 @@ import type { JsonObject } from '../values.ts';
 import { convertRow, freeText, jsonText, oneOf, optional, sameNames, textsOfJson, wholeNumber } from './convert.ts';
 import type { Conversion } from './convert.ts';
 import { goInstant, goInstantOrNever } from './go-time.ts';
-import { membersOf, parseJson } from './json-text.ts';
+import { membersOf, parseJson } from '../json-text.ts';
 import type { Sink, SourceEvent } from './sink.ts';
 import type { Source, SourceKind } from './source.ts';
 import type { TargetRow } from './tables.ts';

@@ -3,14 +3,15 @@
 // instant is RFC 3339 with an offset and up to nine digits of a second's fraction.
 import { hash } from 'node:crypto';
 import { encodeEvent } from '../events.ts';
-import { adoptSnapshot, decodeState } from '../snapshot-file.ts';
+import { readForeignState } from '../foreign-state.ts';
 import { checkInteger, checkText, invalid, parseInstant } from '../values.ts';
 import type { JsonObject, JsonValue } from '../values.ts';
-import { membersOf, objectOf } from './json-text.ts';
+import { checkUtf8, membersOf, objectOf, objectText } from '../json-text.ts';
+import { isRefusal, named } from './sink.ts';
 import type { Sink, SourceEvent } from './sink.ts';
-import { exact, textOf } from './source.ts';
+import { exact } from './source.ts';
 import type { SourceKind } from './source.ts';
-import { countRows, firstRow, hasColumns, listOthers, named, orSkip, rowText, walkRows } from './walk.ts';
+import { countRows, firstRow, hasColumns, listOthers, orSkip, rowText, walkRows } from './walk.ts';
 import type { Row } from './walk.ts';
 
 const columns: Record<string, readonly string[]> = {
@@ -46,7 +47,9 @@ const snapshotSql = `SELECT id, ${exact('snapshot_json')} FROM snapshot WHERE id
 
 function takeEvent(row: Row, sink: Sink): void {
   const [id, timestamp, json] = row;
-  const event = orSkip(sink, { table: 'audit_log', row: String(id) }, () => convertEvent(row, textOf('timestamp', timestamp), textOf('event_json', json)));
+  const event = orSkip(sink, { table: 'audit_log', row: String(id) }, () => {
+    return convertEvent(row, checkUtf8('timestamp', timestamp), checkUtf8('event_json', json));
+  });
   if (event) sink.event(event);
 }
 
@@ -55,7 +58,7 @@ function convertEvent(row: Row, timestamp: string, json: string): SourceEvent {
   const type = checkText('type', JSON.parse(members.get('type') ?? 'null'));
   members.delete('type');
   const { texts, meta, sessionId } = Object.hasOwn(known, type) ? convertFields(known[type]!, members) : { texts: members, meta: {}, sessionId: undefined };
-  const data = `{${Array.from(texts, ([name, text]) => `${JSON.stringify(name)}:${text}`).join()}}`;
+  const data = objectText(texts);
   // For its checks; its text would write the numbers anew (1.0 as 1, 2^53 + 1 as 2^53), and the source's says what it says.
   encodeEvent({ ...(JSON.parse(data) as JsonObject), type });
   return {
@@ -165,7 +168,7 @@ function takeUsage([, entryBytes, dayBytes, secs]: Row, sink: Sink): void {
   const at = { table: 'usage', row: `${named(entryBytes)} ${named(dayBytes)}` };
   const found = orSkip(sink, at, () => {
     const seconds = checkInteger('duration_secs', typeof secs === 'bigint' ? Number(secs) : secs, 0);
-    return { entryId: textOf('entry_id', entryBytes), day: textOf('day', dayBytes), durationMs: seconds * 1000 };
+    return { entryId: checkUtf8('entry_id', entryBytes), day: checkUtf8('day', dayBytes), durationMs: seconds * 1000 };
   });
   if (found) sink.usage(at, found.entryId, found.day, found.durationMs);
 }
@@ -173,19 +176,19 @@ function takeUsage([, entryBytes, dayBytes, secs]: Row, sink: Sink): void {
 function takeCooldown([, entryBytes, untilBytes]: Row, sink: Sink): void {
   const at = { table: 'cooldowns', row: named(entryBytes) };
   const found = orSkip(sink, at, () => ({
-    entryId: textOf('entry_id', entryBytes),
-    until: new Date(instant('until', textOf('until', untilBytes))),
+    entryId: checkUtf8('entry_id', entryBytes),
+    until: new Date(instant('until', checkUtf8('until', untilBytes))),
   }));
   if (found) sink.cooldown(at, found.entryId, found.until);
 }
 
 function takeSnapshot([id, bytes]: Row, sink: Sink): void {
   const at = { table: 'snapshot', row: String(id) };
-  const found = orSkip(sink, at, () => {
-    const text = textOf('snapshot_json', bytes);
-    const state = decodeState(adoptSnapshot(text));
-    if (!state) throw invalid('snapshot_json', text, 'a state with a timestamp');
-    return { identity: hash('sha256', text).slice(0, 32), state };
-  });
-  if (found) sink.snapshot(at, found.identity, found.state);
+  try {
+    const text = checkUtf8('snapshot_json', bytes);
+    sink.snapshot(at, { identity: hash('sha256', text).slice(0, 32), ...readForeignState(text) });
+  } catch (error) {
+    if (!isRefusal(error)) throw error;
+    sink.skip(at, `${error.message}; if a session was running, it was not taken`);
+  }
 }

@@ -1,10 +1,14 @@
 // Where the rows of a source go, each decided by itself: new, already there, or not to be taken.
+import { types } from 'node:util';
 import { StoreError } from '../errors.ts';
 import { encodeOwnEvent } from '../events.ts';
 import type { StoreEvent } from '../events.ts';
-import type { StateSnapshot } from '../snapshot-file.ts';
+import type { ForeignState } from '../foreign-state.ts';
+import { objectText } from '../json-text.ts';
+import type { SessionSnapshot, StateSnapshot } from '../snapshot-file.ts';
 import { connect } from '../store.ts';
 import type { ModuleConnection, SqliteStore } from '../store.ts';
+import { quote } from '../values.ts';
 import { countOf, TableWriter } from './tables.ts';
 import type { Before, HasRow, RowCount, TargetRow } from './tables.ts';
 
@@ -36,14 +40,19 @@ export interface SourceEvent {
   meta: Record<string, unknown>;
 }
 
+/** A state of the source's service. */
+export interface SourceSnapshot extends ForeignState {
+  /** Tells this state from others of the source. */
+  identity: string;
+}
+
 /** What a kind of source hands its rows to. */
 export interface Sink {
   event(event: SourceEvent): void;
   /** The source's own total of a day. */
   usage(at: RowName, entryId: string, day: string, durationMs: number): void;
   cooldown(at: RowName, entryId: string, until: Date): void;
-  /** `identity` tells this state from others of the source. */
-  snapshot(at: RowName, identity: string, state: StateSnapshot): void;
+  snapshot(at: RowName, snapshot: SourceSnapshot): void;
   /** A row of a module's table. What names its run or plan unit has to come after that. */
   row(at: RowName, row: TargetRow): void;
   skip(at: RowName, reason: string): void;
@@ -51,6 +60,11 @@ export interface Sink {
 
 /** Where a row stands. */
 export type RowName = Omit<SkippedRow, 'reason'>;
+
+/** A value as part of a row's name in a report. */
+export function named(value: unknown): string {
+  return types.isUint8Array(value) ? JSON.stringify(Buffer.from(value).toString()).slice(1, -1) : String(value);
+}
 
 /** Takes nothing: for the walk that only finds out whether the source can be read to its end. */
 export const nowhere: Sink = { event() {}, usage() {}, cooldown() {}, snapshot() {}, row() {}, skip() {} };
@@ -165,18 +179,52 @@ export class TakingSink implements Sink {
     });
   }
 
-  snapshot(at: RowName, identity: string, state: StateSnapshot): void {
-    this.#unlessRefused(at, () => {
-      const own = this.#store.loadSnapshot();
-      if (this.#snapshots.has(identity) || (own && own.timestamp >= state.timestamp)) {
-        this.alreadyThere.snapshots++;
-        return;
-      }
-      this.#store.saveSnapshot(state);
-      this.#snapshots.add(identity);
-      this.#page.snapshots.push(identity);
-      this.taken.snapshots++;
-    });
+  snapshot(at: RowName, snapshot: SourceSnapshot): void {
+    this.#unlessRefused(at, () => this.#takeSnapshot(at, snapshot));
+    const isKept = this.#snapshots.has(snapshot.identity);
+    const why = `a state has no place for it${isKept ? '; the event store_import_kept has its value' : ''}`;
+    for (const path of snapshot.unknown.keys()) this.skip({ ...at, row: `${at.row} ${named(Buffer.from(path))}` }, why);
+  }
+
+  #takeSnapshot(at: RowName, { identity, state, unknown }: SourceSnapshot): void {
+    const own = this.#store.loadSnapshot();
+    const isKnown = this.#snapshots.has(identity);
+    if (isKnown || (own && own.timestamp >= state.timestamp)) {
+      if (!isKnown) this.#refuseToForget(state.activeSession, own!, 'the store has a later state without it');
+      this.alreadyThere.snapshots++;
+      return;
+    }
+    // What a source has forgotten of its own sessions is its affair.
+    const session = own?.activeSession;
+    if (session && !this.#isImported(session)) this.#refuseToForget(session, state, 'the store has it');
+    this.#store.saveSnapshot(state);
+    if (unknown.size > 0) this.#keep(at, unknown);
+    this.#snapshots.add(identity);
+    this.#page.snapshots.push(identity);
+    this.taken.snapshots++;
+  }
+
+  /** Throws where a running session would be in neither state any more: its time would be charged to nobody. */
+  #refuseToForget(session: SessionSnapshot | undefined, remaining: StateSnapshot, why: string): void {
+    if (!session || remaining.activeSession?.sessionId === session.sessionId) return;
+    if (this.#byEventId('1', `session_ended:${session.sessionId}`)) return;
+    const { sessionId, entryId } = session;
+    const message = `the session ${quote(sessionId)} of ${quote(entryId)} has not ended, and ${why}`;
+    throw new StoreError('ERR_STORE_INVALID_ARGUMENT', message);
+  }
+
+  /** Whether the start of a session came from a source. */
+  #isImported({ sessionId }: SessionSnapshot): boolean {
+    const found = this.#byEventId("json_extract(event_meta, '$.sourceRow')", `session_started:${sessionId}`);
+    return found !== undefined && found[0] !== null;
+  }
+
+  /** The event that has what a state has no place for, in the source's own text. */
+  #keep({ table, row }: RowName, fields: ReadonlyMap<string, string>): void {
+    const texts = Object.entries({ sourceId: this.#sourceId, table, row });
+    const members = new Map(texts.map(([name, text]) => [name, JSON.stringify(text)]));
+    members.set('fields', objectText(fields));
+    this.#connection.appendAudit({ type: 'store_import_kept', data: objectText(members), meta: null });
   }
 
   row(at: RowName, row: TargetRow): void {

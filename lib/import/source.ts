@@ -1,11 +1,9 @@
 // The file that is taken over, read and never changed; and what a kind of source has to say of itself.
 import { accessSync, constants, readFileSync, realpathSync, statSync } from 'node:fs';
-import { types } from 'node:util';
 import { attempt, hasCode, StoreError } from '../errors.ts';
 import { ReadOnlyFile } from '../read-only.ts';
 import { identify } from '../schema.ts';
 import type { FileKind } from '../schema.ts';
-import { invalid } from '../values.ts';
 import type { Sink } from './sink.ts';
 import type { HasRow, TargetRow } from './tables.ts';
 
@@ -133,19 +131,8 @@ export function exact(column: string): string {
   return `CASE typeof(${column}) WHEN 'text' THEN CAST(${column} AS BLOB) END`;
 }
 
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 // Without the byte order mark that an editor may have put before it.
 const utf8OfFile = new TextDecoder('utf-8', { fatal: true });
-
-/** The text that a column read with `exact` has. Throws `ERR_STORE_INVALID_ARGUMENT` where it has none. */
-export function textOf(name: string, bytes: unknown): string {
-  try {
-    if (types.isUint8Array(bytes)) return utf8.decode(bytes);
-  } catch {
-    // refused below
-  }
-  throw invalid(name, bytes, 'a text in UTF-8');
-}
 
 /** A name in SQL, whatever it contains. */
 export function quoted(name: string): string {

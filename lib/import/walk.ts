@@ -1,10 +1,11 @@
 // Walking a source's tables: page by page, each row by itself, so that one that is refused keeps no other out.
 import { types } from 'node:util';
 import { StoreError } from '../errors.ts';
+import { checkUtf8 } from '../json-text.ts';
 import { invalid } from '../values.ts';
-import { isRefusal } from './sink.ts';
+import { isRefusal, named } from './sink.ts';
 import type { RowName, Sink } from './sink.ts';
-import { quoted, textOf } from './source.ts';
+import { quoted } from './source.ts';
 import type { Source } from './source.ts';
 
 /** The columns of each table of a kind of source. */
@@ -57,7 +58,7 @@ export function* walkTable(source: Source, sink: Sink, table: string, names: rea
 
 function cellOf(name: string, type: unknown, value: unknown): string | number | undefined {
   if (type === 'null') return undefined;
-  if (type === 'text') return textOf(name, value);
+  if (type === 'text') return checkUtf8(name, value);
   const number = Number(value);
   if (type === 'blob' || (type === 'integer' && !Number.isSafeInteger(number))) throw invalid(name, type === 'blob' ? 'a BLOB' : value, 'a text, or a number that JavaScript has');
   return number;
@@ -88,11 +89,6 @@ export function orSkip<T>(sink: Sink, at: RowName, convert: () => T): T | undefi
 /** A row as a text that is the same at each import, also where it cannot be read. */
 export function rowText(row: readonly unknown[]): string {
   return row.map((value) => (types.isUint8Array(value) ? Buffer.from(value).toString('latin1') : String(value))).join('\n');
-}
-
-/** A value as part of a row's name in a report. */
-export function named(value: unknown): string {
-  return types.isUint8Array(value) ? JSON.stringify(Buffer.from(value).toString()).slice(1, -1) : String(value);
 }
 
 /**

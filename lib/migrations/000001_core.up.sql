@@ -94,7 +94,10 @@ INSERT INTO audit_log (id, timestamp, event_type, event_data, event_hash)
   ) ORDER BY id;
 INSERT INTO usage (entry_id, day, duration_secs) SELECT entry_id, day, duration_secs FROM adopted_usage ORDER BY rowid;
 INSERT INTO cooldowns (entry_id, until) SELECT entry_id, until FROM adopted_cooldowns ORDER BY rowid;
-INSERT INTO snapshot (id, data, generation) SELECT id, adopted_snapshot(data), 1 FROM adopted_snapshot;
+-- The bytes of the text, because a function gets one that is no UTF-8 with other characters. NULL where it cannot be read.
+INSERT INTO snapshot (id, data, generation)
+  SELECT id, coalesce(adopted_snapshot(CASE typeof(data) WHEN 'text' THEN CAST(data AS BLOB) END), data), 1
+  FROM adopted_snapshot;
 
 DROP TABLE adopted_audit_log;
 DROP TABLE adopted_usage;

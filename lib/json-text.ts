@@ -1,6 +1,19 @@
-// JSON as a source has it: read to be checked, and kept as the text that it is.
-import { checkJson, invalid } from '../values.ts';
-import type { JsonObject, JsonValue } from '../values.ts';
+// JSON as another program wrote it: read to be checked, and kept as the text that it is.
+import { types } from 'node:util';
+import { checkJson, invalid } from './values.ts';
+import type { JsonObject, JsonValue } from './values.ts';
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** The text that bytes are. Throws `ERR_STORE_INVALID_ARGUMENT` for what is no UTF-8, and for what are no bytes. */
+export function checkUtf8(name: string, bytes: unknown): string {
+  try {
+    if (types.isUint8Array(bytes)) return utf8.decode(bytes);
+  } catch {
+    // refused below
+  }
+  throw invalid(name, bytes, 'a text in UTF-8');
+}
 
 /** The value of a JSON text. Throws `ERR_STORE_INVALID_ARGUMENT` for what is none. */
 export function parseJson(name: string, text: string): JsonValue {
@@ -53,4 +66,9 @@ function endOfString(json: string, start: number): number {
   let at = start + 1;
   while (json[at] !== '"') at += json[at] === '\\' ? 2 : 1;
   return at;
+}
+
+/** The text of an object whose values are there as texts already. */
+export function objectText(members: Iterable<readonly [name: string, text: string]>): string {
+  return `{${Array.from(members, ([name, text]) => `${JSON.stringify(name)}:${text}`).join()}}`;
 }
