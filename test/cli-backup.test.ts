@@ -111,7 +111,7 @@ test('what goes wrong is a line and an exit code, and an interrupted command lea
   const folder = new TestFolder(t);
   const db = fill(folder);
   const cases: [string[], number, RegExp][] = [
-    [['backup', db, '--db', db], 1, /ERR_STORE_CONFLICT/],
+    [['backup', db, '--db', db], 2, /ERR_STORE_CONFLICT/],
     [['backup', folder.file('copy.db'), '--db', folder.file('none.db')], 2, /ERR_STORE_NOT_FOUND/],
     [['restore', folder.file('none.db'), '--db', db], 2, /ERR_STORE_NOT_FOUND/],
     [['restore', folder.file('store.snapshot.json'), '--db', db], 1, /ERR_STORE_NOT_A_STORE/],

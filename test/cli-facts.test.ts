@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
+import { stripVTControlCharacters } from 'node:util';
 import { textWidth } from '../lib/cli/text.ts';
 import { SqliteStore } from '../lib/index.ts';
 import { FactStore } from '../lib/modules/facts.ts';
@@ -66,7 +67,8 @@ test('names and values of any kind are harmless and fit the terminal', async (t)
     { targetId: hostile.repeat(20), namespace: hostile.repeat(5), key: hostile.repeat(5), value: { [hostile]: 'x'.repeat(10_000) }, ttlSeconds: 10 ** 9 },
     { targetId: hostile, namespace: 'n', key: 'k', value: hostile },
   ]);
-  const { code, out } = await facts();
+  const { code, out: coloured } = await facts([], { terminal: 80 });
+  const out = stripVTControlCharacters(coloured);
   assert.equal(code, 0);
   assert.doesNotMatch(out.replaceAll('\n', ''), /[\p{Cc}\u2028-\u202e]/u);
   for (const line of out.split('\n')) assert.ok(textWidth(line) <= 80, line);
@@ -107,9 +109,9 @@ test('a fact whose name is no text any more is shown as an error too', async (t)
 
 test('wrong use is refused by name', async (t) => {
   const facts = known(new TestFolder(t), []);
-  for (const args of [['--limit', '0'], ['--limit', 'ten'], ['--target', ''], ['--namespace', ''], ['--tagret', 'x'], ['x']]) {
+  for (const args of [['--limit', '0'], ['--limit', 'ten'], ['--target', ''], ['--namespace', ''], ['--tagret', 'x'], ['x', '--limit', '1'], ['x', 'y']]) {
     const { code, out, err } = await facts(args);
     assert.deepEqual([code, out], [2, ''], args.join(' '));
-    assert.match(err, /^Usage: shepherd-store facts \[options\]/m);
+    assert.match(err, /^Usage: shepherd-store facts \[FILE\] \[options\]/m);
   }
 });

@@ -69,7 +69,7 @@ test('what cannot be migrated is a line with its code, and wrong use a usage lin
   }
   assert.deepEqual(picture(folder.path), before);
   const help = await shepherd(['migrate', '--help']);
-  assert.match(help.out, /^Usage: shepherd-store migrate \[options\]$/m);
+  assert.match(help.out, /^Usage: shepherd-store migrate \[FILE\] \[options\]$/m);
   for (const line of help.out.split('\n')) assert.ok(textWidth(line) <= 80, line);
   assert.match((await shepherd(['--help'])).out, /^  migrate +Moves/m);
 });

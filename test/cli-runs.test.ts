@@ -50,11 +50,11 @@ function assertFits(text: string): void {
 
 test('both commands are in --help and explain themselves', async () => {
   const { out } = await shepherd(['--help']);
-  for (const [name, usage] of [['runs', 'runs'], ['run', 'run ID']] as const) {
+  for (const [name, usage] of [['runs', 'runs [FILE]'], ['run', 'run ID']] as const) {
     assert.match(out, new RegExp(`^  ${name} +[A-Z]\\w+`, 'm'));
     const help = await shepherd([name, '--help']);
     assert.equal(help.code, 0);
-    assert.match(help.out, new RegExp(`^Usage: shepherd-store ${usage} \\[options\\][^]*--json [^]*Example\n  shepherd-store ${name}`, 'm'));
+    assert.match(help.out, new RegExp(`^Usage: shepherd-store ${usage.replaceAll(/[[\]]/g, '\\$&')} \\[options\\][^]*--json [^]*Example\n  shepherd-store ${name}`, 'm'));
     assertFits(help.out);
   }
   assertFits(out);

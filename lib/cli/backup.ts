@@ -3,8 +3,9 @@ import type { LongOperation } from '../audit.ts';
 import { backup, restore } from '../modules/backup.ts';
 import type { Restored } from '../modules/backup.ts';
 import { SqliteStore } from '../store.ts';
-import { dbOption, jsonOption, long, openStore, print, printJson, tellStorePath } from './command.ts';
+import { dbOption, jsonOption, long, print, printJson } from './command.ts';
 import type { Command, Io } from './command.ts';
+import { advised, openStore, tellStorePath } from './store-path.ts';
 import { bar, bytes, count, pad, painter, plain } from './text.ts';
 import { hasLedger } from './verify.ts';
 
@@ -61,7 +62,11 @@ export const restoreCommand: Command = {
   run: async (args, io) => {
     const path = tellStorePath(args, io);
     const [from = ''] = args.positionals;
-    const restored = await withBar(io, 'restore', (options) => restore(from, path, { ...options, ...(io.clock ? { clock: io.clock } : undefined) }));
+    const restored = await withBar(io, 'restore', (options) => {
+      return restore(from, path, { ...options, ...(io.clock ? { clock: io.clock } : undefined) });
+    }).catch((error: unknown) => {
+      throw advised(error, from);
+    });
     if (args.flag('json')) printJson(io, restored);
     else print(io, restoredLines(io, restored));
     return 0;

@@ -7,13 +7,15 @@ import { basename, extname, join, relative, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { attempt } from '../errors.ts';
 import { localDay, SqliteStore } from '../index.ts';
-import { Failure, jsonOption, now, print, printJson, UsageError } from './command.ts';
-import type { Args, Command, Io } from './command.ts';
+import type { Args } from './args.ts';
+import { jsonOption, now, print, printJson } from './command.ts';
+import type { Command, Io } from './command.ts';
+import { Failure, UsageError } from './failures.ts';
 import { checkAcknowledged } from './demo-check.ts';
 import type { CheckResult } from './demo-check.ts';
 import type { Acknowledged } from './demo-service.ts';
 import { cooldownLines, readCooldowns, readUsage, usageLines } from './rows.ts';
-import { clockTime, count, counted, dayLabel, duration, lineWidth, painter, plain } from './text.ts';
+import { clockTime, count, counted, dayLabel, duration, lineWidth, painter, plain, shellWord } from './text.ts';
 
 /** `demo`: nothing acknowledged is lost. */
 export const demo: Command = {
@@ -176,9 +178,4 @@ export function invocation(program: string, execPath: string, folder: string): s
   const file = relative(folder, program);
   const node = execPath.includes('/_npx/') ? `npx -y node@${process.versions.node.split('.')[0]}` : 'node';
   return `${node} ${shellWord(file.startsWith('..') ? program : file)}`;
-}
-
-/** A text as one word of a shell's. */
-export function shellWord(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -4,17 +4,20 @@ import type { Fact, FactFilter } from '../modules/facts.ts';
 import { holds } from '../modules/facts/holds.ts';
 import { connect } from '../store.ts';
 import type { SqliteStore } from '../store.ts';
-import { dbOption, jsonOption, now, openStore, print, printJson } from './command.ts';
-import type { Args, Command, Io } from './command.ts';
+import { storeFile } from './args.ts';
+import type { Args } from './args.ts';
+import { dbOption, jsonOption, now, print, printJson } from './command.ts';
+import type { Command, Io } from './command.ts';
 import { attemptRow, errorLines, keyText } from './rows.ts';
 import type { RowError } from './rows.ts';
-import { columnWidth, counted, fit, json, lineWidth, pad, painter, span } from './text.ts';
+import { openStore } from './store-path.ts';
+import { columnWidth, counted, fit, json, lineWidth, nameColumn, nameRoom, pad, painter, span } from './text.ts';
 
 /** `facts`: what was found out about targets. */
 export const facts: Command = {
   name: 'facts',
   summary: 'Shows what is known of targets, and for how long it holds',
-  takes: [],
+  takes: [storeFile],
   options: {
     ...dbOption,
     target: { value: 'ID', help: 'only facts about this target' },
@@ -63,7 +66,8 @@ function readFacts(store: SqliteStore, filter: FactFilter, limit: number): Row[]
   });
 }
 
-const nameColumns = 22;
+// What long names leave of the line for the other columns.
+const shortestColumn = 14;
 // A value may have megabytes, of which no line shows more.
 const longestValue = 120;
 
@@ -72,14 +76,16 @@ function factLines(io: Io, rows: readonly Row[], isMore: boolean): string[] {
   if (rows.length === 0) return ['No facts.'];
   const paint = painter(io.stdout);
   const texts = new Map(rows.map((row) => [row, textsOf(row, now(io))]));
-  const [namespaceWidth, keyWidth] = [columnWidth(rows.map(({ namespace }) => namespace), nameColumns), columnWidth(rows.map(({ key }) => key), nameColumns)];
   const endWidth = columnWidth([...texts.values()].map(({ end }) => end), 24);
-  const valueWidth = columnWidth([...texts.values()].map(({ value }) => value), Math.max(10, lineWidth(io.stdout) - namespaceWidth - keyWidth - endWidth - 8));
+  const taken = endWidth + 8 + shortestColumn;
+  const namespaces = nameColumn(io.stdout, rows.map(({ namespace }) => namespace), taken + shortestColumn);
+  const keys = nameColumn(io.stdout, rows.map(({ key }) => key), taken + namespaces.width);
+  const valueWidth = columnWidth([...texts.values()].map(({ value }) => value), Math.max(shortestColumn, lineWidth(io.stdout) - namespaces.width - keys.width - endWidth - 8));
   const lines: string[] = [];
   for (const [targetId, facts] of Map.groupBy(rows, (row) => row.targetId)) {
-    lines.push(...(lines.length > 0 ? [''] : []), paint('bold', fit(targetId, lineWidth(io.stdout))));
+    lines.push(...(lines.length > 0 ? [''] : []), paint('bold', fit(targetId, nameRoom(io.stdout))));
     for (const row of facts) {
-      const name = `  ${pad(fit(row.namespace, namespaceWidth), namespaceWidth)}  ${pad(fit(row.key, keyWidth), keyWidth)}`;
+      const name = `  ${namespaces.cell(row.namespace)}  ${keys.cell(row.key)}`;
       const { value, end } = texts.get(row)!;
       if ('error' in row) lines.push(`${name}  ${paint('red', 'cannot be read')}`);
       else lines.push(end === '' ? `${name}  ${fit(value, valueWidth)}` : `${name}  ${pad(fit(value, valueWidth), valueWidth)}  ${paint('dim', end)}`);

@@ -2,8 +2,10 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { importStore } from '../import/index.ts';
 import type { ImportReport } from '../import/index.ts';
+import type { Args } from './args.ts';
 import { jsonOption, long, print, printJson } from './command.ts';
-import type { Args, Command, Io } from './command.ts';
+import type { Command, Io } from './command.ts';
+import { Failure, tell } from './failures.ts';
 import { counted, lineWidth, painter, plain, wrap } from './text.ts';
 
 /** `import`: takes over what another service's store holds. */
@@ -29,7 +31,8 @@ async function runImport(args: Args, io: Io): Promise<number> {
   // A signal that came while the import held the thread is heard in the next turn.
   await nextTurn();
   if (io.signal?.aborted) {
-    io.stderr.write('shepherd-store: the import was finished all the same; a second one says what was taken\n');
+    const told = { stderr: io.stderr, asJson: args.flag('json') };
+    tell(told, new Failure('the import was finished all the same; a second one says what was taken'));
     return 130;
   }
   if (args.flag('json')) printJson(io, { from, to, ...report });

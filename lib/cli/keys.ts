@@ -6,8 +6,10 @@ import { dirname, resolve } from 'node:path';
 import { attempt } from '../errors.ts';
 import { existsAt } from '../files.ts';
 import { syncFolder } from '../snapshot-file.ts';
-import { jsonOption, print, printJson, UsageError } from './command.ts';
-import type { Args, Command, Option } from './command.ts';
+import type { Args } from './args.ts';
+import { jsonOption, print, printJson } from './command.ts';
+import type { Command, Option } from './command.ts';
+import { UsageError } from './failures.ts';
 import { painter, plain } from './text.ts';
 
 /** The option of commands that may write to a store that signs. */

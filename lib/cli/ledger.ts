@@ -9,10 +9,14 @@ import { existsAt, snapshotPathOf } from '../files.ts';
 import { Ledger, rebuildDatabase, rebuildLedger, replay, verifyParity } from '../ledger/index.ts';
 import { ledgerAfter } from '../mirroring.ts';
 import { connect, SqliteStore } from '../store.ts';
-import { dbOption, jsonOption, long, openStore, print, printJson, storePath, UsageError } from './command.ts';
-import type { Args, Command, Io, Option } from './command.ts';
+import { storeFile } from './args.ts';
+import type { Args } from './args.ts';
+import { dbOption, jsonOption, long, print, printJson } from './command.ts';
+import type { Command, Io, Option } from './command.ts';
+import { UsageError } from './failures.ts';
 import { checkKeyFits, keyOption, signingKeyOf } from './keys.ts';
 import { parityLines, settled, walkLines } from './parity.ts';
+import { environmentPath, openStore, storePath } from './store-path.ts';
 import { count, counted, painter, plain } from './text.ts';
 import { hasLedger, openLedger } from './verify.ts';
 
@@ -22,7 +26,7 @@ const ledgerOption: Record<string, Option> = { ledger: { value: 'FILE', help: 'i
 export const replayCommand: Command = {
   name: 'replay',
   summary: 'Brings a store and its ledger to one state, compares them',
-  takes: [],
+  takes: [storeFile],
   options: { ...dbOption, ...ledgerOption, ...keyOption, ...jsonOption },
   notes: [
     'As whenever a service opens the store: what the ledger has more comes into the',
@@ -53,7 +57,7 @@ export const replayCommand: Command = {
 export const detachLedger: Command = {
   name: 'detach-ledger',
   summary: 'Ends the ledger of a store, which goes on without it',
-  takes: [],
+  takes: [storeFile],
   options: { ...dbOption, ...ledgerOption, ...keyOption, ...jsonOption },
   notes: [
     'Stop the service first: one that is running is refused every further write.',
@@ -111,11 +115,8 @@ interface WithLedger {
  */
 function openWithLedger(args: Args, io: Io): WithLedger {
   const [path, ledgerPath] = [storePath(args), args.required('ledger')];
-  const key = signingKeyOf(args);
-  openLedger(ledgerPath).close(); // where there is none, opening the store would make one
-  const ledger = Ledger.open(ledgerPath, key ? { signingKey: key } : {});
+  const { ledger, before } = lookBefore(args, io, ledgerPath, signingKeyOf(args));
   try {
-    const before = lookBefore(args, io, ledger, key);
     const asideBefore = tornNames(ledger.path);
     const store = SqliteStore.open(path, { ledger, ...(io.clock ? { clock: io.clock } : undefined) });
     const setAside = tornNames(ledger.path).filter((name) => !asideBefore.includes(name));
@@ -127,9 +128,21 @@ function openWithLedger(args: Args, io: Io): WithLedger {
   }
 }
 
-/** What opening is going to change, as far as both ends tell. Looks at the store and closes it again. */
-function lookBefore(args: Args, io: Io, ledger: Ledger, key: KeyObject | undefined): { replayed: number; written: number } {
-  using store = openStore(args, io);
+/** The ledger to open a store with, and what opening is going to change. Looks at the store and closes it again. */
+function lookBefore(args: Args, io: Io, path: string, key: KeyObject | undefined): { ledger: Ledger; before: Pick<Healed, 'replayed' | 'written'> } {
+  using store = openStore(args, io, path);
+  openLedger(path, store).close(); // where there is none, opening the store would make one
+  const ledger = Ledger.open(path, key ? { signingKey: key } : {});
+  try {
+    return { ledger, before: compareEnds(store, args, ledger, key) };
+  } catch (error) {
+    ledger.close();
+    throw error;
+  }
+}
+
+/** How much each of the two lacks, as far as their ends tell. Throws `UsageError` where they do not belong together. */
+function compareEnds(store: SqliteStore, args: Args, ledger: Ledger, key: KeyObject | undefined): Pick<Healed, 'replayed' | 'written'> {
   const end = ledger.refresh();
   const head = store.auditHead()?.id ?? 0;
   let has: 0 | 1 = hasLedger(store) ? 1 : 0;
@@ -172,7 +185,7 @@ function healedLines(io: Io, { replayed, written, setAside, recovery }: Healed):
 export const rebuildLedgerCommand: Command = {
   name: 'rebuild-ledger',
   summary: 'Makes a ledger anew from the audit log of a store',
-  takes: [],
+  takes: [storeFile],
   options: { ...dbOption, ledger: { value: 'NEWFILE', help: 'the ledger to make; required', required: true }, ...jsonOption },
   notes: [
     'For a ledger that is lost or damaged: move what is left of it away first, a file',
@@ -182,7 +195,7 @@ export const rebuildLedgerCommand: Command = {
   ],
   examples: ['rebuild-ledger --db shepherdd.db --ledger audit.jsonl'],
   run: async (args, io) => {
-    const path = newFile(args, 'ledger', ['']);
+    const path = newFile(args.required('ledger'), ['']);
     using store = openStore(args, io);
     // Made from a log that was tampered with, it would vouch for what somebody put there.
     const log = await long(io, 'events checked', (options) => store.verifyAudit(options));
@@ -212,7 +225,7 @@ export const rebuildDatabaseCommand: Command = {
   run: async (args, io) => {
     const ledger = openLedger(args.required('ledger'));
     try {
-      const path = newFile(args, 'db', ['', '-wal']);
+      const path = newFile(args.text('db') ?? environmentPath() ?? args.required('db'), ['', '-wal']);
       const end = ledger.refresh();
       const leftOut = end.torn || (end.head?.id ?? 0) > end.groupEnd;
       const { events } = await long(io, 'events replayed', (options) => rebuildDatabase(ledger, path, options));
@@ -239,8 +252,7 @@ function headIn(path: string): Anchor | undefined {
 }
 
 /** The path of a file to make. Throws `UsageError` where it or what belongs to it is there. */
-function newFile(args: Args, option: string, suffixes: readonly string[]): string {
-  const path = args.required(option);
+function newFile(path: string, suffixes: readonly string[]): string {
   for (const file of suffixes.map((suffix) => path + suffix)) {
     if (existsAt(file)) throw new UsageError(`${file} is there already, and is not overwritten: move it away first`);
   }

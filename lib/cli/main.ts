@@ -1,23 +1,29 @@
 #!/usr/bin/env node
 // The command `shepherd-store`: finds the command, runs it, and turns what went wrong into a line and an exit code.
 import { readFileSync } from 'node:fs';
-import { StoreError } from '../errors.ts';
-import type { StoreErrorCode } from '../errors.ts';
-import { Args, Failure, helpOf, usageOf, UsageError } from './command.ts';
-import type { Command, Io } from './command.ts';
+import { inspect } from 'node:util';
+import { didYouMean } from '../near-miss.ts';
+import { anchorCommand } from './anchor.ts';
+import { Args } from './args.ts';
+import { audit } from './audit.ts';
 import { backupCommand, restoreCommand } from './backup.ts';
-import { snapshot, status } from './condition.ts';
+import type { Command, Io } from './command.ts';
+import { cooldowns } from './cooldowns.ts';
 import { demo } from './demo.ts';
 import { facts } from './facts.ts';
+import { exitCodeOf, Failure, tell, UsageError } from './failures.ts';
+import { generalHelp, generalUsage, helpOf, usageOf } from './help.ts';
 import { importCommand } from './import.ts';
 import { keygen } from './keys.ts';
 import { detachLedger, rebuildDatabaseCommand, rebuildLedgerCommand, replayCommand } from './ledger.ts';
 import { migrate } from './migrate.ts';
 import { due, projects } from './projects.ts';
-import { audit, cooldowns, usage } from './records.ts';
 import { run as showRun, runs } from './runs.ts';
-import { painter, plain } from './text.ts';
-import { anchorCommand, verify } from './verify.ts';
+import { snapshot } from './snapshot.ts';
+import { status } from './status.ts';
+import { plain } from './text.ts';
+import { usage } from './usage.ts';
+import { verify } from './verify.ts';
 
 const commands: readonly Command[] = [
   status, audit, usage, cooldowns, snapshot, runs, showRun, facts, projects, due, verify, anchorCommand,
@@ -25,58 +31,44 @@ const commands: readonly Command[] = [
   backupCommand, restoreCommand, importCommand, migrate, demo,
 ];
 
-// The store itself was not looked at: the caller has to do something else first.
-const wrongUse: readonly StoreErrorCode[] = ['ERR_STORE_INVALID_ARGUMENT', 'ERR_STORE_NOT_FOUND', 'ERR_STORE_PERMISSION'];
-
 /**
  * Runs the command that `argv` (without the program's own name) names and gives the exit code: 0, 1 for a finding, 2 for
  * wrong use, 130 when `io.signal` ended it. Writes to `io` alone. Rejects only for an error in this package.
  */
 export async function main(argv: readonly string[], io: Io): Promise<number> {
-  const [name, ...rest] = argv;
-  if (name === undefined) return misused(io, 'no command given', generalUsage);
-  if (name === '--help' || name === '-h') return said(io, generalHelp());
-  if (name === '--version') return said(io, `${version()}\n`);
-  const command = commands.find((known) => known.name === name);
-  if (!command) return misused(io, name.startsWith('-') ? `the command comes first, got "${name}"` : `there is no command "${name}"`, `${generalUsage}\nCommands: ${commands.map((known) => known.name).join(', ')}`);
+  const told = { stderr: io.stderr, asJson: argv.includes('--json') };
+  let usage = generalUsage;
   try {
+    const [name, ...rest] = argv;
+    if (name === undefined) throw new UsageError('no command given');
+    if (name === '--version' || name === 'version') return said(io, `${version()}\n`);
+    if (name === '--help' || name === '-h' || name === 'help') return said(io, helpOn(rest));
+    const command = commandOf(name);
+    usage = usageOf(command);
     const args = new Args(command, rest);
     if (args.flag('help')) return said(io, helpOf(command));
     return await command.run(args, io);
   } catch (error) {
     if (io.signal?.aborted) return 130;
-    if (error instanceof UsageError) return misused(io, error.message, usageOf(command));
-    if (error instanceof StoreError) complain(io, `${error.message} (${error.code})`);
-    else if (error instanceof Failure) complain(io, error.message);
-    else throw error;
-    return error instanceof StoreError && wrongUse.includes(error.code) ? 2 : 1;
+    const code = exitCodeOf(error);
+    if (code === undefined) throw error;
+    tell(told, error as Error, error instanceof UsageError ? usage : undefined);
+    return code;
   }
 }
 
-const generalUsage = 'Usage: shepherd-store COMMAND [--db FILE] [options] (--help says more)';
+function commandOf(name: string): Command {
+  const command = commands.find((known) => known.name === name);
+  if (command) return command;
+  if (name.startsWith('-')) throw new UsageError(`the command comes first, got "${name}"`);
+  const names = [...commands.map((known) => known.name), 'help', 'version'];
+  throw new UsageError(`there is no command "${name}"; ${didYouMean(name, names) ?? `there are ${names.join(', ')}`}`);
+}
 
-function generalHelp(): string {
-  const width = Math.max(...commands.map(({ name }) => name.length));
-  return [
-    'Looks at a store, checks it against its ledger, makes either from the other,',
-    'backs it up, restores it, and takes over the data of another service.', '',
-    'Usage: shepherd-store COMMAND [--db FILE] [options]', '', 'Commands',
-    ...commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`), '',
-    'Options',
-    '  --help     this text; after a command, what that command takes',
-    '  --version  the version of this package', '',
-    "Without --db it is the user's own store, and stderr says which file that is:",
-    '$XDG_DATA_HOME/shepherd-store/shepherd-store.db, or below ~/.local/share.', '',
-    'Commands that only look open the store read-only, beside a running service, and',
-    'leave nothing behind. Every command takes --json. Colours are for terminals, and',
-    'follow NO_COLOR and FORCE_COLOR.', '',
-    'Exit codes',
-    '  0  all is well',
-    '  1  a finding: something is damaged, missing, unreadable or was not taken over;',
-    '     the file is no store, or it could not be read for lack of a lock or a disk',
-    '  2  wrong use: an unknown command or option, a bad value, no such file, or a',
-    '     file that this user may not read', '',
-  ].join('\n');
+/** The help on one command, or on all. */
+function helpOn([name, extra]: readonly string[]): string {
+  if (extra !== undefined && extra !== '--json') throw new UsageError(`unexpected argument "${extra}"`);
+  return name === undefined || name.startsWith('-') ? generalHelp(commands) : helpOf(commandOf(name));
 }
 
 function version(): string {
@@ -88,27 +80,22 @@ function said(io: Io, text: string): number {
   return 0;
 }
 
-function misused(io: Io, problem: string, usageLine: string): number {
-  complain(io, problem);
-  io.stderr.write(`${usageLine}\n`);
-  return 2;
-}
-
-function complain(io: Io, message: string): void {
-  io.stderr.write(`${painter(io.stderr)('red', 'shepherd-store:')} ${plain(message)}\n`);
-}
-
 /** Runs as a process: ends quietly where nobody reads any more, and cleans up before a signal ends it. */
 async function run(): Promise<void> {
-  let unwritten = false;
+  const argv = process.argv.slice(2);
+  const told = { stderr: process.stderr, asJson: argv.includes('--json') };
+  const controller = new AbortController();
+  let [isClosed, isUnwritten] = [false, false];
   process.stderr.on('error', () => {}); // there is nowhere left to say so
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE' || unwritten) return; // `| head` has seen enough
-    unwritten = true;
-    process.exitCode = 1;
-    complain({ stdout: process.stdout, stderr: process.stderr }, `the output cannot be written: ${error.message}`);
+    controller.abort(); // what is still to come has nowhere to go
+    if (isClosed || isUnwritten) return;
+    isClosed = error.code === 'EPIPE'; // `| head` has seen enough
+    isUnwritten = !isClosed;
+    if (!isUnwritten) return;
+    process.exitCode = 1; // the error may come when all has been written and run
+    tell(told, new Failure(`the output cannot be written: ${error.message}`));
   });
-  const controller = new AbortController();
   let signal: NodeJS.Signals | undefined;
   for (const name of ['SIGINT', 'SIGTERM'] as const) {
     process.once(name, () => {
@@ -116,11 +103,17 @@ async function run(): Promise<void> {
       controller.abort();
     });
   }
-  const code = await main(process.argv.slice(2), { stdout: process.stdout, stderr: process.stderr, signal: controller.signal });
-  process.exitCode = unwritten ? 1 : code;
+  const code = await main(argv, { stdout: process.stdout, stderr: process.stderr, signal: controller.signal });
+  process.exitCode = isUnwritten ? 1 : isClosed && code === 130 ? 0 : code;
   // A shell stops its script only when the command has died of the signal.
   if (signal) process.kill(process.pid, signal);
 }
 
+/** An error in this package, as Node would show it, but without power over the terminal. */
+function fail(error: unknown): void {
+  process.stderr.write(`${inspect(error).split('\n').map(plain).join('\n')}\n`);
+  process.exitCode = 1;
+}
+
 // Also true where npm's link in a bin folder was started.
-if (import.meta.main) void run();
+if (import.meta.main) void run().catch(fail);

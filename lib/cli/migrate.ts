@@ -3,15 +3,18 @@ import { StoreError } from '../errors.ts';
 import type { MigrationReport } from '../migrate.ts';
 import { LossError, schemaVersion } from '../schema.ts';
 import { SqliteStore } from '../store.ts';
-import { dbOption, jsonOption, print, printJson, tellStorePath } from './command.ts';
-import type { Args, Command, Io } from './command.ts';
+import { storeFile } from './args.ts';
+import type { Args } from './args.ts';
+import { dbOption, jsonOption, print, printJson } from './command.ts';
+import type { Command, Io } from './command.ts';
+import { opening, tellStorePath } from './store-path.ts';
 import { painter, plain } from './text.ts';
 
 /** `migrate`: moves a file to another version of the schema. */
 export const migrate: Command = {
   name: 'migrate',
   summary: 'Moves a store to another version of the schema, up or down',
-  takes: [],
+  takes: [storeFile],
   options: {
     ...dbOption,
     to: { value: 'N', help: `the version to move to; ${schemaVersion}, the newest, by default` },
@@ -31,7 +34,7 @@ export const migrate: Command = {
 function runMigrate(args: Args, io: Io): number {
   const path = tellStorePath(args, io);
   const to = args.integer('to', 0, schemaVersion) ?? schemaVersion;
-  const report = move(path, to, args.flag('force'));
+  const report = opening(path, () => move(path, to, args.flag('force')));
   if (args.flag('json')) printJson(io, { path, ...report });
   else print(io, reportLines(io, path, report));
   return 0;

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Anchor } from '../audit.ts';
 import type { LinesAhead, ParityReport, StateDifference } from '../ledger/index.ts';
 import type { Io } from './command.ts';
-import { count, counted, duration, fit, lineWidth, painter, plain, wrap } from './text.ts';
+import { count, counted, duration, fit, lineWidth, nameRoom, painter, plain, wrap } from './text.ts';
 
 /** What a walk over the log or the ledger gave. */
 export interface WalkReport {
@@ -106,7 +106,7 @@ export function parityLines(io: Io, report: ParityReport, { hasLedger, isWhole }
   if (state.length === 0) return [...lines, `balances  ${paint('green', 'ok')}: usage and cooldowns are what the events add up to`];
   return [
     ...lines, `balances  ${paint('red', counted(state.length, 'difference'))} from what the events add up to`,
-    ...state.flatMap((difference) => hanging(io, '  ', 4, differenceText(difference))),
+    ...state.flatMap((difference) => hanging(io, '  ', 4, differenceText(io, difference))),
   ];
 }
 
@@ -130,8 +130,11 @@ function rangesOf(ids: readonly number[]): Range[] {
   return ranges;
 }
 
-function differenceText({ entryId, day, of, expected, stored }: StateDifference): string[] {
-  const shown = (value: number | string | undefined): string => (value === undefined ? 'nothing' : typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? duration(value) : fit(String(value), 40));
+function differenceText(io: Io, { entryId, day, of, expected, stored }: StateDifference): string[] {
+  const shown = (value: number | string | undefined): string => {
+    if (value === undefined) return 'nothing';
+    return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? duration(value) : fit(String(value), 40);
+  };
   const what = day === undefined ? `cooldown${of === 'setAt' ? ' set at' : ''}` : `usage of ${fit(day, 14)}`;
-  return [`${fit(entryId, 28)},`, `${what}:`, `${shown(stored)},`, `by the events ${shown(expected)}`];
+  return [`${fit(entryId, nameRoom(io.stdout, 4))},`, `${what}:`, `${shown(stored)},`, `by the events ${shown(expected)}`];
 }

@@ -4,17 +4,22 @@ import type { DueTask, Project } from '../modules/projects.ts';
 import { projectOf } from '../modules/projects/rows.ts';
 import { connect } from '../store.ts';
 import type { SqliteStore } from '../store.ts';
-import { dbOption, jsonOption, now, openStore, print, printJson, UsageError } from './command.ts';
-import type { Args, Command, Io } from './command.ts';
+import { storeFile } from './args.ts';
+import type { Args } from './args.ts';
+import { dbOption, jsonOption, now, print, printJson } from './command.ts';
+import type { Command, Io } from './command.ts';
+import { UsageError } from './failures.ts';
 import { attemptRow, errorLines, keyText } from './rows.ts';
 import type { RowError } from './rows.ts';
-import { ago, columnWidth, counted, fit, lineWidth, pad, painter } from './text.ts';
+import { openStore } from './store-path.ts';
+import { ago, columnWidth, counted, fit, nameColumn, nameRoom, pad, painter } from './text.ts';
+import { parseSpan } from './times.ts';
 
 /** `projects`: what is known of each project. */
 export const projects: Command = {
   name: 'projects',
   summary: 'Shows the projects, their last runs and who claims them',
-  takes: [],
+  takes: [storeFile],
   options: { ...dbOption, ...jsonOption },
   notes: [
     'The last run is the last successful one. A claim ends with it, or is given back.',
@@ -47,7 +52,7 @@ function readProjects(store: SqliteStore): ProjectRow[] {
 
 function projectLines(io: Io, row: ProjectRow): string[] {
   const paint = painter(io.stdout);
-  const title = fit(row.path, lineWidth(io.stdout));
+  const title = fit(row.path, nameRoom(io.stdout));
   if ('error' in row) return [title, `    ${paint('red', 'cannot be read')}`];
   const { lastRunAt, runCount, claimedAt } = row;
   const age = (at: Date): string => ago(now(io).getTime() - at.getTime());
@@ -62,7 +67,7 @@ export const due: Command = {
   takes: ['TASKTYPE=INTERVAL…'],
   options: { ...dbOption, ...jsonOption },
   notes: [
-    'INTERVAL is a whole number with its unit: 90s, 30m, 24h, 7d. Staleness is the',
+    'INTERVAL is a whole number and its unit: 90s, 30m, 24h, 7d, 2w. Staleness is the',
     'time since the last run over the interval: a task is due from 1.00 on, and where',
     'it was never done. In JSON such a task has no staleness.',
   ],
@@ -77,13 +82,11 @@ export const due: Command = {
   },
 };
 
-const unitMs: Record<string, number> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-
 function intervalsOf(args: Args): Record<string, number> {
   const pairs = args.positionals.map((text): [string, number] => {
-    const [, taskType, amount, unit] = /^(.+)=(\d{1,7})([smhd])$/s.exec(text) ?? [];
-    const ms = Number(amount) * unitMs[unit ?? '']!;
-    if (taskType === undefined || !(ms > 0)) throw new UsageError(`"${text}" must be a type of task and an interval, such as lint=24h, docs=7d or poll=30m`);
+    const [, taskType, span = ''] = /^(.+)=([^=]*)$/s.exec(text) ?? [];
+    const ms = parseSpan(span);
+    if (taskType === undefined || ms === undefined) throw new UsageError(`"${text}" must be a type of task and an interval, such as lint=24h, docs=7d or poll=30m`);
     return [taskType, ms];
   });
   const repeated = pairs.find(([taskType], index) => pairs.findIndex(([other]) => other === taskType) < index);
@@ -91,13 +94,16 @@ function intervalsOf(args: Args): Record<string, number> {
   return Object.fromEntries(pairs);
 }
 
+// What a long type of task leaves of the line for the path.
+const shortestPath = 20;
+
 function dueLines(io: Io, tasks: readonly DueTask[]): string[] {
   const paint = painter(io.stdout);
   const times = (staleness: number): string => (Number.isFinite(staleness) ? `${staleness.toFixed(2)} ×` : 'never done');
-  const typeWidth = columnWidth(tasks.map(({ taskType }) => taskType), 24);
   const timesWidth = columnWidth(tasks.map(({ staleness }) => times(staleness)), 20);
+  const types = nameColumn(io.stdout, tasks.map(({ taskType }) => taskType), timesWidth + 4 + shortestPath);
   return tasks.map(({ path, taskType, staleness }) => {
-    const left = `${pad(times(staleness), timesWidth, true)}  ${pad(fit(taskType, typeWidth), typeWidth)}  `;
-    return `${paint('yellow', left)}${fit(path, lineWidth(io.stdout) - timesWidth - typeWidth - 4)}`;
+    const left = `${pad(times(staleness), timesWidth, true)}  ${types.cell(taskType)}  `;
+    return `${paint('yellow', left)}${fit(path, nameRoom(io.stdout, timesWidth + types.width + 4))}`;
   });
 }

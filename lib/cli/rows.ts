@@ -3,7 +3,7 @@ import { StoreError } from '../errors.ts';
 import { connect } from '../store.ts';
 import type { SqliteStore } from '../store.ts';
 import { show } from '../values.ts';
-import { bar, columnWidth, duration, fit, instantText, lineWidth, pad, painter, plain, span, wrap } from './text.ts';
+import { bar, columnWidth, duration, instantText, lineWidth, nameColumn, pad, painter, plain, span, wrap } from './text.ts';
 import type { Output } from './text.ts';
 
 /** Why something could not be read, as `--json` shows it. */
@@ -17,6 +17,8 @@ export interface UsageRow {
   entryId: string;
   day: string;
   durationMs?: number;
+  /** What the session that runs has used of this day so far, which is charged when it ends. */
+  runningMs?: number;
   error?: RowError;
 }
 
@@ -66,42 +68,53 @@ export function readCooldowns(store: SqliteStore, now: Date): CooldownRow[] {
   return rows.sort((a, b) => rank(a) - rank(b) || (rank(a) === 2 ? end(b) - end(a) : end(a) - end(b)));
 }
 
-/** The widest that an entry id gets in a table. */
-export const entryColumns = 28;
-
-/** The lines of a day's totals, a bar each, the longest first. */
+/** The lines of a day's totals, a bar each, the longest first; a session that runs is counted, and named behind its bar. */
 export function usageLines(stdout: Output, width: number, rows: readonly UsageRow[], longestMs = longestOf(rows)): string[] {
   const paint = painter(stdout);
-  const entryWidth = columnWidth(rows.map(({ entryId }) => entryId), entryColumns);
-  const amountWidth = columnWidth(rows.map(({ durationMs = 0 }) => duration(durationMs)), 20);
-  const barWidth = Math.max(10, Math.min(40, width - entryWidth - amountWidth - 6));
-  const sorted = [...rows].sort((a, b) => (b.durationMs ?? Infinity) - (a.durationMs ?? Infinity));
-  return sorted.map(({ entryId, durationMs, error }) => {
-    const entry = pad(fit(entryId, entryWidth), entryWidth);
-    if (error) return `  ${entry}  ${paint('red', unreadable)}`;
-    return `  ${entry}  ${pad(duration(durationMs!), amountWidth, true)}  ${paint('cyan', bar(durationMs!, longestMs, barWidth))}`;
+  const amountWidth = columnWidth(rows.map((row) => duration(shownMs(row))), 24);
+  const entries = nameColumn(stdout, rows.map(({ entryId }) => entryId), amountWidth + shortestBar + 6);
+  const barWidth = Math.max(shortestBar, Math.min(40, width - entries.width - amountWidth - 6));
+  const sorted = [...rows].sort((a, b) => (b.error ? Infinity : shownMs(b)) - (a.error ? Infinity : shownMs(a)));
+  return sorted.flatMap((row) => {
+    const { entryId, runningMs, error } = row;
+    const entry = `  ${entries.cell(entryId)}  `;
+    if (error) return [entry + paint('red', unreadable)];
+    const line = `${entry}${pad(duration(shownMs(row)), amountWidth, true)}  ${paint('cyan', bar(shownMs(row), longestMs, barWidth))}`;
+    return runningMs === undefined ? [line] : [line, paint('dim', `    ${duration(runningMs)} of it in the session that runs`)];
   });
 }
 
+const shortestBar = 10;
+
+/** What was used, with what a running session has used so far. */
+function shownMs({ durationMs = 0, runningMs = 0 }: UsageRow): number {
+  return durationMs + runningMs;
+}
+
 function longestOf(rows: readonly UsageRow[]): number {
-  return rows.reduce((longest, { durationMs = 0 }) => Math.max(longest, durationMs), 0);
+  return rows.reduce((longest, row) => Math.max(longest, shownMs(row)), 0);
 }
 
 /** The lines of cooldowns. */
 export function cooldownLines(stdout: Output, rows: readonly CooldownRow[], now: Date): string[] {
   const paint = painter(stdout);
-  const entryWidth = columnWidth(rows.map(({ entryId }) => entryId), entryColumns);
-  return rows.map(({ entryId, until, running, error }) => {
-    const entry = pad(fit(entryId, entryWidth), entryWidth);
-    if (error) return `  ${entry}  ${paint('red', unreadable)}`;
-    if (!until) return `  ${entry}  ${paint('dim', 'cleared just now')}`;
+  const texts = rows.map(({ until, running }) => {
+    if (!until) return ['cleared just now', ''] as const;
     const left = until.getTime() - now.getTime();
-    return `  ${entry}  ${instantText(until)}  ${running ? paint('yellow', `${span(left)} left`) : paint('dim', `over for ${span(-left)}`)}`;
+    return [instantText(until), running ? `${span(left)} left` : `over for ${span(-left)}`] as const;
+  });
+  const taken = columnWidth(texts.map(([until, left]) => `${until}  ${left}`), 60) + 4;
+  const entries = nameColumn(stdout, rows.map(({ entryId }) => entryId), taken);
+  return rows.map(({ entryId, until, running, error }, index) => {
+    const entry = `  ${entries.cell(entryId)}  `;
+    const [when, left] = texts[index]!;
+    if (error) return entry + paint('red', unreadable);
+    return until ? `${entry}${when}  ${paint(running ? 'yellow' : 'dim', left)}` : entry + paint('dim', when);
   });
 }
 
-// What stands in a table for a value that cannot be read; errorLines says why.
-const unreadable = 'cannot be read';
+/** What stands in the place of a value that cannot be read; errorLines says why. */
+export const unreadable = 'cannot be read';
 
 /** The errors among rows, each in full. */
 export function errorLines(stdout: Output, rows: readonly { error?: RowError }[]): string[] {

@@ -7,11 +7,13 @@ import type { PlanUnit, Run, RunEvent, RunStatus } from '../modules/runs.ts';
 import { connect } from '../store.ts';
 import type { SqliteStore } from '../store.ts';
 import type { JsonValue } from '../values.ts';
-import { dbOption, jsonOption, openStore, print, printJson, UsageError } from './command.ts';
+import { storeFile } from './args.ts';
+import { dbOption, jsonOption, print, printJson } from './command.ts';
 import type { Command, Io } from './command.ts';
 import { attemptRow, errorLines, keyText } from './rows.ts';
 import type { RowError } from './rows.ts';
-import { clockTime, counted, duration, fit, instantText, lineWidth, painter, wrap } from './text.ts';
+import { openStore } from './store-path.ts';
+import { clockTime, counted, duration, fit, instantText, lineWidth, nameRoom, painter, wrap } from './text.ts';
 
 /** What was read, or why it cannot be. */
 type Row<T> = T | { error: RowError };
@@ -42,13 +44,13 @@ function readSingly<T extends object>(limit: number, page: (limit: number, offse
   return rows;
 }
 
-const statuses: readonly string[] = ['pending', 'running', 'completed', 'failed', 'cancelled'] satisfies RunStatus[];
+const statuses: readonly RunStatus[] = ['pending', 'running', 'completed', 'failed', 'cancelled'];
 
 /** `runs`: the newest runs. */
 export const runs: Command = {
   name: 'runs',
   summary: 'Shows the newest runs, newest first',
-  takes: [],
+  takes: [storeFile],
   options: {
     ...dbOption,
     status: { value: 'STATUS', help: `only these: ${statuses.join(', ')}` },
@@ -59,8 +61,7 @@ export const runs: Command = {
   examples: ['runs --db store.db --status running'],
   run: (args, io) => {
     const limit = args.integer('limit', 1, 1_000_000) ?? 20;
-    const status = args.text('status') as RunStatus | undefined;
-    if (status !== undefined && !statuses.includes(status)) throw new UsageError(`--status must be one of ${statuses.join(', ')}, got "${status}"`);
+    const status = args.word('status', statuses);
     using store = openStore(args, io);
     const found = new RunStore(store);
     const { rows, isMore } = readEach(limit, (count, offset) => found.listRuns({ ...(status === undefined ? undefined : { status }), limit: count, offset }));
@@ -90,8 +91,8 @@ function limitLines(io: Io, shown: number, isMore: boolean): string[] {
 const indent = ' '.repeat(11);
 
 function runLines(io: Io, run: Run): string[] {
-  const words = [fit(run.planPath, 200), timeText(run), ...errorWords(run), ...valueWords('metadata', run.metadata)];
-  const head = `${inColour(io, run.status, run.status.padEnd(9))}  ${fit(run.id, 60)}`;
+  const words = [fit(run.planPath, nameRoom(io.stdout, indent.length)), timeText(run), ...errorWords(run), ...valueWords('metadata', run.metadata)];
+  const head = `${inColour(io, run.status, run.status.padEnd(9))}  ${fit(run.id, nameRoom(io.stdout, indent.length))}`;
   return [head, ...wrap(words, lineWidth(io.stdout) - indent.length).map((line) => indent + line)];
 }
 
@@ -179,10 +180,10 @@ function treeLines(io: Io, itself: RunRow, units: readonly UnitRow[], events: re
   const of = Map.groupBy(events, ({ planUnitId }) => planUnitId);
   const leaves = (planUnitId: string | undefined): Branch[] => (of.get(planUnitId) ?? []).map((event) => eventBranch(day, event));
   const branches = [...leaves(undefined), ...units.map((unit): Branch => {
-    if (isUnread(unit)) return { label: 'cannot be read', status: 'error', words: [fit(unit.id, 60)], below: leaves(unit.id) };
-    return { label: unit.status, status: unit.status, words: unitWords(unit), below: leaves(unit.id) };
+    if (isUnread(unit)) return { label: 'cannot be read', status: 'error', words: [fit(unit.id, nameRoom(io.stdout))], below: leaves(unit.id) };
+    return { label: unit.status, status: unit.status, words: unitWords(io, unit), below: leaves(unit.id) };
   })];
-  const head = isUnread(itself) ? [`${inColour(io, 'error', 'cannot be read')}  ${fit(itself.id, 60)}`] : runLines(io, itself);
+  const head = isUnread(itself) ? [`${inColour(io, 'error', 'cannot be read')}  ${fit(itself.id, nameRoom(io.stdout, 16))}`] : runLines(io, itself);
   return [...head, ...hang(io, branches, lineWidth(io.stdout))];
 }
 
@@ -196,13 +197,14 @@ function hang(io: Io, branches: readonly Branch[], width: number): string[] {
   });
 }
 
-function unitWords(unit: PlanUnit): string[] {
+function unitWords(io: Io, unit: PlanUnit): string[] {
+  const name = (text: string): string => fit(text, nameRoom(io.stdout));
   const course = [
     ...(unit.startedAt ?? unit.completedAt ? [timeText(unit)] : []),
     ...(unit.retries > 0 ? [counted(unit.retries, 'retry', 'retries')] : []),
-    ...(unit.dependencies.length > 0 ? [`after ${fit(unit.dependencies.join(', '), 120)}`] : []),
+    ...(unit.dependencies.length > 0 ? [`after ${unit.dependencies.map(name).join(', ')}`] : []),
   ];
-  const words = [fit(unit.id, 60), unit.action, fit(`${unit.resourceType}/${unit.resourceName}`, 120), course.join(', ')];
+  const words = [name(unit.id), unit.action, name(`${unit.resourceType}/${unit.resourceName}`), course.join(', ')];
   return [...words.filter((word) => word !== ''), ...errorWords(unit), ...valueWords('diff', unit.diff)];
 }
 

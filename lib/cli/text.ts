@@ -16,6 +16,31 @@ export function lineWidth(stream: Output): number {
   return Math.min(120, Math.max(60, columns));
 }
 
+/**
+ * How many columns a name may have where `taken` are taken by others: those of the terminal. Where there is none nothing is
+ * cut: whoever searches the output looks for the whole name.
+ */
+export function nameRoom(stream: Output, taken = 0): number {
+  return stream.isTTY && stream.columns ? Math.max(12, stream.columns - taken) : Infinity;
+}
+
+/** A column of names. */
+export interface Column {
+  width: number;
+  /** A name, cut where it does not fit, and filled up to the width. */
+  cell(name: string): string;
+}
+
+// Where nothing is cut, one endless name shifts its own line and no other.
+const widestFill = 60;
+
+/** A column as wide as the widest of the names, within the room that others leave, whose columns and gaps are `taken`. */
+export function nameColumn(stream: Output, names: readonly string[], taken: number): Column {
+  const room = nameRoom(stream, taken);
+  const width = columnWidth(names, Number.isFinite(room) ? room : widestFill);
+  return { width, cell: (name) => pad(fit(name, room), width) };
+}
+
 // Controls move the cursor, set the window's title or answer as if typed; format characters turn the direction of the
 // line or hide. Only the two joiners stay, which emoji and some scripts are written with.
 const unsafe = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
@@ -52,6 +77,7 @@ export function textWidth(text: string): number {
 
 /** A harmless text, cut with an ellipsis where it is wider than `width`. */
 export function fit(text: string, width: number): string {
+  if (width === Infinity) return plain(text);
   // A stored text may have megabytes, of which only the beginning has to be looked at.
   const whole = plain(text.length > 8 * width ? `${text.slice(0, 8 * width)}…` : text);
   return textWidth(whole) <= width ? whole : `${beginning(whole, width - 1)}…`;
@@ -172,4 +198,9 @@ export function bytes(value: number): string {
   let unit = 0;
   for (; value >= 1024 && unit < units.length - 1; unit++) value /= 1024;
   return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
+}
+
+/** A text as one word of a shell's. */
+export function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -6,20 +6,25 @@ import { Ledger, verifyParity } from '../ledger/index.ts';
 import type { LedgerFiles, ParityReport } from '../ledger/index.ts';
 import { connect } from '../store.ts';
 import type { SqliteStore } from '../store.ts';
-import { dbOption, Failure, jsonOption, long, openStore, print, printJson, UsageError } from './command.ts';
-import type { Args, Command, Io } from './command.ts';
+import { anchorText } from './anchor.ts';
+import { storeFile } from './args.ts';
+import type { Args } from './args.ts';
+import { dbOption, jsonOption, long, print, printJson } from './command.ts';
+import type { Command, Io } from './command.ts';
+import { isWrongUse, UsageError } from './failures.ts';
 import { publicKeyOf } from './keys.ts';
 import { parityLines, settled, walkLines } from './parity.ts';
 import type { WalkReport } from './parity.ts';
 import { errorLines } from './rows.ts';
 import type { RowError } from './rows.ts';
+import { openStore } from './store-path.ts';
 import { count, painter } from './text.ts';
 
 /** `verify`: walks the hash chain, that of the ledger too, and compares both. */
 export const verify: Command = {
   name: 'verify',
   summary: 'Checks the audit log, its ledger and what they add up to',
-  takes: [],
+  takes: [storeFile],
   options: {
     ...dbOption,
     ledger: { value: 'FILE', help: 'the ledger, to be checked and compared as well' },
@@ -50,7 +55,7 @@ export const verify: Command = {
     const report = path === undefined ? await verifyLog(args, io, checks) : await verifyBoth(args, io, path, checks);
     if (args.flag('json')) printJson(io, documentOf(report));
     else print(io, linesOf(io, report, checks));
-    return report.ok ? 0 : 1;
+    return exitCode(report);
   },
 };
 
@@ -74,11 +79,10 @@ async function verifyLog(args: Args, io: Io, checks: VerifyOptions): Promise<Rep
 
 /** Part by part: when one file is damaged, what the other one is worth is the question. */
 async function verifyBoth(args: Args, io: Io, path: string, checks: VerifyOptions): Promise<Report> {
-  const opened = await part(() => openStore(args, io), system.existsSync(path) ? ['ERR_STORE_NOT_FOUND'] : []);
+  const opened = await part(() => openStore(args, io, path));
   using store = opened.report;
   const has = store && (await part(() => hasLedger(store))).report;
-  // A ledger that was there once is lost; otherwise it is the path that is wrong.
-  const found = await part(() => openLedger(path), has ? ['ERR_STORE_NOT_FOUND'] : []);
+  const found = await part(() => openLedger(path, store));
   const ledger = found.report;
   try {
     const log: Part<WalkReport> = store ? await part(() => long(io, 'events checked', (options) => store.verifyAudit({ ...checks, ...options }))) : failed(opened);
@@ -95,9 +99,15 @@ async function verifyBoth(args: Args, io: Io, path: string, checks: VerifyOption
 const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = system.constants;
 const readingFiles: LedgerFiles = { ...system, openSync: (path) => system.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK) };
 
-/** The ledger at a path, to be read only. Throws `ERR_STORE_NOT_FOUND` where there is none. */
-export function openLedger(path: string): Ledger {
-  if (!system.existsSync(path)) throw new StoreError('ERR_STORE_NOT_FOUND', `there is no ledger at ${path}; where it is lost, rebuild-ledger makes it again`);
+/**
+ * The ledger at a path, to be read only. Where there is none, throws `ERR_STORE_CORRUPT` for a store that has a ledger, which
+ * is lost then, and otherwise `ERR_STORE_NOT_FOUND`: it is the path that is wrong.
+ */
+export function openLedger(path: string, store?: SqliteStore): Ledger {
+  if (!system.existsSync(path)) {
+    if (!store || !hasLedger(store)) throw new StoreError('ERR_STORE_NOT_FOUND', `there is no ledger at ${path}`);
+    throw new StoreError('ERR_STORE_CORRUPT', `there is no ledger at ${path}, and the store has one; where it is lost, rebuild-ledger makes it again`);
+  }
   return Ledger.open(path, { files: readingFiles });
 }
 
@@ -108,13 +118,13 @@ export function hasLedger(store: SqliteStore): boolean {
   return value === 1;
 }
 
-/** What `fn` gives, or the store's error as a value; wrong use is thrown, apart from the codes that are findings here. */
-async function part<T>(fn: () => T | Promise<T>, findings: readonly string[] = []): Promise<Part<T>> {
+/** What `fn` gives, or the store's error as a value; wrong use is thrown, but where it is about what the parts say. */
+async function part<T>(fn: () => T | Promise<T>): Promise<Part<T>> {
   try {
     return { report: await fn() };
   } catch (error) {
-    if (!(error instanceof StoreError)) throw error;
-    if (['ERR_STORE_INVALID_ARGUMENT', 'ERR_STORE_NOT_FOUND', 'ERR_STORE_PERMISSION'].includes(error.code) && !findings.includes(error.code)) throw error;
+    const isFinding = error instanceof StoreError && (!isWrongUse(error.code) || error.code === 'ERR_STORE_CONFLICT');
+    if (!isFinding) throw error;
     return { error: { code: error.code, message: error.message } };
   }
 }
@@ -123,11 +133,16 @@ function failed({ error }: Part<unknown>): { error: RowError } {
   return { error: error! };
 }
 
+function exitCode({ ok, log, ledger, parity }: Report): number {
+  if (ok) return 0;
+  return [log, ledger, parity].some((each) => each?.error && isWrongUse(each.error.code)) ? 2 : 1;
+}
+
 /** The log's own report stands at the top, where it is without a ledger. */
 function documentOf({ ok, log, hasLedger: has, ledger, parity }: Report): object {
   const { path, report: lines, error } = ledger ?? {};
   return {
-    ...(log.report ?? { error: log.error }), ok, hasLedger: has,
+    ...(log.report ?? { error: log.error }), ok, hasLedger: has ?? null,
     ...(ledger ? { ledger: { path, ...(lines ?? { ok: false, error }) } } : undefined),
     ...(parity ? { parity: parity.report ?? { isConsistent: false, error: parity.error } } : undefined),
   };
@@ -144,12 +159,8 @@ function linesOf(io: Io, { log, hasLedger: has, ledger, parity }: Report, { anch
   if (parity) lines.push(...(parity.report ? parityLines(io, parity.report, { hasLedger: has === true, isWhole: ledger?.report?.ok === true }) : failure('parity    ', parity.error)));
   else if (ledger) lines.push('parity    not compared');
   const head = log.report?.head ?? ledger?.report?.head;
-  if (head) lines.push('', `anchor ${textOf(head)}`);
+  if (head) lines.push('', `anchor ${anchorText(head)}`);
   return lines;
-}
-
-function textOf({ id, hash }: Anchor): string {
-  return `${id}:${hash}`;
 }
 
 function anchorOf(args: Args): Anchor | undefined {
@@ -159,26 +170,3 @@ function anchorOf(args: Args): Anchor | undefined {
   if (!parts) throw new UsageError(`--anchor must be the ID:HASH that verify printed (64 hexadecimal digits), got "${text}"`);
   return { id: Number(parts[1]), hash: parts[2]!.toLowerCase() };
 }
-
-/** `anchor`: the newest row, to be kept elsewhere. */
-export const anchorCommand: Command = {
-  name: 'anchor',
-  summary: 'Prints the newest row of the log, to be kept elsewhere',
-  takes: [],
-  options: { ...dbOption, ...jsonOption },
-  notes: [
-    'The line is ID:HASH, as verify --anchor takes it. Whoever can write to the store',
-    'can write all of it anew, but not so that it still has this row. Send it where',
-    'they cannot reach it: a mail, a journal, a sheet of paper.',
-    'The exit code is 1 when the log is empty.',
-  ],
-  examples: ['anchor --db shepherdd.db', 'anchor --db shepherdd.db | ssh elsewhere \'cat >> anchors\''],
-  run: (args, io) => {
-    using store = openStore(args, io);
-    const head = store.auditHead();
-    if (!head) throw new Failure('the log is empty: there is no row to keep yet');
-    if (args.flag('json')) printJson(io, { ...head, anchor: textOf(head) });
-    else print(io, [textOf(head)]);
-    return 0;
-  },
-};

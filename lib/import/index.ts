@@ -7,10 +7,8 @@ import type { LongOperation } from '../audit.ts';
 import { attempt, StoreError } from '../errors.ts';
 import { connect, SqliteStore } from '../store.ts';
 import { checkText, invalid } from '../values.ts';
-import { nightshift } from './nightshift.ts';
-import { describeJson, nightshiftState } from './nightshift-state.ts';
-import { openfroyo } from './openfroyo.ts';
-import { shepherdd } from './shepherdd.ts';
+import { kinds } from './kinds.ts';
+import { describeJson } from './nightshift-state.ts';
 import { nowhere, TakingSink } from './sink.ts';
 import type { ImportCounts, SkippedRow } from './sink.ts';
 import { Source } from './source.ts';
@@ -27,9 +25,6 @@ export interface ImportReport {
   /** Every row that was not taken. An empty list means that the store holds all of the source. */
   skipped: SkippedRow[];
 }
-
-/** The first kind that recognises the file is its kind. */
-const kinds: readonly SourceKind[] = [shepherdd, openfroyo, nightshift, nightshiftState];
 
 /**
  * Takes over what another service keeps in the file `from`, into the store `to`, which is made if it is not there and keeps

@@ -1,0 +1,35 @@
+// The command anchor: proof of everything up to now, to be kept elsewhere.
+import type { Anchor } from '../audit.ts';
+import { storeFile } from './args.ts';
+import { dbOption, jsonOption, print, printJson } from './command.ts';
+import type { Command } from './command.ts';
+import { Failure } from './failures.ts';
+import { openStore } from './store-path.ts';
+
+/** An anchor as `verify --anchor` takes it. */
+export function anchorText({ id, hash }: Anchor): string {
+  return `${id}:${hash}`;
+}
+
+/** `anchor`: the newest row, to be kept elsewhere. */
+export const anchorCommand: Command = {
+  name: 'anchor',
+  summary: 'Prints the newest row of the log, to be kept elsewhere',
+  takes: [storeFile],
+  options: { ...dbOption, ...jsonOption },
+  notes: [
+    'The line is ID:HASH, as verify --anchor takes it. Whoever can write to the store',
+    'can write all of it anew, but not so that it still has this row. Send it where',
+    'they cannot reach it: a mail, a journal, a sheet of paper.',
+    'The exit code is 1 when the log is empty.',
+  ],
+  examples: ['anchor --db shepherdd.db', 'anchor --db shepherdd.db | ssh elsewhere \'cat >> anchors\''],
+  run: (args, io) => {
+    using store = openStore(args, io);
+    const head = store.auditHead();
+    if (!head) throw new Failure('the log is empty: there is no row to keep yet');
+    if (args.flag('json')) printJson(io, { ...head, anchor: anchorText(head) });
+    else print(io, [anchorText(head)]);
+    return 0;
+  },
+};

@@ -1,0 +1,52 @@
+// The texts that explain the command: its own, and that of each command.
+import type { Command, Option } from './command.ts';
+import { exitCodes } from './failures.ts';
+import { wrap } from './text.ts';
+
+/** How the command is called, in a line. */
+export const generalUsage = 'Usage: shepherd-store COMMAND [FILE | --db FILE] [options] (help says more)';
+
+/** The text of `help`. */
+export function generalHelp(commands: readonly Command[]): string {
+  const width = Math.max(...commands.map(({ name }) => name.length));
+  return [
+    'Looks at a store, checks it against its ledger, makes either from the other,',
+    'backs it up, restores it, and takes over the data of another service.', '',
+    'Usage: shepherd-store COMMAND [FILE | --db FILE] [options]', '', 'Commands',
+    ...commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`), '',
+    '  help       this text; help COMMAND is what that command takes',
+    '  version    the version of this package', '',
+    'The store is --db FILE, or FILE where a command takes nothing else. Without both',
+    "it is what $SHEPHERD_STORE_DB names, or else the user's own; stderr says which:",
+    '$XDG_DATA_HOME/shepherd-store/shepherd-store.db, or below ~/.local/share.', '',
+    'Commands that only look open the store read-only, beside a running service, and',
+    'leave nothing behind. Every command takes --json; an error is then a line on',
+    'stderr, {"error":{"code":…,"message":…}}. Colours are for terminals, and follow',
+    'NO_COLOR and FORCE_COLOR. Names are cut only where a terminal is too narrow.', '',
+    'Exit codes, the same in every command',
+    ...exitCodes.flatMap(([code, meaning]) => {
+      return wrap(meaning.split(' '), 73).map((line, index) => `  ${(index === 0 ? String(code) : '').padEnd(3)}  ${line}`);
+    }), '',
+  ].join('\n');
+}
+
+/** The text of `help COMMAND`. */
+export function helpOf(command: Command): string {
+  const rows = Object.entries({ ...command.options, help: { help: 'this text' } } as Record<string, Option>)
+    .map(([name, { value, help }]) => [`--${name}${value === undefined ? '' : ` ${value}`}`, help] as const);
+  const width = Math.max(...rows.map(([left]) => left.length));
+  const lines = [
+    `${command.summary}.`, '', usageOf(command), '', 'Options',
+    ...rows.map(([left, help]) => `  ${left.padEnd(width)}  ${help}`),
+    ...(command.notes.length > 0 ? ['', ...command.notes] : []),
+    '', command.examples.length > 1 ? 'Examples' : 'Example',
+    ...command.examples.map((example) => `  shepherd-store ${example}`),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+/** The usage line of a command. */
+export function usageOf({ name, takes, options }: Command): string {
+  const required = Object.entries(options).filter(([, option]) => option.required);
+  return `Usage: shepherd-store ${[name, ...takes, ...required.map(([option, { value }]) => `--${option} ${value}`)].join(' ')} [options]`;
+}

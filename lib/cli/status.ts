@@ -1,0 +1,175 @@
+// The command status: whether the store is well, and what is going on.
+import type { Anchor } from '../audit.ts';
+import { localDay, splitByDay } from '../days.ts';
+import type { StoreHealth } from '../health.ts';
+import type { SessionSnapshot } from '../snapshot-file.ts';
+import { connect } from '../store.ts';
+import type { SqliteStore } from '../store.ts';
+import { storeFile } from './args.ts';
+import { dbOption, jsonOption, now, print, printJson } from './command.ts';
+import type { Command, Io } from './command.ts';
+import { holdersOf } from './holders.ts';
+import type { Holders } from './holders.ts';
+import { findLedger } from './ledger-path.ts';
+import { attemptRow, cooldownLines, readCooldowns, readUsage, unreadable, usageLines } from './rows.ts';
+import type { CooldownRow, RowError, UsageRow } from './rows.ts';
+import { copyText, findingLines, section, sessionRows } from './snapshot.ts';
+import { openStore, storePath } from './store-path.ts';
+import { ago, bytes, count, dayLabel, lineWidth, painter, plain } from './text.ts';
+import { hasLedger } from './verify.ts';
+
+/** `status`: whether the store is well, and what is going on. */
+export const status: Command = {
+  name: 'status',
+  summary: 'Shows whether the store is well, and what is going on today',
+  takes: [storeFile],
+  options: { ...dbOption, ...jsonOption },
+  notes: [
+    'The exit code is 1 when there is a finding, or something that cannot be read; in',
+    'JSON that is null, and named in "unreadable".',
+    'The session is the one of the last snapshot: a service that was killed leaves it',
+    'there until it is started again. What it has used so far is counted for today.',
+    'Who has the store open is asked of the system, which tells of the processes of',
+    'other users only that they hold a lock. Where a ledger lies is known when it is',
+    'beside the store or a running service has it open.',
+  ],
+  examples: ['status --db shepherdd.db', 'status shepherdd.db --json | jq .ok'],
+  run: (args, io) => {
+    using store = openStore(args, io);
+    const path = storePath(args);
+    const report = inspect(store, path, now(io));
+    const ok = report.errors.length === 0 && report.health?.ok === true;
+    if (args.flag('json')) printJson(io, documentOf(path, report, ok));
+    else print(io, statusLines(io, path, report, ok));
+    return ok ? 0 : 1;
+  },
+};
+
+/** Each part as far as it could be read: `undefined` is what could not, `null` is what there is none of. */
+interface Report {
+  healthy: boolean;
+  health: StoreHealth | undefined;
+  head: Anchor | null | undefined;
+  newest: Date | null | undefined;
+  session: SessionSnapshot | null | undefined;
+  savedAt: Date | null | undefined;
+  hasLedger: boolean | undefined;
+  ledgerPath: string | undefined;
+  holders: Holders;
+  day: string;
+  usage: UsageRow[] | undefined;
+  cooldowns: CooldownRow[] | undefined;
+  /** Whatever of the above could not be read. */
+  errors: RowError[];
+}
+
+/** Reads part by part, so that what is damaged hides nothing else. */
+function inspect(store: SqliteStore, path: string, at: Date): Report {
+  const errors: RowError[] = [];
+  const part = <T>(fn: () => T): T | undefined => {
+    const { value, error } = attemptRow(fn);
+    if (error && !errors.some(({ message }) => message === error.message)) errors.push(error);
+    return value;
+  };
+  const day = localDay(at);
+  const health = part(() => store.health());
+  const head = part(() => store.auditHead() ?? null);
+  const newest = part(() => store.getRecentAudits(1)[0]?.timestamp ?? null);
+  const state = part(() => store.loadSnapshot() ?? null);
+  const session = part(() => runningSession(store, state?.activeSession)) ?? (state === undefined ? undefined : null);
+  const has = part(() => hasLedger(store));
+  const holders = holdersOf(path);
+  const stored = part(() => readUsage(store, day, day));
+  const usage = stored && (session && state ? withSession(stored, session, state.timestamp, day) : stored);
+  const cooldowns = part(() => readCooldowns(store, at));
+  for (const { error } of [...(usage ?? []), ...(cooldowns ?? [])]) if (error) errors.push(error);
+  return {
+    healthy: store.isHealthy(), health, head, newest, session, savedAt: state && state.timestamp, hasLedger: has,
+    ledgerPath: has ? findLedger(path, connect(store).uuid, holders) : undefined, holders, day, usage, cooldowns, errors,
+  };
+}
+
+/** A session of an older copy of the snapshot may have ended since, as the log says. */
+function runningSession(store: SqliteStore, session: SessionSnapshot | undefined): SessionSnapshot | undefined {
+  if (!session) return undefined;
+  const door = connect(store);
+  const sql = "SELECT 1 FROM audit_log WHERE json_extract(event_meta, '$.eventId') = ? AND json_extract(event_meta, '$.eventId') IS NOT NULL";
+  const ended = door.read('look for the end of the session', () => door.prepare(sql).get(`session_ended:${session.sessionId}`));
+  return ended ? undefined : session;
+}
+
+/** The totals of a day with what the session that runs has used of it so far. */
+function withSession(rows: readonly UsageRow[], session: SessionSnapshot, savedAt: Date, day: string): UsageRow[] {
+  const { entryId, startedAt, elapsedMs = Math.max(0, savedAt.getTime() - startedAt.getTime()) } = session;
+  const parts = splitByDay(new Date(savedAt.getTime() - elapsedMs), savedAt);
+  const runningMs = parts.find((part) => part.day === day)?.durationMs ?? 0;
+  if (runningMs === 0) return [...rows];
+  const isThere = rows.some((row) => row.entryId === entryId);
+  return [...rows, ...(isThere ? [] : [{ entryId, day, durationMs: 0 }])].map((row) => (row.entryId === entryId ? { ...row, runningMs } : row));
+}
+
+/** What could not be read is null, and among `unreadable`: null alone may also be what the store has none of. */
+function documentOf(path: string, report: Report, ok: boolean): object {
+  const { health, head, newest, session, savedAt, holders, usage, cooldowns, ...rest } = report;
+  const { isOpenForWriting, processes } = holders;
+  const parts = { health, head, newest, session, savedAt, hasLedger: report.hasLedger, usage, cooldowns };
+  const unread = Object.entries(parts).filter(([, part]) => part === undefined).map(([name]) => name);
+  return {
+    path, ...(health ?? { findings: null, snapshot: null }), ok, unreadable: unread, ...rest, hasLedger: report.hasLedger ?? null,
+    ledgerPath: report.ledgerPath ?? null, isOpenForWriting, openBy: processes, head: head ?? null, newest: newest ?? null,
+    session: session ?? null, savedAt: savedAt ?? null, usage: usage ?? null, cooldowns: cooldowns ?? null,
+  };
+}
+
+function statusLines(io: Io, path: string, report: Report, ok: boolean): string[] {
+  const paint = painter(io.stdout);
+  const { healthy, health, usage, cooldowns, day, session } = report;
+  const at = now(io);
+  const working = healthy ? paint('yellow', 'works, with something to look at') : paint('red', 'does not work');
+  const unknown = paint('red', unreadable);
+  const running = cooldowns?.filter(({ running, error }) => running || error);
+  const rows: [string, string][] = [
+    ['store', plain(path)], ['state', ok ? paint('green', 'healthy') : working],
+    ...(health ? healthRows(health) : []),
+    ['open', holdersText(report.holders)], ['ledger', report.hasLedger === undefined ? unknown : ledgerText(report)],
+    ['events', report.head === undefined ? unknown : eventsText(report, at)],
+    ['snapshot', health ? copyText('row', health.snapshot.row) : unknown],
+    ...(health ? [['', copyText('file', health.snapshot.file)] as [string, string]] : []),
+    ...(session === undefined ? [['session', unknown] as [string, string]] : sessionRows(io, session, report.savedAt ?? undefined, at)),
+  ];
+  const lines = (found: readonly unknown[] | undefined, none: string, those: () => string[]): string[] => {
+    if (!found) return [`  ${unknown}`];
+    return found.length > 0 ? those() : [`  ${none}`];
+  };
+  return [
+    ...rows.map(([name, text]) => `${name.padEnd(10)}${text}`),
+    ...section(io, 'Findings', findingLines(io, health?.findings ?? [], report.errors)),
+    ...section(io, `Today, ${dayLabel(day)}`, lines(usage, 'nothing was used', () => usageLines(io.stdout, lineWidth(io.stdout), usage!))),
+    ...section(io, 'Cooldowns', lines(running, 'none is running', () => cooldownLines(io.stdout, running!, at))),
+  ];
+}
+
+function healthRows(health: StoreHealth): [string, string][] {
+  const free = health.freeBytes === undefined ? '' : `, ${bytes(health.freeBytes)} free`;
+  return [
+    ['schema', `version ${health.schemaVersion}, SQLite ${health.sqliteVersion}`],
+    ['size', `${bytes(health.databaseBytes)} and ${bytes(health.walBytes)} WAL${free}`],
+  ];
+}
+
+function eventsText({ head, newest }: Report, at: Date): string {
+  if (!head) return 'none';
+  return `${count(head.id)}${newest ? `, the newest ${ago(at.getTime() - newest.getTime())}` : ''}`;
+}
+
+function ledgerText({ hasLedger: has, ledgerPath }: Report): string {
+  if (!has) return 'none';
+  return ledgerPath === undefined ? 'there is one; where it lies is not known' : plain(ledgerPath);
+}
+
+function holdersText({ isOpenForWriting, processes }: Holders): string {
+  const names = (list: Holders['processes']): string => list.map(({ pid, program }) => `process ${pid}${program === undefined ? '' : ` (${plain(program)})`}`).join(', ');
+  if (isOpenForWriting) return `for writing by ${names(processes.filter(({ writes }) => writes))}`;
+  if (isOpenForWriting === false) return 'by no process for writing';
+  return processes.length > 0 ? `by ${names(processes)}; whether for writing cannot be told` : 'whether by a process cannot be told';
+}

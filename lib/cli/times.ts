@@ -1,0 +1,50 @@
+// Days, times and spans as an operator writes them.
+import { checkDay, localDay } from '../days.ts';
+import { parseInstant } from '../values.ts';
+
+const unitMs: Record<string, number> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
+
+/** The milliseconds of a span such as `90s`, `30m`, `24h`, `7d` or `2w`; `undefined` for anything else, and for none at all. */
+export function parseSpan(text: string): number | undefined {
+  const [, amount, unit] = /^(\d{1,7})([smhdw])$/.exec(text) ?? [];
+  const ms = Number(amount) * unitMs[unit ?? '']!;
+  return ms > 0 ? ms : undefined;
+}
+
+/** The day that a text names: `2026-11-21`, `today` or `yesterday`, local time. */
+export function parseDay(text: string, now: Date): string | undefined {
+  if (text === 'today') return localDay(now);
+  if (text === 'yesterday') return addDays(localDay(now), -1);
+  try {
+    return checkDay('day', text);
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * The instant that a text names: a day, which begins at local midnight, a local time, an instant with its offset, or a
+ * span, which is that long ago.
+ */
+export function parseTime(text: string, now: Date): Date | undefined {
+  const span = parseSpan(text);
+  if (span !== undefined) return new Date(now.getTime() - span);
+  const day = parseDay(text, now);
+  if (day !== undefined) return midnight(day);
+  const parts = /^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(:\d\d)?$/.exec(text);
+  if (!parts) return parseInstant(text);
+  const local = `${parts[1]}T${parts[2]}${parts[3] ?? ':00'}`;
+  // A text of this form without an offset is local time to Date, which would take February 30th for March 2nd.
+  return parseInstant(`${local}Z`) && new Date(local);
+}
+
+/** When a day begins, local time. */
+export function midnight(day: string): Date {
+  return new Date(`${day}T00:00:00`);
+}
+
+/** A day before or after another. Days before the year 0 are none that a store has. */
+export function addDays(day: string, days: number): string {
+  const moved = new Date(Date.parse(`${day}T00:00:00Z`) + days * 86_400_000);
+  return moved.getUTCFullYear() < 0 ? '0000-01-01' : moved.toISOString().slice(0, 10);
+}

@@ -1,0 +1,115 @@
+// The command usage: how long entries were used.
+import { localDay } from '../days.ts';
+import type { Args } from './args.ts';
+import { dbOption, jsonOption, now, print, printJson } from './command.ts';
+import type { Command, Io } from './command.ts';
+import { UsageError } from './failures.ts';
+import { errorLines, readUsage, usageLines } from './rows.ts';
+import type { UsageRow } from './rows.ts';
+import { openStore } from './store-path.ts';
+import { bar, columnWidth, counted, dayLabel, duration, fit, lineWidth, nameRoom, pad, painter, wrap } from './text.ts';
+import { addDays } from './times.ts';
+
+/** `usage`: a bar per day. */
+export const usage: Command = {
+  name: 'usage',
+  summary: 'Shows how long entries were used, a bar per day',
+  takes: ['[ENTRY]'],
+  options: {
+    ...dbOption,
+    days: { value: 'N', help: 'the last N days; 7 by default' },
+    day: { value: 'DAY', help: 'one day' },
+    from: { value: 'DAY', help: 'from this day on' },
+    to: { value: 'DAY', help: 'up to this day; today by default' },
+    ...jsonOption,
+  },
+  notes: [
+    'DAY is YYYY-MM-DD, today or yesterday. Without ENTRY each day is followed by its',
+    'entries.',
+    'Today is what it is in the local time zone (TZ).',
+    'A total that cannot be read is shown as such, and the exit code is 1.',
+  ],
+  examples: ['usage --db shepherdd.db', 'usage minecraft --db shepherdd.db --from 2026-11-01'],
+  run: runUsage,
+};
+
+function runUsage(args: Args, io: Io): number {
+  const { from, to } = rangeOf(args, now(io));
+  const entryId = args.positionals[0];
+  using store = openStore(args, io);
+  const rows = readUsage(store, from, to, entryId);
+  if (args.flag('json')) printJson(io, { from, to, ...(entryId === undefined ? undefined : { entryId }), usage: rows });
+  else print(io, chart(io, rows, from, to, entryId));
+  return rows.some(({ error }) => error) ? 1 : 0;
+}
+
+function rangeOf(args: Args, now: Date): { from: string; to: string } {
+  const today = localDay(now);
+  const [day, from, to] = ['day', 'from', 'to'].map((name) => args.day(name, now));
+  const days = args.integer('days', 1, 36_600);
+  const ways = [day !== undefined && '--day', (from ?? to) !== undefined && '--from and --to', days !== undefined && '--days'].filter((way) => way !== false);
+  if (ways.length > 1) throw new UsageError(`${ways.join(' do not go with ')}: give one of them`);
+  if (day !== undefined) return { from: day, to: day };
+  if (to !== undefined && from === undefined) throw new UsageError('--to needs --from');
+  if (from !== undefined && from > (to ?? today)) throw new UsageError(`--from ${from} is after ${to === undefined ? 'today, ' : '--to '}${to ?? today}`);
+  if (from !== undefined) return { from, to: to ?? today };
+  return { from: addDays(today, 1 - (days ?? 7)), to: today };
+}
+
+// Beyond two months, days on which nothing was used would push everything else off the screen.
+const mostEmptyDays = 62;
+
+function chart(io: Io, rows: readonly UsageRow[], from: string, to: string, entryId: string | undefined): string[] {
+  const width = lineWidth(io.stdout);
+  const paint = painter(io.stdout);
+  const title = `${entryId === undefined ? 'Usage' : `Usage of ${fit(entryId, nameRoom(io.stdout, 35))}`}, ${from === to ? dayLabel(from) : `${from} to ${to}`}`;
+  const lines = [paint('bold', title), ''];
+  if (rows.length === 0) return [...lines, 'Nothing was used.'];
+  const byDay = Map.groupBy(rows, ({ day }) => day);
+  if (from === to) lines.push(...usageLines(io.stdout, width, rows));
+  else lines.push(...dayBars(io, width, byDay, shownDays(byDay, from, to), entryId === undefined));
+  const total = rows.reduce((sum, { durationMs = 0 }) => sum + durationMs, 0);
+  const errors = errorLines(io.stdout, rows);
+  // What cannot be read is not nothing: no sum claims to be one without it.
+  const unreadable = rows.filter(({ error }) => error).length;
+  const sum = `${duration(total)} in all on ${counted(byDay.size, 'day')}`;
+  return [...lines, '', unreadable === 0 ? sum : `at least ${sum}: ${counted(unreadable, 'total')} cannot be read`, ...(errors.length > 0 ? ['', ...errors] : [])];
+}
+
+function shownDays(byDay: Map<string, UsageRow[]>, from: string, to: string): string[] {
+  if (addDays(from, mostEmptyDays) <= to) return [...byDay.keys()];
+  const days = new Set(byDay.keys());
+  for (let day = from; day <= to; day = addDays(day, 1)) days.add(day);
+  return [...days].sort();
+}
+
+/** A bar per day for the day's total and, where `withEntries`, what it is made of. */
+function dayBars(io: Io, width: number, byDay: Map<string, UsageRow[]>, days: readonly string[], withEntries: boolean): string[] {
+  const paint = painter(io.stdout);
+  const sums = new Map(days.map((day) => [day, (byDay.get(day) ?? []).reduce((sum, { durationMs = 0 }) => sum + durationMs, 0)]));
+  const longest = Math.max(...sums.values());
+  const amounts = new Map(days.map((day) => [day, amountText(byDay.get(day) ?? [], sums.get(day)!)]));
+  const amountWidth = columnWidth([...amounts.values()], 24);
+  const barWidth = Math.min(60, width - 14 - amountWidth - 4);
+  return days.flatMap((day) => {
+    const rows = byDay.get(day) ?? [];
+    const colour = rows.length === 0 ? 'dim' : rows.some(({ error }) => error) ? 'red' : 'reset';
+    const line = `${pad(dayLabel(day), 14)}  ${paint(colour, pad(amounts.get(day)!, amountWidth, true))}  ${paint('green', bar(sums.get(day)!, longest, barWidth))}`.trimEnd();
+    return withEntries ? [line, ...entryParts(io, rows, width)] : [line];
+  });
+}
+
+function amountText(rows: readonly UsageRow[], sum: number): string {
+  if (rows.length === 0) return '-';
+  if (!rows.some(({ error }) => error)) return duration(sum);
+  return sum === 0 ? 'cannot be read' : `${duration(sum)} + ?`;
+}
+
+/** The entries of a day in one paragraph below its bar, the longest first. */
+function entryParts(io: Io, rows: readonly UsageRow[], width: number): string[] {
+  const paint = painter(io.stdout);
+  const room = nameRoom(io.stdout, 30);
+  const sorted = [...rows].sort((a, b) => (b.durationMs ?? Infinity) - (a.durationMs ?? Infinity));
+  const parts = sorted.map(({ entryId, durationMs }, index) => `${fit(entryId, room)} ${durationMs === undefined ? '?' : duration(durationMs)}${index < sorted.length - 1 ? ' ·' : ''}`);
+  return wrap(parts, width - 4).map((line) => `    ${paint('dim', line)}`);
+}
