@@ -1,7 +1,8 @@
 // The command status: whether the store is well, and what is going on.
 import type { Anchor } from '../audit.ts';
-import { localDay, splitByDay } from '../days.ts';
+import { localDay } from '../days.ts';
 import type { StoreHealth } from '../health.ts';
+import { countedSession } from '../modules/sessions/days.ts';
 import type { SessionSnapshot } from '../snapshot-file.ts';
 import { connect } from '../store.ts';
 import type { SqliteStore } from '../store.ts';
@@ -100,9 +101,8 @@ function runningSession(store: SqliteStore, session: SessionSnapshot | undefined
 
 /** The totals of a day with what the session that runs has used of it so far. */
 function withSession(rows: readonly UsageRow[], session: SessionSnapshot, savedAt: Date, day: string): UsageRow[] {
-  const { entryId, startedAt, elapsedMs = Math.max(0, savedAt.getTime() - startedAt.getTime()) } = session;
-  const parts = splitByDay(new Date(savedAt.getTime() - elapsedMs), savedAt);
-  const runningMs = parts.find((part) => part.day === day)?.durationMs ?? 0;
+  const { entryId, days } = countedSession(session, savedAt, undefined);
+  const runningMs = days.find((part) => part.day === day)?.durationMs ?? 0;
   if (runningMs === 0) return [...rows];
   const isThere = rows.some((row) => row.entryId === entryId);
   return [...rows, ...(isThere ? [] : [{ entryId, day, durationMs: 0 }])].map((row) => (row.entryId === entryId ? { ...row, runningMs } : row));
