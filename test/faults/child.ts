@@ -2,11 +2,12 @@
 import { writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { main } from '../../lib/cli/main.ts';
 import { importStore } from '../../lib/import/index.ts';
 import { SqliteStore } from '../../lib/index.ts';
 import type { OpenOptions } from '../../lib/index.ts';
 import { Ledger } from '../../lib/ledger/index.ts';
-import { backup } from '../../lib/modules/backup.ts';
+import { backup, restore } from '../../lib/modules/backup.ts';
 import { SessionTracker } from '../../lib/modules/sessions.ts';
 import { connect } from '../../lib/store.ts';
 import { operation, perform } from '../support/crash-worker.ts';
@@ -107,6 +108,27 @@ export const tasks: Record<string, Task> = {
     await backup(source, settings.path);
     writeSync(1, `${JSON.stringify(viewOf(source, settings.path))}\n`);
     source.close();
+  },
+
+  /** What is there is replaced by a copy from before. */
+  async restore(settings, from) {
+    await restore(join(dirname(settings.path), from!), settings.path, { clock: () => new Date(clockMs) });
+    open(settings).close();
+  },
+
+  migrate(settings, version) {
+    SqliteStore.migrate(settings.path, Number(version), { force: true });
+  },
+
+  /** A pair of keys beside the store; an event says that they were made. */
+  async keygen(settings, name) {
+    // What stands on standard output is an acknowledgement here.
+    const code = await main(['keygen', '--key', join(dirname(settings.path), name!)], { stdout: process.stderr, stderr: process.stderr });
+    if (code !== 0) throw new Error(`keygen ended with ${code}`);
+    const store = openStore(settings, () => new Date(clockMs));
+    store.appendAudit({ type: 'config_reloaded', success: true });
+    acknowledge(store, settings);
+    store.close();
   },
 
   /** Turns the ledger on for a store that has something already, at the time at which it would be turned on afterwards. */

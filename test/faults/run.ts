@@ -54,7 +54,8 @@ export function workFolder(): string {
 }
 
 function settingsIn(folder: string, { ledger, recover }: Workload): Settings {
-  return { path: join(folder, 'kiosk/store.db'), ledger: ledger ? join(folder, 'kiosk/audit.jsonl') : undefined, recover };
+  const name = ledger === true ? 'kiosk/audit.jsonl' : ledger;
+  return { path: join(folder, 'kiosk/store.db'), ledger: name ? join(folder, name) : undefined, recover };
 }
 
 /** Keeps the folder as it is now, as what everything begins with. */
@@ -192,14 +193,16 @@ export async function explore(work: string, folder: string, recorded: Recorded, 
 
 /** The states to look at: at each point all that there are, up to as many as make the limit in all. */
 function* chosen(recorded: Recorded, names: NameModel, damage: Damage, limit: number, random: () => number): Generator<{ state: State; views: readonly View[]; at: string }> {
-  const counts = Array.from(points(recorded, names), ({ disk }) => new States(disk, damage, random).count);
+  const all = Array.from(points(recorded, names), ({ disk }) => new States(disk, damage, random));
+  const counts = all.map((states) => states.count);
+  const whole = all.map((states) => states.isFewNames);
   const within = (most: number): number => counts.reduce((sum, count) => sum + Math.min(most, count), 0);
   let most = 8;
   while (within(most) < limit && most < 1e6) most *= 1.2;
   const total = within(most);
   for (const { disk, views, at, index } of points(recorded, names)) {
     const due = (limit * Math.min(most, counts[index]!)) / total;
-    const count = Math.floor(due) + (random() < due % 1 ? 1 : 0);
+    const count = whole[index] ? counts[index]! : Math.floor(due) + (random() < due % 1 ? 1 : 0);
     if (count === 0) continue;
     for (const state of new States(disk, damage, random).some(count)) yield { state, views, at };
   }
@@ -227,9 +230,12 @@ export async function runWorkload(name: string, seed: number, limit: number, wea
   const folder = join(work, 'folder');
   const random = seededRandom(seed);
   const settings = settingsIn(folder, workload);
-  const check: Check = (place, views, damage) => checkStore(settingsIn(place, workload), views, {
-    mayRecover: workload.recover ?? false, eachFile: damage === 'sectors' && workload.phases.every(({ failSync }) => failSync === undefined),
-  });
+  const mayRecover = workload.mayRecover ?? workload.recover ?? false;
+  const isEven = workload.mayRecover === undefined && workload.phases.every(({ failSync }) => failSync === undefined);
+  const check: Check = async (place, views, damage) => {
+    workload.check?.(settingsIn(place, workload), views);
+    await checkStore(settingsIn(place, workload), views, { mayRecover, eachFile: damage === 'sectors' && isEven });
+  };
   try {
     mkdirSync(folder, { mode: 0o700 });
     if (workload.after === undefined) {

@@ -55,6 +55,11 @@ export class States {
     return this.#open.reduce((product, { fates }) => Math.min(1e9, product * fates.length), 1);
   }
 
+  /** Whether only names are undecided, and few: those of a rename that comes before another, which chance would seldom meet. */
+  get isFewNames(): boolean {
+    return this.count <= 8 && this.#open.every((open) => 'name' in open);
+  }
+
   /** Up to `limit` of them: all, or the extremes and a random choice of the others. */
   *some(limit: number): Generator<State, void, undefined> {
     const isAll = this.count <= limit;

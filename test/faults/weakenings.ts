@@ -23,6 +23,9 @@ export const faults: Record<string, Fault> = {
   'no fsync of the snapshot file': { workload: core, method: 'left out of the recording', change: without((operation) => isSyncOf(operation, '.tmp')) },
   'no fsync of the folder after its rename': { workload: core, method: 'left out of the recording', change: without((operation, before) => operation.type === 'sync' && before?.type === 'rename') },
   'no fsync of the ledger': { workload: ledger, method: 'left out of the recording', change: without((operation) => isSyncOf(operation, '.jsonl')) },
+  'no fsync of the folder that a new ledger is in': { workload: 'a ledger in a folder of its own', method: 'left out of the recording', change: without((operation) => isSyncOf(operation, '/elsewhere')) },
+  'no fsync between a second name and a rename': { workload: 'a restore', method: 'left out of the recording', change: without((operation, before) => operation.type === 'sync' && before?.type === 'link') },
+  'no fsync of a new key': { workload: 'a pair of keys', method: 'left out of the recording', change: without((operation) => isSyncOf(operation, 'ledger.key')) },
   'the ledger\'s fsync after the commit': { workload: ledger, method: 'moved in the recording', change: syncLedgerLater },
 };
 

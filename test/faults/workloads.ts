@@ -1,5 +1,7 @@
 // What is recorded: one line a workload, each a series of child processes on one folder.
-import { copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import assert from 'node:assert/strict';
+import { createPrivateKey, createPublicKey } from 'node:crypto';
+import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { snapshotPathOf } from '../../lib/files.ts';
@@ -22,8 +24,13 @@ export interface Phase {
 
 export interface Workload {
   phases: readonly Phase[];
-  ledger?: boolean;
+  /** The name of the ledger in the folder of the recording; `true` for one beside the database. */
+  ledger?: boolean | string;
   recover?: boolean;
+  /** Whether the store is behind or another one at first, so that opening it may recover something and the files may differ. */
+  mayRecover?: boolean;
+  /** What else must hold of the folder as the power cut left it, before anything is opened. */
+  check?(settings: Settings, views: readonly View[]): void;
   /** Puts into the folder what was there long before, and gives what was acknowledged of it. */
   prepare?(settings: Settings): View | undefined;
   /** Starts from power cuts of another workload's: these are recovered from, and the power is cut again. */
@@ -41,8 +48,13 @@ function prepareStore(settings: Settings): View {
   mkdirSync(dirname(settings.path), { mode: 0o700 });
   using store = openStore(settings, () => new Date('2026-01-01T00:00:00Z'));
   for (let number = 0; number < 10; number++) perform(store, operation(27, number));
-  return viewOf(store, settings.path);
+  const view = viewOf(store, settings.path);
+  preparedHead = view.head;
+  return view;
 }
+
+/** The newest event of the store that was prepared last. */
+let preparedHead = 0;
 
 /** What a folder's store holds once it has been opened; the folder stays as it is. */
 function viewOfCopy(settings: Settings): View {
@@ -82,6 +94,50 @@ function restarts(syncs: readonly number[], ledger: boolean): Record<string, Wor
   ]));
 }
 
+/** A store, and beside it a copy from before that it is to go back to. */
+function prepareBackup(settings: Settings): View {
+  mkdirSync(dirname(settings.path), { mode: 0o700 });
+  const store = openStore(settings, () => new Date('2026-01-01T00:00:00Z'));
+  for (let number = 0; number < 5; number++) perform(store, operation(27, number));
+  store.close();
+  copyFileSync(settings.path, join(dirname(settings.path), 'backup.db'));
+  using again = openStore(settings, () => new Date('2026-01-01T00:00:00Z'));
+  for (let number = 5; number < 10; number++) perform(again, operation(27, number));
+  again.appendAudit({ type: 'launch_denied', entryId: 'only in what was replaced', reasons: [] });
+  return viewOf(again, settings.path);
+}
+
+/** What was promised to be kept is in the file itself or in one that was kept aside. */
+function isKept(text: string) {
+  return ({ path }: Settings): void => {
+    const folder = dirname(path);
+    const kept = readdirSync(folder).filter((name) => name.startsWith(basename(path)));
+    assert.ok(kept.some((name) => readFileSync(join(folder, name)).includes(text)), `nothing of ${kept.join()} has what was there`);
+  };
+}
+
+/** A store whose database cannot be read: it is moved aside, and made anew from what is left. */
+function damaged(settings: Settings): View {
+  const { file } = prepareStore(settings);
+  writeFileSync(settings.path, Buffer.alloc(20_000, 'damage'));
+  return { ...viewOfCopy(settings), head: 0, ...(file === undefined ? undefined : { file }) };
+}
+
+/** A store whose database is older than its snapshot file. */
+function behind(settings: Settings): View {
+  const { file } = prepareBackup(settings);
+  renameSync(join(dirname(settings.path), 'backup.db'), settings.path);
+  return { ...viewOfCopy(settings), head: 0, ...(file === undefined ? undefined : { file }) };
+}
+
+/** A pair of keys is there whole once it was acknowledged, which is the event behind those that were prepared. */
+function areKeysThere({ path }: Settings, views: readonly View[]): void {
+  if (views[0]!.head === preparedHead) return;
+  const key = join(dirname(path), 'ledger.key');
+  createPrivateKey(readFileSync(key));
+  createPublicKey(readFileSync(`${key}.pub`));
+}
+
 export const workloads: Record<string, Workload> = {
   'the core, from an empty folder': { phases: [plan(0, 14), plan(14, 9, 'killed'), plan(23, 5)] },
   'ledger mode, from an empty folder': { ledger: true, phases: [plan(0, 14), plan(14, 9, 'killed'), plan(23, 5)] },
@@ -108,6 +164,12 @@ export const workloads: Record<string, Workload> = {
   'a recovery from the ledger': { recover: true, ledger: true, prepare: lost, phases: [{ task: 'open', args: [] }] },
   'a power cut while recovering from a power cut': { after: 'the core, from an empty folder', phases: [{ task: 'open', args: [] }] },
   'the same in ledger mode': { ledger: true, after: 'ledger mode, from an empty folder', phases: [{ task: 'open', args: [] }] },
+  'a restore': { mayRecover: true, prepare: prepareBackup, phases: [{ task: 'restore', args: ['backup.db'] }], check: isKept('only in what was replaced') },
+  'a migration down': { prepare: prepareStore, phases: [{ task: 'migrate', args: ['1'] }, { task: 'open', args: [] }] },
+  'a recovery of a damaged database': { recover: true, prepare: damaged, phases: [{ task: 'open', args: [] }], check: isKept('damagedamage') },
+  'a recovery of a database that is behind': { mayRecover: true, prepare: behind, phases: [{ task: 'open', args: [] }] },
+  'a ledger in a folder of its own': { ledger: 'elsewhere/audit.jsonl', phases: [plan(0, 8), plan(8, 4, 'killed')] },
+  'a pair of keys': { prepare: prepareStore, phases: [{ task: 'keygen', args: ['ledger.key'] }], check: areKeysThere },
   ...restarts([1, 2, 3, 5, 8], false),
   ...restarts([1, 2, 4, 7, 9], true),
 };
