@@ -1,14 +1,17 @@
-// npm run faults: every workload, every fault that is put in, and what other packages lose, in child processes on all cores; then
-// the full runs of the other tests.
+// npm run faults: every workload of the power cuts, every pair of the pause matrix, every fault that is put in, and what other
+// packages lose, in child processes on all cores; then four processes at random, and the full runs of the other tests.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { fileURLToPath } from 'node:url';
+import { resolve } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { table } from '../bench/measure.ts';
 import { plainEnvironment } from '../support/child.ts';
 import { runOthers } from './others.ts';
+import { replayPause, pauseNames, runPauseFault, runPauses } from './pause.ts';
+import { pauseFaults } from './pause-weakenings.ts';
 import { installPeers, peers, runPeer } from './peers.ts';
 import { runWorkload } from './run.ts';
 import type { Outcome } from './run.ts';
@@ -17,11 +20,11 @@ import { workloads } from './workloads.ts';
 
 /** One piece of work for one process. `kind` says in which table `name` stands. */
 export interface Job {
-  kind: 'workload' | 'fault' | 'peer';
+  kind: 'workload' | 'fault' | 'peer' | 'pause' | 'pause fault';
   name: string;
   seed: number;
-  /** About how many states. */
-  limit: number;
+  /** About how many states, or moments; null for all of these. */
+  limit: number | null;
   /** Where the other packages are installed. */
   packages?: string;
 }
@@ -42,7 +45,19 @@ export function jobs(seed: number, states: number): Job[] {
   ];
 }
 
-async function work({ kind, name, seed, limit, packages }: Job): Promise<Outcome> {
+/** The pause matrix, with so many runs of the store's own in all; `Infinity`: every pair at every moment. */
+export function pauseJobs(seed: number, runs: number): Job[] {
+  const limit = runs === Infinity ? null : Math.ceil(runs / pauseNames.length);
+  return [
+    ...pauseNames.map((name): Job => ({ kind: 'pause', name, seed, limit })),
+    ...Object.keys(pauseFaults).map((name): Job => ({ kind: 'pause fault', name, seed, limit: Math.min(limit ?? 60, 60) })),
+  ];
+}
+
+async function work({ kind, name, seed, limit: given, packages }: Job): Promise<Outcome> {
+  const limit = given ?? Infinity;
+  if (kind === 'pause') return runPauses(name, seed, limit);
+  if (kind === 'pause fault') return runPauseFault(name, seed, limit);
   if (kind === 'workload') return runWorkload(name, seed, limit);
   if (kind === 'peer') return runPeer(name, seed, limit, packages!);
   return runWorkload(faults[name]!.workload, seed, limit, faults[name]);
@@ -72,14 +87,21 @@ export function count({ outcome }: Done, what: 'states' | 'lost'): number {
   return Object.values(outcome[what]).reduce((sum, each) => sum + each, 0);
 }
 
+const options = {
+  job: { type: 'string' }, seed: { type: 'string' }, states: { type: 'string' }, peers: { type: 'boolean', default: true },
+  others: { type: 'boolean', default: true }, cuts: { type: 'boolean', default: true }, pauses: { type: 'boolean', default: true },
+  pause: { type: 'string' }, library: { type: 'string' },
+} as const;
+
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { job: { type: 'string' }, seed: { type: 'string' }, states: { type: 'string' }, peers: { type: 'boolean', default: true }, others: { type: 'boolean', default: true } }, allowNegative: true });
+  const { values } = parseArgs({ options, allowNegative: true });
   if (values.job !== undefined) {
     console.log(JSON.stringify(await work(JSON.parse(values.job) as Job)));
     return;
   }
+  if (values.pause !== undefined) return replay(values.pause, values.library);
   const seed = Number(values.seed ?? Date.now() % 1e6);
-  const all = jobs(seed, Number(values.states ?? 180_000));
+  const all = [...(values.cuts ? jobs(seed, Number(values.states ?? 180_000)) : []), ...(values.pauses ? pauseJobs(seed, Infinity) : [])];
   const packages = values.peers ? installPeers() : undefined;
   if (packages !== undefined) all.push(...Object.keys(peers).map((name): Job => ({ kind: 'peer', name, seed, limit: 2_000, packages })));
   console.log(`seed ${seed}; again: npm run faults -- --seed=${seed}\n`);
@@ -87,11 +109,20 @@ async function main(): Promise<void> {
   await runAll(all, (each) => {
     done.push(each);
     console.log(`${each.kind} ${each.name}: ${each.outcome.points} points, ${count(each, 'states')} states, ${count(each, 'lost')} lost, ${each.seconds.toFixed(0)} s`);
-    if (each.kind === 'workload') for (const example of each.outcome.examples) console.log(`  ${example}`);
+    if (!each.kind.endsWith('fault')) for (const example of each.outcome.examples) console.log(`  ${example}`);
   });
   if (packages !== undefined) rmSync(packages, { recursive: true });
   const isSound = report(done);
   process.exitCode = (!values.others || runOthers()) && isSound ? 0 : 1;
+}
+
+/** `--pause=first,second,index`: one moment of the pause matrix again, or all of a pair. `--library`: of another version. */
+async function replay(text: string, library: string | undefined): Promise<void> {
+  const results = await replayPause(text, library === undefined ? undefined : pathToFileURL(`${resolve(library)}/`));
+  for (const { pair, index, after, problems } of results) {
+    console.log([`${pair.first},${pair.second},${index} after ${after}`, ...(problems.length > 0 ? problems : ['nothing wrong'])].join('\n  '));
+  }
+  process.exitCode = results.length > 0 && results.every(({ problems }) => problems.length === 0) ? 0 : 1;
 }
 
 /** Prints the tables. Gives whether nothing was lost by the store, and something by each fault. */
@@ -100,14 +131,20 @@ function report(done: readonly Done[]): boolean {
   const row = (each: Done, fault: string, method: string): Record<string, string> => ({
     fault, method, 'cases tried': count(each, 'states').toLocaleString('en'), 'acknowledged writes lost': count(each, 'lost').toLocaleString('en'),
   });
-  console.log(`\n${table([...of('workload').map((each) => row(each, 'power cut', each.name)), ...of('fault').map((each) => row(each, each.name, faults[each.name]!.method))])}`);
+  console.log(`\n${table([
+    ...of('workload').map((each) => row(each, 'power cut', each.name)),
+    ...of('fault').map((each) => row(each, each.name, faults[each.name]!.method)),
+    ...of('pause').map((each) => row(each, 'another process between two system calls', each.name)),
+    ...of('pause fault').map((each) => row(each, each.name, 'the repair taken out of a copy')),
+  ])}`);
   const byModel = (each: Done): Record<string, string> => Object.fromEntries(Object.entries(each.outcome.states).map(([model, states]) => [model, `${each.outcome.lost[model]} of ${states}`]));
   const others = of('peer');
   if (others.length > 0) console.log(`\n${table(others.map((each) => ({ 'states with a loss': each.name, ...byModel(each) })))}`);
   const own = of('workload');
   const total = own.reduce((sum, each) => sum + count(each, 'states'), 0);
   console.log(`\n${total.toLocaleString('en')} distinct states at ${own.reduce((sum, { outcome }) => sum + outcome.points, 0).toLocaleString('en')} moments.`);
-  return own.every((each) => count(each, 'lost') === 0) && of('fault').every((each) => count(each, 'lost') > 0);
+  const hasLost = (each: Done): boolean => count(each, 'lost') > 0;
+  return ![...own, ...of('pause')].some(hasLost) && [...of('fault'), ...of('pause fault')].every(hasLost);
 }
 
 // A bare `node --test` runs this file too, and must not do anything.
