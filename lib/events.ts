@@ -42,6 +42,8 @@ export type StoreEvent =
       projects?: number; taskHistory?: number; assignedTasks?: number; runRecords?: number }
   // with a ledger every change of usage and cooldowns is an event, from the balances that `ledger_attached` opens
   | { type: 'ledger_attached' } | { type: 'ledger_detached' } | { type: 'signing_started'; publicKey: string }
+  // a part of the ledger that was damaged, and is in a file of its own since it was written again
+  | { type: 'ledger_set_aside'; file: string; bytes: number; sha256: string }
   | { type: 'usage_added'; entryId: string; day: string; durationMs: number }
   // setAt: when it was set, where that is not the event's own time; null where it is unknown
   | { type: 'cooldown_set'; entryId: string; until: string; setAt?: string | null } | { type: 'cooldown_cleared'; entryId: string }
@@ -93,7 +95,7 @@ export interface EncodedEvent extends EventTexts {
 }
 
 // usage_added and its like change usage and cooldowns when a ledger is replayed, so only the store may write them.
-const reserved = new Set(['usage_added', 'cooldown_set', 'cooldown_cleared', 'signing_started', 'ledger_attached', 'ledger_detached']);
+const reserved = new Set(['usage_added', 'cooldown_set', 'cooldown_cleared', 'signing_started', 'ledger_attached', 'ledger_detached', 'ledger_set_aside']);
 
 /** Whether only the store itself may write events of this type. */
 function isReserved(type: string): boolean {

@@ -20,5 +20,5 @@ export type { Recovery } from './recovery.ts';
 export type { MigrationReport } from './migrate.ts';
 export type { MigrationStep } from './schema.ts';
 export type { OpenOptions } from './options.ts';
-export type { AuditMirror, MirroredRow, MirrorEnd } from './mirroring.ts';
+export type { AuditMirror, Brought, FileLike, MirroredLog, MirroredRow, MirrorEnd, SetAside } from './mirror-port.ts';
 export type { JsonObject, JsonValue } from './values.ts';

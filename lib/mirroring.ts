@@ -1,6 +1,7 @@
-// The port for a mirror of the audit log, and the core's side of it: what happens at open, before each write and at each
-// commit so that the log and its mirror hold the same rows. All of it runs under SQLite's write lock.
+// The core's side of a mirror of the audit log: what happens at open, before each write and at each commit so that the log and
+// its mirror hold the same rows. All of it runs under SQLite's write lock.
 import { statSync } from 'node:fs';
+import { basename } from 'node:path';
 import { auditHeadOf, hashAt, insertAudit, insertRow } from './audit.ts';
 import type { Anchor } from './audit.ts';
 import { genesisHash, rowHash } from './chain.ts';
@@ -10,68 +11,10 @@ import { hasCode, StoreError } from './errors.ts';
 import { damagedRow, decodeBalance, encodeOwnEvent } from './events.ts';
 import type { EncodedEvent, StoreEvent } from './events.ts';
 import { requirePermission, toRecorded } from './gate.ts';
-import type { BreakGlassGrant, PolicyContribution, PolicyDecision } from './gate.ts';
+import type { AuditMirror, Brought, MirroredRow, MirrorEnd, SetAside } from './mirror-port.ts';
 import { addUsageRow, readableUsage } from './usage.ts';
 import { quote } from './values.ts';
 import type { JsonObject } from './values.ts';
-
-/** A row of the audit log as the mirror keeps it: the exact stored texts. `more`: its group goes on with the next row. */
-export interface MirroredRow {
-  id: number;
-  /** These three are as SQLite has them: only an adopted row can hold a BLOB. */
-  timestamp: string | Uint8Array;
-  type: string | Uint8Array;
-  data: string | Uint8Array;
-  meta: string | null;
-  previous: string;
-  hash: string;
-  signature: string | null;
-  more: boolean;
-}
-
-/** What stands at the end of a mirror. */
-export interface MirrorEnd {
-  /** The UUID of the store whose mirror it is, and when that was made; undefined for a mirror that is not there yet. */
-  store: string | undefined;
-  created: string | undefined;
-  /** The last sound row. */
-  head: Anchor | undefined;
-  /** The last id with which a group was complete. */
-  groupEnd: number;
-  /** Whether something that is not sound follows. */
-  torn: boolean;
-  /** The last two ids behind that with which a group is complete, as far as these lines are sound. */
-  laterGroups: readonly number[];
-}
-
-/** Whose mode and owner a new file gets. */
-export interface FileLike {
-  mode: number;
-  uid: number;
-  gid: number;
-}
-
-/** A second place for the audit log; `Ledger` is the one there is. */
-export interface AuditMirror {
-  readonly path: string;
-  /** The public half of the key that it signs with. */
-  readonly publicKey: string | undefined;
-  /** Looks at the file again: another process may have appended to it. With `anew` also where its size says that none has. */
-  refresh(anew?: boolean): MirrorEnd;
-  /** Makes the file the mirror of a store, where it is none yet; a new one gets a mode and owner like those given. */
-  begin(store: string, created: string, like?: FileLike): void;
-  /** Whether rows may be appended: composes the caller's contributions with the mirror's own, which is about the heads. */
-  decide(contributions: readonly PolicyContribution[], breakGlass: BreakGlassGrant | undefined, headsAgree: boolean): PolicyDecision;
-  /** The signature of a hash; null where the mirror does not sign. */
-  sign(hash: string): string | null;
-  /** Appends rows and fsyncs them, or throws and leaves the file as it was; `ERR_STORE_IO` where that fails too. */
-  append(rows: Iterable<MirroredRow>): void;
-  /** The sound rows from an id on, in order. */
-  rows(fromId: number): Iterable<MirroredRow>;
-  /** Copies what stands behind the row with an id to a file of its own and cuts it off. Gives that file's path. */
-  setAside(keepId: number, now: Date): string;
-  close(): void;
-}
 
 const pageRows = 500;
 const rowsSql = `SELECT id, timestamp, event_type, event_data, event_meta, event_hash, signature FROM audit_log WHERE id > ? ORDER BY id LIMIT ${pageRows}`;
@@ -106,16 +49,24 @@ export class Mirroring implements CommitParticipant {
   #carrying = false;
   /** Whether the store has the mirror from before the open transaction on. */
   isAttached = false;
+  readonly #recover: boolean;
+  #isHeld = false;
+  /** Whether something was set aside that no event tells of yet. */
+  #isUntold = false;
+  #lostTo: number | undefined;
 
-  constructor(connection: Connection, uuid: string, mirror: AuditMirror) {
+  constructor(connection: Connection, uuid: string, mirror: AuditMirror, recover: boolean) {
     this.#connection = connection;
     this.#uuid = uuid;
     this.#mirror = mirror;
+    this.#recover = recover || mirror.recover;
   }
 
   /** The event of a change of usage or cooldowns: with a mirror every change is one. */
   record(event: StoreEvent): void {
-    insertAudit(this.#connection, this.#uuid, this.#connection.now().toISOString(), encodeOwnEvent(event));
+    const encoded = encodeOwnEvent(event);
+    this.#mirror.checkEvent(encoded);
+    insertAudit(this.#connection, this.#uuid, this.#connection.now().toISOString(), encoded);
   }
 
   /** The signature of a row's hash; null where nothing is signed. */
@@ -123,24 +74,22 @@ export class Mirroring implements CommitParticipant {
     return this.#mirror.sign(hash);
   }
 
-  /**
-   * At open: makes the mirror where there is none, brings both to one head, begins what is to begin. Gives how many rows
-   * the database lacked.
-   */
-  attach(): number {
+  /** At open: makes the mirror where there is none, brings both to one head, begins what is to begin. */
+  attach(): Attached {
     const connection = this.#connection;
     const before = auditHeadOf(connection)?.id ?? 0;
-    this.#mirror.close(); // the file that stands there now, under the lock, is the one
     connection.mirroring = this;
     connection.join(this);
-    let replayed = 0;
+    const attached: Attached = { replayed: 0, setAside: [] };
     connection.write(`attach the ledger ${this.#mirror.path}`, () => {
-      replayed = (auditHeadOf(connection)?.id ?? 0) - before;
+      attached.replayed = (auditHeadOf(connection)?.id ?? 0) - before;
       connection.files.watch(this.#mirror.path);
       this.#begin();
+      attached.setAside = this.#tell();
     });
+    if (this.#lostTo !== undefined) attached.lost = { from: before + attached.replayed + 1, to: this.#lostTo };
     this.isAttached = true;
-    return replayed;
+    return attached;
   }
 
   #begin(): void {
@@ -149,11 +98,12 @@ export class Mirroring implements CommitParticipant {
     if (hasLedger === 0) this.#turnOn();
     const { publicKey } = this.#mirror;
     if (publicKey !== undefined && !this.#hasEvent(`signing_started:${publicKey}`)) {
-      const started: StoreEvent = { type: 'signing_started', publicKey };
-      insertAudit(connection, this.#uuid, connection.now().toISOString(), {
-        ...encodeOwnEvent(started), meta: JSON.stringify({ eventId: `signing_started:${publicKey}` }),
-      });
+      this.#recordOnce({ type: 'signing_started', publicKey }, `signing_started:${publicKey}`);
     }
+  }
+
+  #recordOnce(event: StoreEvent, eventId: string): void {
+    insertAudit(this.#connection, this.#uuid, this.#connection.now().toISOString(), { ...encodeOwnEvent(event), meta: JSON.stringify({ eventId }) });
   }
 
   #hasEvent(eventId: string): boolean {
@@ -176,6 +126,20 @@ export class Mirroring implements CommitParticipant {
   }
 
   /**
+   * The events of what was set aside. Found by the names of the files, and not only by what this connection did: a crash, or a
+   * rollback, may have come between the file and its event.
+   */
+  #tell(): SetAside[] {
+    const eventIdOf = (name: string): string => `ledger_set_aside:${name}`;
+    const files = this.#mirror.listSetAside((name) => this.#hasEvent(eventIdOf(name)));
+    for (const { path, bytes, sha256 } of files) {
+      const file = basename(path);
+      this.#recordOnce({ type: 'ledger_set_aside', file, bytes, sha256 }, eventIdOf(file));
+    }
+    return files;
+  }
+
+  /**
    * Brings both to one head: what the mirror has more is replayed with its effects, what the log has more is appended.
    * Different contents for one id are `ERR_STORE_PARITY` and stay as they are. Costs one fstat and one look-up where there
    * is nothing to do.
@@ -183,14 +147,34 @@ export class Mirroring implements CommitParticipant {
   reconcile(): void {
     let end = this.#mirror.refresh();
     const head = auditHeadOf(this.#connection);
-    if (!end.torn && end.head?.id === head?.id && end.head?.hash === head?.hash) return;
+    if (isLike(end, this.#uuid, head)) return;
     // What was taken back and written again may have the size that it had.
     end = this.#mirror.refresh(true);
     this.#checkStore(end);
-    this.#checkCommon(end, head);
-    if (end.groupEnd > (head?.id ?? 0)) this.#replay(head, end.groupEnd);
-    this.#cutOff(end);
-    this.#catchUp();
+    if (end.store === this.#uuid) {
+      this.#checkCommon(end, head);
+      if (end.groupEnd > (head?.id ?? 0)) this.#replay(this.#mirror.rows((head?.id ?? 0) + 1), end.groupEnd);
+    }
+    if (end.torn && this.#recover) this.#replay(this.#mirror.rowsBehindDamage(this.#headOrGenesis()));
+    if (!isLike(end, this.#uuid, auditHeadOf(this.#connection))) this.#bring();
+  }
+
+  #headOrGenesis(): Anchor {
+    return auditHeadOf(this.#connection) ?? { id: 0, hash: genesisHash(this.#uuid) };
+  }
+
+  #bring(): void {
+    const connection = this.#connection;
+    const [created] = connection.get<[string]>('SELECT created_at FROM store_meta WHERE id = 1')!;
+    const { replaced, setAside, lostTo }: Brought = this.#mirror.bringTo({
+      store: this.#uuid, created, head: this.#headOrGenesis(), like: statSync(connection.path!), now: connection.now(), recover: this.#recover,
+      rows: (after) => storedRows(connection, this.#uuid, after, false),
+    });
+    this.#isUntold ||= setAside;
+    this.#lostTo = lostTo;
+    if (!replaced || !this.isAttached) return;
+    connection.files.unwatch(this.#mirror.path);
+    connection.files.watch(this.#mirror.path);
   }
 
   /** A ledger without events is empty, whatever its header says. */
@@ -208,11 +192,10 @@ export class Mirroring implements CommitParticipant {
     throw new StoreError('ERR_STORE_PARITY', `row ${id} is ${stored ?? 'missing'} in the database and ${row?.id === id ? row.hash : 'missing'} in ${this.#mirror.path}; neither is overwritten`);
   }
 
-  #replay(head: Anchor | undefined, upToId: number): void {
-    let previous = head?.hash ?? genesisHash(this.#uuid);
-    let last = head?.id ?? 0;
+  #replay(rows: Iterable<MirroredRow>, upToId = Infinity): void {
+    let { id: last, hash: previous } = this.#headOrGenesis();
     let [hasLedger] = this.#connection.get<[number]>('SELECT has_ledger FROM store_meta WHERE id = 1')!;
-    for (const row of this.#mirror.rows(last + 1)) {
+    for (const row of rows) {
       if (row.id > upToId) break;
       if (row.previous !== previous) throw new StoreError('ERR_STORE_PARITY', `row ${row.id} of ${this.#mirror.path} does not follow row ${last} of the database`);
       hasLedger = ledgerAfter(row) ?? hasLedger;
@@ -221,23 +204,6 @@ export class Mirroring implements CommitParticipant {
       last = row.id;
     }
     this.#connection.run('UPDATE store_meta SET has_ledger = ? WHERE id = 1', hasLedger);
-  }
-
-  /** A torn end, and a group that is not whole and so was never committed, are set aside and written again from the log. */
-  #cutOff(end: MirrorEnd): void {
-    const headId = auditHeadOf(this.#connection)?.id ?? 0;
-    if (!end.torn && (end.head?.id ?? 0) <= headId) return;
-    // One group may have been on its way when the power went; a whole one behind it was acknowledged.
-    const [first, last] = end.laterGroups;
-    if (first !== undefined && last !== undefined && first > headId) {
-      throw new StoreError('ERR_STORE_PARITY', `${this.#mirror.path} is damaged before its end: events up to row ${last} follow the damage and the database has them not`);
-    }
-    this.#mirror.setAside(Math.min(end.head?.id ?? 0, headId), this.#connection.now());
-  }
-
-  #catchUp(): void {
-    const { head } = this.#mirror.refresh();
-    if ((head?.id ?? 0) < (auditHeadOf(this.#connection)?.id ?? 0)) this.#append(head, false);
   }
 
   #append(after: Anchor | undefined, asGroup: boolean): void {
@@ -252,14 +218,17 @@ export class Mirroring implements CommitParticipant {
 
   begin(): void {
     this.#appended = false;
-    const end = this.#mirror.refresh();
-    this.#checkStore(end);
-    if (end.store !== this.#uuid) {
-      const [created] = this.#connection.get<[string]>('SELECT created_at FROM store_meta WHERE id = 1')!;
-      this.#mirror.begin(this.#uuid, created, statSync(this.#connection.path!));
-    }
+    this.#hold();
     this.reconcile();
     this.#agreed = auditHeadOf(this.#connection);
+    if (this.#isUntold && this.isAttached) this.#tell();
+  }
+
+  /** The file that stands there now, under the lock, is the one. */
+  #hold(): void {
+    if (this.#isHeld) return;
+    this.#mirror.hold();
+    this.#isHeld = true;
   }
 
   /**
@@ -269,6 +238,7 @@ export class Mirroring implements CommitParticipant {
   permit(events: readonly EncodedEvent[]): EncodedEvent[] {
     const headsAgree = this.#headsAgree();
     return events.map((event) => {
+      this.#mirror.checkEvent(event);
       const decision = this.#mirror.decide(event.policy?.policy ?? [], event.policy?.breakGlass, headsAgree);
       requirePermission(`append the event ${quote(event.type)}`, decision);
       if (!event.policy) return event; // the mirror's own word is not kept: it is the same with every event
@@ -291,7 +261,9 @@ export class Mirroring implements CommitParticipant {
     this.#appended = true;
   }
 
-  committed(): void {}
+  committed(): void {
+    this.#isUntold = false;
+  }
 
   abandoned(): void {}
 
@@ -320,9 +292,10 @@ export class Mirroring implements CommitParticipant {
     this.#connection.run('UPDATE store_meta SET has_ledger = 0 WHERE id = 1');
   }
 
-  /** With the store. */
+  /** With the store, or where it could not be opened. */
   close(): void {
-    this.#mirror.close();
+    if (this.#isHeld) this.#mirror.letGo();
+    this.#isHeld = false;
   }
 
   /** Stops mirroring, after that transaction. */
@@ -330,8 +303,22 @@ export class Mirroring implements CommitParticipant {
     this.#connection.leave(this);
     this.#connection.files.unwatch(this.#mirror.path);
     this.#connection.mirroring = undefined;
-    this.#mirror.close();
+    this.close();
   }
+}
+
+/** What attaching a mirror found and did. */
+export interface Attached {
+  /** How many rows the database lacked. */
+  replayed: number;
+  setAside: SetAside[];
+  /** The ids of rows that only the mirror had, behind damage. */
+  lost?: { from: number; to: number };
+}
+
+/** Whether a mirror is that of a store and ends with a row. */
+function isLike({ store, torn, head: last }: MirrorEnd, uuid: string, head: Anchor | undefined): boolean {
+  return store === uuid && !torn && last?.id === head?.id && last?.hash === head?.hash;
 }
 
 /** What an event says of whether the store has a ledger from there on. */

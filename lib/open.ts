@@ -13,10 +13,10 @@ import { hasSecondName, refuseMounted, removeOwnNames, reportNames } from './nam
 import { readClock } from './options.ts';
 import type { CheckedOptions } from './options.ts';
 import { harden, openHandle } from './read-only.ts';
+import type { MirrorEnd } from './mirror-port.ts';
 import { Mirroring } from './mirroring.ts';
-import type { MirrorEnd } from './mirroring.ts';
 import { auditHeadOf } from './audit.ts';
-import { compareHead, heal, isSchemaDamage, isTold, rehearse } from './recovery.ts';
+import { compareHead, heal, isSchemaDamage, isTold, rehearse, withSetAside } from './recovery.ts';
 import type { Recovery } from './recovery.ts';
 import { isExchangeOpen, settleExchange } from './place.ts';
 import { readNote, removeNote, writeNote } from './recovery-note.ts';
@@ -184,7 +184,9 @@ function lookAtLedger(opening: Opening, uuid: string | undefined): MirrorEnd | u
   if (!ledger) return undefined;
   const own = ['', '-wal', '-shm', '-journal'].map((suffix) => path + suffix).concat(snapshotPath);
   if (own.includes(ledger.path)) throw invalid('options.ledger', ledger.path, 'another file than those of the store');
+  attempt(`open the ledger ${ledger.path} to append to it`, () => ledger.checkWritable()); // or the first event would stop the store
   const end = ledger.refresh();
+  if (end.torn || (end.head?.id ?? 0) > end.groupEnd) requireTurn(opening);
   if (end.store !== undefined && uuid !== undefined && end.store !== uuid && (end.head || end.torn)) {
     requireTurn(opening);
     throw new StoreError('ERR_STORE_CONFLICT', `${ledger.path} is the ledger of another store (${end.store}, not ${uuid})`);
@@ -229,6 +231,7 @@ function connect(opening: Opening): Opened {
     check();
     return settle(connection, opening);
   } catch (error) {
+    connection?.mirroring?.close();
     if (connection) connection.close();
     else db?.close();
     if (error instanceof TurnNeeded) throw error;
@@ -283,17 +286,17 @@ function settle(connection: Connection, opening: Opening): Opened {
   const pair = new SnapshotPair(connection, snapshotPath, uuid, content?.generation ?? 0);
   if (opening.options.recover) rehearse(connection, uuid, pair);
   const had = auditHeadOf(connection)?.id ?? 0;
-  const mirroring = attachMirror(connection, uuid, opening.options);
-  const replayed = mirroring?.replayed ?? 0;
+  const mirroring = mirrorOf(connection, uuid, opening.options);
+  const { replayed, ...aside } = mirroring?.attach() ?? { replayed: 0, setAside: [] };
   const found = findLoss(connection, opening, content, pair);
-  const recovery = found && heal(connection, uuid, pair, { found, moved, replayed, lastId: had + replayed }, content);
+  const healed = found && heal(connection, uuid, pair, { found, moved, replayed, lastId: had + replayed }, content);
   if (opening.isNoted) removeNote(path);
-  if (!recovery && snapshot.state !== 'damaged') pair.placeAgain(content?.generation ?? 0);
+  if (!healed && snapshot.state !== 'damaged') pair.placeAgain(content?.generation ?? 0);
   removeTemporaries(connection, snapshotPath);
   if (!opening.hasTurn) FileLock.removeLeft(lockPathOf(path));
   pair.check();
   reportNames(connection.faults, path);
-  return { connection, uuid, pair, mirroring: mirroring?.mirroring, recovery };
+  return { connection, uuid, pair, mirroring, recovery: withSetAside(healed, aside) };
 }
 
 /** What the database has lost, and what was found before it could be asked. */
@@ -306,13 +309,11 @@ function findLoss(connection: Connection, opening: Opening, content: SnapshotCon
   return opening.found ?? loss;
 }
 
-/** The ledger before the file: what it has is the database's own. */
-function attachMirror(connection: Connection, uuid: string, { ledger }: CheckedOptions): { mirroring: Mirroring; replayed: number } | undefined {
+/** What is between the log and its ledger, where there is one: what that has is the database's own, and comes before the file. */
+function mirrorOf(connection: Connection, uuid: string, { ledger, recover }: CheckedOptions): Mirroring | undefined {
   const [hasLedger] = connection.get<[number]>('SELECT has_ledger FROM store_meta WHERE id = 1')!;
   if (!ledger && hasLedger === 1) throw new StoreError('ERR_STORE_CONFLICT', 'the store has a ledger and is not opened for writing without it; "shepherd-store detach-ledger" ends it');
-  if (!ledger) return undefined;
-  const mirroring = new Mirroring(connection, uuid, ledger);
-  return { mirroring, replayed: mirroring.attach() };
+  return ledger && new Mirroring(connection, uuid, ledger, recover);
 }
 
 /**

@@ -1,6 +1,6 @@
 // The options of opening a store.
 import { resolve } from 'node:path';
-import type { AuditMirror } from './mirroring.ts';
+import type { AuditMirror } from './mirror-port.ts';
 import { checkDate, checkFunction, checkInteger, checkOptions, checkText, invalid } from './values.ts';
 
 /** How to open a store. */

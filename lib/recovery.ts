@@ -7,13 +7,14 @@ import { isCovered, setCooldown } from './cooldowns.ts';
 import type { CooldownTexts } from './cooldowns.ts';
 import { localDay } from './days.ts';
 import { hasCode, StoreError, toStoreError } from './errors.ts';
+import type { SetAside } from './mirror-port.ts';
 import type { SnapshotPair } from './snapshot.ts';
 import { encodeState } from './snapshot-file.ts';
 import type { SnapshotContent } from './snapshot-file.ts';
 import { addUsage, usageOf } from './usage.ts';
 
 /** What can be found at open. */
-export const losses = ['behind', 'forked', 'missing', 'damaged', 'orphan-wal', 'other-file'] as const;
+export const losses = ['behind', 'forked', 'missing', 'damaged', 'orphan-wal', 'other-file', 'ledger-torn', 'ledger-damaged'] as const;
 
 /** What `open` found and did: `store.recovery`, and the event `store_recovered`. */
 export interface Recovery {
@@ -21,6 +22,7 @@ export interface Recovery {
    * `behind`: the database lacks the newest rows that the file beside it knows of. `forked`: it has other rows there.
    * `missing`, `damaged`: the database was not there or not readable, and is a new one. `orphan-wal`: a -wal stood without
    * its database. `other-file`: the file beside the database was another store's, or damaged where it was all there was.
+   * `ledger-torn`, `ledger-damaged`: nothing of these, but a part of the ledger was set aside and written again.
    */
   found: (typeof losses)[number];
   /** Where the damaged files are now. */
@@ -29,6 +31,8 @@ export interface Recovery {
   lost?: { from?: number; to: number };
   /** How many events came back from the ledger, how many totals and cooldowns from the file, and whether the state did. */
   restored: { events?: number; usage: number; cooldowns: number; snapshot: boolean };
+  /** The files with what was set aside of the ledger; an event `ledger_set_aside` tells of each. */
+  setAside?: SetAside[];
 }
 
 /** What was found before the database could be asked. */
@@ -115,6 +119,14 @@ export function isTold(connection: Connection, moved: readonly string[]): boolea
   if (type !== 'store_recovered') return false;
   const told = (JSON.parse(data!) as Recovery).moved;
   return moved.every((file) => told.includes(file));
+}
+
+/** What was found together with what became of the ledger. */
+export function withSetAside(recovery: Recovery | undefined, { setAside, lost }: { setAside: SetAside[]; lost?: { from: number; to: number } }): Recovery | undefined {
+  if (setAside.length === 0) return recovery;
+  const isDamaged = setAside.some(({ kind }) => kind === 'damaged');
+  const found: Recovery = recovery ?? { found: isDamaged ? 'ledger-damaged' : 'ledger-torn', moved: [], restored: { usage: 0, cooldowns: 0, snapshot: false } };
+  return { ...(lost ? { lost } : undefined), ...found, setAside };
 }
 
 function lostRange(loss: Loss, content: SnapshotContent): Recovery['lost'] {

@@ -295,10 +295,10 @@ test('replay brings the file that is behind to the other\'s state, and says what
   using store = SqliteStore.openReadOnly(early.db);
   assert.equal(store.getUsage('minecraft', '2026-11-21'), 91_500);
 
-  writeFileSync(early.ledger, '{"id":10,"at', { flag: 'a' });
+  writeFileSync(early.ledger, '{"id":10,"x', { flag: 'a' });
   const { code, out } = await folder.run('replay', ['--db', folder.db, '--ledger', early.ledger]);
   assert.equal(code, 0);
-  assert.match(out, /^written +2 lines that the ledger lacked\nset aside the torn end of the ledger: .*early\.jsonl\.torn-[^\n]*\nparity +ok: 11 events/);
+  assert.match(out, /^written +2 lines that the ledger lacked\nset aside the torn end of the ledger: .*early\.jsonl\.torn-[^\n]*\nparity +ok: 12 events/);
   checkBoth(folder.db, early.ledger);
 });
 

@@ -6,7 +6,7 @@ import { StatementSync } from 'node:sqlite';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import type { SqliteStore, StoreError } from '../lib/index.ts';
-import type { LedgerFiles } from '../lib/ledger/ledger.ts';
+import type { LedgerFiles } from '../lib/ledger/file.ts';
 import { SessionTracker } from '../lib/modules/sessions.ts';
 import { connect } from '../lib/store.ts';
 import { plainEnvironment, Worker } from './support/child.ts';
@@ -89,7 +89,8 @@ function shortThen(next: () => boolean, error: Error): typeof system.writeSync {
   }) as typeof system.writeSync;
 }
 
-const types = (store: SqliteStore, after: number): string[] => [...store.iterateAudits({ fromId: after + 1 })].map(({ event }) => event.type);
+/** What was appended behind a row, but for the event that tells of an end that was set aside. */
+const types = (store: SqliteStore, after: number): string[] => [...store.iterateAudits({ fromId: after + 1 })].map(({ event }) => event.type).filter((type) => type !== 'ledger_set_aside');
 
 for (const [what, { files, code, healthy, left }] of Object.entries(fileFaults)) {
   for (const [shape, { append, wanted }] of Object.entries(appends)) {

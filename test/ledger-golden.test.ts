@@ -10,7 +10,7 @@ import type { CoreEvent } from '../lib/index.ts';
 import { Ledger } from '../lib/ledger/ledger.ts';
 import { headerText, lineText, parseHeader, parseLine, signHash, toLine, toRow } from '../lib/ledger/line.ts';
 import type { LedgerLine } from '../lib/ledger/line.ts';
-import type { MirroredRow } from '../lib/mirroring.ts';
+import type { MirroredRow } from '../lib/mirror-port.ts';
 import { otherKey, publicKey, signingKey } from './fixtures/ledgers/make.ts';
 import { TestFolder } from './support/folder.ts';
 import { fourTables, makeDatabase } from './support/foreign.ts';

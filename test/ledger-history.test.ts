@@ -72,10 +72,10 @@ class Copy {
   }
 }
 
-/** Noise over the end of a file, as a power cut leaves it over the last page. */
-function spoilEnd(path: string, random: () => number, most = 4096): void {
+/** Noise over the last page of a file, as a power cut leaves it, or over all of it. */
+function spoilEnd(path: string, random: () => number, all = false): void {
   const size = statSync(path).size;
-  const noise = Buffer.from(Array.from({ length: Math.min(most, size) }, () => Math.floor(random() * 256)));
+  const noise = Buffer.from(Array.from({ length: all ? size : ((size - 1) % 4096) + 1 }, () => Math.floor(random() * 256)));
   const fd = system.openSync(path, 'r+');
   system.writeSync(fd, noise, 0, noise.length, size - noise.length);
   system.closeSync(fd);
@@ -91,7 +91,7 @@ const losses: Record<string, { harm: (copy: Copy, random: () => number) => void;
   'the database is noise': {
     harm: ({ path }, random) => {
       rmSync(`${path}-wal`, { force: true });
-      spoilEnd(path, random, Infinity);
+      spoilEnd(path, random, true);
     },
     options: { recover: true },
   },

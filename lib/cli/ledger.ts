@@ -1,9 +1,7 @@
 // The commands that work on a store and its ledger: replay, rebuild-ledger, rebuild-database, detach-ledger.
 import type { KeyObject } from 'node:crypto';
-import { readdirSync } from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import type { Anchor } from '../audit.ts';
-import { attempt } from '../errors.ts';
 import { decodeSigningKey } from '../events.ts';
 import { existsAt, snapshotPathOf } from '../files.ts';
 import { Ledger, rebuildDatabase, rebuildLedger, replay, verifyParity } from '../ledger/index.ts';
@@ -117,11 +115,9 @@ function openWithLedger(args: Args, io: Io): WithLedger {
   const [path, ledgerPath] = [storePath(args), args.required('ledger')];
   const { ledger, before } = lookBefore(args, io, ledgerPath, signingKeyOf(args));
   try {
-    const asideBefore = tornNames(ledger.path);
     const store = SqliteStore.open(path, { ledger, ...(io.clock ? { clock: io.clock } : undefined) });
-    const setAside = tornNames(ledger.path).filter((name) => !asideBefore.includes(name));
     const { recovery } = store;
-    return { store, ledger, healed: { ...before, setAside, ...(recovery ? { recovery } : undefined) } };
+    return { store, ledger, healed: { ...before, setAside: recovery?.setAside?.map(({ path: file }) => file) ?? [], ...(recovery ? { recovery } : undefined) } };
   } catch (error) {
     ledger.close();
     throw error;
@@ -166,18 +162,13 @@ function signerOf(store: SqliteStore): string | undefined {
   return row && decodeSigningKey(...row);
 }
 
-function tornNames(path: string): string[] {
-  const folder = dirname(path);
-  return attempt(`look into ${folder}`, () => readdirSync(folder)).filter((name) => name.startsWith(`${basename(path)}.torn-`)).sort().map((name) => join(folder, name));
-}
-
 function healedLines(io: Io, { replayed, written, setAside, recovery }: Healed): string[] {
   const paint = painter(io.stdout);
   return [
     ...(replayed > 0 ? [`${paint('yellow', 'replayed')}  ${counted(replayed, 'event')} that the database lacked`] : []),
     ...(written > 0 ? [`${paint('yellow', 'written')}   ${counted(written, 'line')} that the ledger lacked`] : []),
     ...setAside.map((name) => `${paint('yellow', 'set aside')} the torn end of the ledger: ${plain(name)}`),
-    ...(recovery ? [`${paint('yellow', 'recovered')} the database was found ${recovery.found}; the event store_recovered says more`] : []),
+    ...(recovery && !recovery.found.startsWith('ledger-') ? [`${paint('yellow', 'recovered')} the database was found ${recovery.found}; the event store_recovered says more`] : []),
   ];
 }
 

@@ -3,7 +3,7 @@ import * as system from 'node:fs';
 import type { Anchor, VerifyOptions } from '../audit.ts';
 import { StoreError } from '../errors.ts';
 import { Ledger, verifyParity } from '../ledger/index.ts';
-import type { LedgerFiles, ParityReport } from '../ledger/index.ts';
+import type { ParityReport } from '../ledger/index.ts';
 import { connect } from '../store.ts';
 import type { SqliteStore } from '../store.ts';
 import { anchorText } from './anchor.ts';
@@ -95,12 +95,8 @@ async function verifyBoth(args: Args, io: Io, path: string, checks: VerifyOption
   }
 }
 
-// To look at a ledger takes no right to write it, and whatever goes wrong here cannot.
-const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = system.constants;
-const readingFiles: LedgerFiles = { ...system, openSync: (path) => system.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK) };
-
 /**
- * The ledger at a path, to be read only. Where there is none, throws `ERR_STORE_CORRUPT` for a store that has a ledger, which
+ * The ledger at a path, to look at. Where there is none, throws `ERR_STORE_CORRUPT` for a store that has a ledger, which
  * is lost then, and otherwise `ERR_STORE_NOT_FOUND`: it is the path that is wrong.
  */
 export function openLedger(path: string, store?: SqliteStore): Ledger {
@@ -108,7 +104,7 @@ export function openLedger(path: string, store?: SqliteStore): Ledger {
     if (!store || !hasLedger(store)) throw new StoreError('ERR_STORE_NOT_FOUND', `there is no ledger at ${path}`);
     throw new StoreError('ERR_STORE_CORRUPT', `there is no ledger at ${path}, and the store has one; where it is lost, rebuild-ledger makes it again`);
   }
-  return Ledger.open(path, { files: readingFiles });
+  return Ledger.open(path);
 }
 
 /** Whether a store is not to be written to without its ledger. */

@@ -1,6 +1,7 @@
 // The public names of the ledger, nothing else.
 export { Ledger } from './ledger.ts';
-export type { LedgerFiles, LedgerOptions } from './ledger.ts';
+export type { LedgerFiles } from './file.ts';
+export type { LedgerOptions } from './ledger.ts';
 export type { LedgerHeader, LedgerLine } from './line.ts';
 export { composePolicyOutcomes, parityRuleId } from './policy.ts';
 export type { BreakGlassGrant, PolicyContribution, PolicyDecision, PolicyOutcome } from './policy.ts';

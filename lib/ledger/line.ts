@@ -5,7 +5,7 @@ import type { KeyObject } from 'node:crypto';
 import { types } from 'node:util';
 import { genesisHash, rowHash } from '../chain.ts';
 import { StoreError } from '../errors.ts';
-import type { MirroredRow } from '../mirroring.ts';
+import type { MirroredRow } from '../mirror-port.ts';
 import { checkOptions, invalid } from '../values.ts';
 import type { RawLine } from './read-lines.ts';
 

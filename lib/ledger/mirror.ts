@@ -9,7 +9,7 @@ import { attempt, StoreError } from '../errors.ts';
 import type { EventBase } from '../events.ts';
 import { checkPath, prepareFolder, temporaryBeside } from '../files.ts';
 import { ledgerAfter } from '../mirroring.ts';
-import type { MirroredRow } from '../mirroring.ts';
+import type { MirroredRow } from '../mirror-port.ts';
 import { makeStore } from '../open.ts';
 import { checkFree, companionsOf, placeNew } from '../place.ts';
 import { connect, SqliteStore } from '../store.ts';
@@ -86,6 +86,7 @@ export async function rebuildLedger<E extends EventBase>(store: SqliteStore<E>, 
     return temporaryBeside(target);
   });
   const ledger = Ledger.open(temporary);
+  ledger.hold();
   try {
     ledger.begin(connection.uuid, created);
     let previous = genesisHash(connection.uuid);
@@ -104,13 +105,13 @@ export async function rebuildLedger<E extends EventBase>(store: SqliteStore<E>, 
       await nextTurn();
     }
     ledger.append(batch);
-    ledger.close();
     attempt(`rebuild the ledger ${target}`, () => placeNew('rebuild the ledger', temporary, target));
     return { events };
   } catch (error) {
-    ledger.close();
     rmSync(temporary, { force: true });
     throw error;
+  } finally {
+    ledger.letGo();
   }
 }
 
@@ -127,12 +128,12 @@ export async function rebuildDatabase(ledger: Ledger, path: string, options?: Lo
   const { store: uuid, created, head } = ledger.refresh();
   if (uuid === undefined || created === undefined) throw new StoreError('ERR_STORE_NOT_FOUND', `failed to rebuild the database: there is no ledger at ${ledger.path}`);
   const temporary = attempt(`rebuild the database ${target}`, () => temporaryBeside(target));
+  const lines = wholeGroups(ledger);
   const remove = (): void => [temporary, ...companionsOf(temporary)].forEach((file) => rmSync(file, { force: true }));
   try {
     attempt(`rebuild the database ${target}`, () => makeStore(temporary, { uuid, createdAt: created }, new Date()));
     using store = SqliteStore.open(temporary);
     const connection = connect(store);
-    const lines = wholeGroups(ledger);
     const done: Rebuilt = { events: 0, hasLedger: 0 };
     for (let more = true; more; ) {
       more = connection.write('replay the ledger', () => replayNext(connection, lines, done));
@@ -147,6 +148,8 @@ export async function rebuildDatabase(ledger: Ledger, path: string, options?: Lo
   } catch (error) {
     remove();
     throw error;
+  } finally {
+    lines.return(); // where it was not read to its end, it still has the ledger open
   }
 }
 

@@ -5,7 +5,7 @@ import type { LongOperation } from '../audit.ts';
 import { attempt, StoreError } from '../errors.ts';
 import { decodeBalance } from '../events.ts';
 import type { BalanceEvent, EventBase } from '../events.ts';
-import type { MirroredRow } from '../mirroring.ts';
+import type { MirroredRow } from '../mirror-port.ts';
 import { connect } from '../store.ts';
 import type { ModuleConnection, SqliteStore } from '../store.ts';
 import { invalid, parseInstant } from '../values.ts';

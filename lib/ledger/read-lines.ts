@@ -1,6 +1,6 @@
 // Reading a file line by line, in constant memory, whatever it holds.
 import { invalid } from '../values.ts';
-import type { LedgerFiles } from './ledger.ts';
+import type { LedgerFiles } from './file.ts';
 
 /**
  * A line without its newline. `bytes` is absent for one that is too long to be held, and good only until the next line is

@@ -1,12 +1,11 @@
 // Verifying a ledger: every line against the format, the chain, the signatures and an anchor.
 import { isUtf8 } from 'node:buffer';
-import { constants } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { anchorFault } from '../audit.ts';
 import type { Anchor, CheckedVerifyOptions } from '../audit.ts';
 import { genesisHash, SignatureWalk } from '../chain.ts';
-import { attempt, StoreError } from '../errors.ts';
-import type { LedgerFiles } from './ledger.ts';
+import { attempt } from '../errors.ts';
+import type { LedgerFile, LedgerFiles } from './file.ts';
 import { lineHash, parseHeader, parseLine } from './line.ts';
 import type { LedgerLine } from './line.ts';
 import { readLines } from './read-lines.ts';
@@ -50,16 +49,15 @@ export interface LedgerReport {
 const batchBytes = 256 * 1024;
 const maxFindings = 1_000;
 
-/** Verifies the ledger at a path; see `Ledger.verify`. */
-export async function verifyFile(files: LedgerFiles, path: string, { anchor, publicKey, signal, onProgress }: CheckedVerifyOptions): Promise<LedgerReport> {
+/** Verifies a ledger's file; see `Ledger.verify`. */
+export async function verifyFile(file: LedgerFile, { anchor, publicKey, signal, onProgress }: CheckedVerifyOptions): Promise<LedgerReport> {
   signal?.throwIfAborted();
-  const what = `verify ${path}`;
+  const what = `verify ${file.path}`;
   const walk = new LineWalk(anchor, publicKey && new SignatureWalk(publicKey));
-  const fd = attempt(what, () => openToRead(files, path));
-  if (fd === undefined) return walk.end();
+  const descriptor = attempt(what, () => file.acquire());
+  if (!descriptor) return walk.end(); // a ledger that is not there yet is empty
   try {
-    if (!files.fstatSync(fd).isFile()) throw new StoreError('ERR_STORE_NOT_A_STORE', `failed to ${what}: it is not a regular file`);
-    const lines = readToEnd(files, fd);
+    const lines = readToEnd(file.files, descriptor.fd);
     let turnAt = batchBytes;
     for (;;) {
       const next = attempt(what, () => lines.next());
@@ -73,16 +71,7 @@ export async function verifyFile(files: LedgerFiles, path: string, { anchor, pub
       signal?.throwIfAborted();
     }
   } finally {
-    files.closeSync(fd);
-  }
-}
-
-function openToRead(files: LedgerFiles, path: string): number | undefined {
-  try {
-    return files.openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined; // a ledger that is not there yet is empty
-    throw error;
+    file.release(descriptor);
   }
 }
 

@@ -16,7 +16,7 @@ export interface View {
 
 // The identity is a new one where a store was lost before anything was acknowledged.
 const columns: Record<string, string> = {
-  audit_log: "SELECT timestamp, event_type, event_data, event_meta FROM audit_log WHERE event_type NOT IN ('store_adopted', 'store_recovered', 'ledger_attached') ORDER BY id",
+  audit_log: "SELECT timestamp, event_type, event_data, event_meta FROM audit_log WHERE event_type NOT IN ('store_adopted', 'store_recovered', 'ledger_attached', 'ledger_set_aside') ORDER BY id",
   snapshot: 'SELECT data FROM snapshot',
 };
 const leftOut = ['store_meta', 'schema_version'];

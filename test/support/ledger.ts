@@ -7,7 +7,8 @@ import { genesisHash, rowHash } from '../../lib/chain.ts';
 import { isSound, lineText, parseHeader, parseLine } from '../../lib/ledger/line.ts';
 import type { LedgerLine } from '../../lib/ledger/line.ts';
 import { Ledger } from '../../lib/ledger/ledger.ts';
-import type { LedgerFiles, LedgerOptions } from '../../lib/ledger/ledger.ts';
+import type { LedgerFiles } from '../../lib/ledger/file.ts';
+import type { LedgerOptions } from '../../lib/ledger/ledger.ts';
 import type { OpenOptions, SqliteStore } from '../../lib/index.ts';
 import type { TestFolder } from './folder.ts';
 
@@ -89,7 +90,7 @@ export function plantInBoth(path: string, ledgerPath: string, fields: Parameters
 export function dump(store: SqliteStore): object {
   const days = ['2026-11-20', '2026-11-21', '2026-11-22'];
   return {
-    audits: [...store.iterateAudits()].filter(({ event }) => event.type !== 'store_recovered'),
+    audits: [...store.iterateAudits()].filter(({ event: { type } }) => !['store_recovered', 'ledger_set_aside'].includes(type)),
     usage: days.map((day) => store.getUsageForDay(day)),
     cooldowns: store.listCooldowns(),
     snapshot: store.loadSnapshot(),

@@ -1,0 +1,56 @@
+// Writing rows as lines, in constant memory, and refusing what could not be read again.
+import { StoreError } from '../errors.ts';
+import type { EventTexts } from '../events.ts';
+import type { MirroredRow } from '../mirror-port.ts';
+import type { LedgerFile } from './file.ts';
+import { lineText, toLine } from './line.ts';
+import { maxLineBytes } from './read-lines.ts';
+
+const chunkBytes = 1024 * 1024;
+
+/** Writes rows as lines from an offset on, not synced. Gives the offset behind them. `each` hears of every row. */
+export function writeLines(file: LedgerFile, rows: Iterable<MirroredRow>, from: number, each?: (row: MirroredRow) => void): number {
+  let position = from;
+  let texts: string[] = [];
+  let length = 0;
+  const flush = (): void => {
+    position += file.write(Buffer.from(texts.join('')), position);
+    texts = [];
+    length = 0;
+  };
+  for (const row of rows) {
+    checkLength(row);
+    const text = lineText(toLine(row));
+    if (text.length > maxLineBytes || Buffer.byteLength(text) > maxLineBytes) throw tooLarge(text.length);
+    texts.push(text);
+    length += text.length;
+    each?.(row);
+    if (length > chunkBytes) flush();
+  }
+  flush();
+  return position;
+}
+
+/** Refuses a row whose line would be too long, before that is built: it may be longer than the memory holds. */
+export function checkLength({ type, data, meta }: EventTexts | Pick<MirroredRow, 'type' | 'data' | 'meta'>): void {
+  const length = type.length + data.length + (meta?.length ?? 0);
+  // No character takes more than six, so that nothing has to be counted in most cases.
+  if (6 * length <= maxLineBytes) return;
+  if (length > maxLineBytes || writtenBytes(type) + writtenBytes(data) + writtenBytes(meta ?? '') > maxLineBytes) throw tooLarge(length);
+}
+
+/** How many bytes a text takes inside of a line. */
+function writtenBytes(text: string | Uint8Array): number {
+  if (typeof text !== 'string') return 2 * text.length; // its hexadecimal digits
+  let bytes = Buffer.byteLength(text);
+  for (let index = 0; index < text.length; index++) {
+    const code = text.charCodeAt(index);
+    if (code === 0x22 || code === 0x5c) bytes++;
+    else if (code < 0x20) bytes += 5;
+  }
+  return bytes;
+}
+
+function tooLarge(length: number): StoreError {
+  return new StoreError('ERR_STORE_INVALID_ARGUMENT', `an event of ${length} characters is too large for a ledger (${maxLineBytes} bytes)`);
+}
