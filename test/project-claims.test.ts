@@ -29,28 +29,28 @@ function world(t: TestContext): World {
   return { store, projects, at, claim: (time, options) => at(time).claimProjectRun('/a', options) };
 }
 
-test('a project is not processed twice within 24 hours of its last successful run', (t) => {
+test('a project is not processed twice within 23 hours of the start of its last successful run', (t) => {
   const { projects, at, claim } = world(t);
   assert.equal(claim('2026-11-21T12:00:00Z'), true);
   assert.deepEqual(projects.getProject('/a'), { path: '/a', runCount: 0, claimedAt: new Date('2026-11-21T12:00:00Z') });
   at('2026-11-21T13:00:00Z').recordProjectRun('/a');
-  assert.deepEqual(projects.getProject('/a'), { path: '/a', runCount: 1, lastRunAt: new Date('2026-11-21T13:00:00Z') });
+  assert.deepEqual(projects.getProject('/a'), { path: '/a', runCount: 1, lastRunAt: new Date('2026-11-21T12:00:00Z') });
   assert.equal(claim('2026-11-21T13:00:00Z'), false);
-  assert.equal(claim('2026-11-22T12:59:59.999Z'), false);
+  assert.equal(claim('2026-11-22T10:59:59.999Z'), false);
   assert.equal(projects.claimProjectRun('/b'), true);
-  assert.equal(claim('2026-11-22T13:00:00Z'), true);
+  assert.equal(claim('2026-11-22T11:00:00Z'), true);
 });
 
 test('a claim keeps others out for the window, unless it is given back after a failure', (t) => {
   const { projects, claim } = world(t);
   assert.equal(claim('2026-11-21T12:00:00Z'), true);
-  assert.equal(claim('2026-11-22T11:59:59.999Z'), false);
+  assert.equal(claim('2026-11-22T10:59:59.999Z'), false);
   projects.releaseProjectClaim('/a/');
   assert.equal(projects.getProject('/a')?.claimedAt, undefined);
-  assert.equal(claim('2026-11-22T11:59:59.999Z'), true);
+  assert.equal(claim('2026-11-22T10:59:59.999Z'), true);
   // Whoever died with it blocks the project no longer than the window.
-  assert.equal(claim('2026-11-23T11:59:59.998Z'), false);
-  assert.equal(claim('2026-11-23T11:59:59.999Z'), true);
+  assert.equal(claim('2026-11-23T09:59:59.998Z'), false);
+  assert.equal(claim('2026-11-23T09:59:59.999Z'), true);
 });
 
 test('the window is the caller\'s, and force overrides it and says so in the log', (t) => {
@@ -70,8 +70,8 @@ test('on a clock that starts in the past a project stays done, and comes back wh
   at('2026-11-21T12:00:00Z').recordProjectRun('/a');
   // A machine without a clock of its own, after a restart; then the network tells it the time.
   for (let minute = 10; minute < 50; minute++) assert.equal(claim(`1970-01-01T00:${minute}:00Z`), false);
-  assert.equal(claim('2026-11-22T11:59:00Z'), false);
-  assert.equal(claim('2026-11-22T12:00:00Z'), true);
+  assert.equal(claim('2026-11-22T10:59:00Z'), false);
+  assert.equal(claim('2026-11-22T11:00:00Z'), true);
   assert.equal(claim('1970-01-01T00:01:00Z'), false);
 });
 
@@ -80,9 +80,9 @@ test('a time that was recorded while the clock was years ahead blocks for one wi
     const { at, claim } = world(t);
     at('2099-01-01T00:00:00Z')[mark]('/a');
     assert.equal(claim('2026-11-21T12:00:00Z'), false);
-    assert.equal(claim('2026-11-22T11:59:59.999Z'), false);
-    assert.equal(claim('2026-11-22T12:00:00Z'), true);
-    assert.equal(claim('2026-11-22T12:00:00Z'), false);
+    assert.equal(claim('2026-11-22T10:59:59.999Z'), false);
+    assert.equal(claim('2026-11-22T11:00:00Z'), true);
+    assert.equal(claim('2026-11-22T11:00:00Z'), false);
     at('2099-01-01T00:00:00Z').recordProjectRun('/a');
     assert.equal(claim('2026-11-21T12:00:00Z', { windowMs: 0 }), true);
   }

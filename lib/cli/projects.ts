@@ -68,8 +68,9 @@ export const due: Command = {
   options: { ...dbOption, ...jsonOption },
   notes: [
     'INTERVAL is a whole number and its unit: 90s, 30m, 24h, 7d, 2w. Staleness is the',
-    'time since the last run over the interval: a task is due from 1.00 on, and where',
-    'it was never done. In JSON such a task has no staleness.',
+    'time since the start of the last run over the interval, of which one of a day or',
+    'more is full an hour early: a task is due from 1.00 on, and where it was never',
+    'done. In JSON such a task has no staleness.',
   ],
   examples: ['due --db nightly.db lint=24h docs=7d'],
   run: (args, io) => {

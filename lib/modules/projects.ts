@@ -12,6 +12,7 @@ import { allProjects, decodeAssignment, decodeTaskRun, insertAssignment, makeKno
 import type { Assignment, AssignmentRow, Project, TaskRow, TaskRun } from './projects/rows.ts';
 import { deleteOldRunRecords, encodeRunRecord, insertRunRecord, newestRunRecords, summaryOfDay } from './projects/run-records.ts';
 import type { DaySummary, NewRunRecord, RunRecord } from './projects/run-records.ts';
+import { dayMs, defaultWindowMs, stalenessOf, startOfRun } from './projects/schedule.ts';
 import { capture, deleteSnapshot, listSnapshots, putBack, readSnapshot } from './projects/snapshots.ts';
 import type { ProjectSnapshot, ProjectSnapshotInfo } from './projects/snapshots.ts';
 
@@ -25,15 +26,14 @@ export interface DueTask {
   staleness: number;
 }
 
-const dayMs = 86_400_000;
-
 /**
  * The projects of a store. A project is named by its path, made canonical: `~` expanded, absolute, links resolved as far as
  * the path exists, no trailing slash; one that is known by the path as it is given keeps that name. Whatever is recorded of a
  * project makes it known. Each writing method is one transaction, durable on return. Days are those of `timeZone` (an IANA
- * name, by default the system's zone). A time that lies ahead of the clock, because that was set back, counts as just now. All
- * methods throw what the store's methods throw, and those that take a path also `ERR_STORE_PERMISSION` for one that this user
- * may not follow.
+ * name, by default the system's zone). A time that lies ahead of the clock, because that was set back, counts as just now. A
+ * run counts from its start: from the claim of its project or, for a task, its assignment, if one lies in the last 24 hours.
+ * All methods throw what the store's methods throw, and those that take a path also `ERR_STORE_PERMISSION` for one that this
+ * user may not follow.
  */
 export class ProjectStore<E extends EventBase> {
   readonly #store: SqliteStore<E>;
@@ -71,7 +71,7 @@ export class ProjectStore<E extends EventBase> {
     });
   }
 
-  /** Records that a type of task was done in a project now. */
+  /** Records that a type of task has now been done in a project. It was last run when that began. */
   recordTaskRun(path: string, taskType: string): void {
     const project = projectPath(this.#connection, 'path', path);
     checkText('taskType', taskType);
@@ -79,32 +79,36 @@ export class ProjectStore<E extends EventBase> {
       makeKnown(this.#connection, project);
       const sql = `INSERT INTO task_history (project_path, task_type, last_run_at) VALUES (?, ?, ?)
         ON CONFLICT (project_path, task_type) DO UPDATE SET last_run_at = excluded.last_run_at`;
-      this.#connection.prepare(sql).run(project, taskType, this.#now());
+      const startedAt = startOfRun(this.#connection, project, taskType).toISOString();
+      this.#connection.prepare(sql).run(project, taskType, startedAt);
     });
   }
 
   // What is due
 
-  /** When a type of task was last done in a project; `undefined` for never. */
+  /** When a type of task was last started in a project, of those that were done; `undefined` for never. */
   lastTaskRun(path: string, taskType: string): Date | undefined {
     return this.#lastRun(projectPath(this.#connection, 'path', path), checkText('taskType', taskType)).last;
   }
 
   /**
-   * Whole days, of 24 hours each, since the last successful run of a project, or since a type of task was last done
-   * there; `undefined` for never.
+   * Whole days, of 24 hours each, since the last successful run of a project, or of a type of task there, started;
+   * `undefined` for never.
    */
   daysSinceLastRun(path: string, taskType?: string): number | undefined {
     const { last, elapsedMs } = this.#lastRun(projectPath(this.#connection, 'path', path), optionalText('taskType', taskType));
     return last && Math.floor(elapsedMs / dayMs);
   }
 
-  /** The time since a type of task was last done in a project, over its interval: due from 1 on; `Infinity` for never. */
+  /**
+   * The time since a type of task was last started in a project, over its interval: due from 1 on; `Infinity` for never.
+   * An interval of a day or more is full an hour early, as the window of `claimProjectRun` is: 1 from then on.
+   */
   staleness(path: string, taskType: string, intervalMs: number): number {
     const project = projectPath(this.#connection, 'path', path);
     checkText('taskType', taskType);
     checkInteger('intervalMs', intervalMs, 1);
-    return this.#lastRun(project, taskType).elapsedMs / intervalMs;
+    return stalenessOf(this.#lastRun(project, taskType).elapsedMs, intervalMs);
   }
 
   /**
@@ -120,13 +124,13 @@ export class ProjectStore<E extends EventBase> {
       const rows = this.#connection.prepare(dueSql).all(JSON.stringify(checked)) as unknown as [path: string, taskType: string, intervalMs: number, found: string | null, lastRunAt: string][];
       const tasks = rows.map(([path, taskType, intervalMs, found, lastRunAt]): DueTask => {
         const elapsedMs = found === null ? Infinity : now - decodeTaskRun(path, [taskType, lastRunAt]).lastRunAt.getTime();
-        return { path: projectReader(path).text('path', path), taskType, staleness: elapsedMs / intervalMs };
+        return { path: projectReader(path).text('path', path), taskType, staleness: stalenessOf(elapsedMs, intervalMs) };
       });
       return tasks.filter(({ staleness }) => staleness >= 1).sort((a, b) => (a.staleness === b.staleness ? 0 : b.staleness - a.staleness));
     });
   }
 
-  /** Whether the last successful run of a project, or of a type of task there, was on the clock's local day. */
+  /** Whether the last successful run of a project, or of a type of task there, started on the clock's local day. */
   wasProcessedToday(path: string, taskType?: string): boolean {
     const { last, now, elapsedMs } = this.#lastRun(projectPath(this.#connection, 'path', path), optionalText('taskType', taskType));
     return last !== undefined && localDay(new Date(now.getTime() - elapsedMs), this.#timeZone) === localDay(now, this.#timeZone);
@@ -135,14 +139,16 @@ export class ProjectStore<E extends EventBase> {
   // Runs
 
   /**
-   * Claims a project for a run, and says whether this caller got it: not if its last successful run or another claim lies
-   * within `windowMs` (24 hours by default). Of callers at once, in whatever processes, one gets it. One of these times that
-   * lies ahead of the clock refuses too, but for no longer than `windowMs` from the first claim that finds it so. `force`
-   * always gets it, and is recorded by an event. Who got it calls `recordProjectRun`, or `releaseProjectClaim` after a failure.
+   * Claims a project for a run, and says whether this caller got it: not if the start of its last successful run, or another
+   * claim, lies within `windowMs`. By default that is 23 hours, so that a timer which starts a little earlier than the day
+   * before gets it, also on the night when clocks go forward. Of callers at once, in whatever processes, one gets it. One of
+   * these times that lies ahead of the clock refuses too, but for no longer than `windowMs` from the first claim that finds it
+   * so. `force` always gets it, and is recorded by an event. Who got it calls `recordProjectRun`, or `releaseProjectClaim`
+   * after a failure.
    */
   claimProjectRun(path: string, options?: { windowMs?: number; force?: boolean }): boolean {
     const project = projectPath(this.#connection, 'path', path);
-    const { windowMs = dayMs, force = false } = checkOptions('options', options, ['windowMs', 'force']);
+    const { windowMs = defaultWindowMs, force = false } = checkOptions('options', options, ['windowMs', 'force']);
     checkDuration('options.windowMs', windowMs);
     if (typeof force !== 'boolean') throw invalid('options.force', force, 'true or false');
     return this.#connection.write(`claim a run of ${quote(project)}`, () => {
@@ -154,7 +160,7 @@ export class ProjectStore<E extends EventBase> {
     });
   }
 
-  /** Records a successful run of a project now: sets the last run, counts it, and ends the claim. */
+  /** Records that a run of a project has now ended well: sets the last run to its start, counts it, and ends the claim. */
   recordProjectRun(path: string): void {
     const project = projectPath(this.#connection, 'path', path);
     this.#connection.write(`record a run of ${quote(project)}`, () => {
@@ -163,7 +169,7 @@ export class ProjectStore<E extends EventBase> {
       const [runCount] = this.#connection.prepare('SELECT run_count FROM projects WHERE path = ?').get(project) as unknown as [unknown];
       projectReader(project).count('run_count', runCount);
       const sql = 'UPDATE projects SET last_run_at = ?, run_count = run_count + 1, claimed_at = NULL, clock_behind_at = NULL WHERE path = ?';
-      this.#connection.prepare(sql).run(this.#now(), project);
+      this.#connection.prepare(sql).run(startOfRun(this.#connection, project).toISOString(), project);
     });
   }
 

@@ -6,14 +6,14 @@ import { quote } from '../../values.ts';
 /** A project by its path, canonical where it was recorded here. */
 export interface Project {
   path: string;
-  /** The last successful run. */
+  /** When its last successful run started. */
   lastRunAt?: Date;
   runCount: number;
   /** When somebody who processes it now has claimed it. */
   claimedAt?: Date;
 }
 
-/** When a type of task was last done in a project. */
+/** When a type of task was last started in a project, of those that were done. */
 export interface TaskRun {
   taskType: string;
   lastRunAt: Date;
