@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { StatementSync } from 'node:sqlite';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { SqliteStore } from '../lib/index.ts';
@@ -307,3 +308,29 @@ for (const [what, harm] of [
     assert.ok(kinds(store).includes('schema-changed'));
   });
 }
+
+test('a checkpoint that fails is published and is a finding until one works, and one that fails at close is published too', (t) => {
+  const folder = new TestFolder(t);
+  const faults = publishedBy(t, folder.file());
+  const store = folder.open(options);
+  const { get } = StatementSync.prototype;
+  const failing = t.mock.method(StatementSync.prototype, 'get', function (this: StatementSync, ...values: never[]) {
+    if (this.sourceSQL === 'PRAGMA wal_checkpoint(PASSIVE)') throw Object.assign(new Error('disk I/O error'), { code: 'ERR_SQLITE_ERROR', errcode: 1034 });
+    return get.apply(this, values as never);
+  });
+  const fill = (): void => store.transaction(() => { for (let count = 0; count < 400; count++) store.appendAudit({ type: 'launch_denied', entryId: 'a', reasons: ['x'.repeat(10_000)] }); });
+  fill();
+  assert.deepEqual(kinds(store), ['checkpoint-failed']);
+  assert.equal(store.isHealthy(), true);
+  assert.deepEqual(faults.map(({ kind }) => kind), ['checkpoint-failed']);
+  failing.mock.restore();
+  for (let count = 0; count < 2; count++) fill();
+  assert.deepEqual(kinds(store), []);
+  const again = t.mock.method(StatementSync.prototype, 'get', function (this: StatementSync, ...values: never[]) {
+    if (this.sourceSQL === 'PRAGMA wal_checkpoint(PASSIVE)') throw Object.assign(new Error('disk I/O error'), { code: 'ERR_SQLITE_ERROR', errcode: 1034 });
+    return get.apply(this, values as never);
+  });
+  store.close();
+  again.mock.restore();
+  assert.deepEqual(faults.map(({ kind }) => kind), ['checkpoint-failed', 'checkpoint-failed']);
+});

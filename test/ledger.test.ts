@@ -65,6 +65,10 @@ test('what stands at the path of a ledger and is none is refused, and stays', (t
     ['text', (path) => writeFileSync(path, 'Shopping list\nbread\n'), 'ERR_STORE_NOT_A_STORE'],
     ['text without a newline', (path) => writeFileSync(path, 'Shopping list'), 'ERR_STORE_NOT_A_STORE'],
     ['a long line', (path) => writeFileSync(path, Buffer.alloc(200_000, 'x')), 'ERR_STORE_NOT_A_STORE'],
+    ...[1, 2, 3].map((cut): [string, (path: string) => void, string] => [
+      `text with a character across the end of its first page, ${cut} bytes of it before that`,
+      (path) => writeFileSync(path, `${'x'.repeat(4_096 - cut)}\u{1F600}${'x'.repeat(5_000)}`), 'ERR_STORE_NOT_A_STORE',
+    ]),
     ['a long binary', (path) => writeFileSync(path, Buffer.alloc(200_000, 0xff)), 'ERR_STORE_NOT_A_STORE'],
     ['a folder', (path) => mkdirSync(path), 'ERR_STORE_NOT_A_STORE'],
     ['a pipe', (path) => execFileSync('mkfifo', [path]), 'ERR_STORE_NOT_A_STORE'],

@@ -305,3 +305,29 @@ test('what a user may not read is refused with ERR_STORE_PERMISSION, whichever o
     assert.deepEqual(run(path, `report(codeOf(() => SqliteStore.openReadOnly(path)));`, { uid: nobody }), process.getuid!() === 0 ? ['ERR_STORE_PERMISSION'] : ['no error']);
   }
 });
+
+for (const [nth, what] of [[1, 'its header'], [2, 'all of it']] as const) {
+  test(`a -wal that goes away between a reader's look at it and its read of ${what} is no error`, (t) => {
+    const folder = new TestFolder(t);
+    run(folder.file(), "const store = SqliteStore.open(path); for (let i = 0; i < 3; i++) store.appendAudit({ type: 'service_started' }); die();");
+    rmSync(folder.file('store.db-shm'));
+    const told = run(folder.file(), `
+      const { syncBuiltinESMExports } = await import('node:module');
+      const real = fs.openSync;
+      let looks = 0;
+      fs.openSync = (file, ...rest) => {
+        // Another process brings the -wal into the database just now.
+        if (String(file).endsWith('-wal') && ++looks === ${nth}) {
+          const db = new DatabaseSync(path);
+          db.prepare('SELECT 1 FROM sqlite_schema').get();
+          db.close();
+        }
+        return real(file, ...rest);
+      };
+      syncBuiltinESMExports();
+      const store = SqliteStore.openReadOnly(path);
+      report([store.auditHead().id, store.isHealthy(), looks >= ${nth}]);
+      store.close();`);
+    assert.deepEqual(told, [[3, true, true]]);
+  });
+}

@@ -577,3 +577,20 @@ test('a file that this user may not read keeps the store from opening: what it k
   assert.deepEqual(run(folder.file(), 'report(codeOf(() => SqliteStore.open(path)));', { uid: nobody }), ['ERR_STORE_PERMISSION']);
   assert.equal(modeOf(folder.file('store.snapshot.json')), '0');
 });
+
+test('a commit that fails leaves no temporary file of its snapshot', (t) => {
+  const folder = new TestFolder(t);
+  const store = folder.open();
+  store.saveSnapshot(state);
+  const { run: original } = StatementSync.prototype;
+  const failing = t.mock.method(StatementSync.prototype, 'run', function (this: StatementSync, ...values: never[]) {
+    if (this.sourceSQL === 'COMMIT') throw Object.assign(new Error('database or disk is full'), { code: 'ERR_SQLITE_ERROR', errcode: 13 });
+    return original.apply(this, values as never);
+  });
+  for (let count = 0; count < 3; count++) assert.throws(() => store.saveSnapshot(later), { code: 'ERR_STORE_DISK_FULL' });
+  failing.mock.restore();
+  assert.deepEqual(namesIn(folder.path), ['store.db', 'store.db-shm', 'store.db-wal', 'store.snapshot.json']);
+  assert.deepEqual(store.loadSnapshot(), state);
+  store.saveSnapshot(later);
+  assert.deepEqual(store.loadSnapshot(), later);
+});
