@@ -150,8 +150,18 @@ export function allCooldowns(connection: Connection): Cooldown[] {
 
 /** All cooldowns that can be read, by entry id. A damaged row stays the database's. */
 export function readableCooldowns(connection: Connection): CooldownTexts[] {
-  // All columns: a copy of a store that has not been migrated lacks the last ones.
   return readable(connection.all('SELECT * FROM cooldowns ORDER BY entry_id'));
+}
+
+const dayMs = 86_400_000;
+
+/** Those that were not over at an instant, by entry id; those that ended a day before and longer ago are not read. */
+export function cooldownsSince(connection: Connection, since: Date): CooldownTexts[] {
+  // Another writer's text may have an offset, of less than a day. All columns: a copy of a store that has not been migrated
+  // lacks the last ones. The plus keeps SQLite from reading all rows in the order of the other index.
+  const sql = 'SELECT * FROM cooldowns WHERE until > ? ORDER BY +entry_id';
+  const rows = connection.all<unknown[]>(sql, new Date(since.getTime() - dayMs).toISOString());
+  return readable(rows).filter(({ until }) => new Date(until) > since);
 }
 
 function readable(rows: readonly unknown[][]): CooldownTexts[] {

@@ -60,6 +60,9 @@ export function isSchemaDamage(error: unknown): boolean {
   return (error as { errcode?: number } | undefined)?.errcode === 1;
 }
 
+// More entries than a screen shows; each costs a look-up or two.
+const rehearsedRows = 100;
+
 /**
  * Does once what a service does again and again, and undoes it: a page that is damaged there, which nothing at open reads,
  * would stop the service after each start. Throws SQLite's own word for that; reads a few pages and writes none.
@@ -70,10 +73,11 @@ export function rehearse(connection: Connection, uuid: string, pair: SnapshotPai
     const head = auditHeadOf(connection);
     if (head && hashAt(connection, head.id) !== head.hash) throw new StoreError('ERR_STORE_CORRUPT', `the last row of audit_log is not found under its id ${head.id}`);
     connection.run("INSERT INTO audit_log (id, timestamp, event_type, event_data, event_meta, event_hash) SELECT coalesce(max(id), 0) + 1, '', '', '', json_object('eventId', ?), '' FROM audit_log", uuid);
-    // Each entry gets a row, so that both indexes are walked to where the next one goes.
+    // An entry gets a row, so that both indexes are walked to where the next one goes: of those that a service uses these days,
+    // and the cooldowns that end last. There may be any number of others.
     const days = 'SELECT last_day FROM store_meta UNION SELECT previous_day FROM store_meta UNION SELECT ?';
-    connection.run(`INSERT INTO usage (entry_id, day, duration_secs) SELECT DISTINCT entry_id, '9999-12-31', 0 FROM usage WHERE day IN (${days}) ON CONFLICT DO NOTHING`, localDay(connection.now()));
-    connection.run("INSERT INTO cooldowns (entry_id, until) SELECT entry_id || ' ', until FROM cooldowns WHERE true ON CONFLICT DO NOTHING");
+    connection.run(`INSERT INTO usage (entry_id, day, duration_secs) SELECT DISTINCT entry_id, '9999-12-31', 0 FROM usage WHERE day IN (${days}) LIMIT ${rehearsedRows} ON CONFLICT DO NOTHING`, localDay(connection.now()));
+    connection.run(`INSERT INTO cooldowns (entry_id, until) SELECT entry_id || ' ', until FROM cooldowns ORDER BY until DESC LIMIT ${rehearsedRows} ON CONFLICT DO NOTHING`);
     connection.run("UPDATE snapshot SET data = data || ' '");
     connection.run("UPDATE store_meta SET last_day = last_day || ' '");
     pair.rehearse();

@@ -5,6 +5,7 @@ import { closeSync, constants, fchmodSync, fchownSync, fstatSync, fsyncSync, ope
 import { dirname, basename, join } from 'node:path';
 import type { CooldownTexts } from './cooldowns.ts';
 import { checkDay } from './days.ts';
+import { StoreError } from './errors.ts';
 import type { DayPart } from './days.ts';
 import { checkArray, checkDuration, checkInstant, checkInteger, checkOptions, checkText, invalid, parseInstant } from './values.ts';
 
@@ -44,12 +45,13 @@ export type SnapshotFile =
   | { state: 'whole'; content: SnapshotContent; bytes: number }
   | { state: 'damaged'; reason: string };
 
-/** The text of a state. Throws `ERR_STORE_INVALID_ARGUMENT`. */
+/** The text of a state. Throws `ERR_STORE_INVALID_ARGUMENT`, also for one that is larger than what is read back. */
 export function encodeState(snapshot: StateSnapshot): string {
   if (snapshot === undefined) throw invalid('snapshot', snapshot, 'a state with a timestamp');
   const { timestamp, activeSession } = checkOptions('snapshot', snapshot, ['timestamp', 'activeSession']);
   const text: Record<string, unknown> = { timestamp: checkInstant('snapshot.timestamp', timestamp) };
   if (activeSession !== undefined) text['activeSession'] = encodeSession(activeSession);
+  checkBytes(leastLength(text));
   return JSON.stringify(text);
 }
 
@@ -125,9 +127,32 @@ const contentAt = opening.length + 64 + middle.length;
 // Days and cooldowns of every entry fit many times over; a planted file must not fill the memory.
 const maxBytes = 64 * 1024 * 1024;
 
+/** Refuses what would not be read back, before anything is written. */
+function checkBytes(bytes: number): void {
+  if (bytes <= maxBytes) return;
+  const what = 'the state, the usage of the last days and the cooldowns that are not over';
+  throw new StoreError('ERR_STORE_INVALID_ARGUMENT', `the snapshot would have ${bytes} bytes or more, and ${maxBytes} are read back: ${what} have to fit`);
+}
+
+/**
+ * The least that a value takes as JSON. Asked before the text is built: V8 has no text of half a GiB characters, and one that
+ * passes this has six times as many as this at most.
+ */
+function leastLength(value: unknown): number {
+  if (typeof value === 'string') return value.length + 2;
+  if (typeof value !== 'object' || value === null) return String(value).length;
+  let length = 1;
+  if (Array.isArray(value)) for (const item of value) length += leastLength(item) + 1;
+  else for (const [key, item] of Object.entries(value)) length += key.length + leastLength(item) + 4;
+  return length;
+}
+
 function encodeFile(content: Omit<SnapshotContent, 'state'>, stateText: string): string {
+  checkBytes(leastLength(content) + stateText.length);
   const text = JSON.stringify({ ...content, state: JSON.parse(stateText) as unknown });
-  return `${opening}${hash('sha256', text)}${middle}${text}}\n`;
+  const whole = `${opening}${hash('sha256', text)}${middle}${text}}\n`;
+  checkBytes(Buffer.byteLength(whole));
+  return whole;
 }
 
 // What says that the file itself is no good. Anything else the system says (no permission, no descriptor left) says nothing

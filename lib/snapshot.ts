@@ -7,11 +7,12 @@ import { localDay, nameable } from './days.ts';
 import { StoreError } from './errors.ts';
 import { decodeState, discardSnapshotFile, placeSnapshotFile, prepareSnapshotFile, readSnapshotFile } from './snapshot-file.ts';
 import type { SnapshotContent, SnapshotFile, StateSnapshot } from './snapshot-file.ts';
-import { readableCooldowns } from './cooldowns.ts';
+import { cooldownsSince } from './cooldowns.ts';
 import { readableUsage } from './usage.ts';
 
 /** What the file carries of usage and cooldowns. */
 type Balances = Pick<SnapshotContent, 'usage' | 'cooldowns'>;
+type ReadBalances = (days: readonly string[], now: Date) => Balances;
 
 /** One of the two copies, as `health()` shows it. */
 export interface SnapshotCopy {
@@ -48,8 +49,8 @@ export class SnapshotPair implements CommitParticipant {
   #prepared: { temporary: string; path: string; generation: number } | undefined;
   /** How many rows this has written. */
   #saves = 0;
-  /** The last file's, and as of when. */
-  #balances: { asOf: string; read: Balances } | undefined;
+  /** The last file's, as of what and when. */
+  #balances: { asOf: string; at: Date; read: Balances } | undefined;
 
   /** `path` is absent for a store in memory; `fileGeneration` is what was found in the file at open. */
   constructor(connection: Connection, path: string | undefined, uuid: string, fileGeneration: number) {
@@ -84,7 +85,7 @@ export class SnapshotPair implements CommitParticipant {
     if (this.#base === undefined || this.#path === undefined) return;
     const row = this.#row();
     if (!row || row.generation === this.#base) return; // every save of this transaction was rolled back
-    const temporary = this.#prepareFile(this.#path, row, (days) => this.#knownBalances(days));
+    const temporary = this.#prepareFile(this.#path, row, (days, now) => this.#knownBalances(days, now));
     this.#prepared = { temporary, path: this.#path, generation: row.generation };
   }
 
@@ -102,30 +103,34 @@ export class SnapshotPair implements CommitParticipant {
    * Inside a write: the balances, read again only where anything but this has written since. A session is saved again and
    * again while nothing else changes, and reading them takes longer than all the rest that is not the disk's.
    */
-  #knownBalances(days: readonly string[]): Balances {
+  #knownBalances(days: readonly string[], now: Date): Balances {
     // Every row that this connection has changed, also one that was rolled back, and every commit of another one.
     const [changes] = this.#connection.get<[number]>('SELECT total_changes()')!;
     const asOf = JSON.stringify([changes - this.#saves, this.#connection.version, days]);
-    if (this.#balances?.asOf !== asOf) this.#balances = { asOf, read: this.#readBalances(days) };
-    return this.#balances.read;
+    const known = this.#balances;
+    // A clock that was set back makes cooldowns run again that were left out.
+    if (known?.asOf !== asOf || known.at > now) this.#balances = { asOf, at: now, read: this.#readBalances(days, now) };
+    return this.#balances!.read;
   }
 
-  #readBalances(days: readonly string[]): Balances {
-    return { usage: readableUsage(this.#connection, days), cooldowns: readableCooldowns(this.#connection) };
+  /** Those of the last day are over by a clock that may be wrong; older ones would make the file grow for ever. */
+  #readBalances(days: readonly string[], now: Date): Balances {
+    const cooldowns = cooldownsSince(this.#connection, new Date(now.getTime() - 86_400_000));
+    return { usage: readableUsage(this.#connection, days), cooldowns };
   }
 
-  #prepareFile(path: string, row: Row, balances?: (days: readonly string[]) => Balances): string {
+  #prepareFile(path: string, row: Row, balances?: ReadBalances): string {
     return prepareSnapshotFile(path, this.#connection.path!, this.#content(row.generation, balances), row.text);
   }
 
-  #content(generation: number, balances = (days: readonly string[]): Balances => this.#readBalances(days)): Omit<SnapshotContent, 'state'> {
+  #content(generation: number, balances: ReadBalances = (days, now) => this.#readBalances(days, now)): Omit<SnapshotContent, 'state'> {
     const now = this.#connection.now();
     const [lastDay, previousDay] = this.#connection.usageDays.get();
     const today = localDay(nameable(now));
     const yesterday = new Date(Date.parse(`${today}T00:00:00Z`) - 86_400_000).toISOString().slice(0, 10);
     const days = [...new Set([lastDay, previousDay, today, yesterday])].filter((day) => day !== null);
     const head = auditHeadOf(this.#connection) ?? null;
-    return { store: this.#uuid, generation, savedAt: now.toISOString(), ...balances(days), head };
+    return { store: this.#uuid, generation, savedAt: now.toISOString(), ...balances(days, now), head };
   }
 
   /** After COMMIT: the row is durable whatever happens here, so a failure is a finding. */

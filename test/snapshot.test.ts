@@ -233,14 +233,14 @@ test('what a whole file says is checked value by value', (t) => {
   }
 });
 
-test("the file carries the usage of the days written last and of the clock's today and yesterday, every cooldown and the head", (t) => {
+test("the file carries the usage of the days written last and of the clock's today and yesterday, the cooldowns and the head", (t) => {
   const folder = new TestFolder(t);
   const now = new Date(2026, 10, 21, 12);
   const store = folder.open({ clock: () => now });
   for (const day of ['2026-11-18', '2026-11-19', '2026-11-20', '2026-11-21', '2027-03-05', '2027-03-06']) store.addUsage('minecraft', day, 1_001);
   store.addUsage('tuxpaint', '2027-03-06', 3_003);
   store.setCooldownUntil('minecraft', new Date('2026-11-21T10:00:00Z'));
-  store.setCooldownUntil('tuxpaint', new Date('1999-11-21T10:00:00Z'));
+  store.setCooldownUntil('tuxpaint', new Date('2036-11-21T10:00:00Z'));
   store.appendAudit({ type: 'service_started' });
   store.saveSnapshot(state);
   const file = readSnapshotFile(folder.file('store.snapshot.json'));
@@ -254,7 +254,7 @@ test("the file carries the usage of the days written last and of the clock's tod
   ]);
   const setAt = now.toISOString();
   assert.deepEqual(file.content.cooldowns, [
-    { entryId: 'minecraft', until: '2026-11-21T10:00:00.000Z', setAt }, { entryId: 'tuxpaint', until: '1999-11-21T10:00:00.000Z', setAt },
+    { entryId: 'minecraft', until: '2026-11-21T10:00:00.000Z', setAt }, { entryId: 'tuxpaint', until: '2036-11-21T10:00:00.000Z', setAt },
   ]);
   assert.deepEqual(file.content.head, store.auditHead());
   assert.equal(file.content.savedAt, now.toISOString());
@@ -360,8 +360,8 @@ test('the file has the usage and cooldowns of the moment of each save, whoever c
   const changes: Record<string, () => unknown> = {
     'nothing': () => undefined,
     'usage': () => store.addUsage('a', day, 1_001),
-    'a cooldown': () => store.setCooldownUntil('a', new Date(1)),
-    'a cooldown of the same length': () => store.setCooldownUntil('a', new Date(2)),
+    'a cooldown': () => store.setCooldownUntil('a', new Date(Date.UTC(2026, 10, 22) + 1)),
+    'a cooldown of the same length': () => store.setCooldownUntil('a', new Date(Date.UTC(2026, 10, 22) + 2)),
     'a cooldown cleared': () => store.clearCooldown('a'),
     'an event': () => store.appendAudit({ type: 'service_started' }),
     'usage by another process': () => other.addUsage('a', day, 1),
@@ -562,7 +562,7 @@ test('an adopted entry id or cooldown that cannot be read does not make the file
     INSERT INTO usage VALUES ('', '2026-11-21', 5, 0), (x'00ff', '2026-11-21', 5, 0), ('minecraft', '2026-11-21', 'many', 0), ('tuxpaint', '2026-11-21', 5, 7);
     UPDATE store_meta SET last_day = '2026-11-21';
     INSERT INTO cooldowns (entry_id, until) VALUES ('', '2026-11-21T10:00:00Z'), ('minecraft', 'never'), ('tuxpaint', '2026-11-21T10:00:00+01:00');`);
-  folder.open().saveSnapshot(state);
+  folder.open({ clock: () => new Date(2026, 10, 21, 12) }).saveSnapshot(state);
   const file = readSnapshotFile(folder.file('store.snapshot.json'));
   assert.ok(file.state === 'whole');
   assert.deepEqual(file.content.usage, [{ entryId: 'tuxpaint', day: '2026-11-21', durationMs: 5_007 }]);
