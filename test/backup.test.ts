@@ -13,6 +13,7 @@ import { modeOf, namesIn, picture } from './support/files.ts';
 import { checkStore, TestFolder } from './support/folder.ts';
 import { Companion, nobody, run } from './support/process.ts';
 import { badFunctions, badOptions, badPaths, throwing } from './support/values.ts';
+import { needs } from './support/tools.ts';
 
 const day = '2026-11-21';
 const state = { timestamp: new Date('2026-11-21T10:00:00Z') };
@@ -379,7 +380,7 @@ test('another file in the place of the store is not taken for it', async (t) => 
   store.close();
 });
 
-test('a folder that cannot be written to, or is full, is said to be', async (t) => {
+test('a folder that cannot be written to, or is full, is said to be', needs('mount'), async (t) => {
   const folder = new TestFolder(t);
   const store = folder.open();
   fill(store, 1_000);

@@ -18,6 +18,7 @@ import { TestFolder } from './support/folder.ts';
 import { acknowledgedBy, killSometime } from './support/killed.ts';
 import { seededRandom } from './support/random.ts';
 import { readTrace, tracing } from './support/trace.ts';
+import { needs } from './support/tools.ts';
 
 /** What a store must hold after the operations 0 to `done` - 1 of a plan. */
 class Model {
@@ -192,7 +193,7 @@ for (const [what, prepare] of [
   ['making a new store', () => 0],
   ['opening what a crash has left, writing, and closing', leaveCrashed],
 ] as const) {
-  test(`a process killed before each of the system calls of ${what} leaves each operation done or not done`, async (t) => {
+  test(`a process killed before each of the system calls of ${what} leaves each operation done or not done`, needs('strace'), async (t) => {
     const base = new TestFolder(t);
     const from = await prepare(base, t);
     const moments = await momentsOf(t, base, from);

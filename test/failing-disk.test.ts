@@ -4,7 +4,7 @@
 // store stops and says so, or rolls back where the disk was full; opened again it lacks nothing that was acknowledged.
 //
 // SHEPHERD_FAULTS: how many faults, drawn from all that there are (some thousands); 24 by default. SHEPHERD_FAULTS_SEED: repeats another draw.
-// It fails where there is no strace.
+// It is left out where there is no strace.
 import assert from 'node:assert/strict';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { test } from 'node:test';
@@ -20,6 +20,7 @@ import { checkStore, TestFolder } from './support/folder.ts';
 import { checkBoth } from './support/ledger.ts';
 import { seededRandom } from './support/random.ts';
 import { readTrace, tracing } from './support/trace.ts';
+import { needs } from './support/tools.ts';
 
 const wanted = Number(process.env['SHEPHERD_FAULTS'] ?? 24);
 const seed = Number(process.env['SHEPHERD_FAULTS_SEED'] ?? 1);
@@ -217,7 +218,7 @@ async function checkRemains(path: string, { from, withLedger }: Beginning, ackno
   if (withLedger) checkBoth(`${path}/store.db`, `${path}/audit.jsonl`);
 }
 
-test('whichever system call fails, once or from then on, the store stops and says so, and lacks nothing that it acknowledged', async (t) => {
+test('whichever system call fails, once or from then on, the store stops and says so, and lacks nothing that it acknowledged', needs('strace'), async (t) => {
   t.diagnostic(`SHEPHERD_FAULTS_SEED=${seed} SHEPHERD_FAULTS=${wanted}`);
   const { folders, faults } = await findFaults(t);
   const random = seededRandom(seed);

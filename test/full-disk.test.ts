@@ -2,18 +2,19 @@
 //
 // A file system that is really full, read-only or limited. SHEPHERD_FULL_DISK: the portion of the amounts of free space that is
 // tried, in steps of 4 KiB from none to enough; 0.1 by default. SHEPHERD_FULL_DISK_SEED repeats another run.
-// It mounts, in a user namespace where that is refused otherwise, and fails where that is refused too.
+// It mounts, in a user namespace where that is refused otherwise, and is left out where that is refused too.
 import assert from 'node:assert/strict';
 import { mkdirSync, statSync } from 'node:fs';
 import { test } from 'node:test';
 import { plainEnvironment, Worker } from './support/child.ts';
 import { TestFolder } from './support/folder.ts';
 import { run, unsharing } from './support/process.ts';
+import { needs } from './support/tools.ts';
 
 const portion = process.env['SHEPHERD_FULL_DISK'] ?? '0.1';
 const seed = process.env['SHEPHERD_FULL_DISK_SEED'] ?? '1';
 
-test('with every amount of free space each operation is done, or is ERR_STORE_DISK_FULL and done by the same store once there is room', async (t) => {
+test('with every amount of free space each operation is done, or is ERR_STORE_DISK_FULL and done by the same store once there is room', needs('mount'), async (t) => {
   t.diagnostic(`SHEPHERD_FULL_DISK=${portion} SHEPHERD_FULL_DISK_SEED=${seed}`);
   const folder = new TestFolder(t);
   mkdirSync(folder.file('mount'));
@@ -39,7 +40,7 @@ function checkAgain(folder: TestFolder, acknowledged: number): void {
   assert.deepEqual(store.health().findings.filter(({ kind }) => kind !== 'clock-behind'), []);
 }
 
-test('a file system that becomes read-only under a store stops it, and the store works after reopening', (t) => {
+test('a file system that becomes read-only under a store stops it, and the store works after reopening', needs('mount'), (t) => {
   const folder = new TestFolder(t);
   const [refused, before, saved, after, again] = run(folder.path, `
     import { execFileSync, spawnSync } from 'node:child_process';
@@ -68,7 +69,7 @@ test('a file system that becomes read-only under a store stops it, and the store
   assert.deepEqual(again, ['no recovery', 2, true, false, 'no error']);
 });
 
-test('a damaged database that is recovered on a full disk is told as damaged, and where it is, once there is room', (t) => {
+test('a damaged database that is recovered on a full disk is told as damaged, and where it is, once there is room', needs('mount'), (t) => {
   const folder = new TestFolder(t);
   const told = run(folder.path, `
     import { execFileSync } from 'node:child_process';

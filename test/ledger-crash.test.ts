@@ -18,6 +18,7 @@ import { acknowledgedBy, killSometime } from './support/killed.ts';
 import { checkBoth } from './support/ledger.ts';
 import { seededRandom } from './support/random.ts';
 import { readTrace, tracing } from './support/trace.ts';
+import { needs } from './support/tools.ts';
 
 const ownEvents = ['ledger_set_aside', 'ledger_attached', 'usage_added', 'cooldown_set', 'cooldown_cleared'];
 
@@ -124,7 +125,7 @@ function copyOf(path: string, ledgerPath: string, name: string): string {
 const changes = ['write', 'pwrite64', 'fsync', 'fdatasync', 'ftruncate', 'fallocate', '/^rename', '/^unlink'];
 
 for (const [what, from] of [['attaching a ledger to a store', 0], ['single events, groups and nested transactions on what a crash left', 1]] as const) {
-  test(`a process killed before each of the system calls of ${what} leaves both files equal`, async (t) => {
+  test(`a process killed before each of the system calls of ${what} leaves both files equal`, needs('strace'), async (t) => {
     const base = new TestFolder(t);
     const begin = ['shapes', base.file(), base.file('audit.jsonl')];
     if (from === 0) base.open().close();

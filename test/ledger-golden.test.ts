@@ -14,6 +14,7 @@ import type { MirroredRow } from '../lib/mirror-port.ts';
 import { otherKey, publicKey, signingKey } from './fixtures/ledgers/make.ts';
 import { TestFolder } from './support/folder.ts';
 import { fourTables, makeDatabase } from './support/foreign.ts';
+import { needs } from './support/tools.ts';
 
 // Each was computed with printf, sha256sum and openssl from the docstrings of lib/chain.ts and lib/ledger/line.ts, with the key
 // whose 32 secret bytes are all 01. A change here makes every existing ledger look forged.
@@ -97,7 +98,7 @@ function realLedger(t: TestContext, adopted?: string, isSigned = true): { path: 
   };
 }
 
-test('the script of the README has ten lines, verifies a real ledger and prints its head', (t) => {
+test('the script of the README has ten lines, verifies a real ledger and prints its head', needs('jq', 'openssl'), (t) => {
   assert.ok(script.trimEnd().split('\n').length <= 10);
   const { path, verify } = realLedger(t);
   const { status, stdout, stderr } = verify();
@@ -106,7 +107,7 @@ test('the script of the README has ten lines, verifies a real ledger and prints 
   assert.equal(stdout.trimEnd(), `${id} ${hash}`);
 });
 
-test('the script of the README verifies a ledger without signatures, and says so where a key was to be found in it', (t) => {
+test('the script of the README verifies a ledger without signatures, and says so where a key was to be found in it', needs('jq', 'openssl'), (t) => {
   const { path, lines, verify } = realLedger(t, undefined, false);
   const { id, hash } = Ledger.open(path).head!;
   const { status, stdout, stderr } = verify('without');
@@ -118,7 +119,7 @@ test('the script of the README verifies a ledger without signatures, and says so
   assert.match(verify('without').stdout, /^0 [\da-f]{64}\n$/);
 });
 
-test('the script of the README verifies a ledger whose store was adopted with bytes that are no text', (t) => {
+test('the script of the README verifies a ledger whose store was adopted with bytes that are no text', needs('jq', 'openssl'), (t) => {
   const { path, lines, verify } = realLedger(t, `${fourTables} UPDATE audit_log SET event_data = x'00ff', event_type = x'41' WHERE id = 3;`);
   const { status, stderr } = verify();
   assert.equal(status, 0, stderr);
@@ -144,7 +145,7 @@ function changed(text: string, change: (line: LedgerLine) => LedgerLine): string
 }
 
 for (const [name, damage] of Object.entries(damages)) {
-  test(`the script of the README refuses a ledger with ${name}`, (t) => {
+  test(`the script of the README refuses a ledger with ${name}`, needs('jq', 'openssl'), (t) => {
     const { path, lines, verify } = realLedger(t);
     damage(lines);
     writeFileSync(path, lines.join(''));

@@ -9,6 +9,7 @@ import { nobody, run } from './support/process.ts';
 import { flipBit, picture } from './support/files.ts';
 import { TestFolder } from './support/folder.ts';
 import { fourTables, makeAndDie, makeDatabase, makeText } from './support/foreign.ts';
+import { needs } from './support/tools.ts';
 
 /** A store with something of everything in it, closed, with its snapshot file. */
 function makeStore(path: string): void {
@@ -167,7 +168,7 @@ for (const [what, code, prepare, name] of forbidden) {
   });
 }
 
-test('on a read-only file system nothing is opened for writing, and nothing is made', (t) => {
+test('on a read-only file system nothing is opened for writing, and nothing is made', needs('mount'), (t) => {
   const folder = new TestFolder(t);
   const [found] = run(folder.path, `
     import { execFileSync } from 'node:child_process';

@@ -3,16 +3,14 @@
 //
 // SHEPHERD_PAUSES: about how many; 300 by default. SHEPHERD_PAUSES_SEED: repeats another run's choice.
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { count, pauseJobs, runAll } from './faults/main.ts';
 import type { Done } from './faults/main.ts';
-
-const skip = spawnSync('strace', ['--version']).status === 0 ? false : 'strace is not there';
+import { needs } from './support/tools.ts';
 
 const title = 'whatever another process does between two system calls, nothing is lost and all that is told is so';
 
-test(title, { skip }, async (t) => {
+test(title, needs('strace'), async (t) => {
   const runs = Number(process.env['SHEPHERD_PAUSES'] ?? 300);
   const seed = Number(process.env['SHEPHERD_PAUSES_SEED'] ?? 1);
   t.diagnostic(`SHEPHERD_PAUSES_SEED=${seed} SHEPHERD_PAUSES=${runs}`);

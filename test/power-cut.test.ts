@@ -15,8 +15,9 @@ import { runPeer } from './faults/peers.ts';
 import { record } from './faults/trace.ts';
 import type { Operation } from './faults/trace.ts';
 import { TestFolder } from './support/folder.ts';
+import { needs } from './support/tools.ts';
 
-test('after a power cut at any point nothing acknowledged is missing or there twice, and each fault that is put in is found', async (t) => {
+test('after a power cut at any point nothing acknowledged is missing or there twice, and each fault that is put in is found', needs('strace'), async (t) => {
   const states = Number(process.env['SHEPHERD_FAULTS_STATES'] ?? 5_000);
   const seed = Number(process.env['SHEPHERD_FAULTS_SEED'] ?? 1);
   t.diagnostic(`SHEPHERD_FAULTS_SEED=${seed} SHEPHERD_FAULTS_STATES=${states}`);
@@ -33,7 +34,7 @@ test('after a power cut at any point nothing acknowledged is missing or there tw
   assert.ok(total >= Math.min(states, 5_000), `only ${total} states`);
 });
 
-test('a file that is written in place, or renamed without fsync, is found to lose what was acknowledged', async () => {
+test('a file that is written in place, or renamed without fsync, is found to lose what was acknowledged', needs('strace'), async () => {
   for (const name of ['writeFileSync', 'writeFileSync, renameSync']) {
     const { lost } = await runPeer(name, 1, 200, process.cwd());
     for (const [model, states] of Object.entries(lost)) assert.ok(states > 0, `${name}, ${model}`);
@@ -46,14 +47,14 @@ function recordCode(folder: TestFolder, code: string): Promise<Operation[]> {
   return record({ folder: folder.file('in'), command: [process.execPath, '-e', `const path = ${JSON.stringify(folder.file('in/file'))}; ${code}`], output: folder.file('trace') });
 }
 
-test('a change of a file that the model does not know ends the recording', async (t) => {
+test('a change of a file that the model does not know ends the recording', needs('strace', 'perl'), async (t) => {
   const folder = new TestFolder(t);
   await assert.rejects(recordCode(folder, "fs.symlinkSync('elsewhere', path)"), /symlink/);
   await assert.rejects(recordCode(folder, "fs.writeFileSync(path, 'a'); child_process.execFileSync('sync', ['-f', path])"), /syncfs/);
   await assert.rejects(recordCode(folder, "fs.writeFileSync(path, 'a'); child_process.execFileSync('perl', ['-e', 'open(F, \"+<\", $ARGV[0]); syscall(9, 0, 4096, 3, 1, fileno(F), 0)', path])"), /shared mapping/);
 });
 
-test('with nothing lost the model is the real folder, whatever way it was written', async (t) => {
+test('with nothing lost the model is the real folder, whatever way it was written', needs('strace'), async (t) => {
   const folder = new TestFolder(t);
   const operations = await recordCode(folder, `
     fs.writeFileSync(path, 'begin');

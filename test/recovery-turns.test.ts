@@ -10,6 +10,7 @@ import { restore } from '../lib/modules/backup.ts';
 import { flipBit, namesIn, picture } from './support/files.ts';
 import { TestFolder } from './support/folder.ts';
 import { Companion, run } from './support/process.ts';
+import { needs } from './support/tools.ts';
 
 const day = '2026-11-21';
 const stamp = '2026-11-21T12-00-00.000Z';
@@ -193,7 +194,7 @@ test('a second name is a finding of a store that is only read', (t) => {
   assert.equal(store.health().ok, true);
 });
 
-test('a database that is mounted without its folder is a finding, and can be neither recovered nor restored to', (t) => {
+test('a database that is mounted without its folder is a finding, and can be neither recovered nor restored to', needs('mount'), (t) => {
   const folder = new TestFolder(t);
   folder.open().close();
   folder.open().close();

@@ -10,7 +10,7 @@ export interface SystemCall {
   result: number;
 }
 
-/** The command that traces another: all threads, descriptors with their paths. It fails where there is no strace. */
+/** The command that traces another: all threads, descriptors with their paths. It is left out where there is no strace. */
 export function tracing(output: string, calls: readonly string[], ...more: readonly string[]): string[] {
   return ['strace', '--follow-forks', '--quiet=all', '--decode-fds=path', '--string-limit=40', `--output=${output}`, `--trace=${calls.join()}`, ...more];
 }

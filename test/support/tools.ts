@@ -1,0 +1,28 @@
+// Programs that a machine may not have: a test that needs one is left out there, and says so. CI installs them all and counts a
+// test that was left out as a failure.
+import { spawnSync } from 'node:child_process';
+import { unsharing } from './process.ts';
+
+/** What can be needed, and how it is asked for; `mount` stands for a mount namespace of one's own in which mounting works. */
+const tools = {
+  strace: ['strace', '--version'],
+  jq: ['jq', '--version'],
+  openssl: ['openssl', 'version'],
+  sqlite3: ['sqlite3', '--version'],
+  perl: ['perl', '--version'],
+  mount: undefined,
+} as const;
+
+const found = new Map<keyof typeof tools, boolean>();
+
+function isThere(name: keyof typeof tools): boolean {
+  const [command, ...args] = tools[name] ?? [...unsharing(), 'mount', '-t', 'tmpfs', 'none', '/mnt'];
+  return spawnSync(command!, args).status === 0;
+}
+
+/** The options of a test that needs these programs. */
+export function needs(...names: readonly (keyof typeof tools)[]): { skip: string | false } {
+  for (const name of names) if (!found.has(name)) found.set(name, isThere(name));
+  const missing = names.filter((name) => !found.get(name));
+  return { skip: missing.length > 0 && `left out for want of ${missing.join(', ')}` };
+}
