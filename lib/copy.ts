@@ -1,7 +1,6 @@
 // A checked copy of a database under a temporary name: what a backup is made of, and what is restored.
 import { once } from 'node:events';
-import { chownSync, rmSync, statSync } from 'node:fs';
-import type { Stats } from 'node:fs';
+import { rmSync, statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { backup as copyDatabase } from 'node:sqlite';
@@ -11,6 +10,7 @@ import { verifyChain } from './audit.ts';
 import type { Anchor, LongOperation } from './audit.ts';
 import { StoreError } from './errors.ts';
 import { createPrivate, temporaryBeside } from './files.ts';
+import type { FileLike } from './mirror-port.ts';
 import { openToRead } from './open-read.ts';
 import type { CheckedOptions } from './options.ts';
 import { openHandle } from './read-only.ts';
@@ -31,8 +31,8 @@ export interface Copy {
 export interface Task {
   target: string;
   snapshotPath: string;
-  /** Whose file it is to be where root makes it; root's own by default. */
-  owner?: Stats | undefined;
+  /** What it is to be like; private and its maker's own by default. */
+  like?: FileLike | undefined;
   options: CheckedOptions;
   long: LongOperation;
 }
@@ -81,14 +81,14 @@ const maxAttempts = 5;
  * written to the source, and would never end beside a service that writes without pause (measured: 20 MB, which take 20
  * steps, were not copied after 1,500).
  */
-export async function copyPages(source: Reader, temporary: string, { owner, long: { signal, onProgress } }: Task): Promise<void> {
+export async function copyPages(source: Reader, temporary: string, { like, long: { signal, onProgress } }: Task): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     const db = source.read(() => {
       if (!source.db.isTransaction) source.db.exec('BEGIN');
       source.db.prepare('SELECT 1 FROM sqlite_schema').get(); // BEGIN alone reads nothing yet
       return source.db;
     });
-    createOwned(temporary, owner);
+    createPrivate(temporary, like); // Node and SQLite would create the file with the umask's mode
     let failure: { error: unknown } | undefined;
     try {
       await copyDatabase(db, temporary, {
@@ -110,13 +110,6 @@ export async function copyPages(source: Reader, temporary: string, { owner, long
     discard({ temporary });
     if (attempt === maxAttempts) throw new StoreError('ERR_STORE_BUSY', `it was written to during each of ${attempt} attempts`, { cause: failure?.error });
   }
-}
-
-/** Node and SQLite would create the file with the umask's mode. */
-function createOwned(temporary: string, owner: Stats | undefined): void {
-  createPrivate(temporary);
-  // What root restores must still be the service's own.
-  if (owner && process.geteuid?.() === 0) chownSync(temporary, owner.uid, owner.gid);
 }
 
 // SQLite's check of all pages cannot be cut into pieces: a thread of its own keeps it off the event loop.

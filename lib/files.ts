@@ -1,11 +1,14 @@
 // Paths, folders and modes: what is done to the files of a store from outside of SQLite.
 import { randomUUID } from 'node:crypto';
-import { chmodSync, closeSync, constants, fchmodSync, fchownSync, fstatSync, fsyncSync, lstatSync, mkdirSync, openSync, readdirSync, readSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, closeSync, constants, fchmodSync, fstatSync, fsyncSync, lstatSync, mkdirSync, mkdtempSync, openSync, readdirSync, readSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { basename, dirname, join, parse, resolve } from 'node:path';
 import type { Connection } from './connection.ts';
 import { readJournalBytes } from './descriptors.ts';
 import { hasCode, toStoreError } from './errors.ts';
-import { nameEmpty } from './place.ts';
+import type { FileLike } from './mirror-port.ts';
+import { give, likeFor, makeLike } from './owner.ts';
+import { nameEmpty, openPrivate } from './place.ts';
 import { discardSnapshotFile, isTemporaryOf, syncFolder } from './snapshot-file.ts';
 import { checkText, invalid } from './values.ts';
 
@@ -22,17 +25,35 @@ export function snapshotPathOf(path: string): string {
   return join(dir, `${ext === '.db' ? name : name + ext}.snapshot.json`);
 }
 
-/** Makes a folder and those above it, private from the start; one that is there keeps its mode. */
+/** Makes a folder and those above it, private from the start, and whose the one above is; one that is there stays as it is. */
 export function prepareFolder(folder: string): void {
   if (statSync(folder, { throwIfNoEntry: false })) return;
   prepareFolder(dirname(folder));
   try {
     mkdirSync(folder, { mode: 0o700 });
     chmodSync(folder, 0o700); // an umask such as 0277 would have taken the owner's own bits
+    if (process.geteuid?.() === 0) giveFolder(folder);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error; // another process was faster
   }
   syncFolder(dirname(folder)); // a name is durable once the folder that holds it is
+}
+
+/** Makes a private folder for files that are needed for a moment, and gives its path. */
+export function makeTemporaryFolder(name: string): string {
+  const folder = mkdtempSync(join(tmpdir(), `${name}-`));
+  chmodSync(folder, 0o700); // an umask such as 0177 takes the owner's own bits: nothing can be made in it then
+  return folder;
+}
+
+function giveFolder(folder: string): void {
+  const fd = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+  try {
+    const { uid, gid } = likeFor(folder);
+    give(fd, uid, gid);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /**
@@ -87,9 +108,7 @@ export function renewWal(path: string): void {
 /** A durable copy of a -wal. Read and written, not cloned: a clone shares what is on the disk, and not what the page cache shows. */
 export function copyWal(path: string, target: string): void {
   readJournalBytes(path, (from) => copyBytes(from, target, (to) => {
-    const { mode, uid, gid } = fstatSync(from); // SQLite gives a -wal those of its database
-    if (process.geteuid?.() === 0) fchownSync(to, uid, gid); // what root opens by hand must still be the service's own
-    fchmodSync(to, 0o600 | (mode & 0o066));
+    makeLike(to, fstatSync(from)); // SQLite gives a -wal what its database has
     return () => fsyncSync(to);
   }));
   syncFolder(dirname(target));
@@ -125,14 +144,16 @@ export function freeName(path: string, why: string, now: Date): string {
 
 /**
  * Makes an empty private file where there is none; SQLite would make it with the umask's mode. It gets its name when it is
- * complete and closed: another thread may have locked a file that has one, and closing it would drop that lock.
+ * complete and closed: another thread may have locked a file that has one, and closing it would drop that lock. `store` are the
+ * files of the store that it belongs to, which it is to be like.
  */
-export function createFile(path: string): void {
+export function createFile(path: string, store: readonly string[] = []): void {
   if (existsAt(path)) return;
   const temporary = temporaryBeside(path);
-  createPrivate(temporary);
+  const like = likeFor(path, store);
+  createPrivate(temporary, like);
   try {
-    nameEmpty(temporary, path);
+    nameEmpty(temporary, path, like);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error; // another process was faster
   } finally {
@@ -140,10 +161,9 @@ export function createFile(path: string): void {
   }
 }
 
-/** Makes an empty private file under a name that must be free. */
-export function createPrivate(path: string): void {
-  closeSync(openSync(path, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW, 0o600));
-  chmodSync(path, 0o600); // an umask such as 0277 would have taken the owner's own bits
+/** Makes an empty file under a name that must be free: private, but for those to whom the file is open that it is to be like. */
+export function createPrivate(path: string, like?: FileLike): void {
+  closeSync(openPrivate(path, like));
 }
 
 /**

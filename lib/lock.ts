@@ -16,12 +16,13 @@ export class FileLock implements Disposable {
 
   /**
    * Takes the lock that the file `path` stands for, and waits up to `timeoutMs` for whoever has it. Throws `ERR_STORE_BUSY`
-   * after that, with `what` is going on then, and the system's errors where no such file can be made.
+   * after that, with `what` is going on then, and the system's errors where no such file can be made. `store` are the files that
+   * the lock is for: whoever may open those must be able to wait for it.
    */
-  static acquire(path: string, timeoutMs: number, what: string): FileLock {
+  static acquire(path: string, timeoutMs: number, what: string, store?: readonly string[]): FileLock {
     const deadline = performance.now() + timeoutMs;
     for (;;) {
-      const lock = tryToLock(path, Math.max(0, deadline - performance.now()));
+      const lock = tryToLock(path, Math.max(0, deadline - performance.now()), store);
       if (lock) return lock;
       if (performance.now() >= deadline) throw new StoreError('ERR_STORE_BUSY', `another process ${what}`);
     }
@@ -51,8 +52,8 @@ export class FileLock implements Disposable {
 }
 
 /** `undefined` where somebody else has the lock, or has removed the file meanwhile. */
-function tryToLock(path: string, timeoutMs: number): FileLock | undefined {
-  createFile(path);
+function tryToLock(path: string, timeoutMs: number, store?: readonly string[]): FileLock | undefined {
+  createFile(path, store);
   const before = identityOf(path);
   let db: DatabaseSync | undefined;
   try {

@@ -18,7 +18,7 @@ import { Mirroring } from './mirroring.ts';
 import { auditHeadOf } from './audit.ts';
 import { compareHead, heal, isSchemaDamage, isTold, rehearse, withSetAside } from './recovery.ts';
 import type { Recovery } from './recovery.ts';
-import { isExchangeOpen, settleExchange } from './place.ts';
+import { companionsOf, isExchangeOpen, settleExchange } from './place.ts';
 import { readNote, removeNote, writeNote } from './recovery-note.ts';
 import { checkKnown, createSchema, identify, lackingObjects, mendObjects, migrateSchema, schemaVersion } from './schema.ts';
 import { SnapshotPair } from './snapshot.ts';
@@ -84,7 +84,7 @@ export function openFile(path: string, options: CheckedOptions): Opened {
 
 /** Recovering and restoring one path take turns. Throws `ERR_STORE_BUSY` where somebody else's takes longer than the timeout. */
 export function takeTurn(path: string, { busyTimeoutMs }: CheckedOptions): FileLock {
-  return FileLock.acquire(lockPathOf(path), busyTimeoutMs, `recovers or restores ${path}`);
+  return FileLock.acquire(lockPathOf(path), busyTimeoutMs, `recovers or restores ${path}`, [path]);
 }
 
 function lockPathOf(path: string): string {
@@ -214,7 +214,8 @@ function connect(opening: Opening): Opened {
   const { path, snapshotPath, options } = opening;
   for (const file of [path, snapshotPath]) prepareFolder(dirname(file));
   if (opening.isNew) {
-    createFile(path);
+    const { ledger } = options;
+    createFile(path, [...opening.moved, ...companionsOf(path), snapshotPath, ...(ledger ? [ledger.path] : [])]);
     opening.watch = new FileWatch([path]);
   }
   const check = (): void => checkSame(opening);
@@ -367,10 +368,13 @@ function nameRoom(path: string, error: unknown, recovers: boolean): unknown {
   return new StoreError(mapped.code, `${mapped.message}: ${needs} needs about ${bytes} bytes in ${folder}, which has ${bavail * bsize}`, { cause: mapped.cause ?? mapped });
 }
 
-/** Makes an empty store with the identity of one that was lost, in a file that must not be there yet. */
-export function makeStore(path: string, identity: { uuid: string; createdAt: string }, now: Date): void {
+/**
+ * Makes an empty store with the identity of one that was lost, in a file that must not be there yet. `left` are the files that
+ * are left of that one, in the order in which they say whose it was.
+ */
+export function makeStore(path: string, identity: { uuid: string; createdAt: string }, now: Date, left: readonly string[]): void {
   checkVersion();
-  createFile(path);
+  createFile(path, left);
   using db = openHandle(path, { psow: '0' }, {});
   setPragmas(db);
   inTransaction(db, () => createSchema(db, now, identity.uuid, identity.createdAt));

@@ -1,8 +1,10 @@
 // How a finished file gets its name: never in the place of another, and where it is to take that place, without losing that one.
-import { constants, fchmodSync, linkSync, lstatSync, openSync, renameSync, rmSync } from 'node:fs';
+import { closeSync, constants, fchmodSync, linkSync, lstatSync, openSync, renameSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { closeWhenAlone } from './descriptors.ts';
 import { StoreError } from './errors.ts';
+import type { FileLike } from './mirror-port.ts';
+import { makeLike } from './owner.ts';
 import { syncFolder } from './snapshot-file.ts';
 
 /** What SQLite keeps beside a database, and plays into whatever stands under the database's name. */
@@ -64,21 +66,30 @@ export function giveName(temporary: string, target: string): void {
  * `giveName` for an empty file. Without hard links another one takes the name and stays: somebody may use it by then.
  * That is durable with the folder's fsync too.
  */
-export function nameEmpty(temporary: string, target: string): void {
+export function nameEmpty(temporary: string, target: string, like: FileLike): void {
   try {
     linkSync(temporary, target);
   } catch (error) {
     if (!lacksLinks(error)) throw error;
-    takeName(target);
+    takeName(target, like);
   }
 }
 
-function takeName(path: string): void {
-  const fd = openSync(path, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW, 0o600);
+function takeName(path: string, like?: FileLike): void {
+  closeWhenAlone(openPrivate(path, like)); // another thread may have locked it already, and would lose that lock by a plain close
+}
+
+/** A new empty file, open, private or like another; throws the system's `EEXIST` where anything stands there. */
+export function openPrivate(path: string, like?: FileLike): number {
+  const fd = openSync(path, constants.O_CREAT | constants.O_EXCL | constants.O_RDWR | constants.O_NOFOLLOW, 0o600);
   try {
-    fchmodSync(fd, 0o600); // an umask such as 0277 would have taken the owner's own bits
-  } finally {
-    closeWhenAlone(fd); // another thread may have locked the file already, and would lose that lock by a plain close
+    if (like) makeLike(fd, like);
+    else fchmodSync(fd, 0o600); // an umask such as 0277 would have taken the owner's own bits
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    rmSync(path);
+    throw error;
   }
 }
 

@@ -1,15 +1,14 @@
 // Reading a database without changing anything. No single mode of SQLite changes nothing, leaves nothing behind and sees
 // the latest commit, so the mode follows from what stands beside the file.
-import { lstatSync, mkdtempSync, readSync, rmSync } from 'node:fs';
+import { lstatSync, readSync, rmSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { DatabaseSyncOptions } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
 import { StoreError } from './errors.ts';
 import { isWritableHere, readDatabaseBytes, readJournalBytes } from './descriptors.ts';
-import { copyBytes } from './files.ts';
+import { copyBytes, makeTemporaryFolder } from './files.ts';
 
 /**
  * Opens a database with SQLite's own advice for files from elsewhere (https://www.sqlite.org/security.html). The handle
@@ -199,7 +198,7 @@ export class ReadOnlyFile implements Reader {
 
   #openCopy(): DatabaseSync {
     if (isWritableHere(this.path)) throw new StoreError('ERR_STORE_IO', `failed to read ${this.path}: its -shm was deleted while it was open`);
-    const folder = mkdtempSync(join(tmpdir(), 'shepherd-store-')); // 0700
+    const folder = makeTemporaryFolder('shepherd-store');
     let db: DatabaseSync | undefined;
     try {
       const copy = join(folder, basename(this.path));

@@ -3,6 +3,8 @@
 import { constants, fsyncSync, lstatSync, openSync, closeSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { createPrivate, temporaryBeside } from './files.ts';
+import { likeFor } from './owner.ts';
+import { companionsOf } from './place.ts';
 import { losses } from './recovery.ts';
 import type { Recovery } from './recovery.ts';
 import { placeSnapshotFile, syncFolder } from './snapshot-file.ts';
@@ -17,7 +19,7 @@ function notePathOf(path: string): string {
 /** Keeps a note, durable on return, before the last of the files in it is moved. */
 export function writeNote(path: string, { found, moved }: RecoveryNote): void {
   const temporary = temporaryBeside(notePathOf(path));
-  createPrivate(temporary);
+  createPrivate(temporary, likeFor(path, [path, ...companionsOf(path)]));
   try {
     const fd = openSync(temporary, 'r+');
     try {

@@ -1,12 +1,13 @@
 // The plain-file half of a snapshot: written whole or not at all, read back or said why not. Also the texts of both
 // halves.
 import { hash, randomUUID } from 'node:crypto';
-import { closeSync, constants, fchmodSync, fchownSync, fstatSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, fstatSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, basename, join } from 'node:path';
 import type { CooldownTexts } from './cooldowns.ts';
 import { checkDay } from './days.ts';
 import { StoreError } from './errors.ts';
 import type { DayPart } from './days.ts';
+import { makeLike } from './owner.ts';
 import { checkArray, checkDuration, checkInstant, checkInteger, checkOptions, checkText, invalid, parseInstant } from './values.ts';
 
 /** The state a service resumes from after a crash. */
@@ -233,14 +234,12 @@ export function isTemporaryOf(path: string, name: string): boolean {
 export function prepareSnapshotFile(path: string, database: string, content: Omit<SnapshotContent, 'state'>, stateText: string): string {
   const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}.tmp`);
   const text = encodeFile(content, stateText);
-  const { mode, uid, gid } = statSync(database);
+  const own = statSync(database);
   try {
     // wx: O_EXCL follows no planted link; 0600 from the first byte.
     const fd = openSync(temporary, 'wx', 0o600);
     try {
-      // What root writes (an import by hand) must still be the service's own. SQLite does the same with its -wal.
-      if (process.geteuid?.() === 0) fchownSync(fd, uid, gid);
-      fchmodSync(fd, 0o600 | (mode & 0o066)); // 0600 anew: an umask such as 0277 would have taken the owner's own bits
+      makeLike(fd, own); // SQLite does the same with its -wal
       // flush: without the fsync a power cut after the rename leaves an empty or zeroed file under the final name.
       writeFileSync(fd, text, { flush: true });
     } finally {

@@ -1,6 +1,6 @@
 // Who may do what: planted files and links under the names that the store uses, other users, and Node's permission model.
 import assert from 'node:assert/strict';
-import { chmodSync, cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { SqliteStore, StoreError } from '../lib/index.ts';
@@ -66,7 +66,7 @@ test('what stands under the names to which damaged files are moved is never over
   assert.equal(readFileSync(folder.file('victim'), 'utf8'), 'precious');
 });
 
-for (const umask of [0o000, 0o077]) {
+for (const umask of [0o000, 0o077, 0o777]) {
   test(`what recovery sets aside is private under the umask ${umask.toString(8).padStart(3, '0')}`, (t) => {
     const folder = new TestFolder(t, { checked: false });
     const before = process.umask(umask);
@@ -83,6 +83,18 @@ for (const umask of [0o000, 0o077]) {
     const names = namesIn(folder.path);
     assert.ok(names.some((name) => name.includes('.damaged-')) && names.some((name) => name.includes('.torn-')));
     for (const name of names) assert.equal(modeOf(folder.file(name)), '600', name);
+  });
+}
+
+for (const umask of [0o177, 0o277, 0o777]) {
+  test(`a store that is read from a private copy is read under the umask ${umask.toString(8)}`, (t) => {
+    const folder = new TestFolder(t);
+    run(folder.file(), 'const store = SqliteStore.open(path); store.addUsage("a", "2026-11-21", 7); die();');
+    rmSync(folder.file('store.db-shm'));
+    for (const name of ['', ...namesIn(folder.path)]) if (process.getuid?.() === 0) chownSync(folder.file(name), nobody, nobody);
+    const before = picture(folder.path);
+    assert.deepEqual(run(folder.file(), 'report(SqliteStore.openReadOnly(path).getUsage("a", "2026-11-21"));', { umask, uid: nobody }), [7]);
+    assert.deepEqual(picture(folder.path), before);
   });
 }
 

@@ -1,11 +1,11 @@
 // The command demo: a kiosk's day on a real file, by a service process that is killed in the middle of it.
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { mkdtempSync, readdirSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync } from 'node:fs';
 import { basename, extname, join, relative, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { attempt } from '../errors.ts';
+import { makeTemporaryFolder } from '../files.ts';
 import { localDay, SqliteStore } from '../index.ts';
 import type { Args } from './args.ts';
 import { jsonOption, now, print, printJson } from './command.ts';
@@ -64,7 +64,7 @@ async function runDemo(args: Args, io: Io): Promise<number> {
 }
 
 function prepareFolder(given: string | undefined): string {
-  if (given === undefined) return attempt('make a folder', () => mkdtempSync(join(tmpdir(), 'shepherd-demo-')));
+  if (given === undefined) return attempt('make a folder', () => makeTemporaryFolder('shepherd-demo'));
   const folder = resolve(given);
   try {
     if (readdirSync(folder).length > 0) throw new UsageError(`${folder} is not empty: give a new or an empty folder`);

@@ -1,10 +1,11 @@
 // Keys that sign a ledger: the command that makes one, and reading those that other commands are given.
 import { createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
-import { closeSync, fchmodSync, fsyncSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { attempt } from '../errors.ts';
 import { existsAt } from '../files.ts';
+import { likeFor, makeLike } from '../owner.ts';
 import { syncFolder } from '../snapshot-file.ts';
 import type { Args } from './args.ts';
 import { jsonOption, print, printJson } from './command.ts';
@@ -56,7 +57,7 @@ function writeNew(path: string, text: string, mode: number): void {
   attempt(`make ${path}`, () => {
     const fd = openSync(path, 'wx', mode & 0o600); // never more than the owner's, not even for a moment
     try {
-      fchmodSync(fd, mode); // whatever the umask
+      makeLike(fd, { ...likeFor(path), mode });
       writeFileSync(fd, text);
       fsyncSync(fd);
     } catch (error) {

@@ -6,6 +6,7 @@ import { isOpenHere, readDatabaseBytes } from '../descriptors.ts';
 import { StoreError } from '../errors.ts';
 import { freeName } from '../files.ts';
 import type { FileLike, SetAside } from '../mirror-port.ts';
+import { makeLike } from '../owner.ts';
 import { syncFolder } from '../snapshot-file.ts';
 
 /** The file operations of a ledger. Tests replace them by ones that fail. */
@@ -171,9 +172,7 @@ export class LedgerFile {
   create(like: FileLike): void {
     const fd = this.files.openSync(this.path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
     this.#replace({ fd, users: 0 });
-    // What root makes must still be the service's own.
-    if (process.geteuid?.() === 0) system.fchownSync(fd, like.uid, like.gid);
-    system.fchmodSync(fd, 0o600 | (like.mode & 0o066)); // 0600 anew: an umask such as 0277 would have taken the owner's own bits
+    makeLike(fd, like);
   }
 
   /** Takes the place of another file, which may be there or not, under its name. Durable on return. */
@@ -206,6 +205,7 @@ export class LedgerFile {
     const target = freeName(this.path, kind, now);
     const copy = this.files.openSync(target, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
     try {
+      makeLike(copy, this.like);
       this.#copy(from, to, (chunk, at) => this.#writeTo(copy, chunk, at));
       this.files.fsyncSync(copy);
     } catch (error) {

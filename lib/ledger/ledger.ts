@@ -9,7 +9,8 @@ import { attempt, StoreError } from '../errors.ts';
 import type { EventTexts } from '../events.ts';
 import { checkPath } from '../files.ts';
 import type { BreakGlassGrant, PolicyContribution, PolicyDecision } from '../gate.ts';
-import type { AuditMirror, Brought, FileLike, MirroredLog, MirroredRow, SetAside } from '../mirror-port.ts';
+import type { AuditMirror, Brought, MirroredLog, MirroredRow, SetAside } from '../mirror-port.ts';
+import { likeFor } from '../owner.ts';
 import { syncFolder } from '../snapshot-file.ts';
 import { checkOptions, invalid } from '../values.ts';
 import { emptyEnd, linesBackTo, linesOf, readEnd, wholeGroups } from './end.ts';
@@ -156,7 +157,7 @@ export class Ledger implements AuditMirror {
   }
 
   /** Makes the file, with its header, for a ledger that is held; durable on return. */
-  begin(store: string, created: string, like: FileLike = { mode: 0o600, uid: 0, gid: 0 }): void {
+  begin(store: string, created: string, like = likeFor(this.path)): void {
     this.#file.create(like);
     this.#file.write(Buffer.from(headerText(store, created)), 0);
     this.#file.sync();

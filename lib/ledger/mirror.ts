@@ -7,10 +7,11 @@ import type { LongOperation } from '../audit.ts';
 import { genesisHash, rowHash } from '../chain.ts';
 import { attempt, StoreError } from '../errors.ts';
 import type { EventBase } from '../events.ts';
-import { checkPath, prepareFolder, temporaryBeside } from '../files.ts';
+import { checkPath, prepareFolder, snapshotPathOf, temporaryBeside } from '../files.ts';
 import { ledgerAfter } from '../mirroring.ts';
 import type { MirroredRow } from '../mirror-port.ts';
 import { makeStore } from '../open.ts';
+import { likeFor } from '../owner.ts';
 import { checkFree, companionsOf, placeNew } from '../place.ts';
 import { connect, SqliteStore } from '../store.ts';
 import type { ModuleConnection } from '../store.ts';
@@ -88,7 +89,7 @@ export async function rebuildLedger<E extends EventBase>(store: SqliteStore<E>, 
   const ledger = Ledger.open(temporary);
   ledger.hold();
   try {
-    ledger.begin(connection.uuid, created);
+    ledger.begin(connection.uuid, created, likeFor(target, connection.path === undefined ? [] : [connection.path]));
     let previous = genesisHash(connection.uuid);
     let events = 0;
     let batch: MirroredRow[] = [];
@@ -131,7 +132,7 @@ export async function rebuildDatabase(ledger: Ledger, path: string, options?: Lo
   const lines = wholeGroups(ledger);
   const remove = (): void => [temporary, ...companionsOf(temporary)].forEach((file) => rmSync(file, { force: true }));
   try {
-    attempt(`rebuild the database ${target}`, () => makeStore(temporary, { uuid, createdAt: created }, new Date()));
+    attempt(`rebuild the database ${target}`, () => makeStore(temporary, { uuid, createdAt: created }, new Date(), [snapshotPathOf(target), ledger.path]));
     using store = SqliteStore.open(temporary);
     const connection = connect(store);
     const done: Rebuilt = { events: 0, hasLedger: 0 };

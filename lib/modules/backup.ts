@@ -21,6 +21,7 @@ import type { CheckedOptions, OpenOptions } from '../options.ts';
 import { compareHead } from '../recovery.ts';
 import type { Recovery } from '../recovery.ts';
 import { readNote, removeNote } from '../recovery-note.ts';
+import { likeFor } from '../owner.ts';
 import { checkFree, companionsOf, exchange, isExchangeOpen, placeNew, settleExchange } from '../place.ts';
 import { placeSnapshotFile, readSnapshotFile } from '../snapshot-file.ts';
 import { connect } from '../store.ts';
@@ -121,8 +122,8 @@ export async function restore(backup: string, path: string, options?: RestoreOpt
     try {
       checkBackup(opened, target);
       for (const file of [target, snapshotPath]) prepareFolder(dirname(file));
-      const owner = lstatSync(target, { throwIfNoEntry: false }) ?? statSync(dirname(target));
-      const task: Task = { target, snapshotPath, owner, options: checked, long };
+      const like = likeFor(target, [target, snapshotPath]);
+      const task: Task = { target, snapshotPath, like, options: checked, long };
       copy = await makeCopy(task, (temporary) => copyPages(opened.connection.reader!, temporary, task));
     } finally {
       opened.connection.close();
