@@ -5,7 +5,7 @@ import { isAsyncFunction, isGeneratorFunction } from 'node:util/types';
 import type { Anchor } from './audit.ts';
 import { Checkpoints, overwriteFailedCommit } from './checkpoints.ts';
 import { CooldownClock } from './cooldowns.ts';
-import { CallersError, StoreError, toStoreError } from './errors.ts';
+import { CallersError, couldNotBegin, StoreError, toStoreError } from './errors.ts';
 import { Faults } from './faults.ts';
 import type { Mirroring } from './mirroring.ts';
 import type { Reader } from './read-only.ts';
@@ -385,6 +385,7 @@ export class Connection {
     if (mapped === this.#stopped) return new StoreError(mapped.code, `failed to ${what}: it ${mapped.message}`, { cause: mapped });
     const isNew = mapped !== error;
     if (!writing || !isNew || (mapped.code !== 'ERR_STORE_IO' && mapped.code !== 'ERR_STORE_READ_ONLY')) return mapped;
+    if (!committing && couldNotBegin(error)) return mapped; // nothing was written, and the next one may find what it needs
     const unknown = committing ? '; whether it was written is unknown until the store is reopened' : '';
     return this.stop(new StoreError('ERR_STORE_IO', mapped.message + unknown, { cause: error }));
   }

@@ -1,6 +1,7 @@
 // What this process has open, as the kernel tells it: whatever thread opened it, whatever copy of this package, by whatever name.
 import { closeSync, constants, fstatSync, openSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
+import { couldNotBegin } from './errors.ts';
 
 // Linux has the first, and leads the second to it; macOS has the second alone. Windows has neither, and no POSIX locks to lose.
 const folders = ['/proc/self/fd', '/dev/fd'];
@@ -21,12 +22,13 @@ function leadsTo(fd: number, { dev, ino }: Identity): boolean {
   }
 }
 
+/** Throws where that takes a descriptor and none is left: what is open then is unknown, and not nothing. */
 function listDescriptors(): number[] {
   for (const folder of folders) {
     try {
       return readdirSync(folder).map(Number);
-    } catch {
-      continue;
+    } catch (error) {
+      if (couldNotBegin(error)) throw error;
     }
   }
   return [];
@@ -97,8 +99,18 @@ export function readJournalBytes<T>(path: string, read: (fd: number) => T): T {
 
 /** Closes a descriptor that `fs` opened, at once or when nothing else of this process has the file open any more. */
 export function closeWhenAlone(fd: number): void {
-  if (descriptorsOf(fstatSync(fd, { bigint: true }), fd).length > 0) kept.push(fd);
-  else closeSync(fd);
+  if (isAlone(fd)) closeSync(fd);
+  else kept.push(fd);
+}
+
+/** One of which that is unknown is taken for one that is not. */
+function isAlone(fd: number): boolean {
+  try {
+    return descriptorsOf(fstatSync(fd, { bigint: true }), fd).length === 0;
+  } catch (error) {
+    if (couldNotBegin(error)) return false;
+    throw error;
+  }
 }
 
 /** A descriptor of this process's that leads to the file at a path, and what the system calls that file. */

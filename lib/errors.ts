@@ -63,6 +63,10 @@ const systemCodes: Record<string, [StoreErrorCode, string]> = {
   EROFS: ['ERR_STORE_READ_ONLY', 'the file system is read-only'],
   ENOENT: ['ERR_STORE_NOT_FOUND', 'no such file or folder'],
   ENOTDIR: ['ERR_STORE_NOT_FOUND', 'a part of the path is not a folder'],
+  ENAMETOOLONG: ['ERR_STORE_INVALID_ARGUMENT', 'a name is too long for the file system'],
+  EMFILE: ['ERR_STORE_IO', 'this process has too many files open'],
+  ENFILE: ['ERR_STORE_IO', 'the system has too many files open'],
+  ENOMEM: ['ERR_STORE_IO', 'the system has no memory left'],
   ERR_ACCESS_DENIED: ['ERR_STORE_PERMISSION', "Node's permission model forbids it"],
 };
 
@@ -86,6 +90,22 @@ export function toStoreError(error: unknown, what: string): unknown {
   }
   if (found === undefined) return error;
   return new StoreError(found[0], `failed to ${what}: ${found[1]}`, { cause: error });
+}
+
+// What comes from a call that opens or looks something up; ENOMEM may come from one that writes as well.
+const beginningCodes: readonly unknown[] = ['EMFILE', 'ENFILE', 'ENAMETOOLONG'];
+const writingCalls: readonly unknown[] = ['write', 'fsync', 'fdatasync', 'ftruncate', 'close'];
+// SQLITE_NOMEM; of SQLITE_IOERR: NOMEM, SHMOPEN, SHMMAP, GETTEMPPATH.
+const beginningResults: readonly number[] = [7, 3082, 4618, 5386, 6410];
+
+/**
+ * Whether an error of the system or of SQLite says that something could not even begin, for want of descriptors or memory or
+ * because of a name: nothing is wrong with the disk, and nothing was written to it.
+ */
+export function couldNotBegin(error: unknown): boolean {
+  const { code, errcode, syscall } = (error ?? {}) as { code?: unknown; errcode?: number; syscall?: unknown };
+  if (code === 'ERR_SQLITE_ERROR' && errcode !== undefined) return (errcode & 0xff) === 14 || beginningResults.includes(errcode); // SQLITE_CANTOPEN
+  return beginningCodes.includes(code) || (code === 'ENOMEM' && syscall !== undefined && !writingCalls.includes(syscall));
 }
 
 /** Runs `fn` and throws what `toStoreError` makes of its error. */

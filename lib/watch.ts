@@ -3,7 +3,7 @@ import { accessSync, statSync } from 'node:fs';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { findName, nameOf, openNameOf } from './descriptors.ts';
 import type { OpenName } from './descriptors.ts';
-import { StoreError } from './errors.ts';
+import { couldNotBegin, StoreError } from './errors.ts';
 import { readPragma } from './schema.ts';
 
 /** What stands at a path, and how to see that it is still the same. */
@@ -57,7 +57,8 @@ function identify(path: string): string | undefined {
     }
     const { dev, ino } = statSync(path, { bigint: true });
     return `${dev}:${ino}`;
-  } catch {
+  } catch (error) {
+    if (couldNotBegin(error)) throw error; // what stands there is unknown
     return undefined;
   }
 }
