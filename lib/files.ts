@@ -2,12 +2,13 @@
 import { randomUUID } from 'node:crypto';
 import { chmodSync, closeSync, constants, fchmodSync, fstatSync, fsyncSync, lstatSync, mkdirSync, mkdtempSync, openSync, readdirSync, readSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, dirname, join, parse, resolve } from 'node:path';
+import { basename, dirname, join, parse } from 'node:path';
 import type { Connection } from './connection.ts';
 import { readJournalBytes } from './descriptors.ts';
 import { hasCode, toStoreError } from './errors.ts';
 import type { FileLike } from './mirror-port.ts';
 import { give, likeFor, makeLike } from './owner.ts';
+import { absolutePath } from './paths.ts';
 import { nameEmpty, openPrivate } from './place.ts';
 import { discardSnapshotFile, isTemporaryOf, syncFolder } from './snapshot-file.ts';
 import { checkText, invalid } from './values.ts';
@@ -16,7 +17,7 @@ import { checkText, invalid } from './values.ts';
 export function checkPath(path: unknown, name = 'path'): string {
   const text = checkText(name, path);
   if (text === ':memory:' || text.startsWith('file:')) throw invalid(name, path, 'the path of a file (for a store in memory there is inMemory())');
-  return resolve(text);
+  return absolutePath(text);
 }
 
 /** The plain file that belongs to a database. */

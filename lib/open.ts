@@ -12,7 +12,7 @@ import { FileLock } from './lock.ts';
 import { hasSecondName, refuseMounted, removeOwnNames, reportNames } from './names.ts';
 import { readClock } from './options.ts';
 import type { CheckedOptions } from './options.ts';
-import { harden, openHandle } from './read-only.ts';
+import { harden, openHandle, TemporaryCopyError } from './read-only.ts';
 import type { MirrorEnd } from './mirror-port.ts';
 import { Mirroring } from './mirroring.ts';
 import { auditHeadOf } from './audit.ts';
@@ -24,6 +24,7 @@ import { checkKnown, createSchema, identify, lackingObjects, mendObjects, migrat
 import { SnapshotPair } from './snapshot.ts';
 import { readSnapshotFile } from './snapshot-file.ts';
 import type { SnapshotContent, SnapshotFile } from './snapshot-file.ts';
+import { readSql } from './sql-files.ts';
 import { invalid } from './values.ts';
 import { FileWatch } from './watch.ts';
 
@@ -67,6 +68,7 @@ export function openFile(path: string, options: CheckedOptions): Opened {
   return attempt(`open ${path}`, () => {
     checkVersion();
     checkSync();
+    readSql('schema.sql'); // before an empty file is made, that nothing could fill
     try {
       return openOnce(path, options, false);
     } catch (error) {
@@ -359,7 +361,7 @@ const newStoreBytes = 512 * 1024;
 /** Of a full disk at open: what needs room there, and how much. */
 function nameRoom(path: string, error: unknown, recovers: boolean): unknown {
   const mapped = toStoreError(error, `open ${path}`);
-  if (!(mapped instanceof StoreError) || mapped.code !== 'ERR_STORE_DISK_FULL') return error;
+  if (!(mapped instanceof StoreError) || mapped.code !== 'ERR_STORE_DISK_FULL' || mapped instanceof TemporaryCopyError) return error;
   const folder = dirname(path);
   const { bavail, bsize } = statfsSync(folder);
   const isMade = recovers || !existsAt(path) || statSync(path).size === 0;
@@ -374,6 +376,7 @@ function nameRoom(path: string, error: unknown, recovers: boolean): unknown {
  */
 export function makeStore(path: string, identity: { uuid: string; createdAt: string }, now: Date, left: readonly string[]): void {
   checkVersion();
+  readSql('schema.sql'); // before an empty file is made, that nothing could fill
   createFile(path, left);
   using db = openHandle(path, { psow: '0' }, {});
   setPragmas(db);

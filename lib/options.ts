@@ -1,6 +1,6 @@
 // The options of opening a store.
-import { resolve } from 'node:path';
 import type { AuditMirror } from './mirror-port.ts';
+import { absolutePath } from './paths.ts';
 import { checkDate, checkFunction, checkInteger, checkOptions, checkText, invalid } from './values.ts';
 
 /** How to open a store. */
@@ -32,7 +32,7 @@ export function checkOpenOptions(options: OpenOptions | undefined, known: readon
     monotonicMs: checkFunction('options.monotonicMs', monotonicMs) ?? ((): number => performance.now()),
     // SQLite keeps the timeout in 32 bits.
     busyTimeoutMs: checkInteger('options.busyTimeoutMs', busyTimeoutMs, 0, 2 ** 31 - 1),
-    snapshotPath: snapshotPath === undefined ? undefined : resolve(checkText('options.snapshotPath', snapshotPath)),
+    snapshotPath: snapshotPath === undefined ? undefined : absolutePath(checkText('options.snapshotPath', snapshotPath)),
     recover,
     ledger,
   };

@@ -2,11 +2,13 @@
 // the latest commit, so the mode follows from what stands beside the file.
 import { lstatSync, readSync, rmSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { DatabaseSyncOptions } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
-import { StoreError } from './errors.ts';
+import { StoreError, toStoreError } from './errors.ts';
+import type { StoreErrorCode } from './errors.ts';
 import { isWritableHere, readDatabaseBytes, readJournalBytes } from './descriptors.ts';
 import { copyBytes, makeTemporaryFolder } from './files.ts';
 
@@ -36,6 +38,26 @@ export function harden(db: DatabaseSync): void {
   db.exec('PRAGMA cell_size_check = ON');
   // Sorting happens in memory: a temporary file would wear the card and could fill it.
   db.exec('PRAGMA temp_store = MEMORY');
+}
+
+/** Where a database is read on a copy: why that cannot be made. It says nothing of the database and of the disk that has it. */
+export class TemporaryCopyError extends StoreError {
+  constructor(path: string, cause: unknown) {
+    const folder = tmpdir();
+    const { code, message } = toStoreError(cause, `copy ${path} to the temporary folder ${folder}, to read it there`) as StoreError;
+    // A missing temporary folder is no missing store, and a disk that fails there does not stop one.
+    super(code === 'ERR_STORE_NOT_FOUND' ? 'ERR_STORE_IO' : code, `${message} (TMPDIR names another one)`, { cause });
+  }
+}
+
+const copyFailures: readonly StoreErrorCode[] = ['ERR_STORE_DISK_FULL', 'ERR_STORE_IO', 'ERR_STORE_NOT_FOUND', 'ERR_STORE_PERMISSION', 'ERR_STORE_READ_ONLY'];
+
+/** Whether making a copy failed at the copy, and not at the database that is copied. */
+function isOfCopy(error: unknown, path: string): boolean {
+  const { path: at, syscall } = error as { path?: string; syscall?: string };
+  if (error instanceof StoreError || syscall === 'read' || at?.startsWith(path)) return false;
+  const mapped = toStoreError(error, '');
+  return mapped instanceof StoreError && copyFailures.includes(mapped.code);
 }
 
 const walHeaderBytes = 32;
@@ -172,8 +194,8 @@ export class ReadOnlyFile implements Reader {
 
   #canRepeat(error: unknown): boolean {
     const { errcode, code, path } = error as { errcode?: number; code?: string; path?: string };
-    // A -wal or -journal that was removed before it could be read.
-    if (code === 'ENOENT' && path !== this.path) return true;
+    // A -wal or -journal that was removed before it could be read. Nothing else that is missing comes back with time.
+    if (code === 'ENOENT' && ['-wal', '-shm', '-journal'].some((suffix) => path === this.path + suffix)) return true;
     // A -shm that nobody keeps and that this user cannot repair: READONLY_RECOVERY, _CANTLOCK and _CANTINIT; a -wal that
     // SQLite makes no sense of: PROTOCOL, after ten seconds of trying.
     if (this.#found?.mode === 'live' && [264, 520, 1288, 15].includes(errcode ?? 0)) {
@@ -198,9 +220,10 @@ export class ReadOnlyFile implements Reader {
 
   #openCopy(): DatabaseSync {
     if (isWritableHere(this.path)) throw new StoreError('ERR_STORE_IO', `failed to read ${this.path}: its -shm was deleted while it was open`);
-    const folder = makeTemporaryFolder('shepherd-store');
+    let folder: string | undefined;
     let db: DatabaseSync | undefined;
     try {
+      folder = makeTemporaryFolder('shepherd-store');
       const copy = join(folder, basename(this.path));
       for (const suffix of ['', '-wal', '-journal']) {
         if (!lstatSync(this.path + suffix, { throwIfNoEntry: false })?.isFile()) continue;
@@ -213,10 +236,10 @@ export class ReadOnlyFile implements Reader {
       return db;
     } catch (error) {
       db?.close();
-      throw error;
+      throw isOfCopy(error, this.path) ? new TemporaryCopyError(this.path, error) : error;
     } finally {
       // The handle keeps the files: removed now, they do not outlive a process that is killed.
-      rmSync(folder, { recursive: true, force: true });
+      if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
     }
   }
 

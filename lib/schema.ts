@@ -1,12 +1,13 @@
 // Which schema a file has, and how it gets from one version to another.
 import { randomUUID } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import { genesisHash, rowHash } from './chain.ts';
 import { StoreError, toStoreError } from './errors.ts';
 import { readForeignState } from './foreign-state.ts';
 import { checkUtf8, objectText } from './json-text.ts';
 import { encodeState } from './snapshot-file.ts';
+import { readSql, sqlFiles } from './sql-files.ts';
+import type { SqlFile } from './sql-files.ts';
 import { parseInstant } from './values.ts';
 
 /** Marks a file as this package's: "shpd" in `PRAGMA application_id`, where `file(1)` finds it too. */
@@ -51,15 +52,9 @@ export function identify(db: DatabaseSync): FileKind {
   return { kind: 'other', holds: mark === 0 ? `tables ${names.slice(0, 5).join(', ')}` : `application id ${mark}` };
 }
 
-let ownSchema: string | undefined;
-
-/** Whether schema.sql, which is read once, has a table of this name. */
+/** Whether schema.sql has a table of this name. */
 export function isOwnTable(name: unknown): boolean {
-  return readOwnSchema().includes(`CREATE TABLE ${String(name).toLowerCase()} (`);
-}
-
-function readOwnSchema(): string {
-  return (ownSchema ??= readFileSync(new URL('../schema.sql', import.meta.url), 'utf8'));
+  return readSql('schema.sql').includes(`CREATE TABLE ${String(name).toLowerCase()} (`);
 }
 
 /**
@@ -68,7 +63,7 @@ function readOwnSchema(): string {
  * Other objects of an operator's do nothing unless somebody names them.
  */
 function refuseForeignLogic(objects: Record<string, unknown>[]): void {
-  const own = readOwnSchema();
+  const own = readSql('schema.sql');
   for (const { name, type, tbl_name: table, rootpage, sql } of objects) {
     if (isOwnTable(name) && (type !== 'table' || rootpage === 0)) throw new StoreError('ERR_STORE_CORRUPT', `${String(name)} is no table of its own, but ${type === 'table' ? 'a virtual one' : `a ${String(type)}`}`);
     if (type !== 'trigger' || !isOwnTable(table) || own.includes(`${String(sql)};`)) continue;
@@ -80,7 +75,7 @@ function refuseForeignLogic(objects: Record<string, unknown>[]): void {
 /** The SQL of the triggers and indexes that a store of the current version lacks, because somebody has dropped them. */
 export function lackingObjects(db: DatabaseSync): string[] {
   const names = new Set(db.prepare("SELECT name FROM sqlite_schema WHERE type IN ('trigger', 'index')").all().map(({ name }) => name));
-  const own = readOwnSchema().matchAll(/^CREATE (?:TRIGGER (?<trigger>\w+) .*?^END;|(?:UNIQUE )?INDEX (?<index>\w+) [^;]*;)/gms);
+  const own = readSql('schema.sql').matchAll(/^CREATE (?:TRIGGER (?<trigger>\w+) .*?^END;|(?:UNIQUE )?INDEX (?<index>\w+) [^;]*;)/gms);
   return Array.from(own).filter(({ groups }) => !names.has(groups!['trigger'] ?? groups!['index']!)).map(([sql]) => sql);
 }
 
@@ -139,7 +134,7 @@ export function checkKnown(path: string, version: number): void {
  * `createdAt` are those that a lost database had.
  */
 export function createSchema(db: DatabaseSync, now: Date, uuid: string = randomUUID(), createdAt: string = now.toISOString()): void {
-  db.exec(readFileSync(new URL('../schema.sql', import.meta.url), 'utf8'));
+  db.exec(readSql('schema.sql'));
   mark(db, uuid, createdAt);
   for (const { version, description } of listMigrations()) recordVersion(db, version, description, now);
 }
@@ -160,23 +155,19 @@ export interface MigrationStep {
 }
 
 interface Migration extends MigrationStep {
-  up: string;
-  down: string;
+  up: SqlFile;
+  down: SqlFile;
 }
 
-/** The steps in `lib/migrations/`: a file pair a version, from 1 without a gap. Throws `ERR_STORE_MIGRATION` otherwise. */
-export function listMigrations(folder: URL = new URL('../lib/migrations/', import.meta.url)): Migration[] {
-  const files = readdirSync(folder).filter((file) => file.endsWith('.sql')).sort();
-  const ups = files.filter((file) => file.endsWith('.up.sql'));
-  return ups.map((up, index) => {
-    const version = index + 1;
-    const down = up.replace('.up.sql', '.down.sql');
-    if (!up.startsWith(`${String(version).padStart(6, '0')}_`) || !files.includes(down)) {
-      throw new StoreError('ERR_STORE_MIGRATION', `the migrations have a gap: ${up} stands where version ${version}, up and down, is due`);
-    }
-    const read = (file: string): string => readFileSync(new URL(file, folder), 'utf8');
-    return { version, description: up.slice(7, -'.up.sql'.length).replaceAll('_', ' '), up: read(up), down: read(down) };
-  });
+/** The steps in `lib/migrations/`, a file pair a version, from 1 on. */
+export function listMigrations(): Migration[] {
+  const ups = sqlFiles.filter((file) => file.endsWith('.up.sql'));
+  return ups.map((up, index) => ({
+    version: index + 1,
+    description: up.slice('lib/migrations/000001_'.length, -'.up.sql'.length).replaceAll('_', ' '),
+    up,
+    down: up.replace('.up.sql', '.down.sql') as SqlFile,
+  }));
 }
 
 /** The steps from one version to another, in the order in which they are taken. */
@@ -190,14 +181,13 @@ export function stepsBetween(from: number, to: number): MigrationStep[] {
  * the caller's transaction, so that a failing step leaves the file as it was. A step down that would lose rows or columns
  * needs `force`. Throws `ERR_STORE_MIGRATION`.
  */
-export function migrateSchema(db: DatabaseSync, from: number, to: number, now: Date, force: boolean, folder?: URL): void {
-  const migrations = listMigrations(folder);
+export function migrateSchema(db: DatabaseSync, from: number, to: number, now: Date, force: boolean): void {
+  const migrations = listMigrations();
   for (let version = from + 1; version <= to; version++) {
-    const step = migrations[version - 1];
-    if (!step) throw new StoreError('ERR_STORE_MIGRATION', `there is no migration to version ${version}`);
+    const step = migrations[version - 1]!;
     runStep(`migrate up to version ${version} (${step.description})`, () => {
-      if (version === 1) adopt(db, step.up, now);
-      else runScript(db, step.up);
+      if (version === 1) adopt(db, readSql(step.up), now);
+      else runScript(db, readSql(step.up));
       recordVersion(db, version, step.description, now);
     });
   }
@@ -205,7 +195,7 @@ export function migrateSchema(db: DatabaseSync, from: number, to: number, now: D
     const step = migrations[version - 1]!;
     runStep(`migrate down from version ${version} (${step.description})`, () => {
       const before = contents(db);
-      runScript(db, step.down);
+      runScript(db, readSql(step.down));
       if (version === 1) db.exec('PRAGMA application_id = 0');
       else db.prepare('DELETE FROM schema_version WHERE version = ?').run(version);
       if (!force) refuseLoss(version, before, contents(db));

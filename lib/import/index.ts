@@ -1,10 +1,10 @@
 // Taking over what another service's store holds.
 import { statSync } from 'node:fs';
-import { resolve } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { checkLong } from '../audit.ts';
 import type { LongOperation } from '../audit.ts';
 import { attempt, StoreError } from '../errors.ts';
+import { absolutePath } from '../paths.ts';
 import { connect, SqliteStore } from '../store.ts';
 import { checkText, invalid } from '../values.ts';
 import { kinds } from './kinds.ts';
@@ -46,8 +46,8 @@ export interface ImportReport {
  * `ERR_STORE_CORRUPT` where it is damaged, and what `SqliteStore.open(to)` and its writing methods throw.
  */
 export async function importStore(from: string, to: string, options?: LongOperation): Promise<ImportReport> {
-  const fromPath = resolve(checkText('from', from));
-  const toPath = resolve(checkText('to', to));
+  const fromPath = absolutePath(checkText('from', from));
+  const toPath = absolutePath(checkText('to', to));
   const { signal, onProgress } = checkLong(options);
   const source = new Source(fromPath);
   try {

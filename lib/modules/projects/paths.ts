@@ -1,10 +1,11 @@
 // The one name of a project: its canonical path, or the path that it is known by already.
 import { isUtf8 } from 'node:buffer';
 import { realpathSync } from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { homeFolder } from '../../default-path.ts';
 import { attempt } from '../../errors.ts';
 import type { StoreError } from '../../errors.ts';
+import { absolutePath } from '../../paths.ts';
 import type { ModuleConnection } from '../../store.ts';
 import { checkText, invalid, quote } from '../../values.ts';
 
@@ -22,7 +23,7 @@ export function projectPath(connection: ModuleConnection, name: string, path: un
 }
 
 function absolute(path: string): string {
-  return resolve(/^~(?=\/|$)/.test(path) ? homeFolder() + path.slice(1) : path);
+  return absolutePath(/^~(?=\/|$)/.test(path) ? homeFolder() + path.slice(1) : path);
 }
 
 /**
