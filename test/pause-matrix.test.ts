@@ -1,5 +1,5 @@
-// Two processes on one folder, of which one stands still between two of its system calls: test/faults/pause.ts. A sample
-// of the pairs and moments runs here; `npm run faults` tries all of them.
+// Two processes on one folder, of which one stands still between two of its system calls: test/faults/pause.ts. A
+// sample of the pairs and moments runs here; `npm run faults` tries all of them.
 //
 // SHEPHERD_PAUSES: about how many; 300 by default. SHEPHERD_PAUSES_SEED: repeats another run's choice.
 import assert from 'node:assert/strict';

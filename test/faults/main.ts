@@ -10,6 +10,7 @@ import { parseArgs } from 'node:util';
 import { table } from '../bench/measure.ts';
 import { plainEnvironment } from '../support/child.ts';
 import { runOthers } from './others.ts';
+import { runFour } from './four-processes.ts';
 import { replayPause, pauseNames, runPauseFault, runPauses } from './pause.ts';
 import { pauseFaults } from './pause-weakenings.ts';
 import { installPeers, peers, runPeer } from './peers.ts';
@@ -90,7 +91,7 @@ export function count({ outcome }: Done, what: 'states' | 'lost'): number {
 const options = {
   job: { type: 'string' }, seed: { type: 'string' }, states: { type: 'string' }, peers: { type: 'boolean', default: true },
   others: { type: 'boolean', default: true }, cuts: { type: 'boolean', default: true }, pauses: { type: 'boolean', default: true },
-  pause: { type: 'string' }, library: { type: 'string' },
+  processes: { type: 'boolean', default: true }, pause: { type: 'string' }, library: { type: 'string' },
 } as const;
 
 async function main(): Promise<void> {
@@ -112,8 +113,16 @@ async function main(): Promise<void> {
     if (!each.kind.endsWith('fault')) for (const example of each.outcome.examples) console.log(`  ${example}`);
   });
   if (packages !== undefined) rmSync(packages, { recursive: true });
-  const isSound = report(done);
-  process.exitCode = (!values.others || runOthers()) && isSound ? 0 : 1;
+  const isSound = [report(done), !values.processes || (await reportFour(seed)), !values.others || runOthers()];
+  process.exitCode = isSound.every(Boolean) ? 0 : 1;
+}
+
+/** Five minutes of it. Gives whether all was well. */
+async function reportFour(seed: number): Promise<boolean> {
+  const { kills, acknowledged, counts, problems } = await runFour(seed, 300);
+  console.log(`\nfour processes: ${kills} killed, ${acknowledged} events acknowledged, ${problems.length} problems`);
+  console.log([...Object.entries(counts).map(([what, times]) => `${what}: ${times}`), ...problems].join('\n'));
+  return problems.length === 0;
 }
 
 /** `--pause=first,second,index`: one moment of the pause matrix again, or all of a pair. `--library`: of another version. */

@@ -151,7 +151,7 @@ interface Aside {
 }
 
 /** The databases that a restore has set aside: what was acknowledged before it is there. */
-function replacedIn(folder: string): Aside[] {
+export function replacedIn(folder: string): Aside[] {
   const names = readdirSync(folder).filter((name) => /^store\.db\.replaced-[^/]*Z(-\d+)?$/.test(name));
   return names.map((name) => readAside(join(folder, name)));
 }

@@ -249,8 +249,19 @@ export class Stage {
     return moments;
   }
 
-  /** One pair at one moment. */
+  /**
+   * One pair at one moment. Calls that other threads make necessary count too, so that it may stop at another moment: it
+   * tries again then, unless something is wrong there.
+   */
   async run(pair: Pair, moment: Moment): Promise<Result> {
+    for (let attempt = 1; ; attempt++) {
+      const result = await this.#runOnce(pair, moment);
+      const isThere = result.after !== undefined && result.index === moment.index;
+      if (isThere || result.problems.length > 0 || attempt === 3) return result;
+    }
+  }
+
+  async #runOnce(pair: Pair, moment: Moment): Promise<Result> {
     const { folder, state } = this.#prepare(pair.first);
     const account: Account = { pair, state, first: [], second: [] };
     let tracer: Tracer | undefined;
@@ -264,7 +275,7 @@ export class Stage {
       const last = isStopped ? tracer.moments(folder).at(-1) : undefined;
       await this.#runSecond({ side: 'second', task: pair.second, folder, ledger: state.ledger }, account.second);
       await tracer.detach();
-      if (isStopped) process.kill(worker.pid, 'SIGCONT');
+      process.kill(worker.pid, 'SIGCONT'); // also where the call was the one by which it waits behind its task
       await ended;
       const problems: string[] = [];
       await this.#finish(worker, account.first, async () => {
