@@ -36,9 +36,18 @@ const truthful: Record<string, RegExp> = {
 /** What all of them have told. */
 class Account {
   readonly counts: Record<string, number> = {};
-  readonly events: string[] = [];
-  readonly usage = new Map<string, number>();
   readonly problems: string[] = [];
+  readonly usage = new Map<string, number>();
+  events: string[] = [];
+  /** How many events were acknowledged in all. */
+  total = 0;
+
+  /** What has been looked for. */
+  forget(): void {
+    this.total += this.events.length;
+    this.events = [];
+    this.usage.clear();
+  }
 
   hear(name: string, word: Word): void {
     if (word.is === 'event') this.events.push(word.token);
@@ -56,10 +65,16 @@ class Account {
   }
 }
 
+interface Stage {
+  folder: string;
+  kind: 'ledger' | 'plain';
+  account: Account;
+}
+
 /** One process from its start to its end by a kill. */
-async function runOne(folder: string, name: string, random: () => number, account: Account): Promise<void> {
+async function runOne({ folder, kind, account }: Stage, name: string, random: () => number): Promise<void> {
   const file = fileURLToPath(new URL('four-worker.ts', import.meta.url));
-  const args = ['--disable-warning=ExperimentalWarning', file, folder, name, String(Math.floor(random() * 2 ** 31))];
+  const args = [file, folder, name, kind, String(Math.floor(random() * 2 ** 31))];
   const child = spawn(process.execPath, args, { env: plainEnvironment(), stdio: ['ignore', 'pipe', 'pipe'] });
   let errors = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text));
@@ -71,51 +86,59 @@ async function runOne(folder: string, name: string, random: () => number, accoun
   });
   const closed = once(child, 'close');
   await Promise.race([ready.promise, closed]);
-  await Promise.race([sleep(20 + random() ** 2 * 2_000), closed]);
+  await Promise.race([sleep(20 + random() ** 2 * 4_000), closed]);
   child.kill('SIGKILL');
   const [code] = (await closed) as [number | null];
   if (code !== null) account.problems.push(`${name} ended by itself: ${errors}`);
 }
 
-/** Runs them for a while, and then looks at what there is. */
+/** Runs them on a store with a ledger for a half of the time and on one without for the other, and looks at the end. */
 export async function runFour(seed: number, seconds: number): Promise<Report> {
-  const work = workFolder();
-  const folder = join(work, 'folder');
-  mkdirSync(folder, { mode: 0o700 });
-  SqliteStore.open(join(folder, 'store.db'), { ledger: Ledger.open(join(folder, 'audit.jsonl')) }).close();
   const account = new Account();
-  const end = performance.now() + seconds * 1_000;
+  const work = workFolder();
   let kills = 0;
-  const walk = async (slot: number): Promise<void> => {
-    const random = seededRandom(seed * 4 + slot);
-    for (let count = 1; performance.now() < end; count++, kills++) {
-      await runOne(folder, `p${slot}-${count}`, random, account);
-    }
-  };
   try {
-    await Promise.all([0, 1, 2, 3].map(walk));
-    account.problems.push(...(await problemsIn(folder, account)));
-    const { counts, problems } = account;
-    return { kills, counts, acknowledged: account.events.length, problems };
+    for (const kind of ['ledger', 'plain'] as const) {
+      const stage = { folder: join(work, kind), kind, account };
+      mkdirSync(stage.folder, { mode: 0o700 });
+      openLast(stage).store.close();
+      const end = performance.now() + seconds * 500;
+      const walk = async (slot: number): Promise<void> => {
+        const random = seededRandom(seed * 4 + slot);
+        for (let count = 1; performance.now() < end; count++, kills++) {
+          await runOne(stage, `${kind}-${slot}-${count}`, random);
+        }
+      };
+      await Promise.all([0, 1, 2, 3].map(walk));
+      account.problems.push(...(await problemsIn(stage)));
+      account.forget();
+    }
+    return { kills, counts: account.counts, acknowledged: account.total, problems: account.problems };
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
 }
 
-/** What is missing or broken in the store, as the next service opens it. */
-async function problemsIn(folder: string, account: Account): Promise<string[]> {
+function openLast({ folder, kind }: Stage): { store: SqliteStore; ledger?: Ledger } {
   const path = join(folder, 'store.db');
-  const problems: string[] = [];
+  if (kind === 'plain') return { store: SqliteStore.open(path, { recover: true }) };
   const ledger = Ledger.open(join(folder, 'audit.jsonl'));
-  using store = SqliteStore.open(path, { recover: true, ledger });
+  return { store: SqliteStore.open(path, { recover: true, ledger }), ledger };
+}
+
+/** What is missing or broken in the store, as the next service opens it. */
+async function problemsIn(stage: Stage): Promise<string[]> {
+  const problems: string[] = [];
+  const { store, ledger } = openLast(stage);
+  using _closing = store;
   if (store.recovery) problems.push(`the next service is told of a loss: ${JSON.stringify(store.recovery)}`);
-  problems.push(...lossesIn(store, folder, account));
+  problems.push(...lossesIn(store, stage));
   const { findings } = await store.verifyAudit();
   for (const { message } of findings) problems.push(`the chain: ${message}`);
-  const parity = await verifyParity(store, ledger);
-  if (!parity.isConsistent) problems.push(`the ledger: ${JSON.stringify(parity)}`);
+  const parity = ledger && (await verifyParity(store, ledger));
+  if (parity && !parity.isConsistent) problems.push(`the ledger: ${JSON.stringify(parity)}`);
   store.close();
-  using db = new DatabaseSync(path);
+  using db = new DatabaseSync(join(stage.folder, 'store.db'));
   const answer = db.prepare('PRAGMA integrity_check').get()?.['integrity_check'];
   if (answer !== 'ok') problems.push(`integrity_check: ${answer}`);
   return problems;
@@ -125,7 +148,7 @@ async function problemsIn(folder: string, account: Account): Promise<string[]> {
  * What was acknowledged is in the store, or in a database that a restore has set aside under a name that says so: a
  * restore goes back, and what was written while the ledger was detached is not in that either.
  */
-function lossesIn(store: SqliteStore, folder: string, { events, usage }: Account): string[] {
+function lossesIn(store: SqliteStore, { folder, account: { events, usage } }: Stage): string[] {
   const tokens = new Set([...store.iterateAudits()].map(({ source }) => source));
   const totals = new Map([...usage.keys()].map((entryId) => [entryId, store.getUsage(entryId, day)]));
   for (const aside of replacedIn(folder)) {

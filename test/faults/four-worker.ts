@@ -27,11 +27,13 @@ class Worker {
   readonly #name: string;
   readonly #random: () => number;
   readonly #path: string;
+  readonly #hasLedger: boolean;
   #count = 0;
 
-  constructor(folder: string, name: string, random: () => number) {
+  constructor(folder: string, name: string, hasLedger: boolean, random: () => number) {
     this.#folder = folder;
     this.#name = name;
+    this.#hasLedger = hasLedger;
     this.#random = random;
     this.#path = join(folder, 'store.db');
   }
@@ -45,11 +47,12 @@ class Worker {
   }
 
   /**
-   * Always with the ledger. A backup of a time without one, restored and written to without it, would part from the
-   * ledger, as `restore` says.
+   * Always with the ledger, or never. A backup of a time without one, restored and written to without it, would part
+   * from the ledger, as `restore` says.
    */
   #open(recover = false): SqliteStore {
-    const store = SqliteStore.open(this.#path, { recover, busyTimeoutMs: 300, ledger: this.#ledger() });
+    const options = { recover, busyTimeoutMs: 300, ...(this.#hasLedger ? { ledger: this.#ledger() } : undefined) };
+    const store = SqliteStore.open(this.#path, options);
     const { recovery } = store;
     if (recovery) say({ is: 'wrong', what: 'open', message: `told of a loss: ${JSON.stringify(recovery)}` });
     return store;
@@ -144,7 +147,8 @@ class Worker {
   ];
 
   async go(): Promise<never> {
-    const all = this.#tasks.flatMap(([name, weight, task]) => Array.from({ length: weight }, () => ({ name, task })));
+    const possible = this.#tasks.filter(([name]) => this.#hasLedger || !/^(rebuild|detach)$/.test(name));
+    const all = possible.flatMap(([name, weight, task]) => Array.from({ length: weight }, () => ({ name, task })));
     say({ is: 'ready' });
     for (;;) {
       const { name, task } = all[this.#some(all.length)]!;
@@ -159,7 +163,7 @@ class Worker {
   }
 }
 
-const [folder, name, seed] = process.argv.slice(2);
+const [folder, name, ledger, seed] = process.argv.slice(2);
 if (folder !== undefined && existsSync(folder) && process.env['NODE_TEST_CONTEXT'] === undefined) {
-  await new Worker(folder, name!, seededRandom(Number(seed))).go();
+  await new Worker(folder, name!, ledger === 'ledger', seededRandom(Number(seed))).go();
 }

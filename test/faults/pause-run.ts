@@ -250,7 +250,7 @@ export class Stage {
   }
 
   /**
-   * One pair at one moment. Calls that other threads make necessary count too, so that it may stop at another moment: it
+   * One pair at one moment. Calls that other threads make it do count too, so that it may stop at another moment: it
    * tries again then, unless something is wrong there.
    */
   async run(pair: Pair, moment: Moment): Promise<Result> {
