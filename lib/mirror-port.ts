@@ -26,6 +26,8 @@ export interface MirrorEnd {
   head: Anchor | undefined;
   /** The last id with which a group was complete. */
   groupEnd: number;
+  /** Whether that row is signed. */
+  isSigned: boolean;
   /** Whether something that is not sound follows. */
   torn: boolean;
 }
@@ -75,6 +77,8 @@ export interface AuditMirror {
   readonly path: string;
   /** The public half of the key that it signs with. */
   readonly publicKey: string | undefined;
+  /** Whether it may write rows without a signature where signing has begun. */
+  readonly unsigned: boolean;
   /** Whether it was opened to be mended, whatever is wrong with it. */
   readonly recover: boolean;
   /** Opens the file that stands there now, to be appended to, until `letGo`. Throws where it may not be written. */

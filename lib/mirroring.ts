@@ -8,7 +8,7 @@ import { genesisHash, rowHash } from './chain.ts';
 import type { CommitParticipant, Connection } from './connection.ts';
 import { deleteCooldownRow, readableCooldowns, setCooldownRow } from './cooldowns.ts';
 import { hasCode, StoreError } from './errors.ts';
-import { damagedRow, decodeBalance, encodeOwnEvent } from './events.ts';
+import { damagedRow, decodeBalance, decodeSigningKey, encodeOwnEvent } from './events.ts';
 import type { EncodedEvent, StoreEvent } from './events.ts';
 import { requirePermission, toRecorded } from './gate.ts';
 import type { AuditMirror, Brought, MirroredRow, MirrorEnd, SetAside } from './mirror-port.ts';
@@ -54,6 +54,8 @@ export class Mirroring implements CommitParticipant {
   /** Whether something was set aside that no event tells of yet. */
   #isUntold = false;
   #lostTo: number | undefined;
+  /** Of the database, when it was last asked who signs it. */
+  #signerVersion: unknown;
 
   constructor(connection: Connection, uuid: string, mirror: AuditMirror, recover: boolean) {
     this.#connection = connection;
@@ -96,10 +98,21 @@ export class Mirroring implements CommitParticipant {
     const connection = this.#connection;
     const [hasLedger] = connection.get<[number]>('SELECT has_ledger FROM store_meta WHERE id = 1')!;
     if (hasLedger === 0) this.#turnOn();
-    const { publicKey } = this.#mirror;
-    if (publicKey !== undefined && !this.#hasEvent(`signing_started:${publicKey}`)) {
-      this.#recordOnce({ type: 'signing_started', publicKey }, `signing_started:${publicKey}`);
-    }
+    this.#checkSigner();
+  }
+
+  /**
+   * One key signs a log: with a second one neither verifies it, nor does anything that was written without. It is a conflict, at
+   * open and where another process has begun to sign since.
+   */
+  #checkSigner(): void {
+    const { publicKey, unsigned } = this.#mirror;
+    const signer = signerOf(this.#connection);
+    this.#signerVersion = this.#connection.version;
+    if (signer === publicKey || (publicKey === undefined && unsigned)) return;
+    if (signer === undefined) return this.#recordOnce({ type: 'signing_started', publicKey: publicKey! }, `${signingPrefix}${publicKey}`);
+    const found = new StoreError('ERR_STORE_CONFLICT', `found that the store signs its events with ${publicKey === undefined ? 'a key, which was not given; to go on without it takes unsigned: true' : 'another key'}`);
+    throw this.isAttached ? this.#connection.stop(found) : found;
   }
 
   #recordOnce(event: StoreEvent, eventId: string): void {
@@ -221,7 +234,9 @@ export class Mirroring implements CommitParticipant {
     this.#hold();
     this.reconcile();
     this.#agreed = auditHeadOf(this.#connection);
-    if (this.#isUntold && this.isAttached) this.#tell();
+    if (!this.isAttached) return;
+    if (this.#connection.version !== this.#signerVersion) this.#checkSigner();
+    if (this.#isUntold) this.#tell();
   }
 
   /** The file that stands there now, under the lock, is the one. */
@@ -319,6 +334,16 @@ export interface Attached {
 /** Whether a mirror is that of a store and ends with a row. */
 function isLike({ store, torn, head: last }: MirrorEnd, uuid: string, head: Anchor | undefined): boolean {
   return store === uuid && !torn && last?.id === head?.id && last?.hash === head?.hash;
+}
+
+const signingPrefix = 'signing_started:';
+
+/** The public key that the store began to sign with last; `undefined` where it does not sign. Found by the index of event ids. */
+export function signerOf(connection: Pick<Connection, 'get'>): string | undefined {
+  const eventId = "json_extract(event_meta, '$.eventId')";
+  const sql = `SELECT id, event_data FROM audit_log WHERE ${eventId} >= ? AND ${eventId} < ? AND ${eventId} IS NOT NULL AND event_type = 'signing_started' ORDER BY id DESC LIMIT 1`;
+  const row = connection.get<[number, string]>(sql, signingPrefix, `${signingPrefix.slice(0, -1)};`);
+  return row && decodeSigningKey(...row);
 }
 
 /** What an event says of whether the store has a ledger from there on. */

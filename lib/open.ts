@@ -188,6 +188,9 @@ function lookAtLedger(opening: Opening, uuid: string | undefined): MirrorEnd | u
   if (own.includes(ledger.path)) throw invalid('options.ledger', ledger.path, 'another file than those of the store');
   attempt(`open the ledger ${ledger.path} to append to it`, () => ledger.checkWritable()); // or the first event would stop the store
   const end = ledger.refresh();
+  if (end.isSigned && ledger.publicKey === undefined && !ledger.unsigned) {
+    throw new StoreError('ERR_STORE_CONFLICT', `the events of ${ledger.path} are signed: open it with its signingKey, or with unsigned: true`);
+  }
   if (end.torn || (end.head?.id ?? 0) > end.groupEnd) requireTurn(opening);
   if (end.store !== undefined && uuid !== undefined && end.store !== uuid && (end.head || end.torn)) {
     requireTurn(opening);

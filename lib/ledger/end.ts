@@ -18,7 +18,7 @@ export interface End extends MirrorEnd {
   laterGroups: readonly number[];
 }
 
-export const emptyEnd: End = { store: undefined, created: undefined, head: undefined, groupEnd: 0, torn: false, laterGroups: [], bytes: 0, size: 0 };
+export const emptyEnd: End = { store: undefined, created: undefined, head: undefined, groupEnd: 0, isSigned: false, torn: false, laterGroups: [], bytes: 0, size: 0 };
 
 // Holds some hundred lines: more than the page of a card that a power cut can destroy.
 const windowBytes = 64 * 1024;
@@ -73,14 +73,15 @@ function readHeader(file: LedgerFile, size: number, recover: boolean): LedgerHea
  * Reads the lines from an offset to the end. From inside of the file the first line is cut, and the second has to be
  * sound for the rest to mean something; undefined asks for a wider look.
  */
-function scan(file: LedgerFile, from: number, size: number, isStart: boolean): Pick<End, 'head' | 'groupEnd' | 'torn' | 'laterGroups' | 'bytes'> | undefined {
-  const end = { head: undefined as Anchor | undefined, groupEnd: 0, torn: false, laterGroups: [] as number[], bytes: from };
+function scan(file: LedgerFile, from: number, size: number, isStart: boolean): Pick<End, 'head' | 'groupEnd' | 'isSigned' | 'torn' | 'laterGroups' | 'bytes'> | undefined {
+  const end = { head: undefined as Anchor | undefined, groupEnd: 0, isSigned: false, torn: false, laterGroups: [] as number[], bytes: from };
   for (const { number, bytes, complete, end: lineEnd } of linesOf(file, from, size)) {
     if (number === 1 && !isStart) continue;
     const parsed = bytes && complete ? parseLine(bytes) : undefined;
     const line = parsed && isSound(parsed) ? parsed : undefined;
     if (!end.torn && line && (end.head === undefined || line.prev === end.head.hash)) {
       end.head = { id: line.id, hash: line.hash };
+      end.isSigned = line.sig !== undefined;
       end.bytes = lineEnd;
       if (!line.more) end.groupEnd = line.id;
     } else {

@@ -26,9 +26,14 @@ import { verifyFile } from './verify.ts';
 import type { LedgerReport } from './verify.ts';
 import { checkLength, writeLines } from './write-lines.ts';
 
-/** `signingKey`: an Ed25519 private key, or its PEM text. `recover`: one that is damaged is set aside and made anew from the log. */
+/**
+ * `signingKey`: an Ed25519 private key, or its PEM text; a store that has begun to sign takes no other. `unsigned`: to go on
+ * without a key where it has; whoever verifies finds each such event. `recover`: one that is damaged is set aside and made anew
+ * from the log.
+ */
 export interface LedgerOptions {
   signingKey?: KeyObject | string;
+  unsigned?: boolean;
   recover?: boolean;
   files?: LedgerFiles;
 }
@@ -39,6 +44,7 @@ export interface LedgerOptions {
  */
 export class Ledger implements AuditMirror {
   readonly path: string;
+  readonly unsigned: boolean;
   readonly recover: boolean;
   readonly #file: LedgerFile;
   readonly #key: KeyObject | undefined;
@@ -49,15 +55,20 @@ export class Ledger implements AuditMirror {
    * Throws `ERR_STORE_NOT_A_STORE` for a file that is something else, `ERR_STORE_PERMISSION`, `ERR_STORE_IO`.
    */
   static open(path: string, options?: LedgerOptions): Ledger {
-    const { signingKey, recover = false, files = system } = checkOptions('options', options, ['signingKey', 'recover', 'files']);
+    const checked = checkOptions('options', options, ['signingKey', 'unsigned', 'recover', 'files']);
+    const { signingKey, unsigned = false, recover = false, files = system } = checked;
     if (typeof recover !== 'boolean') throw invalid('options.recover', recover, 'true or false');
-    const ledger = new Ledger(checkPath(path), signingKey === undefined ? undefined : checkSigningKey(signingKey), recover, checkFiles(files));
+    if (typeof unsigned !== 'boolean') throw invalid('options.unsigned', unsigned, 'true or false');
+    if (unsigned && signingKey !== undefined) throw invalid('options.unsigned', unsigned, 'left out beside a signingKey');
+    const key = signingKey === undefined ? undefined : checkSigningKey(signingKey);
+    const ledger = new Ledger(checkPath(path), key, unsigned, recover, checkFiles(files));
     attempt(`open the ledger ${ledger.path}`, () => ledger.refresh());
     return ledger;
   }
 
-  private constructor(path: string, key: KeyObject | undefined, recover: boolean, files: LedgerFiles) {
+  private constructor(path: string, key: KeyObject | undefined, unsigned: boolean, recover: boolean, files: LedgerFiles) {
     this.path = path;
+    this.unsigned = unsigned;
     this.recover = recover;
     this.#file = new LedgerFile(path, files);
     this.#key = key;
@@ -179,15 +190,16 @@ export class Ledger implements AuditMirror {
 
   append(rows: Iterable<MirroredRow>): void {
     const before = this.#end;
-    let { head, groupEnd } = before;
+    let { head, groupEnd, isSigned } = before;
     try {
       const bytes = writeLines(this.#file, rows, before.bytes, (row) => {
         head = { id: row.id, hash: row.hash };
+        isSigned = row.signature !== null;
         if (!row.more) groupEnd = row.id;
       });
       // Before the database commits: what is acknowledged is in both files.
       this.#file.sync();
-      this.#end = { ...before, head, groupEnd, bytes, size: bytes };
+      this.#end = { ...before, head, groupEnd, isSigned, bytes, size: bytes };
     } catch (error) {
       this.#takeBack(before.bytes, error);
       throw error;
