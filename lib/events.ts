@@ -1,6 +1,7 @@
 // What the audit log holds: the event types, their attributes, and how both become the texts of a row and back.
 import { checkDay } from './days.ts';
 import { StoreError } from './errors.ts';
+import { checkJsonLength } from './json-length.ts';
 import { checkPolicy, decodePolicy } from './gate.ts';
 import type { PolicyAttributes, RecordedDecision } from './gate.ts';
 import { checkArray, checkDuration, checkInstant, checkInteger, checkJson, checkOptions, checkText, invalid, parseInstant, parseJson, show } from './values.ts';
@@ -153,6 +154,7 @@ function encodeAttributes(given: AuditAttributes): Pick<EncodedEvent, 'meta' | '
   if (attributes.tags !== undefined) meta['tags'] = checkArray('tags', attributes.tags, 'an array of strings', checkText);
   const policy = checkPolicy(attributes);
   const all = { ...meta, ...policy };
+  checkJsonLength('attributes', all);
   return { meta: Object.keys(all).length > 0 ? JSON.stringify(all) : null, ...(policy ? { policy } : undefined) };
 }
 

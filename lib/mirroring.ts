@@ -11,6 +11,7 @@ import { hasCode, StoreError } from './errors.ts';
 import { damagedRow, decodeBalance, decodeSigningKey, encodeOwnEvent } from './events.ts';
 import type { EncodedEvent, StoreEvent } from './events.ts';
 import { requirePermission, toRecorded } from './gate.ts';
+import { checkJsonLength } from './json-length.ts';
 import type { AuditMirror, Brought, MirroredRow, MirrorEnd, SetAside } from './mirror-port.ts';
 import { addUsageRow, readableUsage } from './usage.ts';
 import { quote } from './values.ts';
@@ -66,6 +67,7 @@ export class Mirroring implements CommitParticipant {
 
   /** The event of a change of usage or cooldowns: with a mirror every change is one. */
   record(event: StoreEvent): void {
+    checkJsonLength('the event', event);
     const encoded = encodeOwnEvent(event);
     this.#mirror.checkEvent(encoded);
     insertAudit(this.#connection, this.#uuid, this.#connection.now().toISOString(), encoded);

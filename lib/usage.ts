@@ -1,5 +1,6 @@
 // Usage per entry and day: its rows, read strictly. What cannot be right is an error and never a friendlier value: a total
 // that reads as 0 would hand out the quota again.
+import { checkJsonLength } from './json-length.ts';
 import type { Connection } from './connection.ts';
 import type { CooldownColumns } from './cooldowns.ts';
 import { isDay } from './days.ts';
@@ -71,6 +72,7 @@ type StatusRow = [index: number, secs: number | null, carry: number | null, hasC
 
 export function statusOf(connection: Connection, entryIds: readonly string[], day: string): EntryStatus[] {
   const statuses: EntryStatus[] = entryIds.map((entryId) => ({ entryId, durationMs: 0 }));
+  checkJsonLength('entryIds', entryIds);
   const rows = connection.all<StatusRow>(statusSql, JSON.stringify(entryIds), day);
   const now = connection.now();
   for (const [index, secs, carry, hasCooldown, ...columns] of rows) {

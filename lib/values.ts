@@ -2,6 +2,7 @@
 // SQLite itself would store NaN as NULL, half a surrogate pair as U+FFFD and cut a text off at NUL.
 import { inspect, types } from 'node:util';
 import { StoreError } from './errors.ts';
+import { checkJsonLength, maxTextLength } from './json-length.ts';
 import { didYouMean } from './near-miss.ts';
 
 /** Any value that JSON carries there and back. A property whose value is `undefined` counts as absent. */
@@ -32,6 +33,7 @@ export function quote(text: string): string {
 
 /** Refuses anything but a non-empty text that SQLite gives back as it was: whole Unicode, no NUL. */
 export function checkText(name: string, value: unknown): string {
+  if (typeof value === 'string' && value.length > maxTextLength) throw invalid(name, value, `a string of at most ${maxTextLength} characters`);
   if (!isText(value)) throw invalid(name, value, 'a non-empty string of whole Unicode characters without NUL');
   return value;
 }
@@ -193,7 +195,9 @@ const maxDepth = 500;
  */
 export function checkJson(name: string, value: unknown): JsonValue {
   try {
-    return copyJson(name, value, 0);
+    const copy = copyJson(name, value, 0);
+    checkJsonLength(name, copy);
+    return copy;
   } catch (error) {
     if (error instanceof StoreError) throw error;
     throw new StoreError('ERR_STORE_SERIALIZATION', `${name} cannot be read: a getter or proxy threw`, { cause: error });

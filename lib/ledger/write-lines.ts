@@ -1,6 +1,7 @@
 // Writing rows as lines, in constant memory, and refusing what could not be read again.
 import { StoreError } from '../errors.ts';
 import type { EventTexts } from '../events.ts';
+import { escapesIn } from '../json-length.ts';
 import type { MirroredRow } from '../mirror-port.ts';
 import type { LedgerFile } from './file.ts';
 import { lineText, toLine } from './line.ts';
@@ -42,13 +43,7 @@ export function checkLength({ type, data, meta }: EventTexts | Pick<MirroredRow,
 /** How many bytes a text takes inside of a line. */
 function writtenBytes(text: string | Uint8Array): number {
   if (typeof text !== 'string') return 2 * text.length; // its hexadecimal digits
-  let bytes = Buffer.byteLength(text);
-  for (let index = 0; index < text.length; index++) {
-    const code = text.charCodeAt(index);
-    if (code === 0x22 || code === 0x5c) bytes++;
-    else if (code < 0x20) bytes += 5;
-  }
-  return bytes;
+  return Buffer.byteLength(text) + escapesIn(text);
 }
 
 function tooLarge(length: number): StoreError {
