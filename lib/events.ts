@@ -51,7 +51,11 @@ export type StoreEvent =
   // what the snapshot of a source had and a state has no place for
   | { type: 'store_import_kept'; sourceId: string; table: string; row: string; fields: JsonObject }
   // what was taken of a source's totals and rows, so that its next import adds only what has grown since
-  | { type: 'store_import_taken'; sourceId: string; usage: [entryId: string, day: string, durationMs: number][]; cooldowns: [entryId: string, until: string][]; snapshots: string[]; rows?: string[]; things?: string[] };
+  | {
+      type: 'store_import_taken'; sourceId: string; usage: [entryId: string, day: string, durationMs: number][];
+      cooldowns: [entryId: string, until: string][]; snapshots: string[]; settings?: [key: string, valueHash: string][];
+      rows?: string[]; things?: string[];
+    };
 
 /** The least that an event of a service's own must have: a `type`. The rest is whatever JSON carries. */
 export type EventBase = { type: string };

@@ -163,7 +163,7 @@ for (const [what, fixture, sql] of strange) {
   test(`a database like ${fixture} with ${what} is refused by name, and no store is made`, async (t) => {
     const folder = new TestFolder(t);
     const source = makeFrom(folder, fixture, sql);
-    await assert.rejects(importStore(source, folder.file()), { code: 'ERR_STORE_NOT_A_STORE', message: /which is none of the kinds .*shepherdd, openfroyo, nightshift, nightshift-state/ });
+    await assert.rejects(importStore(source, folder.file()), { code: 'ERR_STORE_NOT_A_STORE', message: /which is none of the kinds .*lunchbox, shepherdd, openfroyo, nightshift, nightshift-audit, nightshift-state/ });
     assert.ok(!existsSync(folder.file()));
   });
 }

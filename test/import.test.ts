@@ -198,7 +198,7 @@ test('what later versions of the service have beside it is listed row by row, wi
   const { report } = await importFixture(t, `
     CREATE TABLE token_balances (entry_id TEXT PRIMARY KEY, secs INTEGER); INSERT INTO token_balances VALUES ('minecraft', 5), ('tux-math', 6);
     CREATE TABLE daily_overrides (entry_id TEXT, day TEXT, secs INTEGER, PRIMARY KEY (day, entry_id)) WITHOUT ROWID; INSERT INTO daily_overrides VALUES ('minecraft', '2026-03-14', 5);
-    CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT); INSERT INTO settings VALUES ('pin', 'secret-4711');
+    CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT); INSERT INTO settings VALUES ('pin', 'secret-4711');
     CREATE TABLE later (a, b); INSERT INTO later VALUES (1, 'x'); CREATE TABLE empty (a);
     ALTER TABLE usage ADD COLUMN source TEXT; UPDATE usage SET source = 'x' WHERE day = '2026-03-14'; ALTER TABLE cooldowns ADD COLUMN unused TEXT;`);
   assert.deepEqual(report.skipped.map(({ table, row }) => [table, row]), [

@@ -15,13 +15,15 @@ export const importCommand: Command = {
   takes: ['FROM', 'TO'],
   options: { ...jsonOption },
   notes: [
-    'FROM is a shepherdd.db, a nightshift.db or state.json, or an OpenFroyo database;',
-    'the file itself says which. It is only read, and its service may be running.',
+    'FROM is a shepherdd.db or lunchboxd.db, an OpenFroyo database, or Nightshift\'s',
+    'database, state.json or audit-DATE.jsonl of a day; the file itself says which.',
+    'It is only read, and its service may be running.',
     'TO is a store; it is made if it is not there, and keeps what it has. All or',
     'nothing; each row is taken once, however often this is repeated.',
-    'The exit code is 1 when a row was not taken; each of those is listed.',
+    'The exit code is 1 when a row was not taken; each of those is listed, and so is',
+    'a field of a running session that has no place here: an event keeps its value.',
   ],
-  examples: ['import /var/lib/shepherdd/shepherdd.db ./store.db'],
+  examples: ['import /var/lib/shepherdd/shepherdd.db ./store.db', 'import audit-2026-07-20.jsonl ./store.db'],
   run: runImport,
 };
 

@@ -28,13 +28,15 @@ export interface ImportReport {
 
 /**
  * Takes over what another service keeps in the file `from`, into the store `to`, which is made if it is not there and keeps
- * what it has: the events, usage, cooldowns and state of a `shepherdd.db`; the runs, resource states, facts and audit trail
- * of an OpenFroyo database; the projects, tasks and runs of a Nightshift database or `state.json`. The file itself says
- * which it is. `from` is read only: no byte of it or beside it changes. Its service may be running: what that writes
+ * what it has: the events, usage, cooldowns, state and settings of a `shepherdd.db` or `lunchboxd.db`; the runs, resource
+ * states, facts and audit trail of an OpenFroyo database; the projects, tasks and runs of a Nightshift database or
+ * `state.json`, and the events of its `audit-YYYY-MM-DD.jsonl`. The file itself says which it is. `from` is read only: no byte of it or beside it changes. Its service may be running: what that writes
  * meanwhile is taken, or left for the next import without being listed. All or nothing: one transaction, durable when the
  * promise resolves; whatever rejects it has written nothing of the source. Each row is taken once, however often the import
  * is repeated: a source that has grown since brings only what is new, of two states of one row the later stands, and what
- * was deleted from `to` stays so. Rows that cannot be taken are listed in the report, and the others taken.
+ * was deleted from `to` stays so. Rows that cannot be taken are listed in the report, and the others taken. A running
+ * session is taken with the fields that this package knows, and the others are listed, with their values in an event; a
+ * session that runs in `to` is not put aside for it, and one of the source that an own later state keeps out is listed.
  *
  * The source is read twice, page by page: first, between turns of the event loop, to find what would fail, then inside the
  * transaction, which holds the store's write lock and the thread to its end. `onProgress` is called after each page of both
@@ -71,7 +73,8 @@ export async function importStore(from: string, to: string, options?: LongOperat
 function take(source: Source, kind: SourceKind, to: string, step: (rows: number) => void): ImportReport {
   using store = SqliteStore.open(to);
   return connect(store).write(`import ${source.path}`, () => {
-    const sink = new TakingSink(store, kind.identity(source), kind.tables, (...row) => kind.has?.(source, ...row) ?? false);
+    const has = kind.has?.bind(kind, source) ?? (() => false);
+    const sink = new TakingSink(store, kind.identity(source), kind.tables?.(source), has);
     for (const rows of kind.walk(source, sink)) step(rows);
     sink.finish(kind.name, source.path);
     const { taken, alreadyThere, skipped } = sink;

@@ -51,7 +51,10 @@ export const destinations = {
 } as const satisfies Record<string, Destination>;
 
 /** What both kinds of source have. */
-export const common = { tables: ['projects', 'task_history', 'assigned_tasks', 'run_records'], identity: () => 'nightshift' } as const;
+export const common = {
+  tables: () => ['projects', 'task_history', 'assigned_tasks', 'run_records'],
+  identity: () => 'nightshift',
+} as const satisfies Partial<SourceKind>;
 
 /** Takes a row, whichever file it comes from. `from` is its table there. */
 export function takeRow(sink: Sink, from: string, { table, conversion, names }: Destination, cells: Cells): void {

@@ -50,7 +50,7 @@ const columns: Record<string, readonly string[]> = {
 
 export const openfroyo: SourceKind = {
   name: 'openfroyo',
-  tables: ['runs', 'plan_units', 'run_events', 'resource_state', 'facts'],
+  tables: () => ['runs', 'plan_units', 'run_events', 'resource_state', 'facts'],
   recognise: (source) => hasColumns(source, columns),
   count: (source) => countRows(source, 'schema_migrations'),
   identity: () => 'openfroyo',

@@ -1,46 +1,63 @@
-// The first source's own store, `shepherdd.db`, as its service writes it. Its encodings: an event is one JSON object with
-// its type inside; an absent option is null; a duration is {"secs","nanos"} in JSON and whole seconds in `usage`; an
-// instant is RFC 3339 with an offset and up to nine digits of a second's fraction.
+// The first source's own store as its service writes it: `shepherdd.db`, or `lunchboxd.db` since the service is called
+// Lunchbox. Its encodings: an event is one JSON object with its type inside; an absent option is null; a duration is
+// {"secs","nanos"} in JSON and whole seconds in `usage`; an instant is RFC 3339 with an offset and up to nine digits of a
+// second's fraction.
 import { hash } from 'node:crypto';
 import { encodeEvent } from '../events.ts';
 import { readForeignState } from '../foreign-state.ts';
-import { checkInteger, checkText, invalid, parseInstant } from '../values.ts';
+import { checkInteger, checkJson, checkText, invalid, parseInstant } from '../values.ts';
 import type { JsonObject, JsonValue } from '../values.ts';
 import { checkUtf8, membersOf, objectOf, objectText } from '../json-text.ts';
 import { isRefusal, named } from './sink.ts';
 import type { Sink, SourceEvent } from './sink.ts';
 import { exact } from './source.ts';
 import type { SourceKind } from './source.ts';
-import { countRows, firstRow, hasColumns, listOthers, orSkip, rowText, walkRows } from './walk.ts';
-import type { Row } from './walk.ts';
+import { countRows, firstRow, hasColumns, listOthers, nameOf, orSkip, rowText, walkRows, walkTable } from './walk.ts';
+import type { Cells, Row } from './walk.ts';
 
-const columns: Record<string, readonly string[]> = {
+/** Its tables; `key` is the column of `cooldowns` that names whose each is. */
+const columnsOf = (key: string): Record<string, readonly string[]> => ({
   audit_log: ['id', 'timestamp', 'event_json'],
   usage: ['entry_id', 'day', 'duration_secs'],
-  cooldowns: ['entry_id', 'until'],
+  cooldowns: [key, 'until'],
   snapshot: ['id', 'snapshot_json'],
-};
+});
+const settings = { settings: ['key', 'value'] };
 
-export const shepherdd: SourceKind = {
-  name: 'shepherdd',
-  recognise: (source) => hasColumns(source, columns),
-  count: (source) => countRows(source),
-  // The log only grows (AUTOINCREMENT, and its service deletes nothing), so its first row stays what it is; it is
-  // written before any usage, by the start of the service.
-  identity: (source) => hash('sha256', JSON.stringify(source.all(`${auditSql} LIMIT 1`, firstRow).map(rowText))).slice(0, 32),
-  *walk(source, sink) {
-    yield* walkRows(source, sink, auditSql, takeEvent);
-    yield* walkRows(source, sink, usageSql, takeUsage);
-    yield* walkRows(source, sink, cooldownSql, takeCooldown);
-    yield* walkRows(source, sink, snapshotSql, takeSnapshot);
-    yield* listOthers(source, sink, columns);
-  },
-};
+/** The service up to the version that has limits for groups, and from then on: `group:NAME` is a subject too. */
+export const shepherdd = serviceKind('shepherdd', 'entry_id');
+export const lunchbox = serviceKind('lunchbox', 'subject');
+
+function serviceKind(name: string, key: string): SourceKind {
+  const columns = columnsOf(key);
+  return {
+    name,
+    tables: (source) => (hasColumns(source, settings) ? ['facts'] : []),
+    recognise: (source) => hasColumns(source, columns),
+    count: (source) => countRows(source),
+    // The log only grows (AUTOINCREMENT, and its service deletes nothing), so its first row stays what it is, also when
+    // the service is updated; it is written before any usage, by the start of the service.
+    identity: (source) => {
+      const first = source.all(`${auditSql} LIMIT 1`, firstRow).map(rowText);
+      return hash('sha256', JSON.stringify(first)).slice(0, 32);
+    },
+    *walk(source, sink) {
+      yield* walkRows(source, sink, auditSql, takeEvent);
+      yield* walkRows(source, sink, usageSql, takeUsage);
+      yield* walkRows(source, sink, cooldownSql(key), takeCooldown);
+      yield* walkRows(source, sink, snapshotSql, takeSnapshot);
+      if (!hasColumns(source, settings)) return yield* listOthers(source, sink, columns);
+      yield* walkTable(source, sink, 'settings', settings.settings, (cells) => takeSetting(cells, sink));
+      yield* listOthers(source, sink, { ...columns, ...settings });
+    },
+  };
+}
 
 // By rowid, which every table of the service has and which no odd value in a column can end early.
 const auditSql = `SELECT id, ${exact('timestamp')}, ${exact('event_json')} FROM audit_log WHERE id >= ? ORDER BY id`;
 const usageSql = `SELECT rowid, ${exact('entry_id')}, ${exact('day')}, duration_secs FROM usage WHERE rowid >= ? ORDER BY rowid`;
-const cooldownSql = `SELECT rowid, ${exact('entry_id')}, ${exact('until')} FROM cooldowns WHERE rowid >= ? ORDER BY rowid`;
+const cooldownSql = (key: string): string =>
+  `SELECT rowid, ${exact(key)}, ${exact('until')} FROM cooldowns WHERE rowid >= ? ORDER BY rowid`;
 const snapshotSql = `SELECT id, ${exact('snapshot_json')} FROM snapshot WHERE id >= ? ORDER BY id`;
 
 // Events
@@ -162,7 +179,7 @@ function denialReasons(name: string, value: unknown): JsonValue {
   return value;
 }
 
-// Usage, cooldowns, snapshot: what the store itself checks (entry ids, days, totals) is left to it
+// Usage, cooldowns, snapshot, settings: what the store itself checks (entry ids, days, totals) is left to it
 
 function takeUsage([, entryBytes, dayBytes, secs]: Row, sink: Sink): void {
   const at = { table: 'usage', row: `${named(entryBytes)} ${named(dayBytes)}` };
@@ -173,10 +190,10 @@ function takeUsage([, entryBytes, dayBytes, secs]: Row, sink: Sink): void {
   if (found) sink.usage(at, found.entryId, found.day, found.durationMs);
 }
 
-function takeCooldown([, entryBytes, untilBytes]: Row, sink: Sink): void {
-  const at = { table: 'cooldowns', row: named(entryBytes) };
+function takeCooldown([, subjectBytes, untilBytes]: Row, sink: Sink): void {
+  const at = { table: 'cooldowns', row: named(subjectBytes) };
   const found = orSkip(sink, at, () => ({
-    entryId: checkUtf8('entry_id', entryBytes),
+    entryId: checkUtf8('the subject', subjectBytes),
     until: new Date(instant('until', checkUtf8('until', untilBytes))),
   }));
   if (found) sink.cooldown(at, found.entryId, found.until);
@@ -191,4 +208,12 @@ function takeSnapshot([id, bytes]: Row, sink: Sink): void {
     if (!isRefusal(error)) throw error;
     sink.skip(at, `${error.message}; if a session was running, it was not taken`);
   }
+}
+
+function takeSetting(cells: Cells, sink: Sink): void {
+  const at = { table: 'settings', row: nameOf(cells, ['key']) };
+  const found = orSkip(sink, at, () => {
+    return { key: checkText('key', cells('key')), value: checkJson('value', cells('value') ?? null) };
+  });
+  if (found) sink.setting(at, found.key, found.value);
 }

@@ -9,6 +9,9 @@ import type { SessionSnapshot, StateSnapshot } from '../snapshot-file.ts';
 import { connect } from '../store.ts';
 import type { ModuleConnection, SqliteStore } from '../store.ts';
 import { quote } from '../values.ts';
+import type { JsonValue } from '../values.ts';
+import { SettingWriter } from './settings.ts';
+import type { TakenSetting } from './settings.ts';
 import { countOf, TableWriter } from './tables.ts';
 import type { Before, HasRow, RowCount, TargetRow } from './tables.ts';
 
@@ -53,6 +56,8 @@ export interface Sink {
   usage(at: RowName, entryId: string, day: string, durationMs: number): void;
   cooldown(at: RowName, entryId: string, until: Date): void;
   snapshot(at: RowName, snapshot: SourceSnapshot): void;
+  /** A setting of the service. */
+  setting(at: RowName, key: string, value: JsonValue): void;
   /** A row of a module's table. What names its run or plan unit has to come after that. */
   row(at: RowName, row: TargetRow): void;
   skip(at: RowName, reason: string): void;
@@ -67,10 +72,11 @@ export function named(value: unknown): string {
 }
 
 /** Takes nothing: for the walk that only finds out whether the source can be read to its end. */
-export const nowhere: Sink = { event() {}, usage() {}, cooldown() {}, snapshot() {}, row() {}, skip() {} };
+export const nowhere: Sink = { event() {}, usage() {}, cooldown() {}, snapshot() {}, setting() {}, row() {}, skip() {} };
 
 type Taken = Extract<StoreEvent, { type: 'store_import_taken' }>;
-type Page = Required<Pick<Taken, 'usage' | 'cooldowns' | 'snapshots' | 'rows' | 'things'>>;
+type Page = Required<Pick<Taken, 'usage' | 'cooldowns' | 'snapshots' | 'settings' | 'rows' | 'things'>>;
+const emptyPage = (): Page => ({ usage: [], cooldowns: [], snapshots: [], settings: [], rows: [], things: [] });
 
 // A page of what was taken is one event: small enough that whoever lists the newest events does not read years of usage.
 const pageRows = 500;
@@ -96,8 +102,9 @@ export class TakingSink implements Sink {
   readonly #snapshots = new Set<string>();
   readonly #before: Before = { rows: new Set(), things: new Set() };
   readonly #tables: TableWriter;
+  readonly #settings: SettingWriter;
   #pages = 0;
-  #page: Page = { usage: [], cooldowns: [], snapshots: [], rows: [], things: [] };
+  #page = emptyPage();
 
   constructor(store: SqliteStore, sourceId: string, tables: readonly TargetRow['table'][] = [], hasNow: HasRow = () => false) {
     this.#store = store;
@@ -107,15 +114,18 @@ export class TakingSink implements Sink {
     const counts = { events: 0, usage: 0, cooldowns: 0, snapshots: 0, ...Object.fromEntries(tables.map((table) => [countOf(table), 0])) };
     this.taken = { ...counts };
     this.alreadyThere = { ...counts };
+    const takenSettings: TakenSetting[] = [];
     for (let data = this.#takenPage(); data !== undefined; data = this.#takenPage()) {
-      const { usage, cooldowns, snapshots, rows = [], things = [] } = JSON.parse(data) as Taken;
+      const { usage, cooldowns, snapshots, settings = [], rows = [], things = [] } = JSON.parse(data) as Taken;
       for (const [entryId, day, durationMs] of usage) this.#usage.set(usageKey(entryId, day), durationMs);
       for (const [entryId, until] of cooldowns) this.#cooldowns.set(entryId, Date.parse(until));
       for (const identity of snapshots) this.#snapshots.add(identity);
+      takenSettings.push(...settings);
       for (const print of rows) this.#before.rows.add(print);
       for (const thing of things) this.#before.things.add(thing);
       this.#pages++;
     }
+    this.#settings = new SettingWriter(store, takenSettings);
   }
 
   #takenPage(): string | undefined {
@@ -227,6 +237,14 @@ export class TakingSink implements Sink {
     this.#connection.appendAudit({ type: 'store_import_kept', data: objectText(members), meta: null });
   }
 
+  setting(at: RowName, key: string, value: JsonValue): void {
+    this.#unlessRefused(at, () => {
+      const { isTaken, record } = this.#settings.take(key, value);
+      (isTaken ? this.taken : this.alreadyThere).facts!++;
+      if (record) this.#page.settings.push(record);
+    });
+  }
+
   row(at: RowName, row: TargetRow): void {
     this.#unlessRefused(at, () => {
       const { became, print, thing } = this.#tables.take(row, (table, id) => this.#skippedNames.has(`${table} ${JSON.stringify(id).slice(1, -1)}`));
@@ -259,11 +277,12 @@ export class TakingSink implements Sink {
   }
 
   #writePage(): void {
-    const { rows, things, ...totals } = this.#page;
-    const event: Taken = { type: 'store_import_taken', sourceId: this.#sourceId, ...totals, ...(rows.length > 0 ? { rows } : undefined), ...(things.length > 0 ? { things } : undefined) };
+    const { usage, cooldowns, snapshots, ...others } = this.#page;
+    const filled = Object.fromEntries(Object.entries(others).filter(([, list]) => list.length > 0));
+    const event: Taken = { type: 'store_import_taken', sourceId: this.#sourceId, usage, cooldowns, snapshots, ...filled };
     this.#connection.appendAudit({ ...encodeOwnEvent(event), meta: JSON.stringify({ eventId: this.#pageId() }) });
     this.#pages++;
-    this.#page = { usage: [], cooldowns: [], snapshots: [], rows: [], things: [] };
+    this.#page = emptyPage();
   }
 
   /** Records what was taken. Writes nothing where nothing was. */

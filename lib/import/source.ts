@@ -1,6 +1,9 @@
 // The file that is taken over, read and never changed; and what a kind of source has to say of itself.
-import { accessSync, constants, readFileSync, realpathSync, statSync } from 'node:fs';
+import * as fs from 'node:fs';
+import { accessSync, closeSync, constants, openSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { attempt, hasCode, StoreError } from '../errors.ts';
+import { readLines } from '../ledger/read-lines.ts';
+import type { RawLine } from '../ledger/read-lines.ts';
 import { ReadOnlyFile } from '../read-only.ts';
 import { identify } from '../schema.ts';
 import type { FileKind } from '../schema.ts';
@@ -11,7 +14,7 @@ import type { HasRow, TargetRow } from './tables.ts';
 export interface SourceKind {
   /** What it is called in reports, in events and in the ids of what comes from it. */
   name: string;
-  /** Whether the file is of this kind: asked of the names of its tables and columns. */
+  /** Whether the file is of this kind: asked of the names of its tables and columns, or of its first lines. */
   recognise(source: Source): boolean;
   /** How many rows `walk` will pass, more or less: the source may be live. */
   count(source: Source): number;
@@ -21,7 +24,7 @@ export interface SourceKind {
    */
   identity(source: Source): string;
   /** The modules' tables that its rows go to. */
-  tables?: readonly TargetRow['table'][];
+  tables?(source: Source): readonly TargetRow['table'][];
   /** Whether it has a run or plan unit at this moment; where rows of one table belong to those of another. */
   has?(source: Source, ...row: Parameters<HasRow>): boolean;
   /** Hands every row to the sink, converted or refused, and yields how many it has passed since the last time. */
@@ -30,6 +33,9 @@ export interface SourceKind {
 
 // Nightshift keeps the last 100 runs, so its state is a few hundred kilobytes at most.
 const maxJsonBytes = 16 * 2 ** 20;
+
+// A link or pipe that was put in the place of the file since is not followed, nor waited for.
+const readFlags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 /**
  * A source file. Each read is one consistent state of it; no read stays open between two, because a service that is
@@ -94,12 +100,27 @@ export class Source {
     const bytes = attempt(`import ${this.path}`, () => {
       const { size } = statSync(this.path);
       if (size > maxJsonBytes) throw new StoreError('ERR_STORE_NOT_A_STORE', `failed to import ${this.path}: it is no SQLite database, and with ${size} bytes too large for a JSON file (at most ${maxJsonBytes})`);
-      return readFileSync(this.path, { flag: constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK });
+      return readFileSync(this.path, { flag: readFlags });
     });
     try {
       return JSON.parse(utf8OfFile.decode(bytes)) as unknown;
     } catch {
       return undefined;
+    }
+  }
+
+  /** The lines of a file that is no database, up to the end that it has now. The bytes of each are good until the next. */
+  *lines(): Generator<RawLine, void, undefined> {
+    const fd = attempt(`read ${this.path}`, () => openSync(this.path, readFlags));
+    try {
+      const lines = readLines(fs, fd, 0, fs.fstatSync(fd).size);
+      for (;;) {
+        const next = attempt(`read ${this.path}`, () => lines.next());
+        if (next.done) return;
+        yield next.value;
+      }
+    } finally {
+      closeSync(fd);
     }
   }
 

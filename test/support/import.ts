@@ -55,9 +55,10 @@ export function abortAt(share: number, reason: unknown): { signal: AbortSignal; 
 
 /** The rows, without what differs from one import to another: when it was and what the store is called. */
 export function timeless(path: string): unknown {
-  const { audit_log: log = [], store_meta: _, schema_version: __, ...rest } = dump(path);
-  return [rest, log.map((row) => {
+  const { audit_log: log = [], store_meta: _, schema_version: __, cooldowns = [], ...rest } = dump(path);
+  const events = log.map((row) => {
     const { id, event_type: type, event_data: data, event_meta: meta } = row as Record<string, unknown>;
     return { id, type, data, meta };
-  })];
+  });
+  return [rest, cooldowns.map((row) => ({ ...(row as object), set_at: undefined })), events];
 }

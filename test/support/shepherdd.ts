@@ -27,6 +27,28 @@ export function makeSource(folder: TestFolder, sql = '', name = 'shepherdd.db'):
   return path;
 }
 
+/** What the service made of its store when it became Lunchbox, with a row in each table that it has since. */
+export const toLunchbox = `ALTER TABLE cooldowns RENAME COLUMN entry_id TO subject;
+  CREATE TABLE token_balances (
+    subject TEXT PRIMARY KEY, balance_secs INTEGER NOT NULL DEFAULT 0, updated_day TEXT NOT NULL
+  );
+  CREATE TABLE daily_overrides (
+    subject TEXT NOT NULL, day TEXT NOT NULL, availability INTEGER, quota_delta_seconds INTEGER,
+    created_at TEXT NOT NULL, updated_at TEXT NOT NULL, PRIMARY KEY (subject, day)
+  );
+  CREATE TABLE audio_outputs (
+    output_key TEXT PRIMARY KEY, description TEXT NOT NULL, kind TEXT NOT NULL,
+    max_volume INTEGER, min_volume INTEGER, last_seen TEXT NOT NULL
+  );
+  CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+  INSERT INTO token_balances VALUES ('minecraft', 600, '2026-03-14'), ('group:games', 60, '2026-03-14');
+  INSERT INTO daily_overrides VALUES
+    ('group:games', '2026-03-14', 0, NULL, '2026-03-14T10:00:00+00:00', '2026-03-14T10:00:00+00:00'),
+    ('minecraft', '2026-03-14', NULL, 1800, '2026-03-14T10:00:00+00:00', '2026-03-14T10:00:00+00:00');
+  INSERT INTO audio_outputs VALUES ('alsa:hdmi-0', 'HDMI', 'hdmi', 80, NULL, '2026-03-14T10:00:00+00:00');
+  INSERT INTO settings VALUES ('auto_brightness_enabled', 'true'), ('pin', 'secret-4711');
+  INSERT INTO cooldowns VALUES ('group:games', '2026-03-14T18:00:00.5+00:00');`;
+
 /** What the service does to its store while it runs on. */
 export function change(path: string, sql: string): void {
   using db = new DatabaseSync(path);

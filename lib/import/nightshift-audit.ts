@@ -1,0 +1,95 @@
+// Nightshift's audit log, a file a day, `audit-2026-07-20.jsonl`: an event a line, which becomes an event of this store's
+// log. Instants are RFC 3339; an absent field is left out.
+import { hash } from 'node:crypto';
+import { encodeEvent } from '../events.ts';
+import { checkUtf8, membersOf, objectText, parseJson } from '../json-text.ts';
+import type { RawLine } from '../ledger/read-lines.ts';
+import { checkText, invalid } from '../values.ts';
+import type { JsonObject } from '../values.ts';
+import { optional } from './convert.ts';
+import { goInstant } from './go-time.ts';
+import { common } from './nightshift.ts';
+import type { Sink, SourceEvent } from './sink.ts';
+import type { SourceKind } from './source.ts';
+import { orSkip } from './walk.ts';
+
+// What its service writes into every line.
+const required = ['timestamp', 'event_type', 'request_id', 'session_id'];
+/** What has a place of its own beside the fields of an event. */
+const attributes = { agent: 'source', target: 'target', request_id: 'traceId' } as const;
+
+// A file of another program that is read line by line is known as such soon.
+const linesToRecognise = 100;
+const pageLines = 500;
+
+export const nightshiftAudit: SourceKind = {
+  name: 'nightshift-audit',
+  identity: common.identity,
+  recognise: (source) => {
+    if (source.file.kind !== 'no-database') return false;
+    for (const line of source.lines()) {
+      if (line.number > linesToRecognise) return false;
+      if (isEntry(line)) return true;
+    }
+    return false;
+  },
+  count: (source) => {
+    let count = 0;
+    for (const { number } of source.lines()) count = number;
+    return count;
+  },
+  *walk(source, sink) {
+    let passed = 0;
+    let before = { textHash: '', repeats: 0 };
+    for (const line of source.lines()) {
+      const textHash = hash('sha256', line.bytes ?? '').slice(0, 32);
+      before = { textHash, repeats: textHash === before.textHash ? before.repeats + 1 : 0 };
+      takeLine(line, before, sink);
+      if (++passed % pageLines === 0) yield pageLines;
+    }
+    yield passed % pageLines;
+  },
+};
+
+function isEntry({ bytes }: RawLine): boolean {
+  try {
+    const members = membersOf('line', checkUtf8('line', bytes));
+    return required.every((name) => typeof JSON.parse(members.get(name) ?? 'null') === 'string');
+  } catch {
+    return false; // whatever it is
+  }
+}
+
+/** An empty line says nothing; the service passes over it too. */
+function takeLine({ number, bytes }: RawLine, { textHash, repeats }: { textHash: string; repeats: number }, sink: Sink): void {
+  if (bytes?.every((byte) => byte === 13)) return;
+  // By its text alone, wherever it stands: the files of several days may have been put together.
+  const sourceRow = `nightshift:audit:${textHash}${repeats === 0 ? '' : `:${repeats}`}`;
+  const event = orSkip(sink, { table: 'audit', row: `line ${number}` }, () => {
+    if (!bytes) throw invalid('line', 'a longer one', 'at most 32 MiB long');
+    return { sourceRow, ...convertEntry(checkUtf8('line', bytes)) };
+  });
+  if (event) sink.event(event);
+}
+
+/** The fields stay as they are, in their very text, but for those that are attributes of an event here. */
+function convertEntry(line: string): Omit<SourceEvent, 'sourceRow'> {
+  const members = membersOf('line', line);
+  if (members.has('type')) throw invalid('type', members.get('type'), 'no field of a line');
+  const take = (name: string): unknown => {
+    const text = members.get(name);
+    members.delete(name);
+    return text === undefined ? undefined : parseJson(name, text);
+  };
+  const type = checkText('event_type', take('event_type'));
+  const sourceTimestamp = take('timestamp');
+  const timestamp = goInstant('timestamp', sourceTimestamp);
+  const meta: Record<string, unknown> = { observedAt: timestamp, sourceTimestamp };
+  for (const [name, attribute] of Object.entries(attributes)) {
+    const value = optional(checkText)(name, take(name));
+    if (value !== null) meta[attribute] = value;
+  }
+  const data = objectText(members);
+  encodeEvent({ ...(JSON.parse(data) as JsonObject), type }); // for its checks
+  return { type, data, timestamp, meta };
+}
