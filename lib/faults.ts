@@ -18,6 +18,7 @@ export interface HealthFinding {
     | 'mounted-alone' // the database is mounted without its folder
     | 'schema-changed' // another process has changed the tables
     | 'clock-behind' // the clock is behind the newest event
+    | 'time-zone' // days are of another zone than TZ or the system says
     | 'folder-shared'; // others may write to the database's folder
   message: string;
   since: Date;

@@ -9,6 +9,7 @@ import { reportNames } from './names.ts';
 import { readHeader, ReadOnlyFile } from './read-only.ts';
 import { schemaVersion } from './schema.ts';
 import type { SnapshotCopy, SnapshotPair } from './snapshot.ts';
+import { systemZone, timeZoneInUse } from './time-zone.ts';
 import { parseInstant } from './values.ts';
 
 /** What `health()` gives. Sizes are in bytes. */
@@ -26,6 +27,8 @@ export interface StoreHealth {
   snapshot: { row: SnapshotCopy; file: SnapshotCopy };
   /** How far the clock is behind the newest event; absent where it is not. */
   clockBehindMs?: number;
+  /** The zone that days are of where none is given: an IANA name, or a difference such as `UTC+01:00`. */
+  timeZone: string;
   /** The last error that an operation of this store object threw. */
   lastError?: { code: StoreErrorCode; message: string; at: Date };
 }
@@ -93,8 +96,10 @@ export function describeHealth(connection: Connection, pair: SnapshotPair): Stor
     ...(told(() => sizes(connection)) ?? { databaseBytes: 0, walBytes: 0 }),
     snapshot: told(() => pair.copies(now)) ?? { row: { state: 'damaged' }, file: { state: 'damaged' } } satisfies StoreHealth['snapshot'],
     ...(clockBehindMs === undefined ? undefined : { clockBehindMs }),
+    timeZone: timeZoneInUse(),
   };
   checkDisk(connection, failed);
+  checkTimeZone(connection);
   const findings = connection.faults.list();
   const { lastError } = connection;
   return {
@@ -123,6 +128,12 @@ function clockBehind(connection: Connection, now: Date): number | undefined {
   }
   connection.faults.report('clock-behind', `the clock says ${now.toISOString()} and the newest event is of ${newest.toISOString()}`);
   return newest.getTime() - now.getTime();
+}
+
+function checkTimeZone({ faults }: Connection): void {
+  const problem = systemZone.problem(process.env['TZ']);
+  if (problem === undefined) faults.clear('time-zone');
+  else faults.report('time-zone', problem);
 }
 
 function sizes(connection: Connection): Pick<StoreHealth, 'databaseBytes' | 'walBytes' | 'freeBytes'> {

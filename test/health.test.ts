@@ -41,7 +41,7 @@ test('a sound store says everything an operator would ask', (t) => {
   assert.match(fresh.sqliteVersion, /^3\.\d+\.\d+$/);
   assert.deepEqual(fresh, {
     ok: true, findings: [], schemaVersion: 5, sqliteVersion: fresh.sqliteVersion, journalMode: 'wal', databaseBytes: fresh.databaseBytes, walBytes: 0, freeBytes: fresh.freeBytes,
-    snapshot: { row: { state: 'absent' }, file: { state: 'absent' } },
+    snapshot: { row: { state: 'absent' }, file: { state: 'absent' } }, timeZone: fresh.timeZone,
   });
   assert.equal(store.isHealthy(), true);
 
@@ -60,7 +60,7 @@ test('a store in memory has no file to tell of', () => {
   assert.ok(health.databaseBytes > 0);
   assert.deepEqual(health, {
     ok: true, findings: [], schemaVersion: 5, sqliteVersion: health.sqliteVersion, journalMode: 'memory', databaseBytes: health.databaseBytes, walBytes: 0,
-    snapshot: { row: { state: 'whole', generation: 1, ageMs: 0 }, file: { state: 'absent' } },
+    snapshot: { row: { state: 'whole', generation: 1, ageMs: 0 }, file: { state: 'absent' } }, timeZone: health.timeZone,
   });
   assert.equal(store.isHealthy(), true);
 });

@@ -153,6 +153,7 @@ function healthRows(health: StoreHealth): [string, string][] {
   const free = health.freeBytes === undefined ? '' : `, ${bytes(health.freeBytes)} free`;
   return [
     ['schema', `version ${health.schemaVersion}, SQLite ${health.sqliteVersion}`],
+    ['time zone', health.timeZone],
     ['size', `${bytes(health.databaseBytes)} and ${bytes(health.walBytes)} WAL${free}`],
   ];
 }
