@@ -3,7 +3,6 @@ import { once } from 'node:events';
 import { rmSync, statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { backup as copyDatabase } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { verifyChain } from './audit.ts';
@@ -15,6 +14,7 @@ import { openToRead } from './open-read.ts';
 import type { CheckedOptions } from './options.ts';
 import { openHandle } from './read-only.ts';
 import type { Reader } from './read-only.ts';
+import { backup as copyDatabase } from './sqlite.ts';
 import { FileWatch } from './watch.ts';
 
 /** A checked copy on its way to its place. */

@@ -1,13 +1,13 @@
 // A handle that may write, and every PRAGMA and lock that a write relies on.
 import { lstatSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { hasCode, StoreError, toStoreError } from './errors.ts';
 import { renewWal } from './files.ts';
 import type { CheckedOptions } from './options.ts';
 import { openHandle, releaseReaders } from './read-only.ts';
 import { readPragma } from './schema.ts';
 import { syncFolder } from './snapshot-file.ts';
+import { DatabaseSync } from './sqlite.ts';
 
 /** SQLite 3.7.0 to 3.51.2 can damage a WAL database that two connections use (https://www.sqlite.org/wal.html#walresetbug). */
 export function checkVersion(): void {

@@ -1,7 +1,6 @@
 // What stands at a path, found out without changing a byte of it or beside it: what is refused is left as it was.
 import { accessSync, constants, lstatSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { StoreError } from './errors.ts';
 import { refuseSecondName } from './names.ts';
 import { openHandle, readHeader, ReadOnlyFile } from './read-only.ts';
@@ -10,6 +9,7 @@ import type { Recovery } from './recovery.ts';
 import { applicationId, identify, isOwnTable, readPragma, schemaVersion } from './schema.ts';
 import type { FileKind } from './schema.ts';
 import type { SnapshotFile } from './snapshot-file.ts';
+import { DatabaseSync } from './sqlite.ts';
 
 /** What a file is, and of a store its identity. */
 export interface Found {

@@ -1,7 +1,6 @@
 // Everything between a path and a sound connection that may write.
 import { rmSync, statfsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { Connection } from './connection.ts';
 import { isOpenHere } from './descriptors.ts';
 import { attempt, hasCode, StoreError, toStoreError } from './errors.ts';
@@ -25,6 +24,7 @@ import { SnapshotPair } from './snapshot.ts';
 import { readSnapshotFile } from './snapshot-file.ts';
 import type { SnapshotContent, SnapshotFile } from './snapshot-file.ts';
 import { readSql } from './sql-files.ts';
+import { DatabaseSync } from './sqlite.ts';
 import { invalid } from './values.ts';
 import { FileWatch } from './watch.ts';
 

@@ -4,13 +4,13 @@ import { lstatSync, readSync, rmSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import type { DatabaseSyncOptions } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
 import { StoreError, toStoreError } from './errors.ts';
 import type { StoreErrorCode } from './errors.ts';
 import { isWritableHere, readDatabaseBytes, readJournalBytes } from './descriptors.ts';
 import { copyBytes, makeTemporaryFolder } from './files.ts';
+import { DatabaseSync } from './sqlite.ts';
 
 /**
  * Opens a database with SQLite's own advice for files from elsewhere (https://www.sqlite.org/security.html). The handle

@@ -4,7 +4,7 @@ import { chmodSync, chownSync, existsSync, linkSync, mkdirSync, readdirSync, rea
 import { DatabaseSync } from 'node:sqlite';
 import { Writable } from 'node:stream';
 import { test } from 'node:test';
-import { main } from '../lib/cli/main.ts';
+import { main } from '../lib/cli/program.ts';
 import { importStore } from '../lib/import/index.ts';
 import { SqliteStore } from '../lib/index.ts';
 import { TestFolder } from './support/folder.ts';

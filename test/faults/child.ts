@@ -2,7 +2,7 @@
 import { writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { main } from '../../lib/cli/main.ts';
+import { main } from '../../lib/cli/program.ts';
 import { importStore } from '../../lib/import/index.ts';
 import { SqliteStore } from '../../lib/index.ts';
 import type { OpenOptions } from '../../lib/index.ts';

@@ -1,7 +1,7 @@
 // Processes that test/cli.test.ts and test/cli-ledger.test.ts need beside its own: a service that writes, and a user who may only read.
 import { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { main } from '../../lib/cli/main.ts';
+import { main } from '../../lib/cli/program.ts';
 import { SqliteStore } from '../../lib/index.ts';
 import { Ledger } from '../../lib/ledger/index.ts';
 import { tell } from './child.ts';

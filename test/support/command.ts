@@ -1,7 +1,7 @@
 // The command `shepherd-store`, called in this process: what it writes and its exit code.
 import { Writable } from 'node:stream';
 import { WriteStream } from 'node:tty';
-import { main } from '../../lib/cli/main.ts';
+import { main } from '../../lib/cli/program.ts';
 
 // What Node asks before it colours, as a person's terminal has it: on a build server (CI) no terminal has colours.
 for (const name of ['CI', 'NO_COLOR', 'FORCE_COLOR', 'NODE_DISABLE_COLORS']) delete process.env[name];
