@@ -85,6 +85,22 @@ test('a take-over goes on when the service was updated between two imports', asy
   assert.equal(store.getCooldownUntil('minecraft'), undefined);
 });
 
+test('a service that is updated during an import is refused, and taken over by the next one', async (t) => {
+  const folder = new TestFolder(t);
+  for (const share of [0.2, 0.9]) {
+    const source = makeSource(folder, '', `${share}.db`);
+    let isUpdated = false;
+    const onProgress = ({ done, total }: { done: number; total: number }): void => {
+      if (isUpdated || done < total * share) return;
+      isUpdated = true;
+      change(source, toLunchbox);
+    };
+    const to = folder.file(`store-${share}.db`);
+    await assert.rejects(importStore(source, to, { onProgress }), { code: 'ERR_STORE_BUSY' });
+    assert.deepEqual((await importStore(source, to)).taken, all);
+  }
+});
+
 test('a service that was updated, but has no groups yet, is taken over with its settings', async (t) => {
   const folder = new TestFolder(t);
   const table = 'CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL)';

@@ -3,7 +3,7 @@ import { statSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { checkLong } from '../audit.ts';
 import type { LongOperation } from '../audit.ts';
-import { attempt, StoreError } from '../errors.ts';
+import { attempt, hasCode, StoreError } from '../errors.ts';
 import { absolutePath } from '../paths.ts';
 import { connect, SqliteStore } from '../store.ts';
 import { checkText, invalid } from '../values.ts';
@@ -27,25 +27,27 @@ export interface ImportReport {
 }
 
 /**
- * Takes over what another service keeps in the file `from`, into the store `to`, which is made if it is not there and keeps
- * what it has: the events, usage, cooldowns, state and settings of a `shepherdd.db` or `lunchboxd.db`; the runs, resource
- * states, facts and audit trail of an OpenFroyo database; the projects, tasks and runs of a Nightshift database or
- * `state.json`, and the events of its `audit-YYYY-MM-DD.jsonl`. The file itself says which it is. `from` is read only: no byte of it or beside it changes. Its service may be running: what that writes
- * meanwhile is taken, or left for the next import without being listed. All or nothing: one transaction, durable when the
- * promise resolves; whatever rejects it has written nothing of the source. Each row is taken once, however often the import
- * is repeated: a source that has grown since brings only what is new, of two states of one row the later stands, and what
- * was deleted from `to` stays so. Rows that cannot be taken are listed in the report, and the others taken. A running
+ * Takes over what another service keeps in the file `from`, into the store `to`, which is made if it is not there and
+ * keeps what it has: the events, usage, cooldowns, state and settings of a `shepherdd.db` or `lunchboxd.db`; the runs,
+ * resource states, facts and audit trail of an OpenFroyo database; the projects, tasks and runs of a Nightshift
+ * database or `state.json`, and the events of its `audit-YYYY-MM-DD.jsonl`. The file itself says which it is. `from` is
+ * read only: no byte of it or beside it changes. Its service may be running: what that writes meanwhile is taken, or
+ * left for the next import without being listed. All or nothing: one transaction, durable when the promise resolves;
+ * whatever rejects it has written nothing of the source. Each row is taken once, however often the import is repeated:
+ * a source that has grown since brings only what is new, of two states of one row the later stands, and what was
+ * deleted from `to` stays so. Rows that cannot be taken are listed in the report, and the others taken. A running
  * session is taken with the fields that this package knows, and the others are listed, with their values in an event; a
  * session that runs in `to` is not put aside for it, and one of the source that an own later state keeps out is listed.
  *
- * The source is read twice, page by page: first, between turns of the event loop, to find what would fail, then inside the
- * transaction, which holds the store's write lock and the thread to its end. `onProgress` is called after each page of both
- * (it must not write to `to`), and `signal` aborts there: rejects with `signal.reason`. In the second half no timer and no
- * signal of the process can fire, so from then on only an abort from inside `onProgress` is heard.
+ * The source is read twice, page by page: first, between turns of the event loop, to find what would fail, then inside
+ * the transaction, which holds the store's write lock and the thread to its end. `onProgress` is called after each page
+ * of both (it must not write to `to`), and `signal` aborts there: rejects with `signal.reason`. In the second half no
+ * timer and no signal of the process can fire, so from then on only an abort from inside `onProgress` is heard.
  *
- * Rejects with `ERR_STORE_NOT_FOUND` where there is no file `from`, `ERR_STORE_NOT_A_STORE` where it is of no known kind,
- * `ERR_STORE_INVALID_ARGUMENT` where it is a store of this package or `to` itself, `ERR_STORE_PERMISSION`,
- * `ERR_STORE_CORRUPT` where it is damaged, and what `SqliteStore.open(to)` and its writing methods throw.
+ * Rejects with `ERR_STORE_NOT_FOUND` where there is no file `from`, `ERR_STORE_NOT_A_STORE` where it is of no known
+ * kind, `ERR_STORE_INVALID_ARGUMENT` where it is a store of this package or `to` itself, `ERR_STORE_PERMISSION`,
+ * `ERR_STORE_BUSY` where its service was updated meanwhile and has other tables now, `ERR_STORE_CORRUPT` where it is
+ * damaged, and what `SqliteStore.open(to)` and its writing methods throw.
  */
 export async function importStore(from: string, to: string, options?: LongOperation): Promise<ImportReport> {
   const fromPath = absolutePath(checkText('from', from));
@@ -63,7 +65,10 @@ export async function importStore(from: string, to: string, options?: LongOperat
     signal?.throwIfAborted();
     return take(source, kind, toPath, step);
   } catch (error) {
-    throw signal?.aborted ? signal.reason : error; // untouched, whatever it is
+    if (signal?.aborted) throw signal.reason; // untouched, whatever it is
+    if (!hasCode(error, 'ERR_STORE_DATABASE') || !source.hasOtherTables()) throw error;
+    const message = `failed to import ${fromPath}: its service was updated and changed the tables meanwhile; import it again`;
+    throw new StoreError('ERR_STORE_BUSY', message, { cause: error });
   } finally {
     source.close();
   }

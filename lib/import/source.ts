@@ -1,6 +1,7 @@
 // The file that is taken over, read and never changed; and what a kind of source has to say of itself.
 import * as fs from 'node:fs';
 import { accessSync, closeSync, constants, openSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
 import { attempt, hasCode, StoreError } from '../errors.ts';
 import { readLines } from '../ledger/read-lines.ts';
 import type { RawLine } from '../ledger/read-lines.ts';
@@ -85,6 +86,11 @@ export class Source {
       WHERE t.schema = 'main' AND t.type IN ('table', 'virtual') AND t.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY t.name, c.cid`;
     for (const [table, column] of this.all<[string, string]>(sql)) tables.set(table, [...(tables.get(table) ?? []), column]);
     return tables;
+  }
+
+  /** Whether the tables, or their columns, are others now than they were at first. */
+  hasOtherTables(): boolean {
+    return !isDeepStrictEqual(this.#readTables(), this.tables);
   }
 
   /**
