@@ -1,10 +1,7 @@
 // A checked copy of a database under a temporary name: what a backup is made of, and what is restored.
-import { once } from 'node:events';
 import { rmSync, statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { pathToFileURL } from 'node:url';
-import { Worker } from 'node:worker_threads';
 import { verifyChain } from './audit.ts';
 import type { Anchor, LongOperation } from './audit.ts';
 import { StoreError } from './errors.ts';
@@ -12,6 +9,7 @@ import { createPrivate, temporaryBeside } from './files.ts';
 import type { FileLike } from './mirror-port.ts';
 import { openToRead } from './open-read.ts';
 import type { CheckedOptions } from './options.ts';
+import { checkCopy } from './page-check.ts';
 import { openHandle } from './read-only.ts';
 import type { Reader } from './read-only.ts';
 import { backup as copyDatabase } from './sqlite.ts';
@@ -64,7 +62,8 @@ export async function makeCopy(task: Task, copy: (temporary: string) => Promise<
     } finally {
       await file.close();
     }
-    await checkPages(temporary, long.signal);
+    const { findings } = await checkCopy(temporary, long.signal ? { signal: long.signal } : {});
+    if (findings.length > 0) throw new StoreError('ERR_STORE_CORRUPT', `the database is damaged: ${findings[0]}`);
     return await checkLog(temporary, task);
   } catch (error) {
     discard({ temporary });
@@ -109,29 +108,6 @@ export async function copyPages(source: Reader, temporary: string, { like, long:
     }
     discard({ temporary });
     if (attempt === maxAttempts) throw new StoreError('ERR_STORE_BUSY', `it was written to during each of ${attempt} attempts`, { cause: failure?.error });
-  }
-}
-
-// SQLite's check of all pages cannot be cut into pieces: a thread of its own keeps it off the event loop.
-const checker = `
-  import { DatabaseSync } from 'node:sqlite';
-  import { parentPort, workerData } from 'node:worker_threads';
-  try {
-    const db = new DatabaseSync(new URL(workerData), { readOnly: true });
-    parentPort.postMessage(Object.values(db.prepare('PRAGMA integrity_check(1)').get())[0]);
-  } catch (error) {
-    parentPort.postMessage(error.message);
-  }`;
-
-async function checkPages(temporary: string, signal: AbortSignal | undefined): Promise<void> {
-  // immutable: a -wal and a -shm would be made beside it otherwise.
-  const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(checker)}`), { execArgv: [], workerData: `${pathToFileURL(temporary).href}?immutable=1` });
-  try {
-    const [found] = (await once(worker, 'message', signal ? { signal } : {})) as [string];
-    if (found !== 'ok') throw new StoreError('ERR_STORE_CORRUPT', `the database is damaged: ${found}`);
-  } finally {
-    worker.unref(); // an aborted check ends by itself, on a file without a name
-    void worker.terminate();
   }
 }
 

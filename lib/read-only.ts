@@ -126,6 +126,64 @@ function hasWalHeader(path: string): boolean {
   return first === header.readUInt32BE(24) && second === header.readUInt32BE(28);
 }
 
+/** Whether what was found at a path before it was opened is there still. */
+function isCurrent(path: string, found: Surroundings & { mode: Mode }): boolean {
+  const now = look(path);
+  return found.mode === 'live' ? now.identity === found.identity : now.signature === found.signature;
+}
+
+/**
+ * Whether what went wrong beside a running service's files is none of them, and a private copy can be read: a -shm that
+ * nobody keeps and that this user cannot repair (READONLY_RECOVERY, _CANTLOCK and _CANTINIT); a -wal that SQLite makes no
+ * sense of (PROTOCOL, after ten seconds of trying).
+ */
+export function needsCopy(errcode: number | undefined): boolean {
+  return [264, 520, 1288, 15].includes(errcode ?? 0);
+}
+
+/** How a file can be opened at this moment by somebody who is to read it and change nothing, such as another thread. */
+export interface Access {
+  url: string;
+  isReadOnly: boolean;
+  /** Whether what was read since is what stands at the path. */
+  isCurrent(): boolean;
+  /** To be called when it is closed again. */
+  release(): void;
+}
+
+/** As `ReadOnlyFile` opens it; `isPrivate`: by a copy in any case. Throws what copying throws. */
+export function accessTo(path: string, isPrivate: boolean): Access {
+  const found = look(path);
+  const mode = isPrivate ? 'copy' : chooseMode(path, found);
+  const current = (): boolean => isCurrent(path, { ...found, mode });
+  if (mode !== 'copy') {
+    const url = `${pathToFileURL(path).href}?${mode === 'live' ? 'readonly_shm' : 'immutable'}=1`;
+    return { url, isReadOnly: true, isCurrent: current, release: () => {} };
+  }
+  const { folder, copy } = copyPrivately(path);
+  const release = (): void => rmSync(folder, { recursive: true, force: true });
+  return { url: pathToFileURL(copy).href, isReadOnly: false, isCurrent: current, release };
+}
+
+/** A copy of a database, with what belongs to it, in a folder of its own. */
+function copyPrivately(path: string): { folder: string; copy: string } {
+  if (isWritableHere(path)) throw new StoreError('ERR_STORE_IO', `failed to read ${path}: its -shm was deleted while it was open`);
+  let folder: string | undefined;
+  try {
+    folder = makeTemporaryFolder('shepherd-store');
+    const copy = join(folder, basename(path));
+    for (const suffix of ['', '-wal', '-journal']) {
+      if (!lstatSync(path + suffix, { throwIfNoEntry: false })?.isFile()) continue;
+      const read = suffix === '' ? readDatabaseBytes : readJournalBytes;
+      read(path + suffix, (from) => copyBytes(from, copy + suffix));
+    }
+    return { folder, copy };
+  } catch (error) {
+    if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
+    throw isOfCopy(error, path) ? new TemporaryCopyError(path, error) : error;
+  }
+}
+
 // Enough where nobody waits (a timeout of 0): each attempt starts from what is there then.
 const minAttempts = 20;
 const pauseMs = 10;
@@ -187,18 +245,14 @@ export class ReadOnlyFile implements Reader {
   }
 
   #isCurrent(): boolean {
-    if (!this.#found) return false;
-    const now = look(this.path);
-    return this.#found.mode === 'live' ? now.identity === this.#found.identity : now.signature === this.#found.signature;
+    return this.#found !== undefined && isCurrent(this.path, this.#found);
   }
 
   #canRepeat(error: unknown): boolean {
     const { errcode, code, path } = error as { errcode?: number; code?: string; path?: string };
     // A -wal or -journal that was removed before it could be read. Nothing else that is missing comes back with time.
     if (code === 'ENOENT' && ['-wal', '-shm', '-journal'].some((suffix) => path === this.path + suffix)) return true;
-    // A -shm that nobody keeps and that this user cannot repair: READONLY_RECOVERY, _CANTLOCK and _CANTINIT; a -wal that
-    // SQLite makes no sense of: PROTOCOL, after ten seconds of trying.
-    if (this.#found?.mode === 'live' && [264, 520, 1288, 15].includes(errcode ?? 0)) {
+    if (this.#found?.mode === 'live' && needsCopy(errcode)) {
       this.close();
       this.#copyNext = true;
       return true;
@@ -219,17 +273,9 @@ export class ReadOnlyFile implements Reader {
   }
 
   #openCopy(): DatabaseSync {
-    if (isWritableHere(this.path)) throw new StoreError('ERR_STORE_IO', `failed to read ${this.path}: its -shm was deleted while it was open`);
-    let folder: string | undefined;
+    const { folder, copy } = copyPrivately(this.path);
     let db: DatabaseSync | undefined;
     try {
-      folder = makeTemporaryFolder('shepherd-store');
-      const copy = join(folder, basename(this.path));
-      for (const suffix of ['', '-wal', '-journal']) {
-        if (!lstatSync(this.path + suffix, { throwIfNoEntry: false })?.isFile()) continue;
-        const read = suffix === '' ? readDatabaseBytes : readJournalBytes;
-        read(this.path + suffix, (from) => copyBytes(from, copy + suffix));
-      }
       db = openHandle(copy, {}, { timeout: this.#busyTimeoutMs });
       db.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get(); // opens or plays back what is beside it
       db.exec('PRAGMA query_only = ON');
@@ -239,7 +285,7 @@ export class ReadOnlyFile implements Reader {
       throw isOfCopy(error, this.path) ? new TemporaryCopyError(this.path, error) : error;
     } finally {
       // The handle keeps the files: removed now, they do not outlive a process that is killed.
-      if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
+      rmSync(folder, { recursive: true, force: true });
     }
   }
 

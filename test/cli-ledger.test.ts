@@ -110,14 +110,14 @@ test('verify holds the ledger and the balances against the log, and leaves no tr
   const before = picture(folder.path);
   const said = await folder.run('verify');
   assert.deepEqual([said.code, said.err], [0, '']);
-  assert.match(said.out, /^log +ok: 9 events checked, every hash fits\nledger +ok: 9 lines checked, every hash fits\nparity +ok: 9 events, the same in both files\nbalances +ok: [^\n]*\n\nanchor 9:[0-9a-f]{64}\n$/);
+  assert.match(said.out, /^log +ok: 9 events checked, every hash fits\npages +ok: [\d,]+ pages checked\nledger +ok: 9 lines checked, every hash fits\nparity +ok: 9 events, the same in both files\nbalances +ok: [^\n]*\n\nanchor 9:[0-9a-f]{64}\n$/);
   assert.partialDeepStrictEqual(json(await folder.run('verify', [...folder.both, '--json'])), {
     ok: true, checked: 9, head: { id: 9 }, findings: [], hasLedger: true, ledger: { path: folder.ledger, ok: true, checked: 9 },
     parity: { isConsistent: true, ledgerCount: 9, sqliteCount: 9 },
   });
   const alone = await folder.run('verify', ['--db', folder.db]);
   assert.equal(alone.code, 0);
-  assert.match(alone.out, /^ok: 9 events checked, every hash fits\n\nThe store has a ledger, which was not checked: --ledger FILE/);
+  assert.match(alone.out, /^log +ok: 9 events checked, every hash fits\npages +ok: [\d,]+ pages checked\n\nThe store has a ledger, which was not checked: --ledger FILE/);
   assert.equal(json(await folder.run('verify', ['--db', folder.db, '--json']))['hasLedger'], true);
   assert.deepEqual(picture(folder.path), before);
 });
@@ -183,7 +183,7 @@ test('anchor prints what verify takes, and both files are held against it', asyn
   assert.match(said.out, /^9:[0-9a-f]{64}\n$/);
   const anchor = said.out.trim();
   assert.deepEqual(json(await folder.run('anchor', ['--db', folder.db, '--json'])), { id: 9, hash: anchor.slice(2), anchor });
-  assert.match((await folder.run('verify', [...folder.both, '--anchor', anchor])).out, /^log +ok: [^\n]*row 9 is the anchor's\nledger +ok: [^\n]*row 9 is the anchor's\n/);
+  assert.match((await folder.run('verify', [...folder.both, '--anchor', anchor])).out, /^log +ok: [^\n]*row 9 is the anchor's\npages +ok: [\d,]+ pages checked\nledger +ok: [^\n]*row 9 is the anchor's\n/);
   // The end of both is gone: only the anchor can tell.
   folder.edit((lines) => lines.toSpliced(-3, 2));
   folder.harm("DROP TRIGGER audit_log_no_delete; DELETE FROM audit_log WHERE id > 7; DELETE FROM usage WHERE entry_id = 'tuxmath'");
@@ -229,8 +229,8 @@ test('a store that signs is written to with its key only, and verified with the 
   folder.live(day, key);
   const said = await folder.run('verify', [...folder.both, '--public-key', `${key}.pub`]);
   assert.equal(said.code, 0, said.out);
-  assert.match(said.out, /^log +ok: 10 events checked, every hash and signature fits\nledger +ok: 10 lines checked, every hash and signature fits\n/);
-  assert.match((await folder.run('verify', ['--db', folder.db, '--public-key', `${key}.pub`])).out, /^ok: 10 events checked, every hash and signature fits\n/);
+  assert.match(said.out, /^log +ok: 10 events checked, every hash and signature fits\npages +ok: [\d,]+ pages checked\nledger +ok: 10 lines checked, every hash and signature fits\n/);
+  assert.match((await folder.run('verify', ['--db', folder.db, '--public-key', `${key}.pub`])).out, /^log +ok: 10 events checked, every hash and signature fits\n/);
   const wrong = await folder.run('verify', [...folder.both, '--public-key', `${other}.pub`]);
   assert.equal(wrong.code, 1);
   assert.match(wrong.out, /bad-signature/);
@@ -522,7 +522,7 @@ test('progress is one line on a terminal, removed at the end, and an interruptio
   }));
   const { code, out, err } = await folder.run('verify', folder.both, { terminal: 80 });
   assert.equal(code, 0, out);
-  assert.match(err, /^(\r\x1b\[K[\d,]+ of 12,001 events checked)+\r\x1b\[K(\r\x1b\[K[\d,]+ of [\d,]+ bytes of the ledger checked)+\r\x1b\[K(\r\x1b\[K[\d,]+ of 12,001 lines compared)+\r\x1b\[K$/);
+  assert.match(err, /^(\r\x1b\[K[\d,]+ of [\d,]+ pages checked)+\r\x1b\[K(\r\x1b\[K[\d,]+ of 12,001 events checked)+\r\x1b\[K(\r\x1b\[K[\d,]+ of [\d,]+ bytes of the ledger checked)+\r\x1b\[K(\r\x1b\[K[\d,]+ of 12,001 lines compared)+\r\x1b\[K$/);
   assert.equal((await folder.run('verify')).err, '');
   const [ledger, db] = [folder.file('new.jsonl'), folder.file('new.db')];
   assert.match((await folder.run('rebuild-ledger', ['--db', folder.db, '--ledger', ledger], { terminal: 80 })).err, /of 12,001 lines written\r\x1b\[K$/);

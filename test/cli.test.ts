@@ -202,7 +202,7 @@ test('each command that looks works on an empty and on a filled store, and leave
     snapshot: [/saved +never\ncopies +row +absent\n +file +absent/, /saved +Sat 2026-11-21 17:50:00 \+01:00 \(10 min 00 s ago\)\nsession +minecraft[^]*id running\ncopies +row +whole, no\. \d+, 10 min 00 s ago\n +file +whole/],
     facts: [/^No facts\.\n$/, /^host-001\n  hw\.cpu  cpu_count  4 +50 min 00 s left\n$/],
     projects: [/^No projects\.\n$/, /^\/srv\/kiosk\n    1 run, the last 10 min 00 s ago\n$/],
-    verify: [/^ok: 0 events checked/, /^ok: 13 events checked, every hash fits\n\nanchor 13:[0-9a-f]{64}\n$/],
+    verify: [/^log +ok: 0 events checked/, /^log +ok: 13 events checked, every hash fits\npages +ok: [\d,]+ pages checked\n\nanchor 13:[0-9a-f]{64}\n$/],
   };
   for (const [index, folder] of [empty, filled].entries()) {
     const before = picture(folder.path);
@@ -414,11 +414,11 @@ test('verify finds a changed and a missing row, and holds the log against an anc
   const path = fill(folder);
   const anchor = /anchor (13:[0-9a-f]{64})/.exec((await shepherd(['verify', '--db', path])).out)?.[1] ?? '';
   const held = await shepherd(['verify', '--db', path, '--anchor', anchor.toUpperCase()]);
-  assert.deepEqual([held.code, held.out.split('\n')[0]], [0, 'ok: 13 events checked, every hash fits, and row 13 is the anchor\'s']);
+  assert.deepEqual([held.code, held.out.split('\n')[0]], [0, 'log       ok: 13 events checked, every hash fits, and row 13 is the anchor\'s']);
   harm(path, `DROP TRIGGER audit_log_no_update; DROP TRIGGER audit_log_no_delete; UPDATE audit_log SET event_type = 'other' WHERE id = 4; DELETE FROM audit_log WHERE id IN (7, 13)`);
   const { code, out } = await shepherd(['verify', '--db', path, '--anchor', anchor]);
   assert.equal(code, 1);
-  assert.match(out, /^3 findings in 11 events\n  tampered +row 4 [^]*  gap +row 8 stands where row 7 is due\n  truncated +the log ends at row 12/);
+  assert.match(out, /^log +3 findings in 11 events\n  tampered +row 4 [^]*  gap +row 8 stands where row 7 is due\n  truncated +the log ends at row 12/);
   assert.match(out, /\nanchor 12:/);
   const machine = await shepherd(['verify', '--db', path, '--json']);
   assert.equal(machine.code, 1);
@@ -441,7 +441,7 @@ test('verify counts what is beyond its list, shows its progress on a terminal on
   harm(folder.file(), `DROP TRIGGER audit_log_no_update; UPDATE audit_log SET event_hash = upper(event_hash) || 'x'`);
   const many = await shepherd(['verify', '--db', folder.file()]);
   assert.equal(many.code, 1);
-  assert.match(many.out, /^1,200 findings in 1,200 events\n[^]*\n  and 200 more\n/);
+  assert.match(many.out, /^log +1,200 findings in 1,200 events\n[^]*\n  and 200 more\n/);
 });
 
 test('no stored text has power over the terminal, in any command', async (t) => {

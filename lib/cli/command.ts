@@ -86,18 +86,22 @@ export async function long<T>(
   }
 }
 
+// Often enough to see it move; a slow line over the network would be kept busy by more.
+const showEveryMs = 100;
+
 /** A line on the terminal that says how far a long command is; nothing where stderr is no terminal. */
 function progressOn(io: Io, line: (progress: Progress) => string): { show(progress: Progress): void; clear(): void } {
   const { stderr } = io;
-  let shown = false;
+  let shownAt: number | undefined;
   return {
     show: (state) => {
-      if (!stderr.isTTY) return;
+      const isDue = shownAt === undefined || state.done >= state.total || performance.now() - shownAt >= showEveryMs;
+      if (!stderr.isTTY || !isDue) return;
       stderr.write(`\r\x1b[K${line(state)}`);
-      shown = true;
+      shownAt = performance.now();
     },
     clear: () => {
-      if (shown) stderr.write('\r\x1b[K');
+      if (shownAt !== undefined) stderr.write('\r\x1b[K');
     },
   };
 }

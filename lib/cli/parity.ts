@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Anchor } from '../audit.ts';
 import type { LinesAhead, ParityReport, StateDifference } from '../ledger/index.ts';
+import type { PageReport } from '../page-check.ts';
 import type { Io } from './command.ts';
 import { count, counted, duration, fit, lineWidth, nameRoom, painter, plain, wrap } from './text.ts';
 
@@ -26,6 +27,13 @@ export function walkLines(io: Io, label: string, report: WalkReport, { unit, fit
     ...andMore(more),
     ...(findings.every(({ kind }) => kind === 'torn-line' || kind === 'torn-group') ? ['  Opening the store with its ledger mends a torn end; replay does.'] : []),
   ];
+}
+
+/** What the check of the pages gave. */
+export function pageLines(io: Io, { ok, checked, findings }: PageReport): string[] {
+  const paint = painter(io.stdout);
+  if (ok) return [`pages     ${paint('green', 'ok')}: ${counted(checked, 'page')} checked`];
+  return [`pages     ${paint('red', counted(findings.length, 'finding'))} in ${counted(checked, 'page')}`, ...findings.flatMap((finding) => hanging(io, `  ${paint('red', 'damaged')}    `, 13, finding))];
 }
 
 /** A text, or words that stay together, behind a heading of `indent` columns; the further lines below its first word. */

@@ -4,6 +4,8 @@ import type { Anchor, VerifyOptions } from '../audit.ts';
 import { StoreError } from '../errors.ts';
 import { Ledger, verifyParity } from '../ledger/index.ts';
 import type { ParityReport } from '../ledger/index.ts';
+import { checkPages } from '../page-check.ts';
+import type { PageReport } from '../page-check.ts';
 import { connect } from '../store.ts';
 import type { SqliteStore } from '../store.ts';
 import { anchorText } from './anchor.ts';
@@ -13,34 +15,36 @@ import { dbOption, jsonOption, long, print, printJson } from './command.ts';
 import type { Command, Io } from './command.ts';
 import { isWrongUse, UsageError } from './failures.ts';
 import { publicKeyOf } from './keys.ts';
-import { parityLines, settled, walkLines } from './parity.ts';
+import { pageLines, parityLines, settled, walkLines } from './parity.ts';
 import type { WalkReport } from './parity.ts';
 import { errorLines } from './rows.ts';
 import type { RowError } from './rows.ts';
-import { openStore } from './store-path.ts';
+import { openStore, storePath } from './store-path.ts';
 import { count, painter } from './text.ts';
 
 /** `verify`: walks the hash chain, that of the ledger too, and compares both. */
 export const verify: Command = {
   name: 'verify',
-  summary: 'Checks the audit log, its ledger and what they add up to',
+  summary: 'Checks the pages, the audit log, its ledger and their sums',
   takes: [storeFile],
   options: {
     ...dbOption,
     ledger: { value: 'FILE', help: 'the ledger, to be checked and compared as well' },
     'public-key': { value: 'FILE', help: 'the key that every event must be signed with' },
     anchor: { value: 'ID:HASH', help: 'a row noted earlier that must still be there' },
+    quick: { help: 'leaves out the pages, which take longest' },
     ...jsonOption,
   },
   notes: [
-    'It walks the hash chain of the log. With --ledger also that of the ledger; then',
-    'it compares both, row by row, and usage and cooldowns with what the events add',
-    'up to. Nothing is changed, and the service may be running.',
+    'It has SQLite check every page of the database, and walks the hash chain of the',
+    'log. With --ledger also that of the ledger; then it compares both, row by row,',
+    'and usage and cooldowns with what the events add up to. Nothing is changed, and',
+    'the service may be running: its WAL grows until the pages are checked.',
     '',
     'It prints the newest row as an anchor. Keep that elsewhere: a chain alone cannot',
     'show that its end was cut off, the next check with --anchor can.',
-    'The exit code is 1 when a row was changed, is missing or is not the anchor, and',
-    'when anything differs.',
+    'The exit code is 1 when a page is damaged, a row was changed, is missing or is',
+    'not the anchor, and when anything differs.',
   ],
   examples: [
     'verify --db shepherdd.db',
@@ -64,6 +68,8 @@ type Part<T> = { report: T; error?: undefined } | { report?: undefined; error: R
 
 interface Report {
   ok: boolean;
+  /** Absent where they were left out. */
+  pages?: Part<PageReport>;
   log: Part<WalkReport>;
   hasLedger: boolean | undefined;
   ledger?: Part<WalkReport> & { path: string };
@@ -73,8 +79,16 @@ interface Report {
 
 async function verifyLog(args: Args, io: Io, checks: VerifyOptions): Promise<Report> {
   using store = openStore(args, io);
-  const log = await long(io, 'events checked', (options) => store.verifyAudit({ ...checks, ...options }));
-  return { ok: log.ok, log: { report: log }, hasLedger: hasLedger(store) };
+  const pages = await checkedPages(args, io);
+  const log = await part(() => long(io, 'events checked', (options) => store.verifyAudit({ ...checks, ...options })));
+  const has = (await part(() => hasLedger(store))).report;
+  const ok = log.report?.ok === true && (!pages || pages.report?.ok === true);
+  return { ok, ...(pages ? { pages } : undefined), log, hasLedger: has };
+}
+
+async function checkedPages(args: Args, io: Io): Promise<Part<PageReport> | undefined> {
+  if (args.flag('quick')) return undefined;
+  return part(() => long(io, 'pages checked', (options) => checkPages(storePath(args), options)));
 }
 
 /** Part by part: when one file is damaged, what the other one is worth is the question. */
@@ -82,14 +96,16 @@ async function verifyBoth(args: Args, io: Io, path: string, checks: VerifyOption
   const opened = await part(() => openStore(args, io, path));
   using store = opened.report;
   const has = store && (await part(() => hasLedger(store))).report;
+  const pages = store && (await checkedPages(args, io));
   const found = await part(() => openLedger(path, store));
   const ledger = found.report;
   try {
     const log: Part<WalkReport> = store ? await part(() => long(io, 'events checked', (options) => store.verifyAudit({ ...checks, ...options }))) : failed(opened);
     const lines: Part<WalkReport> = ledger ? await part(() => long(io, 'bytes of the ledger checked', (options) => ledger.verify({ ...checks, ...options }))) : failed(found);
     const parity = store && ledger && (await part(() => settled(io, () => long(io, 'lines compared', (options) => verifyParity(store, ledger, options)))));
-    const ok = log.report?.ok === true && lines.report?.ok === true && parity?.report?.isConsistent === true;
-    return { ok, log, hasLedger: has, ledger: { path, ...lines }, ...(parity ? { parity } : undefined) };
+    const isSound = log.report?.ok === true && lines.report?.ok === true && (!pages || pages.report?.ok === true);
+    const ok = isSound && parity?.report?.isConsistent === true;
+    return { ok, ...(pages ? { pages } : undefined), log, hasLedger: has, ledger: { path, ...lines }, ...(parity ? { parity } : undefined) };
   } finally {
     ledger?.close();
   }
@@ -129,27 +145,29 @@ function failed({ error }: Part<unknown>): { error: RowError } {
   return { error: error! };
 }
 
-function exitCode({ ok, log, ledger, parity }: Report): number {
+function exitCode({ ok, pages, log, ledger, parity }: Report): number {
   if (ok) return 0;
-  return [log, ledger, parity].some((each) => each?.error && isWrongUse(each.error.code)) ? 2 : 1;
+  return [pages, log, ledger, parity].some((each) => each?.error && isWrongUse(each.error.code)) ? 2 : 1;
 }
 
 /** The log's own report stands at the top, where it is without a ledger. */
-function documentOf({ ok, log, hasLedger: has, ledger, parity }: Report): object {
+function documentOf({ ok, pages, log, hasLedger: has, ledger, parity }: Report): object {
   const { path, report: lines, error } = ledger ?? {};
   return {
     ...(log.report ?? { error: log.error }), ok, hasLedger: has ?? null,
+    ...(pages ? { pages: pages.report ?? { ok: false, error: pages.error } } : undefined),
     ...(ledger ? { ledger: { path, ...(lines ?? { ok: false, error }) } } : undefined),
     ...(parity ? { parity: parity.report ?? { isConsistent: false, error: parity.error } } : undefined),
   };
 }
 
-function linesOf(io: Io, { log, hasLedger: has, ledger, parity }: Report, { anchor, publicKey }: VerifyOptions): string[] {
+function linesOf(io: Io, { pages, log, hasLedger: has, ledger, parity }: Report, { anchor, publicKey }: VerifyOptions): string[] {
   const paint = painter(io.stdout);
   const fits = `every hash${publicKey ? ' and signature' : ''} fits${anchor ? `, and row ${count(anchor.id)} is the anchor's` : ''}`;
   const failure = (label: string, error: RowError): string[] => [`${label}${paint('red', 'cannot be checked')}`, ...errorLines(io.stdout, [{ error }]).map((line) => `  ${line}`)];
   const walk = (label: string, { report, error }: Part<WalkReport>): string[] => (report ? walkLines(io, label, report, { unit: label === 'ledger    ' ? 'line' : 'event', fits }) : failure(label, error!));
-  const lines = walk(ledger ? 'log       ' : '', log);
+  const lines = walk('log       ', log);
+  if (pages) lines.push(...(pages.report ? pageLines(io, pages.report) : failure('pages     ', pages.error)));
   if (ledger) lines.push(...walk('ledger    ', ledger));
   else if (has) lines.push('', 'The store has a ledger, which was not checked: --ledger FILE does it.');
   if (parity) lines.push(...(parity.report ? parityLines(io, parity.report, { hasLedger: has === true, isWhole: ledger?.report?.ok === true }) : failure('parity    ', parity.error)));
