@@ -1,5 +1,6 @@
 // The one error class, and what SQLite's and the system's own errors become.
 import { types } from 'node:util';
+import { beginAtCaller } from './stack.ts';
 
 /** Every code a `StoreError` can carry. The code is the contract; the message is for people and may change. */
 export type StoreErrorCode =
@@ -34,6 +35,7 @@ export class StoreError extends Error {
   constructor(code: StoreErrorCode, message: string, options?: { cause?: unknown }) {
     super(message, options);
     this.code = code;
+    beginAtCaller(this);
   }
 }
 
@@ -115,6 +117,11 @@ export function attempt<T>(what: string, fn: () => T): T {
   } catch (error) {
     throw toStoreError(error, what);
   }
+}
+
+/** The error of a constructor that is not for callers. `instead` is what gives them one. */
+export function notConstructed(instead: string): StoreError {
+  return new StoreError('ERR_STORE_INVALID_ARGUMENT', `use ${instead} instead of the constructor, which opens nothing`);
 }
 
 /** Whether `error` is a `StoreError` with this code. */

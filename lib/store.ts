@@ -10,7 +10,7 @@ import { allCooldowns, clearCooldown, cooldownOf, setCooldown } from './cooldown
 import type { Cooldown } from './cooldowns.ts';
 import { checkDay } from './days.ts';
 import type { DayPart } from './days.ts';
-import { attempt, StoreError } from './errors.ts';
+import { attempt, notConstructed, StoreError } from './errors.ts';
 import { encodeEvent, encodeEvents, writtenEvent } from './events.ts';
 import type { AuditAttributes, AuditEvent, CoreEvent, EncodedEvent, EventBase, EventTexts } from './events.ts';
 import { checkPath } from './files.ts';
@@ -107,12 +107,13 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
     };
   }
 
-  private constructor({ connection, uuid, pair, mirroring, recovery }: Opened, monotonicMs: () => number) {
-    this.#connection = connection;
-    this.#uuid = uuid;
-    this.#pair = pair;
-    this.#recovery = recovery;
-    this.#mirroring = mirroring;
+  private constructor(opened: Opened, monotonicMs: () => number) {
+    if (typeof monotonicMs !== 'function') throw notConstructed('SqliteStore.open(path)'); // JavaScript knows no private
+    this.#connection = opened.connection;
+    this.#uuid = opened.uuid;
+    this.#pair = opened.pair;
+    this.#recovery = opened.recovery;
+    this.#mirroring = opened.mirroring;
     this.#monotonicMs = monotonicMs;
   }
 
@@ -336,8 +337,7 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
    * Throws `ERR_STORE_CONFLICT` where the store was not opened with a ledger, or inside a transaction.
    */
   detachLedger(): void {
-    const mirroring = this.#mirroring;
-    const isNested = this.#connection.inTransaction;
+    const [mirroring, isNested] = [this.#mirroring, this.#connection.inTransaction];
     this.#connection.write('detach the ledger', () => {
       if (!mirroring || isNested) throw new StoreError('ERR_STORE_CONFLICT', `failed to detach the ledger: ${mirroring ? 'a transaction is open' : 'the store was opened without one'}`);
       mirroring.detach();

@@ -5,7 +5,7 @@ import * as system from 'node:fs';
 import { dirname } from 'node:path';
 import { checkVerifyOptions } from '../audit.ts';
 import type { Anchor, VerifyOptions } from '../audit.ts';
-import { attempt, StoreError } from '../errors.ts';
+import { attempt, notConstructed, StoreError } from '../errors.ts';
 import type { EventTexts } from '../events.ts';
 import { checkPath } from '../files.ts';
 import type { BreakGlassGrant, PolicyContribution, PolicyDecision } from '../gate.ts';
@@ -67,6 +67,7 @@ export class Ledger implements AuditMirror {
   }
 
   private constructor(path: string, key: KeyObject | undefined, unsigned: boolean, recover: boolean, files: LedgerFiles) {
+    if (typeof recover !== 'boolean') throw notConstructed('Ledger.open(path)'); // JavaScript knows no private
     this.path = path;
     this.unsigned = unsigned;
     this.recover = recover;
