@@ -53,6 +53,8 @@ test('what a ledger cannot hold is refused before the row is inserted, with all 
   for (const each of tooLarge) assert.throws(() => store.appendAudits([{ event: { type: 'service_started' } }, each]), { code: 'ERR_STORE_INVALID_ARGUMENT' });
   assert.throws(() => store.addUsage('x'.repeat(34e6), '2026-11-21', 1), { code: 'ERR_STORE_INVALID_ARGUMENT' });
   assert.deepEqual(linesOf(folder.file('audit.jsonl')), lines);
+  // Refused by the method and not by the commit: a transaction that heard of it goes on.
+  store.transaction(() => assert.throws(() => store.appendAudits([tooLarge[1]!]), { code: 'ERR_STORE_INVALID_ARGUMENT' }));
   store.appendAudits([denied('x'.repeat(30e6))]);
   assert.ok(store.isHealthy());
 });

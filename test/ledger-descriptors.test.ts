@@ -1,7 +1,8 @@
 // A ledger keeps its file open only while a store appends to it, and nothing that fails leaves it open.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readdirSync, readlinkSync, symlinkSync } from 'node:fs';
+import { generateKeyPairSync } from 'node:crypto';
+import { readdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { SqliteStore } from '../lib/index.ts';
 import { Ledger, rebuildDatabase, rebuildLedger, replay, verifyParity } from '../lib/ledger/index.ts';
@@ -24,6 +25,8 @@ function openIn(folder: TestFolder): number {
 function filled(folder: TestFolder): void {
   const store = openBoth(folder);
   for (let count = 0; count < 5; count++) store.addUsage('a', '2026-11-21', 1);
+  // More than a rebuild does between two looks at its signal.
+  store.appendAudits(Array.from({ length: 1_100 }, () => ({ event: { type: 'service_started' } })));
   store.close();
 }
 
@@ -39,7 +42,7 @@ test('a ledger that nothing appends to has nothing open between two calls, whate
     'verify': () => ledger.verify(),
     'a verify that is aborted': () => ledger.verify({ signal: AbortSignal.abort(), onProgress: () => undefined }).catch(() => undefined),
     'close': () => [ledger.close(), ledger.close(), ledger.length],
-    'another one that is disposed of': () => { using other = ledgerIn(folder); assert.equal(other.length, 6); },
+    'another one that is disposed of': () => { using other = ledgerIn(folder); assert.equal(other.length, 1_106); },
     'one that is refused': () => assert.throws(() => Ledger.open(folder.file()), { code: 'ERR_STORE_NOT_A_STORE' }),
     'a folder': () => assert.throws(() => Ledger.open(folder.path), { code: 'ERR_STORE_NOT_A_STORE' }),
     'a rebuild of the database': () => rebuildDatabase(ledger, folder.file('again.db')),
@@ -84,17 +87,22 @@ test('a store keeps its ledger open until it is closed, each of several stores i
 });
 
 test('a store that is refused leaves nothing of its ledger open', (t) => {
-  const [folder, other] = [new TestFolder(t), new TestFolder(t)];
-  filled(folder);
-  filled(other);
+  const [folder, other, signed, damaged] = [new TestFolder(t), new TestFolder(t), new TestFolder(t), new TestFolder(t)];
+  for (const each of [folder, other, damaged]) filled(each);
+  openBoth(signed, { signingKey: generateKeyPairSync('ed25519').privateKey }).close();
+  const bytes = readFileSync(damaged.file('audit.jsonl'));
+  bytes.write('U', bytes.indexOf('usage_added'));
+  writeFileSync(damaged.file('audit.jsonl'), bytes.subarray(0, 60_000)); // within what an open reads of it
   const refused: [string, () => unknown][] = [
     ['ERR_STORE_CONFLICT', () => SqliteStore.open(folder.file(), { ledger: ledgerIn(other) })],
     ['ERR_STORE_CORRUPT', () => SqliteStore.open(folder.file('missing.db'), { ledger: ledgerIn(folder) })],
+    ['ERR_STORE_CONFLICT', () => SqliteStore.open(signed.file(), { ledger: ledgerIn(signed, { signingKey: generateKeyPairSync('ed25519').privateKey }) })],
+    ['ERR_STORE_PARITY', () => SqliteStore.open(damaged.file(), { ledger: ledgerIn(damaged) })],
     ['ERR_STORE_INVALID_ARGUMENT', () => SqliteStore.open(folder.file('other.db'), { ledger: ledgerIn(folder), snapshotPath: folder.file('audit.jsonl') })],
   ];
   for (const [code, open] of refused) {
     assert.throws(open, { code });
-    assert.equal(openIn(folder) + openIn(other), 0, code);
+    for (const each of [folder, other, signed, damaged]) assert.equal(openIn(each), 0, code);
   }
 });
 

@@ -210,23 +210,32 @@ test('a group whose beginning was destroyed is none that is whole, and its rest 
   checkBoth(folder.file(), ledgerPath(folder));
 });
 
-test('the copy of a torn end is on the disk before the end is cut off', (t) => {
+test('the copy of a torn end is on the disk before the end is cut off, the cut before the rest is written, and that before an event is', (t) => {
   const folder = filled(t, 5);
-  appendFileSync(ledgerPath(folder), 'torn');
+  const { size } = statSync(ledgerPath(folder));
+  change(folder, (bytes) => void bytes.fill(0xa5, size - 300));
   const steps: string[] = [];
-  const nameOf = (fd: number): string => basename(readlinkSync(`/proc/self/fd/${fd}`)).replace(/\.torn-.*/, '.torn');
+  const note = (what: string, fd: number): void => {
+    const step = `${what} ${basename(readlinkSync(`/proc/self/fd/${fd}`)).replace(/\.torn-.*/, '.torn')}`;
+    if (steps.at(-1) !== step) steps.push(step);
+  };
   const files = filesWith({
     fsyncSync: (fd) => {
-      steps.push(`sync ${nameOf(fd)}`);
+      note('sync', fd);
       system.fsyncSync(fd);
     },
     ftruncateSync: (fd, length) => {
-      steps.push(`cut ${nameOf(fd)}`);
+      note('cut', fd);
       system.ftruncateSync(fd, length);
     },
+    writeSync: ((fd: number, data: Buffer, offset: number, length: number, position: number) => {
+      if (length > 0) note('write', fd);
+      return system.writeSync(fd, data, offset, length, position);
+    }) as typeof system.writeSync,
   });
   openBoth(folder, { files }).close();
-  assert.deepEqual(steps.slice(0, 3), ['sync audit.jsonl.torn', 'cut audit.jsonl', 'sync audit.jsonl']);
+  const whole = ['write audit.jsonl', 'sync audit.jsonl'];
+  assert.deepEqual(steps, ['write audit.jsonl.torn', 'sync audit.jsonl.torn', 'cut audit.jsonl', 'sync audit.jsonl', ...whole, ...whole]);
 });
 
 test('a file that was set aside before a crash could write its event is told by the next open, once', (t) => {
