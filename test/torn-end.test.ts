@@ -2,8 +2,10 @@
 // line, or set aside with `recover`. Whatever was set aside is told, in `store.recovery` and by an event.
 import assert from 'node:assert/strict';
 import { hash } from 'node:crypto';
-import { appendFileSync, copyFileSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chmodSync, chownSync, copyFileSync, mkdirSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import * as system from 'node:fs';
+import fs from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { basename } from 'node:path';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
@@ -12,6 +14,7 @@ import { Ledger } from '../lib/ledger/index.ts';
 import { namesIn } from './support/files.ts';
 import { TestFolder } from './support/folder.ts';
 import { checkBoth, filesWith, ledgerIn, linesOf, openBoth, systemError } from './support/ledger.ts';
+import { nobody, run } from './support/process.ts';
 
 const day = '2026-11-21';
 const page = 4_096;
@@ -236,6 +239,47 @@ test('the copy of a torn end is on the disk before the end is cut off, the cut b
   openBoth(folder, { files }).close();
   const whole = ['write audit.jsonl', 'sync audit.jsonl'];
   assert.deepEqual(steps, ['write audit.jsonl.torn', 'sync audit.jsonl.torn', 'cut audit.jsonl', 'sync audit.jsonl', ...whole, ...whole]);
+});
+
+test('a new ledger is durable with its name, also in a folder that nothing else syncs', (t) => {
+  const folder = new TestFolder(t);
+  folder.open().close();
+  const path = folder.file('logs/audit.jsonl');
+  mkdirSync(folder.file('logs'), { mode: 0o700 });
+  const steps: string[] = [];
+  const { fsyncSync, renameSync } = fs;
+  fs.fsyncSync = (fd) => {
+    steps.push(`sync ${basename(readlinkSync(`/proc/self/fd/${fd}`)).replace(/^\..*/, 'the new file')}`);
+    fsyncSync(fd);
+  };
+  fs.renameSync = (from, to) => {
+    if (to === path) steps.push('rename');
+    renameSync(from, to);
+  };
+  syncBuiltinESMExports();
+  try {
+    folder.open({ ledger: Ledger.open(path) });
+  } finally {
+    Object.assign(fs, { fsyncSync, renameSync });
+    syncBuiltinESMExports();
+  }
+  const at = steps.indexOf('rename');
+  assert.deepEqual(steps.slice(at - 1, at + 3), ['sync the new file', 'rename', 'sync logs', 'sync audit.jsonl']);
+});
+
+test('what was set aside and may not be read by who opens the store keeps nobody out, and is told by who may', (t) => {
+  const folder = filled(t, 5);
+  const name = 'audit.jsonl.torn-2026-11-21T12-00-00.000Z';
+  writeFileSync(folder.file(name), 'torn', { mode: 0o000 });
+  if (process.getuid?.() === 0) for (const file of [folder.path, folder.file(), ledgerPath(folder)]) chownSync(file, nobody, nobody);
+  const [recovery] = run(folder.file(), `
+    const { Ledger } = await import('${new URL('../lib/ledger/index.ts', import.meta.url).href}');
+    const store = SqliteStore.open(path, { ledger: Ledger.open(path.replace('store.db', 'audit.jsonl')) });
+    report(store.recovery?.found);
+    store.close();`, { uid: nobody });
+  assert.equal(recovery, null);
+  chmodSync(folder.file(name), 0o600);
+  assertTold(openBoth(folder), 'ledger-torn');
 });
 
 test('a file that was set aside before a crash could write its event is told by the next open, once', (t) => {

@@ -225,17 +225,24 @@ export class LedgerFile {
       const kind = entry.isFile() ? kindOf(entry.name, basename(this.path)) : undefined;
       if (!kind || isKnown(entry.name)) continue;
       const path = join(folder, entry.name);
-      found.push({ path, ...digestOf(path), kind });
+      const digest = digestOf(path);
+      if (digest) found.push({ path, ...digest, kind });
     }
     return found.sort((a, b) => (a.path < b.path ? -1 : 1));
   }
 }
 
-/** The length and hash of a file, in constant memory. */
-function digestOf(path: string): Pick<SetAside, 'bytes' | 'sha256'> {
+/** The length and hash of a file, in constant memory. One that this user may not read is for another to tell of. */
+function digestOf(path: string): Pick<SetAside, 'bytes' | 'sha256'> | undefined {
   const digest = createHash('sha256');
   const chunk = Buffer.alloc(chunkBytes);
-  const fd = system.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  let fd: number;
+  try {
+    fd = system.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EACCES') return undefined;
+    throw error;
+  }
   try {
     let bytes = 0;
     for (let read = system.readSync(fd, chunk); read > 0; read = system.readSync(fd, chunk)) {
