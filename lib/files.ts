@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { chmodSync, closeSync, constants, fchmodSync, fstatSync, fsyncSync, lstatSync, mkdirSync, mkdtempSync, openSync, readdirSync, readSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, dirname, join, parse } from 'node:path';
+import { dirname, join, parse } from 'node:path';
 import type { Connection } from './connection.ts';
 import { readJournalBytes } from './descriptors.ts';
 import { hasCode, toStoreError } from './errors.ts';
@@ -11,6 +11,7 @@ import { give, likeFor, makeLike } from './owner.ts';
 import { absolutePath } from './paths.ts';
 import { nameEmpty, openPrivate } from './place.ts';
 import { discardSnapshotFile, isTemporaryOf, syncFolder } from './snapshot-file.ts';
+import { asideStem, pathBeside, temporaryStem } from './stem.ts';
 import { checkText, invalid } from './values.ts';
 
 /** The absolute path that an argument names. A `file:` URL or `:memory:` would mean something else to SQLite. */
@@ -23,7 +24,7 @@ export function checkPath(path: unknown, name = 'path'): string {
 /** The plain file that belongs to a database. */
 export function snapshotPathOf(path: string): string {
   const { dir, name, ext } = parse(path);
-  return join(dir, `${ext === '.db' ? name : name + ext}.snapshot.json`);
+  return pathBeside(join(dir, ext === '.db' ? name : name + ext), '.snapshot.json');
 }
 
 /** Makes a folder and those above it, private from the start, and whose the one above is; one that is there stays as it is. */
@@ -136,7 +137,7 @@ export function copyBytes(from: number, target: string, prepare?: (to: number) =
 
 /** A free name beside a file that says when and why it was moved there. */
 export function freeName(path: string, why: string, now: Date): string {
-  const name = `${path}.${why}-${now.toISOString().replaceAll(':', '-')}`;
+  const name = `${join(dirname(path), asideStem(path))}.${why}-${now.toISOString().replaceAll(':', '-')}`;
   for (let count = 0; ; count++) {
     const target = count === 0 ? name : `${name}-${count}`;
     if (!lstatSync(target, { throwIfNoEntry: false })) return target;
@@ -186,13 +187,13 @@ export function removeTemporaries(connection: Connection, snapshotPath: string):
 export function temporaryBeside(target: string): string {
   removeLeftovers(target);
   // Unpredictable, so that nobody can plant a file under it; the process id tells the next one whether it still lives.
-  return join(dirname(target), `.${basename(target)}.${process.pid}-${randomUUID()}.tmp`);
+  return join(dirname(target), `${temporaryStem(target, true)}${process.pid}-${randomUUID()}.tmp`);
 }
 
 /** Of this very target: another's may belong to a process that is not seen from here. */
 function removeLeftovers(target: string): void {
   const folder = dirname(target);
-  const mark = `.${basename(target)}.`;
+  const mark = temporaryStem(target, true);
   for (const name of readdirSync(folder)) {
     const at = name.startsWith(`.${mark}`) ? 1 : 0; // the snapshot file of a copy
     const pid = name.startsWith(mark, at) ? /^(\d+)-[0-9a-f-]{36}\.tmp/.exec(name.slice(at + mark.length))?.[1] : undefined;

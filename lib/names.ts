@@ -1,10 +1,11 @@
 // The names of a database file. SQLite finds a -wal by the name of the database: what is committed under one name is not seen
 // under another, and is lost when both are written (https://www.sqlite.org/howtocorrupt.html, 2.5).
 import { lstatSync, readdirSync, readFileSync, realpathSync, rmSync, statSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { StoreError } from './errors.ts';
 import type { Faults } from './faults.ts';
 import { syncFolder } from './snapshot-file.ts';
+import { asideStem } from './stem.ts';
 
 /** Whether the file at a path has another name too (a hard link). */
 export function hasSecondName(path: string): boolean {
@@ -15,7 +16,7 @@ export function hasSecondName(path: string): boolean {
 /** Removes the other names that this package gave the file and did not come to take back: a new one's first, an exchanged one's second. */
 export function removeOwnNames(path: string): void {
   const { dev, ino } = lstatSync(path, { bigint: true });
-  const base = basename(path);
+  const base = asideStem(path);
   for (const name of readdirSync(dirname(path))) {
     const isOwn = name.startsWith(`${base}.replaced-`) || (name.startsWith('.') && name.endsWith('.tmp'));
     if (!isOwn) continue;

@@ -25,6 +25,7 @@ import { readSnapshotFile } from './snapshot-file.ts';
 import type { SnapshotContent, SnapshotFile } from './snapshot-file.ts';
 import { readSql } from './sql-files.ts';
 import { DatabaseSync } from './sqlite.ts';
+import { pathBeside } from './stem.ts';
 import { invalid } from './values.ts';
 import { FileWatch } from './watch.ts';
 
@@ -90,7 +91,7 @@ export function takeTurn(path: string, { busyTimeoutMs }: CheckedOptions): FileL
 }
 
 function lockPathOf(path: string): string {
-  return `${path}-lock`;
+  return pathBeside(path, '-lock');
 }
 
 /** Looks at everything anew, and opens what is there. */

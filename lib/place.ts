@@ -6,6 +6,7 @@ import { StoreError } from './errors.ts';
 import type { FileLike } from './mirror-port.ts';
 import { makeLike } from './owner.ts';
 import { syncFolder } from './snapshot-file.ts';
+import { pathBeside } from './stem.ts';
 
 /** What SQLite keeps beside a database, and plays into whatever stands under the database's name. */
 const companions = ['-wal', '-shm', '-journal'];
@@ -153,7 +154,7 @@ function exchangeParked(temporary: string, target: string, aside: string): void 
 }
 
 function parkedName(target: string): string {
-  return `${target}-exchanged`;
+  return pathBeside(target, '-exchanged');
 }
 
 /** Whether an exchange without hard links is under way at a path, or was cut short there. */

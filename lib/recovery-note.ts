@@ -7,13 +7,14 @@ import { likeFor } from './owner.ts';
 import { companionsOf } from './place.ts';
 import { losses } from './recovery.ts';
 import type { Recovery } from './recovery.ts';
+import { pathBeside } from './stem.ts';
 import { placeSnapshotFile, syncFolder } from './snapshot-file.ts';
 
 /** What was found, and where the files are by now that were moved. */
 export type RecoveryNote = Pick<Recovery, 'found' | 'moved'>;
 
 function notePathOf(path: string): string {
-  return `${path}-recovery`;
+  return pathBeside(path, '-recovery');
 }
 
 /** Keeps a note, durable on return, before the last of the files in it is moved. */

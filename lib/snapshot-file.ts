@@ -2,12 +2,13 @@
 // halves.
 import { hash, randomUUID } from 'node:crypto';
 import { closeSync, constants, fstatSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, basename, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { CooldownTexts } from './cooldowns.ts';
 import { checkDay } from './days.ts';
 import { StoreError } from './errors.ts';
 import type { DayPart } from './days.ts';
 import { makeLike } from './owner.ts';
+import { temporaryStem } from './stem.ts';
 import { checkArray, checkDuration, checkInstant, checkInteger, checkOptions, checkText, invalid, parseInstant } from './values.ts';
 
 /** The state a service resumes from after a crash. */
@@ -219,11 +220,10 @@ function decodeContent(text: string): SnapshotContent | undefined {
   }
 }
 
-const temporaryName = /^\.(.+)\.[0-9a-f-]{36}\.tmp$/;
-
 /** Whether a name in the folder is a temporary file of this snapshot file's own. */
 export function isTemporaryOf(path: string, name: string): boolean {
-  return temporaryName.exec(name)?.[1] === basename(path);
+  const stem = temporaryStem(path, false);
+  return name.startsWith(stem) && /^[0-9a-f-]{36}\.tmp$/.test(name.slice(stem.length));
 }
 
 /**
@@ -232,7 +232,7 @@ export function isTemporaryOf(path: string, name: string): boolean {
  * temporary path. Throws the system's error, and leaves nothing behind then.
  */
 export function prepareSnapshotFile(path: string, database: string, content: Omit<SnapshotContent, 'state'>, stateText: string): string {
-  const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}.tmp`);
+  const temporary = join(dirname(path), `${temporaryStem(path, false)}${randomUUID()}.tmp`);
   const text = encodeFile(content, stateText);
   const own = statSync(database);
   try {

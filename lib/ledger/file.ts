@@ -1,13 +1,14 @@
 // The file of a ledger: open only while somebody uses it, read and written at offsets, set aside. It knows nothing of lines.
 import { createHash } from 'node:crypto';
 import * as system from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { isOpenHere, readDatabaseBytes } from '../descriptors.ts';
 import { StoreError } from '../errors.ts';
 import { freeName } from '../files.ts';
 import type { FileLike, SetAside } from '../mirror-port.ts';
 import { makeLike } from '../owner.ts';
 import { syncFolder } from '../snapshot-file.ts';
+import { asideStem } from '../stem.ts';
 
 /** The file operations of a ledger. Tests replace them by ones that fail. */
 export type LedgerFiles = Pick<typeof system, 'openSync' | 'closeSync' | 'readSync' | 'writeSync' | 'fsyncSync' | 'ftruncateSync' | 'fstatSync'>;
@@ -222,7 +223,7 @@ export class LedgerFile {
     const folder = dirname(this.path);
     const found: SetAside[] = [];
     for (const entry of system.readdirSync(folder, { withFileTypes: true })) {
-      const kind = entry.isFile() ? kindOf(entry.name, basename(this.path)) : undefined;
+      const kind = entry.isFile() ? kindOf(entry.name, asideStem(this.path)) : undefined;
       if (!kind || isKnown(entry.name)) continue;
       const path = join(folder, entry.name);
       const digest = digestOf(path);
