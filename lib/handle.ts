@@ -107,18 +107,6 @@ export function checkpointFound(db: DatabaseSync, path: string): void {
   }
 }
 
-/**
- * Locks every other process out of a database until its handle is closed, and brings into it what its -wal has. Whoever has
- * the database open, idle or not, holds a shared lock on it: `ERR_STORE_BUSY`.
- */
-export function lockOut(db: DatabaseSync, path: string): void {
-  db.exec('PRAGMA locking_mode = EXCLUSIVE'); // first: from here on every lock that is taken is kept
-  setPragmas(db);
-  db.exec('BEGIN EXCLUSIVE');
-  db.exec('COMMIT');
-  checkpointFound(db, path);
-}
-
 /** All or nothing, before there is a `Connection`. */
 export function inTransaction<T>(db: DatabaseSync, fn: () => T): T {
   db.exec('BEGIN IMMEDIATE');

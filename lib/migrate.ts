@@ -1,5 +1,6 @@
 // Moving the schema of a file to another version, up or down.
 import { statSync } from 'node:fs';
+import { lockOut } from './alone.ts';
 import { attempt, StoreError } from './errors.ts';
 import { moveAside, snapshotPathOf } from './files.ts';
 import { inspect } from './inspect.ts';
@@ -34,7 +35,9 @@ export function migrateFile(path: string, version: number, force: boolean, optio
     if (file.kind === 'other' || file.kind === 'empty') throw new StoreError('ERR_STORE_NOT_A_STORE', `${path} is not a store: it holds ${file.kind === 'other' ? file.holds : 'nothing'}`);
     if (file.kind === 'store') checkKnown(path, file.version);
     using db = openToWrite(path, options, check);
-    setPragmas(db);
+    const hasNoStep = file.kind === 'store' && file.version === version;
+    if (force || hasNoStep) setPragmas(db);
+    else lockOut(db, path, `migrate ${path} to version ${version}`, 'with force it is migrated all the same');
     check();
     checkpointFound(db, path);
     const from = inTransaction(db, () => {

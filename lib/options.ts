@@ -38,6 +38,13 @@ export function checkOpenOptions(options: OpenOptions | undefined, known: readon
   };
 }
 
+/** The option of what would lose something, or stop another process. Throws `ERR_STORE_INVALID_ARGUMENT`. */
+export function checkForce(options: { force?: boolean } | undefined): boolean {
+  const { force = false } = checkOptions('options', options, ['force']);
+  if (typeof force !== 'boolean') throw invalid('options.force', force, 'true or false');
+  return force;
+}
+
 /** One reading of the clock. Throws `ERR_STORE_INVALID_ARGUMENT` where it gives no valid Date. */
 export function readClock({ clock }: CheckedOptions): Date {
   return checkDate('what options.clock gives', clock());

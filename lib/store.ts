@@ -1,6 +1,7 @@
 // The store: every public operation. Each checks its arguments and runs one transaction or read; the rows are the business
 // of lib/audit.ts, lib/usage.ts and lib/snapshot.ts.
 import type { StatementSync } from 'node:sqlite';
+import { detach } from './alone.ts';
 import { auditHeadOf, checkVerifyOptions, insertAudit, verifyChain, walkAudits } from './audit.ts';
 import type { Anchor, VerifyOptions, VerifyReport } from './audit.ts';
 import { checkFilter, checkSearchOptions, findAudits, recentAudits } from './audit-filter.ts';
@@ -24,7 +25,7 @@ import { replayRow } from './mirroring.ts';
 import type { MirroredRow } from './mirror-port.ts';
 import type { Mirroring } from './mirroring.ts';
 import type { Opened } from './open.ts';
-import { checkOpenOptions } from './options.ts';
+import { checkForce, checkOpenOptions } from './options.ts';
 import type { OpenOptions } from './options.ts';
 import type { Recovery } from './recovery.ts';
 import type { SnapshotPair } from './snapshot.ts';
@@ -149,13 +150,12 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
 
   /**
    * Moves a file's schema to `version`, up or down, in one transaction, and tells what it did; 0 is the four tables alone.
-   * A step down that would lose rows or values needs `force`. Throws `ERR_STORE_NOT_FOUND` where there is no file,
-   * `ERR_STORE_MIGRATION` where a step fails or would lose something, and what `open` throws.
+   * `force` takes also a step down that would lose rows or values, and a step beside a process that has the store open, which
+   * is refused every further write then. Throws `ERR_STORE_NOT_FOUND` where there is no file, `ERR_STORE_MIGRATION` where a
+   * step fails or would lose something, `ERR_STORE_BUSY` beside such a process, and what `open` throws.
    */
   static migrate(path: string, version: number, options?: { force?: boolean }): MigrationReport {
-    const { force = false } = checkOptions('options', options, ['force']);
-    if (typeof force !== 'boolean') throw invalid('options.force', force, 'true or false');
-    return migrateFile(checkPath(path), checkInteger('version', version, 0), force, checkOpenOptions(undefined));
+    return migrateFile(checkPath(path), checkInteger('version', version, 0), checkForce(options), checkOpenOptions(undefined));
   }
 
   /** What `open` found missing or damaged, and what became of it; `undefined` where all was well. */
@@ -334,15 +334,11 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
 
   /**
    * Ends ledger mode by an event, which the ledger gets as its last line; from then on the store is opened without it.
-   * Throws `ERR_STORE_CONFLICT` where the store was not opened with a ledger, or inside a transaction.
+   * Throws `ERR_STORE_CONFLICT` where the store was not opened with a ledger, or inside a transaction, and `ERR_STORE_BUSY`
+   * while another process has the store open; with `force` that one is refused every further write.
    */
-  detachLedger(): void {
-    const [mirroring, isNested] = [this.#mirroring, this.#connection.inTransaction];
-    this.#connection.write('detach the ledger', () => {
-      if (!mirroring || isNested) throw new StoreError('ERR_STORE_CONFLICT', `failed to detach the ledger: ${mirroring ? 'a transaction is open' : 'the store was opened without one'}`);
-      mirroring.detach();
-    });
-    mirroring?.end();
+  detachLedger(options?: { force?: boolean }): void {
+    detach(this.#connection, this.#mirroring, checkForce(options));
     this.#mirroring = undefined;
   }
 

@@ -74,7 +74,7 @@ test('what cannot be migrated is a line with its code, and wrong use a usage lin
   assert.match((await shepherd(['--help'])).out, /^  migrate +Moves/m);
 });
 
-test('beside a running service it waits for nobody, and the service takes no further writes', async (t) => {
+test('beside a running service it is refused, and with --force waits for nobody, and the service takes no further writes', async (t) => {
   const folder = new TestFolder(t);
   const service = new Companion(t, folder.file(), `
     const store = SqliteStore.open(path);
@@ -83,7 +83,8 @@ test('beside a running service it waits for nobody, and the service takes no fur
     report([codeOf(() => store.addUsage('a', '2026-11-21', 1)), store.getUsage('a', '2026-11-21')]);
     store.close();`);
   await service.next();
-  assert.equal((await migrate(folder.file(), '--to', '3')).code, 0);
+  assert.notEqual((await migrate(folder.file(), '--to', '3')).code, 0);
+  assert.equal((await migrate(folder.file(), '--to', '3', '--force')).code, 0);
   assert.deepEqual(await service.ask('write'), ['ERR_STORE_MIGRATION', 1]);
   await service.end();
   assert.equal((await migrate(folder.file())).code, 0);

@@ -135,7 +135,7 @@ test('detaching ends it by an event: the store goes on without, and may get a le
     const store = openBoth(folder);
     const other = openBoth(folder);
     store.addUsage('a', day, 1_500);
-    store.detachLedger();
+    store.detachLedger({ force: true });
     assert.throws(() => store.detachLedger());
     assert.throws(() => other.addUsage('a', day, 1), { code: 'ERR_STORE_CONFLICT' });
     other.close();

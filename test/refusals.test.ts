@@ -102,6 +102,11 @@ const badTransactions: Table = [
   ['a function that returns a promise', () => Promise.resolve()], ['a function that returns a thenable', () => ({ then: () => {} })],
 ];
 
+const forceArguments = (call: Argument['call']): Argument[] => [
+  { name: 'options', bad: [...badOptions, ['a getter that throws', throwing('force')]], call },
+  { name: 'options.force', bad: [['null', null], ['1', 1], ['a string', 'yes']], call: (store, value) => call(store, { force: value } as never) },
+];
+
 const methods: Record<string, Method> = {
   appendAudit: { call: (store) => store.appendAudit(event), writes: true, arguments: [...eventArguments, ...attributeArguments] },
   appendAudits: { call: (store) => store.appendAudits([{ event }]), writes: true, arguments: [{ name: 'items', bad: badItems, call: (store, value) => store.appendAudits(value) }] },
@@ -161,7 +166,7 @@ const methods: Record<string, Method> = {
   saveSnapshot: { call: (store) => store.saveSnapshot({ timestamp: now }), writes: true, arguments: snapshotArguments },
   loadSnapshot: { call: (store) => store.loadSnapshot() },
   transaction: { call: (store) => store.transaction(() => 1), writes: true, arguments: [{ name: 'fn', bad: badTransactions, call: (store, value) => store.transaction(value) }] },
-  detachLedger: { call: (store) => store.detachLedger(), writes: true },
+  detachLedger: { call: (store) => store.detachLedger(), writes: true, arguments: forceArguments((store, value) => store.detachLedger(value)) },
   isHealthy: { call: (store) => store.isHealthy(), whenClosed: false },
   health: { call: (store) => store.health() },
   close: { call: (store) => store.close(), whenClosed: undefined },
@@ -191,8 +196,7 @@ const statics: Record<string, Argument[]> = {
   migrate: [
     { name: 'path', bad: badPaths, call: (_store, value) => SqliteStore.migrate(value, 1) },
     { name: 'version', bad: badCounts, call: (_store, value) => SqliteStore.migrate(unmade, value) },
-    { name: 'options', bad: [...badOptions, ['a getter that throws', throwing('force')]], call: (_store, value) => SqliteStore.migrate(unmade, 1, value) },
-    { name: 'options.force', bad: [['null', null], ['1', 1], ['a string', 'yes']], call: (_store, value) => SqliteStore.migrate(unmade, 1, { force: value }) },
+    ...forceArguments((_store, value) => SqliteStore.migrate(unmade, 1, value)),
   ],
 };
 

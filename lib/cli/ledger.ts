@@ -56,9 +56,10 @@ export const detachLedger: Command = {
   name: 'detach-ledger',
   summary: 'Ends the ledger of a store, which goes on without it',
   takes: [storeFile],
-  options: { ...dbOption, ...ledgerOption, ...keyOption, ...jsonOption },
+  options: { ...dbOption, ...ledgerOption, ...keyOption, force: { help: 'also while a service runs' }, ...jsonOption },
   notes: [
-    'Stop the service first: one that is running is refused every further write.',
+    'Stop the service first: while a process has the store open nothing is detached.',
+    'With --force it is, and that process is refused every further write.',
     'Both files are brought to one state, and an event in both says that the ledger',
     'ends. It stays where it is, and proves everything up to there.',
   ],
@@ -66,7 +67,7 @@ export const detachLedger: Command = {
   run: (args, io) => {
     const { store, ledger, healed } = openWithLedger(args, io);
     try {
-      store.detachLedger();
+      store.detachLedger({ force: args.flag('force') });
       const head = store.auditHead()!;
       if (args.flag('json')) printJson(io, { ...healed, ledger: ledger.path, head });
       else {

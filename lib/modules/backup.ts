@@ -2,6 +2,7 @@
 import { lstatSync, rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { lockOut } from '../alone.ts';
 import { checkLong } from '../audit.ts';
 import type { Anchor, LongOperation } from '../audit.ts';
 import { copyPages, discard, makeCopy, openSource } from '../copy.ts';
@@ -11,7 +12,7 @@ import { hasCode, StoreError, toStoreError } from '../errors.ts';
 import type { EventBase } from '../events.ts';
 import { checkPath, copyWal, createPrivate, existsAt, freeName, hasWal, moveAside, prepareFolder, snapshotPathOf } from '../files.ts';
 import { hasMark, inspect } from '../inspect.ts';
-import { lockOut, openToWrite } from '../handle.ts';
+import { openToWrite } from '../handle.ts';
 import { hasSecondName, refuseMounted, removeOwnNames } from '../names.ts';
 import { isDamage, snapshotPathFor, takeTurn } from '../open.ts';
 import { openToRead } from '../open-read.ts';
@@ -279,7 +280,7 @@ function lookAt(target: string, snapshotPath: string, uuid: string, { busyTimeou
 /** One that is damaged is only asked whether somebody has it open, which SQLite finds out before it reads the first page. */
 function lockTarget(handle: Parameters<typeof lockOut>[0], target: string, replaced: Restored['replaced']): void {
   try {
-    lockOut(handle, target);
+    lockOut(handle, target, `restore to ${target}`);
   } catch (error) {
     const mapped = toStoreError(error, `restore to ${target}`);
     if (replaced !== 'damaged' || !isDamage(mapped)) throw mapped;
