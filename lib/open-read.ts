@@ -4,11 +4,12 @@ import type { DatabaseSync } from 'node:sqlite';
 import { Connection } from './connection.ts';
 import { attempt, StoreError } from './errors.ts';
 import { checkVersion } from './handle.ts';
-import { describeStore, snapshotPathFor } from './open.ts';
+import { snapshotPathFor } from './open.ts';
 import type { Opened } from './open.ts';
 import type { CheckedOptions } from './options.ts';
 import { ReadOnlyFile } from './read-only.ts';
 import { checkKnown, identify, schemaVersion } from './schema.ts';
+import { SnapshotPair } from './snapshot.ts';
 
 /** Opens a store to look at, changing nothing and leaving nothing behind. `oldest`: the first schema version that will do. */
 export function openToRead(given: string, options: CheckedOptions, oldest = schemaVersion): Opened {
@@ -44,4 +45,11 @@ function checkReadable(db: DatabaseSync, path: string, oldest: number): void {
   if (file.kind !== 'store') throw new StoreError('ERR_STORE_NOT_A_STORE', `${path} is not a store: it holds ${file.kind === 'other' ? file.holds : 'nothing'}`);
   checkKnown(path, file.version);
   if (file.version < oldest) throw new StoreError('ERR_STORE_SCHEMA_TOO_OLD', `${path} has schema version ${file.version}: open it for writing once to migrate it to ${schemaVersion}`);
+}
+
+/** What a store is made of that heals and mirrors nothing. */
+export function describeStore(connection: Connection, snapshotPath: string | undefined): Opened {
+  const [uuid] = connection.read('read the identity', () => connection.get<[string]>('SELECT uuid FROM store_meta WHERE id = 1')) ?? [];
+  if (uuid === undefined) throw new StoreError('ERR_STORE_CORRUPT', 'the database is marked as a store and has lost its identity');
+  return { connection, uuid, pair: new SnapshotPair(connection, snapshotPath, uuid, 0), recovery: undefined };
 }

@@ -11,7 +11,7 @@ import { FileLock } from './lock.ts';
 import { hasSecondName, refuseMounted, removeOwnNames, reportNames } from './names.ts';
 import { readClock } from './options.ts';
 import type { CheckedOptions } from './options.ts';
-import { harden, openHandle, TemporaryCopyError } from './read-only.ts';
+import { TemporaryCopyError } from './read-only.ts';
 import type { MirrorEnd } from './mirror-port.ts';
 import { Mirroring } from './mirroring.ts';
 import { auditHeadOf } from './audit.ts';
@@ -19,7 +19,7 @@ import { compareHead, heal, isSchemaDamage, isTold, rehearse, withSetAside } fro
 import type { Recovery } from './recovery.ts';
 import { companionsOf, isExchangeOpen, settleExchange } from './place.ts';
 import { readNote, removeNote, writeNote } from './recovery-note.ts';
-import { checkKnown, createSchema, identify, lackingObjects, mendObjects, migrateSchema, schemaVersion } from './schema.ts';
+import { checkKnown, createSchema, identify, lackingObjects, mendObjects, migrateSchema, readPragma, schemaVersion } from './schema.ts';
 import { SnapshotPair } from './snapshot.ts';
 import { readSnapshotFile } from './snapshot-file.ts';
 import type { SnapshotContent, SnapshotFile } from './snapshot-file.ts';
@@ -232,10 +232,12 @@ function connect(opening: Opening): Opened {
     setPragmas(db);
     check();
     checkpointFound(db, path);
-    prepareSchema(db, path, opening.found === undefined ? undefined : identityLeft(opening), options);
+    const cookie = prepareSchema(db, path, opening.found === undefined ? undefined : identityLeft(opening), options);
     switchToWal(db, path, options);
     connection = new Connection(db, { clock: options.clock, path });
     check();
+    // Since the look at the schema, before there was a connection that watches it.
+    if (connection.schema.cookie !== cookie) throw new StoreError('ERR_STORE_BUSY', `failed to open ${path}: another process changes its schema`);
     return settle(connection, opening);
   } catch (error) {
     connection?.mirroring?.close();
@@ -265,10 +267,14 @@ function identityLeft({ snapshot, options }: Opening): { uuid: string; createdAt
   return snapshot.state === 'whole' ? { uuid: snapshot.content.store } : undefined;
 }
 
-/** Makes, adopts or migrates the tables in one transaction, under the write lock; finds nothing to do in most cases. */
-function prepareSchema(db: DatabaseSync, path: string, lost: { uuid: string; createdAt?: string } | undefined, options: CheckedOptions): void {
+/**
+ * Makes, adopts or migrates the tables in one transaction, under the write lock; finds nothing to do in most cases. Gives
+ * SQLite's cookie of the schema as it was found or made.
+ */
+function prepareSchema(db: DatabaseSync, path: string, lost: { uuid: string; createdAt?: string } | undefined, options: CheckedOptions): unknown {
+  const cookie = readPragma(db, 'schema_version');
   const kind = identify(db);
-  if (kind.kind === 'store' && kind.version === schemaVersion && lackingObjects(db).length === 0) return;
+  if (kind.kind === 'store' && kind.version === schemaVersion && lackingObjects(db).length === 0) return cookie;
   const now = readClock(options);
   // NORMAL locking and a rollback journal: for a file that is not in WAL mode yet, nothing of it changes if a step fails.
   inTransaction(db, () => {
@@ -282,6 +288,7 @@ function prepareSchema(db: DatabaseSync, path: string, lost: { uuid: string; cre
   });
   // The mark, the version and the identity are looked for in the database file itself (lib/inspect.ts).
   checkpointFound(db, path);
+  return readPragma(db, 'schema_version');
 }
 
 /** With the connection there: finds out whether the database has lost something, and heals it. */
@@ -372,34 +379,4 @@ function nameRoom(path: string, error: unknown, recovers: boolean): unknown {
   const needs = isMade ? 'a new database with its journal and log' : 'the index of the -wal';
   const bytes = isMade ? indexBytes + newStoreBytes : indexBytes;
   return new StoreError(mapped.code, `${mapped.message}: ${needs} needs about ${bytes} bytes in ${folder}, which has ${bavail * bsize}`, { cause: mapped.cause ?? mapped });
-}
-
-/**
- * Makes an empty store with the identity of one that was lost, in a file that must not be there yet. `left` are the files that
- * are left of that one, in the order in which they say whose it was.
- */
-export function makeStore(path: string, identity: { uuid: string; createdAt: string }, now: Date, left: readonly string[]): void {
-  checkVersion();
-  readSql('schema.sql'); // before an empty file is made, that nothing could fill
-  createFile(path, left);
-  using db = openHandle(path, { psow: '0' }, {});
-  setPragmas(db);
-  inTransaction(db, () => createSchema(db, now, identity.uuid, identity.createdAt));
-}
-
-/** Opens a store that lives and dies with the process. */
-export function openMemory(options: CheckedOptions): Opened {
-  checkVersion();
-  const db = new DatabaseSync(':memory:', { defensive: true });
-  harden(db);
-  setPragmas(db);
-  inTransaction(db, () => createSchema(db, readClock(options)));
-  const connection = new Connection(db, { clock: options.clock });
-  return describeStore(connection, undefined);
-}
-
-export function describeStore(connection: Connection, snapshotPath: string | undefined): Opened {
-  const [uuid] = connection.read('read the identity', () => connection.get<[string]>('SELECT uuid FROM store_meta WHERE id = 1')) ?? [];
-  if (uuid === undefined) throw new StoreError('ERR_STORE_CORRUPT', 'the database is marked as a store and has lost its identity');
-  return { connection, uuid, pair: new SnapshotPair(connection, snapshotPath, uuid, 0), recovery: undefined };
 }

@@ -77,7 +77,8 @@ function isStillNamed(open: OpenName): boolean {
 export class SchemaWatch {
   readonly #db: DatabaseSync;
   readonly #text: string;
-  #cookie: unknown;
+  /** SQLite's own number of the schema, which each change of it raises. */
+  cookie: unknown;
   #statement: StatementSync | undefined;
   /** Changes with every commit of another connection, and costs a tenth of the look itself. */
   readonly #versionStatement: StatementSync;
@@ -89,7 +90,7 @@ export class SchemaWatch {
     this.#db = db;
     this.#versionStatement = db.prepare('PRAGMA data_version');
     this.#versionStatement.setReturnArrays(true);
-    this.#cookie = readPragma(db, 'schema_version');
+    this.cookie = readPragma(db, 'schema_version');
     this.#text = schemaText(db);
   }
 
@@ -106,8 +107,8 @@ export class SchemaWatch {
     if (hasLedger === 1 && isMirrored === undefined) return new StoreError('ERR_STORE_CONFLICT', 'found that another process has given the store a ledger, without which nothing may be written');
     if (hasLedger === 0 && isMirrored) return new StoreError('ERR_STORE_CONFLICT', 'found that another process has detached the ledger');
     // VACUUM and ANALYZE change the cookie too, and change nothing that matters here.
-    if (cookie !== this.#cookie && schemaText(this.#db) !== this.#text) return new StoreError('ERR_STORE_MIGRATION', 'found that another process changed the schema');
-    this.#cookie = cookie;
+    if (cookie !== this.cookie && schemaText(this.#db) !== this.#text) return new StoreError('ERR_STORE_MIGRATION', 'found that another process changed the schema');
+    this.cookie = cookie;
     this.version = version;
     this.#isMirrored = isMirrored;
     return undefined;

@@ -10,7 +10,7 @@ import type { EventBase } from '../events.ts';
 import { checkPath, prepareFolder, snapshotPathOf, temporaryBeside } from '../files.ts';
 import { ledgerAfter } from '../mirroring.ts';
 import type { MirroredRow } from '../mirror-port.ts';
-import { makeStore } from '../open.ts';
+import { makeStore } from '../new-store.ts';
 import { likeFor } from '../owner.ts';
 import { checkFree, companionsOf, placeNew } from '../place.ts';
 import { connect, SqliteStore } from '../store.ts';
