@@ -236,8 +236,7 @@ function connect(opening: Opening): Opened {
     switchToWal(db, path, options);
     connection = new Connection(db, { clock: options.clock, path });
     check();
-    // Since the look at the schema, before there was a connection that watches it.
-    if (connection.schema.cookie !== cookie) throw new StoreError('ERR_STORE_BUSY', `failed to open ${path}: another process changes its schema`);
+    if (connection.schema.cookie !== cookie) checkVersionStays(db, path);
     return settle(connection, opening);
   } catch (error) {
     connection?.mirroring?.close();
@@ -247,6 +246,13 @@ function connect(opening: Opening): Opened {
     check(); // whatever it was, it was about a file that is not the store's any more
     throw hasCode(toStoreError(error, ''), 'ERR_STORE_READ_ONLY') && isOpenHere(`${path}-shm`) ? readElsewhere(path, error) : error;
   }
+}
+
+/** Between the look at the schema and the connection that watches it, another process has changed it: made it, or migrated it. */
+function checkVersionStays(db: DatabaseSync, path: string): void {
+  const kind = identify(db);
+  if (kind.kind === 'store' && kind.version === schemaVersion) return;
+  throw new StoreError('ERR_STORE_BUSY', `failed to open ${path}: another process migrates it`);
 }
 
 /** All handles of a process share one -shm, as the first one opened it. */
