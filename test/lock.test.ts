@@ -1,7 +1,10 @@
 // The lock between processes, and what a process knows of its own open files.
 import assert from 'node:assert/strict';
-import { closeSync, existsSync, openSync, readSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import {
+  closeSync, existsSync, mkdirSync, openSync, readdirSync, readlinkSync, readSync, renameSync, rmdirSync, statSync, writeFileSync,
+} from 'node:fs';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { isOpenHere, isWritableHere, readDatabaseBytes } from '../lib/descriptors.ts';
 import { FileLock } from '../lib/lock.ts';
 import { namesIn } from './support/files.ts';
@@ -15,6 +18,10 @@ const holder = (at: URL): string => `
     const word = await told();
     if (word === 'end') break;
     if (word === 'take') report(codeOf(() => { lock = FileLock.acquire(path, 0, 'holds it'); }));
+    else if (word === 'wait') {
+      report(process.pid);
+      report(codeOf(() => { lock = FileLock.acquire(path, 60_000, 'holds it'); }));
+    }
     else { lock.release(); report('released'); }
   }`;
 const source = holder(new URL('../lib/lock.ts', import.meta.url));
@@ -32,6 +39,7 @@ test('a lock keeps other processes and other holders of this one out until it is
   lock.release();
   assert.equal(await other.ask('take'), 'no error');
   assert.throws(() => FileLock.acquire(path, 0, 'holds it'), busy);
+  assert.equal(isOpenHere(path), false); // who was refused has nothing open
   assert.equal(await other.ask('release'), 'released');
   assert.deepEqual(namesIn(folder.path), []);
   FileLock.acquire(path, 0, 'holds it').release();
@@ -57,6 +65,56 @@ test('a lock file that was exchanged for another one is not taken for the lock',
   assert.throws(() => FileLock.acquire(folder.file('moved'), 0, 'holds it'), busy);
   assert.throws(() => FileLock.acquire(path, 0, 'holds it'), busy);
   assert.ok(first && second);
+});
+
+/** Whether a process has the file at a path open, as the kernel tells it. */
+function isOpenBy(pid: number, path: string): boolean {
+  const folder = `/proc/${pid}/fd`;
+  return readdirSync(folder).some((fd) => {
+    try {
+      return readlinkSync(`${folder}/${fd}`) === path;
+    } catch {
+      return false; // closed since
+    }
+  });
+}
+
+test('who has waited for a lock while its file went away gets it by the file that stands there then', async (t) => {
+  const folder = new TestFolder(t);
+  const path = folder.file('store.db-lock');
+  const other = new Companion(t, path, source);
+  const lock = FileLock.acquire(path, 0, 'holds it');
+  const pid = (await other.ask('wait')) as number;
+  while (!isOpenBy(pid, path)) await sleep(5);
+  lock.release(); // what the other one has open has no name any more, and locks nobody out
+  assert.equal(await other.next(), 'no error');
+  assert.throws(() => FileLock.acquire(path, 0, 'holds it'), busy);
+  assert.equal(await other.ask('release'), 'released');
+});
+
+test('the file of a lock is gone before the lock is: one that cannot be removed is locked still', (t) => {
+  const folder = new TestFolder(t);
+  const path = folder.file('store.db-lock');
+  const lock = FileLock.acquire(path, 0, 'holds it');
+  renameSync(path, folder.file('moved'));
+  mkdirSync(path);
+  assert.throws(() => lock.release(), { code: 'ERR_FS_EISDIR' });
+  assert.throws(() => FileLock.acquire(folder.file('moved'), 0, 'holds it'), busy);
+  rmdirSync(path);
+  lock.release();
+  FileLock.acquire(folder.file('moved'), 0, 'holds it').release();
+});
+
+test('the file of a lock that a killed process left goes away at the next open, one that is held stays', (t) => {
+  const folder = new TestFolder(t);
+  const path = folder.file('store.db-lock');
+  writeFileSync(path, '');
+  folder.open().close();
+  assert.deepEqual(namesIn(folder.path), ['store.db']);
+  using lock = FileLock.acquire(path, 0, 'holds it');
+  folder.open().close();
+  assert.deepEqual(namesIn(folder.path), ['store.db', 'store.db-lock']);
+  assert.ok(lock);
 });
 
 test('bytes of a file that this process has open are read by what is open, and nothing is closed', (t) => {

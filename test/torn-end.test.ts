@@ -29,6 +29,20 @@ function filled(t: TestContext, count = 239): TestFolder {
   return folder;
 }
 
+/** The same, but that the last line ends with a page, which is the second one of a pair. */
+function filledToAPage(t: TestContext): TestFolder {
+  const folder = filled(t);
+  const { size: before } = statSync(ledgerPath(folder));
+  const store = openBoth(folder);
+  const append = (reason: string): void => void store.appendAudit({ type: 'launch_denied', entryId: 'game', reasons: [reason] });
+  append('');
+  const { size } = statSync(ledgerPath(folder));
+  append('x'.repeat(2 * page - ((size + (size - before)) % (2 * page))));
+  store.close();
+  assert.equal(statSync(ledgerPath(folder)).size % (2 * page), 0);
+  return folder;
+}
+
 /** Changes the bytes of a ledger. */
 function change(folder: TestFolder, edit: (bytes: Buffer) => Buffer | void): void {
   const bytes = readFileSync(ledgerPath(folder));
@@ -96,8 +110,9 @@ test('with recover, said to the store or to the ledger, it is set aside and writ
 });
 
 test('damage from the page on that holds the end of the last row is a torn end, and one byte before it is none', (t) => {
-  for (const [before, isTorn] of [[0, true], [1, false]] as const) {
-    const folder = filled(t);
+  const cases = [filled, filledToAPage].flatMap((fill) => [{ fill, before: 0, isTorn: true }, { fill, before: 1, isTorn: false }]);
+  for (const { fill, before, isTorn } of cases) {
+    const folder = fill(t);
     const whole = linesOf(ledgerPath(folder));
     const { size } = statSync(ledgerPath(folder));
     const from = size - 1 - ((size - 1) % page) - before;
