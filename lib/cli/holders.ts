@@ -19,7 +19,7 @@ export interface Holders {
 }
 
 /**
- * Who has the file at a path open. The descriptors of this user's processes say it, and for root those of all; a process of
+ * Who else has the file at a path open. The descriptors of this user's processes say it, and for root those of all; a process of
  * somebody else's is known by its lock alone, which SQLite holds for as long as it has a store open, and the kernel does not
  * say what it may do. Nothing is known where there is no /proc.
  */
@@ -33,9 +33,13 @@ export function holdersOf(path: string): Holders {
     const descriptors = descriptorsOf(pid);
     isHidden ||= descriptors === undefined;
     const own = (descriptors ?? []).filter((fd) => leadsTo(pid, fd, file));
-    if (own.length > 0) processes.push({ ...named(pid), writes: own.some((fd) => isWritable(pid, fd)) });
+    const writes = own.some((fd) => isWritable(pid, fd));
+    // That this process looks at the file is no news.
+    if (own.length > 0 && (writes || pid !== process.pid)) processes.push({ ...named(pid), writes });
   }
-  for (const pid of lockersOf(locking ?? '', file)) if (!processes.some((known) => known.pid === pid)) processes.push(named(pid));
+  for (const pid of lockersOf(locking ?? '', file)) {
+    if (pid !== process.pid && !processes.some((known) => known.pid === pid)) processes.push(named(pid));
+  }
   if (processes.some(({ writes }) => writes)) return { isOpenForWriting: true, processes };
   const isUnknown = processes.some(({ writes }) => writes === undefined) || (isHidden && locking === undefined);
   return { isOpenForWriting: isUnknown ? null : false, processes };
