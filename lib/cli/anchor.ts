@@ -5,10 +5,11 @@ import { dbOption, jsonOption, print, printJson } from './command.ts';
 import type { Command } from './command.ts';
 import { Failure } from './failures.ts';
 import { openStore } from './store-path.ts';
+import { plain } from './text.ts';
 
-/** An anchor as `verify --anchor` takes it. */
+/** An anchor as `verify --anchor` takes it. What stands in the place of a hash may be anything. */
 export function anchorText({ id, hash }: Anchor): string {
-  return `${id}:${hash}`;
+  return `${id}:${plain(hash)}`;
 }
 
 /** `anchor`: the newest row, to be kept elsewhere. */

@@ -3,6 +3,7 @@ import type { LongOperation } from '../audit.ts';
 import { backup, restore } from '../modules/backup.ts';
 import type { Restored } from '../modules/backup.ts';
 import { SqliteStore } from '../store.ts';
+import { anchorText } from './anchor.ts';
 import { dbOption, jsonOption, long, print, printJson } from './command.ts';
 import type { Command, Io } from './command.ts';
 import { advised, openStore, tellStorePath } from './store-path.ts';
@@ -101,5 +102,5 @@ function extent({ head }: Pick<Restored, 'head'>): string {
 }
 
 function anchorLines({ head }: Pick<Restored, 'head'>): string[] {
-  return head ? ['', `anchor ${head.id}:${head.hash}`] : [];
+  return head ? ['', `anchor ${anchorText(head)}`] : [];
 }

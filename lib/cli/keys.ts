@@ -1,7 +1,7 @@
 // Keys that sign a ledger: the command that makes one, and reading those that other commands are given.
 import { createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
-import { closeSync, fsyncSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { attempt } from '../errors.ts';
 import { existsAt } from '../files.ts';
@@ -86,7 +86,8 @@ export function publicKeyOf(args: Args): KeyObject | undefined {
 function keyIn(args: Args, option: string, kind: 'private' | 'public', parse: (text: string) => KeyObject): KeyObject | undefined {
   const path = args.text(option);
   if (path === undefined) return undefined;
-  const text = attempt(`read the key ${path}`, () => readFileSync(path, 'utf8'));
+  // A pipe is fine: a shell gives a key from elsewhere as one.
+  const text = attempt(`read the key ${path}`, () => (statSync(path).isDirectory() ? '' : readFileSync(path, 'utf8')));
   let key: KeyObject | undefined;
   try {
     key = parse(text);

@@ -7,6 +7,7 @@ import { existsAt, snapshotPathOf } from '../files.ts';
 import { Ledger, rebuildDatabase, rebuildLedger, replay, verifyParity } from '../ledger/index.ts';
 import { ledgerAfter } from '../mirroring.ts';
 import { connect, SqliteStore } from '../store.ts';
+import { anchorText } from './anchor.ts';
 import { storeFile } from './args.ts';
 import type { Args } from './args.ts';
 import { dbOption, jsonOption, long, print, printJson } from './command.ts';
@@ -75,7 +76,7 @@ export const detachLedger: Command = {
           ...healedLines(io, healed),
           `${painter(io.stdout)('green', 'detached')}: ${plain(ledger.path)} ends with row ${count(head.id)}`,
           'The store is opened without it from here on. The file stays where it is.',
-          '', `anchor ${head.id}:${head.hash}`,
+          '', `anchor ${anchorText(head)}`,
         ]);
       }
       return 0;
@@ -228,7 +229,7 @@ export const rebuildDatabaseCommand: Command = {
           madeLine(io, path, counted(events, 'event')),
           ...(existsAt(snapshotPathOf(path)) ? [`The state to resume from is in ${plain(snapshotPathOf(path))}.`] : []),
           ...(leftOut ? [`${painter(io.stdout)('red', 'left out')}: what follows row ${count(head?.id ?? 0)} in the ledger: it is torn or was never committed`] : []),
-          ...(head ? ['', `anchor ${head.id}:${head.hash}`] : []),
+          ...(head ? ['', `anchor ${anchorText(head)}`] : []),
         ]);
       }
       return leftOut ? 1 : 0;

@@ -8,7 +8,7 @@ import type { Command, Io } from './command.ts';
 import { attemptRow, errorLines } from './rows.ts';
 import type { RowError } from './rows.ts';
 import { openStore } from './store-path.ts';
-import { ago, count, duration, fit, instantText, lineWidth, nameRoom, painter, plain, span, wrap } from './text.ts';
+import { ago, count, duration, fit, instantText, lineWidth, nameRoom, painter, plain, span, textWidth, wrap } from './text.ts';
 
 /** `snapshot`: the state that the service would resume from. */
 export const snapshot: Command = {
@@ -58,9 +58,15 @@ export function copyText(name: string, { state, generation, ageMs }: SnapshotCop
 export function sessionRows(io: Io, session: SessionSnapshot | null, savedAt: Date | undefined, at: Date): [string, string][] {
   if (session === null) return [['session', 'none']];
   const { entryId, startedAt, elapsedMs, deadline, warningsIssued } = session;
-  const elapsed = elapsedMs === undefined ? '' : `, ${duration(elapsedMs)} counted`;
+  const name = fit(entryId, nameRoom(io.stdout, 10));
+  const course = [
+    ...(elapsedMs === undefined ? [] : [`${duration(elapsedMs)} counted`]),
+    ...(savedAt ? [`saved ${ago(at.getTime() - savedAt.getTime())}`] : []),
+  ].join(', ');
+  const isOneLine = textWidth(name) + 2 + course.length <= lineWidth(io.stdout) - 10;
   return [
-    ['session', `${fit(entryId, nameRoom(io.stdout, 10))}${elapsed}${savedAt ? `, saved ${ago(at.getTime() - savedAt.getTime())}` : ''}`],
+    ['session', isOneLine && course !== '' ? `${name}, ${course}` : name],
+    ...(isOneLine || course === '' ? [] : [['', course] as [string, string]]),
     ['', `since ${instantText(startedAt)}`],
     ...(deadline ? [['', `until ${instantText(deadline)} (${deadline > at ? `${span(deadline.getTime() - at.getTime())} left` : `${span(at.getTime() - deadline.getTime())} over`})`] as [string, string]] : []),
     ...(warningsIssued.length > 0 ? [['', `warned ${warningsIssued.map((secs) => duration(secs * 1000)).join(', ')} before the end`] as [string, string]] : []),

@@ -21,7 +21,7 @@ export function lineWidth(stream: Output): number {
  * cut: whoever searches the output looks for the whole name.
  */
 export function nameRoom(stream: Output, taken = 0): number {
-  return stream.isTTY && stream.columns ? Math.max(12, stream.columns - taken) : Infinity;
+  return stream.isTTY && stream.columns ? Math.max(8, stream.columns - taken) : Infinity;
 }
 
 /** A column of names. */
