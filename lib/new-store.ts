@@ -1,5 +1,4 @@
 // A store that is not opened but made: in memory, or in a file from the identity of one that was lost.
-import { DatabaseSync } from 'node:sqlite';
 import { Connection } from './connection.ts';
 import { createFile } from './files.ts';
 import { checkVersion, inTransaction, setPragmas } from './handle.ts';
@@ -10,6 +9,7 @@ import type { CheckedOptions } from './options.ts';
 import { harden, openHandle } from './read-only.ts';
 import { createSchema } from './schema.ts';
 import { readSql } from './sql-files.ts';
+import { DatabaseSync } from './sqlite.ts';
 
 /**
  * Makes an empty store with the identity of one that was lost, in a file that must not be there yet. `left` are the files that

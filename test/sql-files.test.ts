@@ -54,7 +54,7 @@ test('without schema.sql the error names the file, and no empty database is left
   assert.ok(message.includes(folder.file('program/schema.sql')), message);
   assert.ok(!existsSync(folder.file('data')));
   const rebuilt = run(folder.file('made.db'), `
-    const { makeStore } = await import('${new URL('lib/open.ts', program).href}');
+    const { makeStore } = await import('${new URL('lib/new-store.ts', program).href}');
     report(codeOf(() => makeStore(path, { uuid: crypto.randomUUID(), createdAt: '' }, new Date(), [])));
     report(codeOf(() => SqliteStore.inMemory()));`, { root: program });
   assert.deepEqual(rebuilt, ['ERR_STORE_MIGRATION', 'ERR_STORE_MIGRATION']);
