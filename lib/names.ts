@@ -13,22 +13,30 @@ export function hasSecondName(path: string): boolean {
   return stat !== undefined && stat.isFile() && stat.nlink > 1;
 }
 
-/** Removes the other names that this package gave the file and did not come to take back: a new one's first, an exchanged one's second. */
-export function removeOwnNames(path: string): void {
+/** The other names that this package gives a file for a moment: a new one's first, and an exchanged one's second. */
+function ownNames(path: string): string[] {
   const { dev, ino } = lstatSync(path, { bigint: true });
-  const base = asideStem(path);
-  for (const name of readdirSync(dirname(path))) {
-    const isOwn = name.startsWith(`${base}.replaced-`) || (name.startsWith('.') && name.endsWith('.tmp'));
-    if (!isOwn) continue;
-    const stat = lstatSync(join(dirname(path), name), { bigint: true, throwIfNoEntry: false });
-    if (stat?.dev === dev && stat.ino === ino) rmSync(join(dirname(path), name), { force: true });
-  }
+  const stem = asideStem(path);
+  const names = readdirSync(dirname(path)).filter((name) => name.startsWith(`${stem}.replaced-`) || (name.startsWith('.') && name.endsWith('.tmp')));
+  return names.map((name) => join(dirname(path), name)).filter((file) => {
+    const stat = lstatSync(file, { bigint: true, throwIfNoEntry: false });
+    return stat?.dev === dev && stat.ino === ino;
+  });
+}
+
+/** Removes such names: whoever gave them did not come to take them back. */
+export function removeOwnNames(path: string): void {
+  for (const file of ownNames(path)) rmSync(file, { force: true });
   syncFolder(dirname(path)); // a name that came back after a power cut would be refused
 }
 
-/** Throws `ERR_STORE_CONFLICT` for a database with a second name. */
+/**
+ * Throws `ERR_STORE_CONFLICT` for a database with a second name; `ERR_STORE_BUSY` where that is one of this package's own, which
+ * goes away by itself, or at the next open.
+ */
 export function refuseSecondName(path: string): void {
   if (!hasSecondName(path)) return;
+  if (ownNames(path).length > 0) throw new StoreError('ERR_STORE_BUSY', `another process makes or exchanges ${path}, or was killed at that: open it for writing once`);
   throw new StoreError('ERR_STORE_CONFLICT', `${path} has a second name (a hard link), under which it has a second -wal: what is written by one name is lost by the other. Remove that name, or copy the file instead`);
 }
 

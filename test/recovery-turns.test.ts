@@ -179,6 +179,7 @@ test('a second name that a restore left when it was killed goes away by itself',
   const folder = new TestFolder(t);
   run(folder.file(), made);
   linkSync(folder.file(), folder.file(`store.db.replaced-${stamp}`));
+  assert.throws(() => SqliteStore.migrate(folder.file(), 4), busy);
   assert.equal(folder.open().auditHead()!.id, 4);
   assert.equal(statSync(folder.file()).nlink, 1);
   assert.equal(existsSync(folder.file(`store.db.replaced-${stamp}`)), false);
