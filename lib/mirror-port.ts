@@ -3,7 +3,7 @@ import type { Anchor } from './audit.ts';
 import type { EventTexts } from './events.ts';
 import type { BreakGlassGrant, PolicyContribution, PolicyDecision } from './gate.ts';
 
-/** A row of the audit log as the mirror keeps it: the exact stored texts. `more`: its group goes on with the next row. */
+/** A row of the audit log as the mirror keeps it: the exact stored texts. `more`: its group goes on with the next. */
 export interface MirroredRow {
   id: number;
   /** These three are as SQLite has them: only an adopted row can hold a BLOB. */
@@ -86,17 +86,19 @@ export interface AuditMirror {
   letGo(): void;
   /** Throws where the file may not be written, or not be made. */
   checkWritable(): void;
-  /** Looks at the file again: another process may have appended to it. With `anew` also where its size says that none has. */
+  /** Looks at the file again: another process may have appended to it. With `anew` also where its size says no. */
   refresh(anew?: boolean): MirrorEnd;
   /**
-   * Makes the mirror end with the last row of a log, header included; durable on return. Throws `ERR_STORE_PARITY`, with the line,
-   * for damage that is no torn end, and leaves the file as it was then.
+   * Makes the mirror end with the last row of a log, header included; durable on return. For damage that is no torn end
+   * throws `ERR_STORE_PARITY`, with the line, and leaves the file as it was.
    */
   bringTo(log: MirroredLog): Brought;
   /** The files with what was set aside, but for those whose names `isKnown` knows. */
   listSetAside(isKnown: (name: string) => boolean): SetAside[];
-  /** Whether rows may be appended: composes the caller's contributions with the mirror's own, which is about the heads. */
-  decide(contributions: readonly PolicyContribution[], breakGlass: BreakGlassGrant | undefined, headsAgree: boolean): PolicyDecision;
+  /** Whether rows may be appended: composes the caller's contributions with the mirror's own, about the heads. */
+  decide(
+    contributions: readonly PolicyContribution[], breakGlass: BreakGlassGrant | undefined, headsAgree: boolean,
+  ): PolicyDecision;
   /** Refuses an event that no row of the mirror could hold. Throws `ERR_STORE_INVALID_ARGUMENT`. */
   checkEvent(event: EventTexts): void;
   /** The signature of a hash; null where the mirror does not sign. */

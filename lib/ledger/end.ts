@@ -18,7 +18,10 @@ export interface End extends MirrorEnd {
   laterGroups: readonly number[];
 }
 
-export const emptyEnd: End = { store: undefined, created: undefined, head: undefined, groupEnd: 0, isSigned: false, torn: false, laterGroups: [], bytes: 0, size: 0 };
+export const emptyEnd: End = {
+  store: undefined, created: undefined, head: undefined, groupEnd: 0, isSigned: false, torn: false, laterGroups: [],
+  bytes: 0, size: 0,
+};
 
 // Holds some hundred lines: more than the page of a card that a power cut can destroy.
 const windowBytes = 64 * 1024;
@@ -61,20 +64,21 @@ function readHeader(file: LedgerFile, size: number, recover: boolean): LedgerHea
   const header = first.complete && first.bytes ? parseHeader(first.bytes) : undefined;
   if (recover && hasLostHeader(header, linesOf(file, 0, size))) return undefined;
   if (header) return header;
-  // Cut off while it was written, or noise; a text of somebody else's is neither. Its page is written again only until it
-  // is full, so that no more than one whole group can follow, and a file that is longer is none of these.
+  // Cut off while it was written, or noise; a text of somebody else's is neither. Its page is written again only until
+  // it is full, so that no more than one whole group can follow, and a file that is longer is none of these.
   const page = size <= windowBytes ? file.read(0, Math.min(size, pageBytes)) : undefined;
   const isDestroyed = page && ((size <= pageBytes && isHeaderStart(page)) || isNoise(page));
   if (isDestroyed && scan(file, 0, size, true)!.laterGroups.length < 2) return undefined;
-  throw new StoreError('ERR_STORE_NOT_A_STORE', `${file.path} is not a ledger: its first line is none of this package's`);
+  const why = "its first line is none of this package's";
+  throw new StoreError('ERR_STORE_NOT_A_STORE', `${file.path} is not a ledger: ${why}`);
 }
 
 /**
  * Reads the lines from an offset to the end. From inside of the file the first line is cut, and the second has to be
  * sound for the rest to mean something; undefined asks for a wider look.
  */
-function scan(file: LedgerFile, from: number, size: number, isStart: boolean): Pick<End, 'head' | 'groupEnd' | 'isSigned' | 'torn' | 'laterGroups' | 'bytes'> | undefined {
-  const end = { head: undefined as Anchor | undefined, groupEnd: 0, isSigned: false, torn: false, laterGroups: [] as number[], bytes: from };
+function scan(file: LedgerFile, from: number, size: number, isStart: boolean): End | undefined {
+  const end: End = { ...emptyEnd, bytes: from, size };
   for (const { number, bytes, complete, end: lineEnd } of linesOf(file, from, size)) {
     if (number === 1 && !isStart) continue;
     const parsed = bytes && complete ? parseLine(bytes) : undefined;
@@ -94,9 +98,16 @@ function scan(file: LedgerFile, from: number, size: number, isStart: boolean): P
   return end.groupEnd === 0 && !isStart ? undefined : end;
 }
 
+/** A line, and where it stands. */
+interface SoundLine {
+  line: LedgerLine;
+  raw: RawLine;
+}
+
 /** The sound lines of the smallest window at the end that holds the line before an id. */
-export function* linesBackTo(file: LedgerFile, { store, created, bytes: to }: End, id: number): Generator<{ line: LedgerLine; raw: RawLine }, void, undefined> {
-  const headerBytes = headerBytesOf({ store, created });
+export function* linesBackTo(file: LedgerFile, end: End, id: number): Generator<SoundLine, void, undefined> {
+  const headerBytes = headerBytesOf(end);
+  const to = end.bytes;
   for (let window = windowBytes; ; window *= 4) {
     const from = Math.max(headerBytes, to - window);
     const isStart = from === headerBytes;
@@ -106,7 +117,9 @@ export function* linesBackTo(file: LedgerFile, { store, created, bytes: to }: En
     for (const raw of linesOf(file, isStart ? from : from - 1, to)) {
       if (skip-- > 0) continue;
       const line = raw.bytes && parseLine(raw.bytes);
-      if (!line || !isSound(line)) throw new StoreError('ERR_STORE_PARITY', `${damagedAt(file, raw.start)}, before its end`);
+      if (!line || !isSound(line)) {
+        throw new StoreError('ERR_STORE_PARITY', `${damagedAt(file, raw.start)}, before its end`);
+      }
       if (first && !isStart && line.id > id) break;
       first = wider = false;
       yield { line, raw };
@@ -127,11 +140,13 @@ export function endOf(file: LedgerFile, end: End, id: number): number {
 }
 
 /**
- * The lines between two offsets that belong to whole groups: each begins behind a line that is seen to end one, or behind the
- * given row. What the first sound line behind damage belongs to is not known, and it may be the rest of a group that was not
- * written to its end.
+ * The lines between two offsets that belong to whole groups: each begins behind a line that is seen to end one, or
+ * behind the given row. What the first sound line behind damage belongs to is not known, and it may be the rest of a
+ * group that was not written to its end.
  */
-export function* wholeGroups(file: LedgerFile, from: number, to: number, after: Anchor): Generator<LedgerLine, void, undefined> {
+export function* wholeGroups(
+  file: LedgerFile, from: number, to: number, after: Anchor,
+): Generator<LedgerLine, void, undefined> {
   let previous: LedgerLine | undefined;
   let group: LedgerLine[] | undefined;
   for (const { bytes, complete } of linesOf(file, from, to)) {
@@ -149,7 +164,7 @@ export function* wholeGroups(file: LedgerFile, from: number, to: number, after: 
   }
 }
 
-/** Names the line of a file at an offset as damaged. It is read from its beginning, so only where something is refused. */
+/** Names the line of a file at an offset as damaged. Reads all before it, so only where something is refused. */
 export function damagedAt(file: LedgerFile, offset: number): string {
   let line = 1;
   for (const { end } of linesOf(file, 0, offset)) if (end <= offset) line++;

@@ -1,4 +1,4 @@
-// The file of a ledger: open only while somebody uses it, read and written at offsets, set aside. It knows nothing of lines.
+// The file of a ledger: open only while somebody uses it, read and written at offsets, set aside. It knows no lines.
 import { createHash } from 'node:crypto';
 import * as system from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -11,7 +11,9 @@ import { syncFolder } from '../snapshot-file.ts';
 import { asideStem } from '../stem.ts';
 
 /** The file operations of a ledger. Tests replace them by ones that fail. */
-export type LedgerFiles = Pick<typeof system, 'openSync' | 'closeSync' | 'readSync' | 'writeSync' | 'fsyncSync' | 'ftruncateSync' | 'fstatSync'>;
+export type LedgerFiles = Pick<
+  typeof system, 'openSync' | 'closeSync' | 'readSync' | 'writeSync' | 'fsyncSync' | 'ftruncateSync' | 'fstatSync'
+>;
 
 /** An open descriptor, and how many are in the middle of using it. */
 interface Descriptor {
@@ -66,7 +68,10 @@ export class LedgerFile {
     this.files.closeSync(descriptor.fd);
   }
 
-  /** Opens the file that stands there now to write to it; one that is not there must be one that can be made. Throws the system's errors. */
+  /**
+   * Opens the file that stands there now to write to it; one that is not there must be one that can be made. Throws the
+   * system's errors.
+   */
   hold(): void {
     if (!this.isHeld || !this.#isCurrent()) this.#replace(this.#open(O_RDWR));
     if (!this.#current) checkFolder(dirname(this.path));
@@ -120,7 +125,8 @@ export class LedgerFile {
       system.readSync(fd, bytes, 0, bytes.length, 0);
       return bytes.toString('latin1');
     });
-    if (magic === databaseMagic) throw new StoreError('ERR_STORE_INVALID_ARGUMENT', `${this.path} is a database that is open, and no ledger`);
+    if (magic !== databaseMagic) return;
+    throw new StoreError('ERR_STORE_INVALID_ARGUMENT', `${this.path} is a database that is open, and no ledger`);
   }
 
   /** The descriptor that `hold` or `create` opened. */
@@ -142,12 +148,14 @@ export class LedgerFile {
     return this.use((fd) => {
       const bytes = Buffer.alloc(length);
       let done = 0;
-      for (let read = -1; read !== 0 && done < length; done += read) read = this.files.readSync(fd!, bytes, done, length - done, from + done);
+      for (let read = -1; read !== 0 && done < length; done += read) {
+        read = this.files.readSync(fd!, bytes, done, length - done, from + done);
+      }
       return bytes.subarray(0, done);
     });
   }
 
-  /** writeSync may write less than it was given: writes until done, or the caller takes it back. Gives how much that is. */
+  /** writeSync may write less than it was given: writes until done, or fails. Gives how much it is. */
   write(data: Buffer, position: number): number {
     return this.#writeTo(this.#fd, data, position);
   }
@@ -155,7 +163,9 @@ export class LedgerFile {
   #writeTo(fd: number, data: Buffer, position: number): number {
     for (let done = 0; done < data.length; ) {
       const written = this.files.writeSync(fd, data, done, data.length - done, position + done);
-      if (written === 0) throw Object.assign(new Error(`no byte was written to ${this.path}`), { code: 'EIO', syscall: 'write' });
+      if (written === 0) {
+        throw Object.assign(new Error(`no byte was written to ${this.path}`), { code: 'EIO', syscall: 'write' });
+      }
       done += written;
     }
     return data.length;
@@ -169,7 +179,7 @@ export class LedgerFile {
     this.files.fsyncSync(this.#fd);
   }
 
-  /** Makes the file. Private from its first byte, but for those to whom the owner opened the database; as the snapshot's file. */
+  /** Makes the file. Private from its first byte, but for those to whom the owner opened the database. */
   create(like: FileLike): void {
     const fd = this.files.openSync(this.path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
     this.#replace({ fd, users: 0 });
@@ -199,8 +209,8 @@ export class LedgerFile {
   }
 
   /**
-   * Copies what stands between two offsets to a file of its own, whose name says when and why. Durable on return: what is
-   * cut off next must not be gone.
+   * Copies what stands between two offsets to a file of its own, whose name says when and why. Durable on return: what
+   * is cut off next must not be gone.
    */
   copyAside(kind: SetAside['kind'], from: number, to: number, now: Date): void {
     const target = freeName(this.path, kind, now);
@@ -258,14 +268,15 @@ function digestOf(path: string): Pick<SetAside, 'bytes' | 'sha256'> | undefined 
 
 /** Whether files can be made in a folder, or a folder that is not there itself. Throws the system's errors. */
 function checkFolder(folder: string): void {
-  if (system.existsSync(folder) || dirname(folder) === folder) system.accessSync(folder, system.constants.W_OK | system.constants.X_OK);
-  else checkFolder(dirname(folder));
+  if (!system.existsSync(folder) && dirname(folder) !== folder) return checkFolder(dirname(folder));
+  system.accessSync(folder, system.constants.W_OK | system.constants.X_OK);
 }
 
 const databaseMagic = 'SQLite format 3\0';
 
 function kindOf(name: string, ledger: string): SetAside['kind'] | undefined {
   if (!name.startsWith(`${ledger}.`)) return undefined;
-  const [, kind] = /^(torn|damaged)-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}Z(-\d+)?$/.exec(name.slice(ledger.length + 1)) ?? [];
+  const rest = name.slice(ledger.length + 1);
+  const [, kind] = /^(torn|damaged)-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}Z(-\d+)?$/.exec(rest) ?? [];
   return kind as SetAside['kind'] | undefined;
 }

@@ -1,4 +1,4 @@
-// Making a ledger end where the log does: what it lacks is written from the log, what a power cut tore is set aside first.
+// Making a ledger end where the log does: what it lacks is written from the log, what a power cut tore is set aside.
 import { rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Anchor } from '../audit.ts';
@@ -34,7 +34,8 @@ export function bringTo(file: LedgerFile, end: End, log: MirroredLog): Brought {
   const isDamaged = setAside && (!isTorn || lostTo !== undefined);
   if (isDamaged && !log.recover) {
     const behind = lostTo === undefined ? '' : `, and events up to row ${lostTo} follow, which the database has not`;
-    throw new StoreError('ERR_STORE_PARITY', `${damagedAt(file, end.bytes)}, and not as a power cut leaves it${behind}; it stays as it is`);
+    const what = `${damagedAt(file, end.bytes)}, and not as a power cut leaves it`;
+    throw new StoreError('ERR_STORE_PARITY', `${what}${behind}; it stays as it is`);
   }
   if (setAside) file.copyAside(isDamaged ? 'damaged' : 'torn', from, end.size, log.now);
   if (isTorn) goOn(file, found, log);
@@ -74,9 +75,11 @@ function lineTexts(row: MirroredRow, { head }: MirroredLog): string[] {
   return row.id === head.id ? texts.slice(0, 1) : texts;
 }
 
+type Agreed = [text: string, differsAt: number];
+
 /** Which of the texts agrees with the file for longest from an offset on, and the first byte that does not. */
-function compare(file: LedgerFile, from: number, size: number, texts: readonly string[]): [text: string, differsAt: number] {
-  let best: [text: string, differsAt: number] = [texts[0]!, from];
+function compare(file: LedgerFile, from: number, size: number, texts: readonly string[]): Agreed {
+  let best: Agreed = [texts[0]!, from];
   for (const text of texts) {
     const expected = Buffer.from(text);
     const found = file.read(from, Math.min(expected.length, size - from));
@@ -88,9 +91,9 @@ function compare(file: LedgerFile, from: number, size: number, texts: readonly s
 }
 
 /**
- * Whether nothing differs before the page that holds the end of the line of the log's head, which follows from where the line
- * of the first of the rows begins. A power cut destroys only what was being written and the pages around it, and that begins
- * at this end. What is missing is written in place only from there on, so that another power cut leaves no more than that.
+ * Whether nothing differs before the page that holds the end of the line of the log's head, which follows from where the
+ * line of the first of the rows begins. A power cut destroys only what was being written and the pages around it, and that
+ * begins at this end. What is missing is written in place only from there on: another power cut leaves no more than that.
  */
 function isTornEnd(begin: number, rows: Iterable<MirroredRow>, differsAt: number): boolean {
   let end = begin;
@@ -118,8 +121,8 @@ function goOn(file: LedgerFile, { from, after, text, row, differsAt }: Break, lo
 }
 
 /**
- * Writes all of it under another name and puts that in its place: a power cut meanwhile leaves the old file or the new one,
- * and not damage before the end, which is refused.
+ * Writes all of it under another name and puts that in its place: a power cut meanwhile leaves the old file or the new
+ * one, and not damage before the end, which is refused.
  */
 function renew(file: LedgerFile, { from, after, text, row }: Break, log: MirroredLog): void {
   prepareFolder(dirname(file.path));

@@ -10,7 +10,9 @@ import { maxLineBytes } from './read-lines.ts';
 const chunkBytes = 1024 * 1024;
 
 /** Writes rows as lines from an offset on, not synced. Gives the offset behind them. `each` hears of every row. */
-export function writeLines(file: LedgerFile, rows: Iterable<MirroredRow>, from: number, each?: (row: MirroredRow) => void): number {
+export function writeLines(
+  file: LedgerFile, rows: Iterable<MirroredRow>, from: number, each?: (row: MirroredRow) => void,
+): number {
   let position = from;
   let texts: string[] = [];
   let length = 0;
@@ -37,7 +39,8 @@ export function checkLength({ type, data, meta }: EventTexts | Pick<MirroredRow,
   const length = type.length + data.length + (meta?.length ?? 0);
   // No character takes more than six, so that nothing has to be counted in most cases.
   if (6 * length <= maxLineBytes) return;
-  if (length > maxLineBytes || writtenBytes(type) + writtenBytes(data) + writtenBytes(meta ?? '') > maxLineBytes) throw tooLarge(length);
+  const bytes = (): number => writtenBytes(type) + writtenBytes(data) + writtenBytes(meta ?? '');
+  if (length > maxLineBytes || bytes() > maxLineBytes) throw tooLarge(length);
 }
 
 /** How many bytes a text takes inside of a line. */
@@ -47,5 +50,6 @@ function writtenBytes(text: string | Uint8Array): number {
 }
 
 function tooLarge(length: number): StoreError {
-  return new StoreError('ERR_STORE_INVALID_ARGUMENT', `an event of ${length} characters is too large for a ledger (${maxLineBytes} bytes)`);
+  const what = `an event of ${length} characters`;
+  return new StoreError('ERR_STORE_INVALID_ARGUMENT', `${what} is too large for a ledger (${maxLineBytes} bytes)`);
 }
