@@ -4,7 +4,9 @@ import { lockOut } from './alone.ts';
 import { attempt, StoreError } from './errors.ts';
 import { moveAside, snapshotPathOf } from './files.ts';
 import { inspect } from './inspect.ts';
+import { hasSecondName, removeOwnNames } from './names.ts';
 import { checkpointFound, checkVersion, inTransaction, openToWrite, setPragmas, switchToWal } from './handle.ts';
+import { takeTurn } from './open.ts';
 import { readClock } from './options.ts';
 import type { CheckedOptions } from './options.ts';
 import { checkKnown, identify, migrateSchema, schemaVersion, stepsBetween } from './schema.ts';
@@ -26,6 +28,7 @@ export function migrateFile(path: string, version: number, force: boolean, optio
     checkVersion();
     if (version > schemaVersion) throw new StoreError('ERR_STORE_MIGRATION', `there is no schema version ${version}; the newest is ${schemaVersion}`);
     statSync(path);
+    if (hasSecondName(path)) takeBackNames(path, options);
     const watch = new FileWatch([path]);
     const check = (): void => {
       const replaced = watch.problem();
@@ -52,6 +55,12 @@ export function migrateFile(path: string, version: number, force: boolean, optio
     const moved = version > 0 ? undefined : moveOwnSnapshot(snapshotPathOf(path), uuid, options);
     return { from, to: version, steps: stepsBetween(from, version), ...(moved === undefined ? undefined : { moved }) };
   });
+}
+
+/** A new file has two names for a moment, and one that is being exchanged, which only whoever has the turn may take away. */
+function takeBackNames(path: string, options: CheckedOptions): void {
+  using _turn = takeTurn(path, options);
+  removeOwnNames(path);
 }
 
 /** A file without identity has no snapshot file: the one of the store that it was would keep it from being adopted again. */
