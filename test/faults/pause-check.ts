@@ -30,19 +30,21 @@ function ofKind<K extends Told['is']>(told: readonly Told[], kind: K): Is<K>[] {
 /** Codes, beside ERR_STORE_BUSY, that say what really stands there while the other one is at work. */
 const truthful: { side: 'first' | 'second'; first?: RegExp; second?: RegExp; codes: string }[] = [
   // There is no database yet, or one that has no table yet.
-  { side: 'second', first: /^(new|rebuild)$/, second: /^(health|migrate)$/, codes: 'NOT_FOUND NOT_A_STORE' },
+  { side: 'second', first: /^(new|rebuild)$/, second: /^(health|migrate|force)$/, codes: 'NOT_FOUND NOT_A_STORE' },
   // It is damaged or gone until it is healed, and a service that was not told to recover is refused.
-  { side: 'second', first: /^damaged$/, second: /^(open|health|migrate)$/, codes: 'CORRUPT NOT_A_STORE' },
-  { side: 'second', first: /^damaged$/, second: /^(health|migrate)$/, codes: 'NOT_FOUND' },
+  { side: 'second', first: /^damaged$/, second: /^(open|health|migrate|force)$/, codes: 'CORRUPT NOT_A_STORE' },
+  { side: 'second', first: /^damaged$/, second: /^(health|migrate|force)$/, codes: 'NOT_FOUND' },
   { side: 'second', first: /^rebuild$/, second: /^open$/, codes: 'CORRUPT' },
   // The other process was first with a database of that name.
   { side: 'first', first: /^rebuild$/, second: /^(open|recover|restore)$/, codes: 'CONFLICT' },
   // It has a ledger by now, or has none any more.
   { side: 'second', first: /^attach$/, second: /^(open|recover)$/, codes: 'CONFLICT' },
   { side: 'first', first: /^detach$/, second: /^(open|recover)$/, codes: 'CONFLICT' },
-  // It has the older schema.
+  // It has the older schema, by force; or a cooldown that the older one has no room for.
   { side: 'second', first: /^migrate$/, second: /^health$/, codes: 'SCHEMA_TOO_OLD' },
-  { side: 'first', second: /^migrate$/, codes: 'MIGRATION SCHEMA_TOO_OLD' },
+  { side: 'first', second: /^force$/, codes: 'MIGRATION SCHEMA_TOO_OLD' },
+  { side: 'second', second: /^migrate$/, codes: 'MIGRATION' },
+  { side: 'first', first: /^migrate$/, second: /^(open|recover)$/, codes: 'MIGRATION' },
 ];
 
 function refusals({ pair, first, second }: Account): string[] {

@@ -18,12 +18,12 @@ export interface StartingState {
 type Maker = (library: Library, folder: string) => StartingState;
 
 /** What the base has; `events`: how many of its five are acknowledged and can be had. */
-function acknowledgedBase(events: number, token = 'base'): Told[] {
+function acknowledgedBase(events: number, hasCooldown: boolean, token = 'base'): Told[] {
   const atMs = 0;
   return [
     ...Array.from({ length: events }, (_, index): Told => ({ atMs, is: 'event', token: `base-${index + 1}` })),
     { atMs, is: 'usage', entryId: 'base', totalMs: 60_500 },
-    { atMs, is: 'cooldown', entryId: 'base', until },
+    ...(hasCooldown ? [{ atMs, is: 'cooldown', entryId: 'base', until } as const] : []),
     { atMs, is: 'saved', token, beganMs: atMs },
   ];
 }
@@ -40,23 +40,30 @@ function reopen({ SqliteStore, Ledger }: Library, folder: string, ledger: boolea
   return SqliteStore.open(join(folder, 'store.db'), ledger ? { ledger: Ledger.open(join(folder, 'audit.jsonl')) } : {});
 }
 
-/** Three events, usage, a cooldown and a state: the backup has these. */
-function makeBase(library: Library, folder: string, ledger: boolean): void {
+interface Settings {
+  ledger?: boolean;
+  /** Where something is to be recovered. No step down takes one along without force. */
+  hasCooldown?: boolean;
+}
+
+/** Three events, usage, maybe a cooldown, and a state: the backup has these. */
+function makeBase(library: Library, folder: string, { ledger = false, hasCooldown = false }: Settings): void {
   using store = reopen(library, folder, ledger);
   append(store, 1, 3);
   store.addUsage('base', day, 60_500);
-  store.setCooldownUntil('base', new Date(until));
+  if (hasCooldown) store.setCooldownUntil('base', new Date(until));
   store.saveSnapshot(stateOf('base'));
   store.close();
   copyFileSync(join(folder, 'store.db'), join(folder, 'backup.db'));
   copyFileSync(join(folder, 'store.snapshot.json'), join(folder, 'backup.snapshot.json'));
 }
 
-function makeSound(library: Library, folder: string, ledger: boolean): StartingState {
-  makeBase(library, folder, ledger);
+function makeSound(library: Library, folder: string, settings: Settings): StartingState {
+  makeBase(library, folder, settings);
+  const { ledger = false, hasCooldown = false } = settings;
   using store = reopen(library, folder, ledger);
   append(store, 4, 5);
-  return { ledger, isLossy: false, acknowledged: acknowledgedBase(5) };
+  return { ledger, isLossy: false, acknowledged: acknowledgedBase(5, hasCooldown) };
 }
 
 function overwrite(path: string, from: number, bytes: number): void {
@@ -68,43 +75,43 @@ function overwrite(path: string, from: number, bytes: number): void {
 export const states: Record<string, Maker> = {
   /** Nothing but a backup of another time. */
   new: (library, folder) => {
-    makeBase(library, folder, false);
+    makeBase(library, folder, {});
     rmSync(join(folder, 'store.db'));
     rmSync(join(folder, 'store.snapshot.json'));
     return { ledger: false, isLossy: false, acknowledged: [] };
   },
-  sound: (library, folder) => makeSound(library, folder, false),
+  sound: (library, folder) => makeSound(library, folder, {}),
   /** The -wal of a process that was killed, without its -shm. */
   crashed: (library, folder) => {
-    makeBase(library, folder, false);
+    makeBase(library, folder, {});
     const store = reopen(library, folder, false);
     append(store, 4, 5);
     for (const suffix of ['', '-wal']) copyFileSync(join(folder, `store.db${suffix}`), join(folder, `kept${suffix}`));
     store.close();
     for (const suffix of ['', '-wal']) renameSync(join(folder, `kept${suffix}`), join(folder, `store.db${suffix}`));
-    return { ledger: false, isLossy: false, acknowledged: acknowledgedBase(5) };
+    return { ledger: false, isLossy: false, acknowledged: acknowledgedBase(5, false) };
   },
   /** The header still says whose it is, the tables cannot be read; the snapshot file is whole. */
   damaged: (library, folder) => {
-    makeSound(library, folder, false);
+    makeSound(library, folder, { hasCooldown: true });
     overwrite(join(folder, 'store.db'), 100, 3_996);
-    return { ledger: false, isLossy: true, acknowledged: acknowledgedBase(0) };
+    return { ledger: false, isLossy: true, acknowledged: acknowledgedBase(0, true) };
   },
   /** An older database beside the newest snapshot file. */
   behind: (library, folder) => {
-    makeBase(library, folder, false);
+    makeBase(library, folder, { hasCooldown: true });
     copyFileSync(join(folder, 'store.db'), join(folder, 'older'));
     const store = reopen(library, folder, false);
     append(store, 4, 5);
     store.saveSnapshot(stateOf('base later'));
     store.close();
     renameSync(join(folder, 'older'), join(folder, 'store.db'));
-    return { ledger: false, isLossy: true, acknowledged: acknowledgedBase(3, 'base later') };
+    return { ledger: false, isLossy: true, acknowledged: acknowledgedBase(3, true, 'base later') };
   },
-  mirrored: (library, folder) => makeSound(library, folder, true),
+  mirrored: (library, folder) => makeSound(library, folder, { ledger: true }),
   /** The ledger is all that is left, beside the snapshot file. */
   'ledger alone': (library, folder) => {
-    const state = makeSound(library, folder, true);
+    const state = makeSound(library, folder, { ledger: true, hasCooldown: true });
     rmSync(join(folder, 'store.db'));
     return { ...state, isLossy: true };
   },

@@ -122,9 +122,9 @@ export class Actor {
     say({ is: 'restored', moved });
   }
 
-  migrate(): void {
+  migrate(force = false): void {
     const { migrateFile, checkOpenOptions, schemaVersion } = this.#library;
-    const { moved } = migrateFile(this.path, schemaVersion - 1, true, checkOpenOptions({ busyTimeoutMs }));
+    const { moved } = migrateFile(this.path, schemaVersion - 1, force, checkOpenOptions({ busyTimeoutMs }));
     say({ is: 'migrated', moved: moved === undefined ? [] : [moved].flat() });
   }
 
@@ -208,6 +208,7 @@ const secondTasks: Record<string, (actor: Actor) => void | Promise<void>> = {
   health: (actor) => actor.look(),
   restore: (actor) => actor.restore(),
   migrate: (actor) => actor.migrate(),
+  force: (actor) => actor.migrate(true),
 };
 
 export const secondNames = Object.keys(secondTasks);
