@@ -95,6 +95,10 @@ test('the session that runs is counted in the line of today, on the days that it
   const [{ out: ended }, after] = await day();
   assert.match(ended, /session +none\n[^]*  minecraft  21 min 00 s  █+\n\n/);
   assert.deepEqual([after['session'], after['usage']], [null, [{ entryId: 'minecraft', day: '2026-11-21', durationMs: 1_260_000 }]]);
+  // An older copy of the snapshot, which is all that is left, still has the session.
+  store.saveSnapshot({ timestamp: new Date(at), activeSession: { sessionId: 's1', entryId: 'minecraft', startedAt: new Date(at - 600_000), warningsIssued: [], elapsedMs: 600_000 } });
+  assert.equal((await day())[1]['session'], null);
+  assert.match((await day())[0].out, /session +none\n[^]*  minecraft  21 min 00 s  █+\n\n/);
   tracker.start({ entryId: 'tuxmath', sessionId: 's2' });
   at += 60_000;
   tracker.touch();

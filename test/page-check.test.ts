@@ -1,7 +1,6 @@
 // The check of all pages: of a store at rest, beside a running service and after a crash, in verify and before a copy gets its name.
 import assert from 'node:assert/strict';
 import { copyFileSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync, writeSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -83,7 +82,11 @@ test('verify tells of damaged pages and of a log that they keep from being read,
 
 test('the pages are checked beside a service that writes, and after it was killed, and no private copy is left', async (t) => {
   const folder = new TestFolder(t);
-  const copies = (): string[] => readdirSync(tmpdir()).filter((name) => /^shepherd-store-(?!test)/.test(name));
+  const usual = process.env['TMPDIR'];
+  t.after(() => {
+    if (usual === undefined) delete process.env['TMPDIR'];
+    else process.env['TMPDIR'] = usual;
+  });
   const service = new Worker(t, 'cli', ['write', folder.file()], { env: plainEnvironment() });
   await service.told(3);
   for (let round = 0; round < 3; round++) assert.partialDeepStrictEqual(await checkPages(folder.file(), {}), { ok: true, findings: [] });
@@ -94,11 +97,12 @@ test('the pages are checked beside a service that writes, and after it was kille
   assert.deepEqual(picture(folder.path), before);
   // A -wal without its index is read by a copy.
   rmSync(folder.file('store.db-shm'), { force: true });
-  const left = copies();
   const crashed = picture(folder.path);
+  const temporary = new TestFolder(t);
+  process.env['TMPDIR'] = temporary.path;
   assert.equal((await checkPages(folder.file(), {})).ok, true);
   assert.deepEqual(picture(folder.path), crashed);
-  assert.deepEqual(copies(), left);
+  assert.deepEqual(readdirSync(temporary.path), []);
 });
 
 test('a check is aborted with the reason of its signal, before and meanwhile', async (t) => {
