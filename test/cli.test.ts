@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
 import { ago, bar, bytes, duration, fit, json, pad, plain, span, textWidth, wrap } from '../lib/cli/text.ts';
+import { parseSpan } from '../lib/cli/times.ts';
 import { SqliteStore } from '../lib/index.ts';
 import { FactStore } from '../lib/modules/facts.ts';
 import { ProjectStore } from '../lib/modules/projects.ts';
@@ -695,6 +696,7 @@ test('texts for people are exact and harmless', () => {
     '0 s', '0.500 s', '59 s', '1 min 00 s', '59 min 59 s', '1 h 02 min 03 s', '100 h 00 min 00 s', '2,501,999,792 h 59 min 00 s',
   ]);
   assert.deepEqual([-1, 999, 61_000, 3_600_000, 172_799_999, 172_800_000, 1e10].map(span), ['0 s', '0 s', '1 min 01 s', '1 h 00 min', '47 h 59 min', '2 d 0 h', '115 d 17 h']);
+  assert.deepEqual(['1s', '90s', '30m', '2h', '7d', '2w', '0w', '2', 'w'].map(parseSpan), [1e3, 9e4, 1.8e6, 7.2e6, 6.048e8, 1.2096e9, ...Array<undefined>(3)]);
   assert.deepEqual([ago(1_000), ago(-1_000)], ['1 s ago', '1 s ahead of the clock']);
   assert.deepEqual([0, 1023, 1024, 1_572_864, 5e12, 5e16].map(bytes), ['0 B', '1023 B', '1.0 KiB', '1.5 MiB', '4.5 TiB', '45474.7 TiB']);
   assert.deepEqual([bar(0, 10, 5), bar(1, 0, 5), bar(1, 1_000_000, 5), bar(5, 10, 5), bar(10, 10, 5), bar(20, 10, 5)], ['', '', '▌', '██▌', '█████', '█████']);

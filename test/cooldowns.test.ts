@@ -174,6 +174,16 @@ test('one that is set or cleared anew forgets what its clock was', (t) => {
   assert.equal(kiosk.minutesLeft(), 0);
 });
 
+test('one that another process has set anew meanwhile is a new one, also for a clock that was read before', (t) => {
+  const kiosk = new Kiosk(t);
+  const other = kiosk.folder.open(kiosk.options);
+  kiosk.at('2036-05-01T10:00').block(10);
+  assert.equal(kiosk.at('2026-11-21T09:00').minutesLeft(), 10);
+  kiosk.at('2037-01-01T00:00');
+  other.setCooldownUntil('a', at('2037-01-01T00:30:00Z'));
+  assert.equal(kiosk.at('2026-11-21T09:20').minutesLeft(), 30);
+});
+
 test('a read writes nothing, and a read-only store says the same', (t) => {
   const kiosk = new Kiosk(t);
   kiosk.at('2036-05-01T10:00').block(10);

@@ -5,11 +5,11 @@ import {
 } from 'node:fs';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isOpenHere, isWritableHere, readDatabaseBytes } from '../lib/descriptors.ts';
+import { isOpenHere, isWritableHere, readDatabaseBytes, readJournalBytes } from '../lib/descriptors.ts';
 import { FileLock } from '../lib/lock.ts';
 import { namesIn } from './support/files.ts';
 import { TestFolder } from './support/folder.ts';
-import { Companion } from './support/process.ts';
+import { Companion, run } from './support/process.ts';
 
 const holder = (at: URL): string => `
   const { FileLock } = await import('${at.href}');
@@ -140,6 +140,26 @@ test('bytes of a file that this process has open are read by what is open, and n
   assert.ok(isWritableHere(folder.file('a')));
   closeSync(writing);
   assert.equal(isWritableHere(folder.file('a')), false);
+});
+
+test('a -wal or journal that was read is closed again, also where the reading fails', (t) => {
+  const folder = new TestFolder(t);
+  writeFileSync(folder.file('a'), 'text');
+  assert.equal(readJournalBytes(folder.file('a'), (fd) => readSync(fd, Buffer.alloc(9))), 4);
+  assert.throws(() => readJournalBytes(folder.file('a'), () => { throw new Error('enough'); }), /enough/);
+  assert.equal(isOpenHere(folder.file('a')), false);
+});
+
+test('where nobody can tell what is open, for want of a descriptor, none is closed', (t) => {
+  const folder = new TestFolder(t);
+  writeFileSync(folder.file('a'), 'text');
+  const said = run(folder.file('a'), `
+    const { closeWhenAlone } = await import('${new URL('../lib/descriptors.ts', import.meta.url).href}');
+    const [fd, other] = [fs.openSync(path), fs.openSync(path)];
+    report(codeOf(() => { for (;;) fs.openSync('/dev/null'); }));
+    closeWhenAlone(fd);
+    report(fs.fstatSync(fd).size + fs.fstatSync(other).size);`, { before: ['sh', '-c', 'ulimit -n 100 && exec "$0" "$@"'] });
+  assert.deepEqual(said, ['EMFILE', 8]);
 });
 
 test('a descriptor stays open while a handle that came meanwhile has the file open, and is closed later', (t) => {

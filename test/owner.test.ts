@@ -15,6 +15,7 @@ import { TestFolder } from './support/folder.ts';
 import { ledgerIn, openBoth } from './support/ledger.ts';
 import { nobody, run } from './support/process.ts';
 import { makeSource } from './support/shepherdd.ts';
+import { needs } from './support/tools.ts';
 
 const day = '2026-11-21';
 const state = { timestamp: new Date(0) };
@@ -37,6 +38,18 @@ function ownersIn(folder: string): string[] {
     return uid === nobody && gid === nobody ? '' : `${name} is ${uid}:${gid}'s`;
   }).filter((text) => text !== '');
 }
+
+/** In a container whose root is nobody outside, and to which most users have no name. */
+const isolated = { before: ['unshare', '-Ur'] };
+
+test('in a folder of a user who has no name here the files stay root\'s, and the store works', needs('users'), (t) => {
+  if (process.getuid!() !== 0) return;
+  const folder = new TestFolder(t, { checked: false });
+  chownSync(folder.path, nobody, nobody);
+  chmodSync(folder.path, 0o777);
+  const said = run(folder.file(), "const store = SqliteStore.open(path); report(store.addUsage('a', '2026-11-21', 5)); store.close();", isolated);
+  assert.deepEqual(said, [5]);
+});
 
 const operations: Record<string, (folder: TestFolder, elsewhere: TestFolder) => unknown> = {
   'a new store': (folder) => {

@@ -105,6 +105,21 @@ test('the pages are checked beside a service that writes, and after it was kille
   assert.deepEqual(readdirSync(temporary.path), []);
 });
 
+test('pages that were written to while they were checked are checked again', async (t) => {
+  const folder = new TestFolder(t);
+  const path = fill(folder, 10);
+  let rounds = 0;
+  const { ok } = await checkPages(path, {
+    onProgress: ({ done, total }) => {
+      if (done < total || rounds++ > 0) return;
+      const store = folder.open();
+      store.appendAudit({ type: 'service_started' });
+      store.close();
+    },
+  });
+  assert.deepEqual({ ok, rounds }, { ok: true, rounds: 2 });
+});
+
 test('a check is aborted with the reason of its signal, before and meanwhile', async (t) => {
   const path = fill(new TestFolder(t));
   const reason = new Error('enough');

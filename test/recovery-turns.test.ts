@@ -1,6 +1,7 @@
 // Several processes that find one store damaged, missing or behind: they take turns, and a recovery that is cut short is told whole.
 import assert from 'node:assert/strict';
-import { copyFileSync, existsSync, linkSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, linkSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import { test } from 'node:test';
 import { SqliteStore } from '../lib/index.ts';
 import { Ledger } from '../lib/ledger/index.ts';
@@ -11,6 +12,7 @@ import { flipBit, namesIn, picture } from './support/files.ts';
 import { TestFolder } from './support/folder.ts';
 import { Companion, run } from './support/process.ts';
 import { needs } from './support/tools.ts';
+import { readTrace, tracing } from './support/trace.ts';
 
 const day = '2026-11-21';
 const stamp = '2026-11-21T12-00-00.000Z';
@@ -123,6 +125,32 @@ test('a recovery that was cut short when it had moved the database is told whole
   assert.equal(folder.open().recovery, undefined);
 });
 
+test('nothing is moved before the note of it stands: where that cannot be written, everything stays', (t) => {
+  const folder = new TestFolder(t, { checked: false });
+  run(folder.file(), made);
+  writeFileSync(folder.file(), Buffer.alloc(50_000, 'noise'));
+  mkdirSync(folder.file('store.db-recovery'));
+  assert.throws(() => folder.open({ clock, recover: true }));
+  assert.ok(readFileSync(folder.file()).every((byte, at) => byte === Buffer.from('noise')[at % 5]));
+  assert.deepEqual(namesIn(folder.path).filter((name) => name.includes('.damaged-')), []);
+});
+
+test('a note is on the disk before what it tells of is moved, and its end is too', needs('strace'), (t) => {
+  const folder = new TestFolder(t, { checked: false });
+  run(folder.file(), made);
+  writeFileSync(folder.file(), Buffer.alloc(50_000, 'noise'));
+  const output = folder.file('trace');
+  const before = tracing(output, ['fsync', 'rename', 'unlink']);
+  run(folder.file(), 'SqliteStore.open(path, { recover: true }).close();', { before });
+  const steps = readTrace(output).map(({ name, path }) => `${name} ${path === folder.path ? 'folder' : basename(path).replace(/^\.(.*)\.\d.*tmp$/, '$1.tmp')}`);
+  const at = steps.indexOf('rename store.db-recovery');
+  assert.deepEqual(steps.slice(at - 1, at + 2), ['fsync store.db-recovery.tmp', 'rename store.db-recovery', 'fsync folder']);
+  assert.match(steps[at + 2]!, /^rename store\.db\.damaged-/);
+  assert.equal(steps[at + 3], 'fsync folder');
+  const end = steps.indexOf('unlink store.db-recovery');
+  assert.equal(steps[end + 1], 'fsync folder');
+});
+
 test('a recovery that was cut short behind its event is not told twice, and before its first step not at all', (t) => {
   const folder = new TestFolder(t);
   run(folder.file(), made);
@@ -180,9 +208,11 @@ test('a second name that a restore left when it was killed goes away by itself',
   run(folder.file(), made);
   linkSync(folder.file(), folder.file(`store.db.replaced-${stamp}`));
   assert.throws(() => SqliteStore.migrate(folder.file(), 4), busy);
+  writeFileSync(folder.file('store.db.replaced-before'), 'the database that an earlier restore kept');
   assert.equal(folder.open().auditHead()!.id, 4);
   assert.equal(statSync(folder.file()).nlink, 1);
   assert.equal(existsSync(folder.file(`store.db.replaced-${stamp}`)), false);
+  assert.ok(existsSync(folder.file('store.db.replaced-before')));
 });
 
 test('a second name is a finding of a store that is only read', (t) => {
@@ -204,8 +234,8 @@ test('a database that is mounted without its folder is a finding, and can be nei
   const [findings, after, restored, recovered] = run(folder.file(), `
     const { mkdirSync, writeFileSync, existsSync } = fs;
     const { execFileSync } = await import('node:child_process');
-    const alone = path.replace('store.db', 'alone/store.db');
-    mkdirSync(path.replace('store.db', 'alone'));
+    const alone = path.replace('store.db', 'all alone/store.db');
+    mkdirSync(path.replace('store.db', 'all alone')); // the system writes the space as an escape
     writeFileSync(alone, '');
     execFileSync('mount', ['--bind', path, alone]);
     const store = SqliteStore.open(alone);

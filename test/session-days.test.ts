@@ -6,6 +6,7 @@ import { localDay, splitByDay } from '../lib/index.ts';
 import type { DayPart, SessionSnapshot, SqliteStore } from '../lib/index.ts';
 import { SessionTracker } from '../lib/modules/sessions.ts';
 import type { EndedSession } from '../lib/modules/sessions.ts';
+import { grownDays } from '../lib/modules/sessions/days.ts';
 import { Clocks } from './support/clocks.ts';
 import { TestFolder } from './support/folder.ts';
 import { badDays, badDurations, badOptions, randomNumbers } from './support/values.ts';
@@ -145,6 +146,14 @@ test('a clock a day ahead that is set back charges the two days that it named', 
   machine.clocks.pass(3 * minuteMs);
   const { charged } = machine.tracker.end({ type: 'user_stop' });
   assert.deepEqual(charged, minutes(['2026-11-21', 7], ['2026-11-14', 3]));
+});
+
+test('a clock that is set over the 23 hours of a day charges that day nothing', () => {
+  // Berlin: from two minutes before midnight to a minute after the next but one, on the night that has an hour less.
+  const wall = [new Date('2026-03-28T22:58:00Z'), new Date('2026-03-29T22:01:00Z')] as const;
+  assert.deepEqual(grownDays([], 2 * minuteMs, wall, 'Europe/Berlin'), [
+    { day: '2026-03-28', durationMs: minuteMs }, { day: '2026-03-30', durationMs: minuteMs },
+  ]);
 });
 
 test('a clock that began in 1970 and learns the time from the network charges no day between', (t) => {

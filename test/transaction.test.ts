@@ -310,6 +310,14 @@ test('a clock that gives no time undoes the transaction, and the next one works'
   assert.equal(store.appendAudit({ type: 'service_started' }).id, 1);
 });
 
+test('of two connections that append in turn each goes on from the row of the other', async (t) => {
+  const folder = new TestFolder(t);
+  const stores = [folder.open(), folder.open()];
+  for (let turn = 0; turn < 3; turn++) for (const store of stores) store.appendAudit({ type: 'service_started' });
+  const { ok, checked } = await stores[0]!.verifyAudit();
+  assert.deepEqual({ ok, checked }, { ok: true, checked: 6 });
+});
+
 test('others see a transaction when it has committed, and not before', (t) => {
   const folder = new TestFolder(t);
   const store = folder.open();

@@ -3,13 +3,14 @@
 import { spawnSync } from 'node:child_process';
 import { unsharing } from './process.ts';
 
-/** What can be needed, and how it is asked for; `mount` stands for a mount namespace of one's own in which mounting works. */
+/** What can be needed, and how it is asked for; `mount` stands for a mount namespace of one's own in which mounting works, `users` for a user namespace. */
 const tools = {
   strace: ['strace', '--version'],
   jq: ['jq', '--version'],
   openssl: ['openssl', 'version'],
   sqlite3: ['sqlite3', '--version'],
   perl: ['perl', '--version'],
+  users: ['unshare', '-Ur', 'true'],
   mount: undefined,
 } as const;
 
