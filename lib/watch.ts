@@ -90,8 +90,9 @@ export class SchemaWatch {
     this.#db = db;
     this.#versionStatement = db.prepare('PRAGMA data_version');
     this.#versionStatement.setReturnArrays(true);
-    this.cookie = readPragma(db, 'schema_version');
+    // The text first: what changes between the two changes the cookie that the opener compares, and not this text alone.
     this.#text = schemaText(db);
+    this.cookie = readPragma(db, 'schema_version');
   }
 
   /** Whether a handle sees the schema that was there at first. */
