@@ -146,7 +146,7 @@ for (const [what, damage] of [
     writeFileSync(path, [damage(header), ...lines].join('\n'));
     assert.throws(() => folder.open({ clock, ledger: Ledger.open(path) }), (error: { code?: string }) => /^ERR_STORE_(NOT_A_STORE|CONFLICT)$/.test(error.code ?? ''));
     assert.equal(folder.open({ clock, recover: true, ledger: Ledger.open(path, { recover: true }) }).addUsage('film', day, 1), 10_001);
-    assert.deepEqual(namesIn(folder.path).filter((name) => name.includes('.torn-')).length, 1);
+    assert.deepEqual(namesIn(folder.path).filter((name) => name.startsWith('audit.jsonl.damaged-')).length, 1);
   });
 }
 
