@@ -1,22 +1,24 @@
 // A checked copy of a database under a temporary name: what a backup is made of, and what is restored.
 import { rmSync, statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { verifyChain } from './audit.ts';
 import type { Anchor, LongOperation } from './audit.ts';
 import { StoreError } from './errors.ts';
-import { createPrivate, temporaryBeside } from './files.ts';
+import { createPrivate } from './files.ts';
 import type { FileLike } from './mirror-port.ts';
 import { openToRead } from './open-read.ts';
 import type { CheckedOptions } from './options.ts';
 import { checkCopy } from './page-check.ts';
 import { openHandle } from './read-only.ts';
+import { companionsOf } from './place.ts';
 import type { Reader } from './read-only.ts';
+import { TemporaryFile } from './temporary.ts';
 import { backup as copyDatabase } from './sqlite.ts';
 import { FileWatch } from './watch.ts';
 
-/** A checked copy on its way to its place. */
-export interface Copy {
+/** A checked copy on its way to its place; disposed of, what was not placed is removed. */
+export interface Copy extends Disposable {
   temporary: string;
   /** The plain file that goes with it, under its own temporary name. */
   snapshot: string | undefined;
@@ -52,23 +54,23 @@ export function openSource(path: string): Reader {
 
 /** Makes a copy under a temporary name, by `copy`, and checks it. Leaves nothing behind when it fails. */
 export async function makeCopy(task: Task, copy: (temporary: string) => Promise<void>): Promise<Copy> {
-  const { target, long } = task;
-  const temporary = temporaryBeside(target);
+  const { target, snapshotPath, long } = task;
+  using files = new DisposableStack();
+  const { path: temporary } = files.use(TemporaryFile.beside(target));
+  const isBeside = dirname(snapshotPath) === dirname(target);
+  const { path: beside } = isBeside ? { path: temporary } : files.use(TemporaryFile.beside(snapshotPath));
+  await copy(temporary);
+  const file = await open(temporary, 'r+');
   try {
-    await copy(temporary);
-    const file = await open(temporary, 'r+');
-    try {
-      await file.sync(); // the name that it gets must never lead to pages that are not on the disk
-    } finally {
-      await file.close();
-    }
-    const { findings } = await checkCopy(temporary, long.signal ? { signal: long.signal } : {});
-    if (findings.length > 0) throw new StoreError('ERR_STORE_CORRUPT', `the database is damaged: ${findings[0]}`);
-    return await checkLog(temporary, task);
-  } catch (error) {
-    discard({ temporary });
-    throw error;
+    await file.sync(); // the name that it gets must never lead to pages that are not on the disk
+  } finally {
+    await file.close();
   }
+  const { findings } = await checkCopy(temporary, long.signal ? { signal: long.signal } : {});
+  if (findings.length > 0) throw new StoreError('ERR_STORE_CORRUPT', `the database is damaged: ${findings[0]}`);
+  const checked = await checkLog(temporary, beside, task);
+  const kept = files.move();
+  return { ...checked, [Symbol.dispose]: () => kept.dispose() };
 }
 
 // 1 MiB a step: an abort is heard in between.
@@ -106,12 +108,12 @@ export async function copyPages(source: Reader, temporary: string, { like, long:
       if (failure) throw failure.error;
       return;
     }
-    discard({ temporary });
+    for (const left of [temporary, ...companionsOf(temporary)]) rmSync(left, { force: true });
     if (attempt === maxAttempts) throw new StoreError('ERR_STORE_BUSY', `it was written to during each of ${attempt} attempts`, { cause: failure?.error });
   }
 }
 
-async function checkLog(temporary: string, { snapshotPath, options, long: { signal, onProgress } }: Task): Promise<Copy> {
+async function checkLog(temporary: string, beside: string, { options, long: { signal, onProgress } }: Task): Promise<Omit<Copy, typeof Symbol.dispose>> {
   const { connection, uuid, pair } = openToRead(temporary, { ...options, snapshotPath: undefined }, 1);
   try {
     const [pages] = connection.get<[number]>('PRAGMA page_count')!;
@@ -122,14 +124,9 @@ async function checkLog(temporary: string, { snapshotPath, options, long: { sign
     if (!report.ok) throw new StoreError('ERR_STORE_CORRUPT', `the log does not verify: ${report.findings[0]!.message}`);
     signal?.throwIfAborted();
     // From the copy, not from the store's own file: one that is ahead of its database is a loss at the next open.
-    const snapshot = pair.prepareBeside(join(dirname(snapshotPath), basename(temporary)));
+    const snapshot = pair.prepareBeside(beside);
     return { temporary, snapshot, uuid, bytes: statSync(temporary).size, head: report.head };
   } finally {
     connection.close();
   }
-}
-
-/** Removes what of a copy was not placed. */
-export function discard({ temporary, snapshot }: Pick<Copy, 'temporary'> & Partial<Copy>): void {
-  for (const file of ['', '-journal', '-wal', '-shm'].map((suffix) => temporary + suffix).concat(snapshot ?? [])) rmSync(file, { force: true });
 }

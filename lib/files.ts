@@ -150,16 +150,19 @@ export function freeName(path: string, why: string, now: Date): string {
  * files of the store that it belongs to, which it is to be like.
  */
 export function createFile(path: string, store: readonly string[] = []): void {
-  if (existsAt(path)) return;
-  const temporary = temporaryBeside(path);
-  const like = likeFor(path, store);
-  createPrivate(temporary, like);
-  try {
-    nameEmpty(temporary, path, like);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error; // another process was faster
-  } finally {
-    rmSync(temporary, { force: true });
+  while (!existsAt(path)) {
+    const temporary = temporaryName(path);
+    const like = likeFor(path, store);
+    createPrivate(temporary, like);
+    try {
+      nameEmpty(temporary, path, like);
+    } catch (error) {
+      // Another process was faster, or has removed this one's temporary file because it was.
+      if (!['EEXIST', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    } finally {
+      rmSync(temporary, { force: true });
+    }
+    if (existsAt(path)) removeLeft(path);
   }
 }
 
@@ -183,30 +186,25 @@ export function removeTemporaries(connection: Connection, snapshotPath: string):
   });
 }
 
-/** A name for a file that is to become `target`, after what killed processes left under such names was removed. */
+/**
+ * A name for a file that is to become `target`, after what killed processes left under such names was removed. Only for who
+ * alone may make the target now, by a lock; where there is none, a `TemporaryFile` tells what is dead (lib/temporary.ts).
+ */
 export function temporaryBeside(target: string): string {
-  removeLeftovers(target);
-  // Unpredictable, so that nobody can plant a file under it; the process id tells the next one whether it still lives.
-  return join(dirname(target), `${temporaryStem(target, true)}${process.pid}-${randomUUID()}.tmp`);
+  removeLeft(target);
+  return temporaryName(target);
 }
 
-/** Of this very target: another's may belong to a process that is not seen from here. */
-function removeLeftovers(target: string): void {
+function temporaryName(target: string): string {
+  // Unpredictable, so that nobody can plant a file under it.
+  return join(dirname(target), `${temporaryStem(target)}${randomUUID()}.tmp`);
+}
+
+function removeLeft(target: string): void {
   const folder = dirname(target);
-  const mark = temporaryStem(target, true);
+  const stem = temporaryStem(target);
   for (const name of readdirSync(folder)) {
-    const at = name.startsWith(`.${mark}`) ? 1 : 0; // the snapshot file of a copy
-    const pid = name.startsWith(mark, at) ? /^(\d+)-[0-9a-f-]{36}\.tmp/.exec(name.slice(at + mark.length))?.[1] : undefined;
-    if (pid !== undefined && !isAlive(Number(pid))) rmSync(join(folder, name), { force: true });
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0); // sends nothing
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
+    if (name.startsWith(stem) && /^[0-9a-f-]{36}\.tmp$/.test(name.slice(stem.length))) rmSync(join(folder, name), { force: true });
   }
 }
 

@@ -222,7 +222,7 @@ function decodeContent(text: string): SnapshotContent | undefined {
 
 /** Whether a name in the folder is a temporary file of this snapshot file's own. */
 export function isTemporaryOf(path: string, name: string): boolean {
-  const stem = temporaryStem(path, false);
+  const stem = temporaryStem(path);
   return name.startsWith(stem) && /^[0-9a-f-]{36}\.tmp$/.test(name.slice(stem.length));
 }
 
@@ -232,7 +232,7 @@ export function isTemporaryOf(path: string, name: string): boolean {
  * temporary path. Throws the system's error, and leaves nothing behind then.
  */
 export function prepareSnapshotFile(path: string, database: string, content: Omit<SnapshotContent, 'state'>, stateText: string): string {
-  const temporary = join(dirname(path), `${temporaryStem(path, false)}${randomUUID()}.tmp`);
+  const temporary = join(dirname(path), `${temporaryStem(path)}${randomUUID()}.tmp`);
   const text = encodeFile(content, stateText);
   const own = statSync(database);
   try {

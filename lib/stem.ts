@@ -33,11 +33,9 @@ export function asideStem(path: string): string {
 }
 
 // Two points, a UUID and `.tmp`.
-const snapshotRoom = 42;
-// The same with a process id; around it, once more, the temporary file of its own snapshot.
-const temporaryRoom = 2 * snapshotRoom + 11;
+const temporaryRoom = 42;
 
-/** What the names of a file's temporary files begin with: a UUID follows, or with `isCopy` a process id and a UUID. */
-export function temporaryStem(path: string, isCopy: boolean): string {
-  return `.${stemOf(path, isCopy ? temporaryRoom : snapshotRoom)}.`;
+/** What the names of a file's temporary files begin with: a UUID and `.tmp` follow. */
+export function temporaryStem(path: string): string {
+  return `.${stemOf(path, temporaryRoom)}.`;
 }

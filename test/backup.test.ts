@@ -18,7 +18,7 @@ import { needs } from './support/tools.ts';
 const day = '2026-11-21';
 const state = { timestamp: new Date('2026-11-21T10:00:00Z') };
 const module = new URL('../lib/modules/backup.ts', import.meta.url).href;
-const leftover = /^\.\.?copy\.db\.\d+-[0-9a-f-]{36}\.tmp/;
+const leftover = /^\.\.?shepherd-store-[0-9a-f-]{36}\.(tmp|lock)/;
 
 /** Events, usage, a cooldown and a state; `pages` of 4 KiB at least. */
 function fill(store: SqliteStore, pages = 0): void {
@@ -317,7 +317,7 @@ test('what onProgress throws ends the backup, which leaves nothing', async (t) =
   assert.deepEqual(namesIn(folder.path), ['store.db', 'store.db-shm', 'store.db-wal', 'store.snapshot.json']);
 });
 
-test('a killed backup leaves only a temporary name, which the next one to the same place removes', async (t) => {
+test('a killed backup leaves only temporary names, which the next one into the folder removes, whatever its name', async (t) => {
   const folder = new TestFolder(t);
   const store = folder.open();
   fill(store, 1_000);
@@ -327,16 +327,17 @@ test('a killed backup leaves only a temporary name, which the next one to the sa
     await backup(store, path.replace('store.db', 'copy.db'), { onProgress: ({ done, total }) => { if (${at}) die(); } });`);
   for (const at of ['done > 0', 'done > total / 2']) {
     kill(at);
-    const left = namesIn(folder.path).filter((name) => name.includes('copy'));
+    const left = namesIn(folder.path).filter((name) => !name.startsWith('store.'));
     assert.ok(left.length > 0);
     for (const name of left) assert.match(name, leftover);
   }
-  writeFileSync(folder.file(`..copy.db.${2 ** 22 + 1}-${crypto.randomUUID()}.tmp.${crypto.randomUUID()}.tmp`), ''); // its snapshot file
-  // Those of another target, and of a process that lives, are not this one's to remove.
-  const others = [`.other.db.${2 ** 22 + 1}-${crypto.randomUUID()}.tmp`, `.copy.db.${process.ppid}-${crypto.randomUUID()}.tmp`, '.copy.db.tmp', `.copy.db.1-${crypto.randomUUID()}`];
+  const dead = crypto.randomUUID();
+  for (const name of [`..shepherd-store-${dead}.tmp.${crypto.randomUUID()}.tmp`, `.shepherd-store-${dead}.tmp-wal`]) writeFileSync(folder.file(name), ''); // what is beside it
+  // What another program named is not this one's to remove.
+  const others = ['.shepherd-store-.tmp', `.shepherd-store-${dead}`, `.shepherd-store-${dead}x.tmp`, `shepherd-store-${dead}.tmp`];
   for (const name of others) writeFileSync(folder.file(name), '');
-  await backup(store, folder.file('copy.db'));
-  assert.deepEqual(namesIn(folder.path).filter((name) => !name.startsWith('store')).sort(), [...others, 'copy.db', 'copy.snapshot.json'].sort());
+  await backup(store, folder.file('another.db'));
+  assert.deepEqual(namesIn(folder.path).filter((name) => !name.startsWith('store')).sort(), [...others, 'another.db', 'another.snapshot.json'].sort());
 });
 
 test('a copy that does not pass its checks gets no name', async (t) => {

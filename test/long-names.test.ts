@@ -91,7 +91,7 @@ test('what a killed process left of a store with a long name is removed, and of 
 });
 
 test('a name that fits stands for itself, and one that does not for no other', () => {
-  for (const make of [asideStem, (path: string) => stemOf(path, 20), (path: string) => temporaryStem(path, true), (path: string) => temporaryStem(path, false)]) {
+  for (const make of [asideStem, (path: string) => stemOf(path, 20), temporaryStem]) {
     assert.ok(make('/a/b.db').includes('b.db') && !make('/a/b.db').includes('~'));
     const long = [`/a/${ascii(250)}`, `/a/${ascii(249)}`, `/a/${'n'.repeat(250)}`, `/a/${'é'.repeat(120)}`, `/a/x${'é'.repeat(119)}`].map(make);
     assert.equal(new Set(long).size, long.length);

@@ -1,5 +1,4 @@
 // Ledger and audit log made from each other. Everything streams.
-import { rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { checkLong } from '../audit.ts';
@@ -7,7 +6,7 @@ import type { LongOperation } from '../audit.ts';
 import { genesisHash, rowHash } from '../chain.ts';
 import { attempt, StoreError } from '../errors.ts';
 import type { EventBase } from '../events.ts';
-import { checkPath, prepareFolder, snapshotPathOf, temporaryBeside } from '../files.ts';
+import { checkPath, prepareFolder, snapshotPathOf } from '../files.ts';
 import { ledgerAfter } from '../mirroring.ts';
 import type { MirroredRow } from '../mirror-port.ts';
 import { makeStore } from '../new-store.ts';
@@ -15,6 +14,7 @@ import { likeFor } from '../owner.ts';
 import { checkFree, companionsOf, placeNew } from '../place.ts';
 import { connect, SqliteStore } from '../store.ts';
 import type { ModuleConnection } from '../store.ts';
+import { TemporaryFile } from '../temporary.ts';
 import { Ledger } from './ledger.ts';
 import { checkLine, isSound, toRow } from './line.ts';
 import type { LedgerLine } from './line.ts';
@@ -82,11 +82,11 @@ export async function rebuildLedger<E extends EventBase>(store: SqliteStore<E>, 
   const connection = connect(store);
   const total = store.auditHead()?.id ?? 0;
   const [created] = connection.read('read when the store was made', () => connection.prepare('SELECT created_at FROM store_meta WHERE id = 1').get()) as unknown as [string];
-  const temporary = attempt(`rebuild the ledger ${target}`, () => {
+  using temporary = attempt(`rebuild the ledger ${target}`, () => {
     prepareFolder(dirname(target));
-    return temporaryBeside(target);
+    return TemporaryFile.beside(target);
   });
-  const ledger = Ledger.open(temporary);
+  const ledger = Ledger.open(temporary.path);
   ledger.hold();
   try {
     ledger.begin(connection.uuid, created, likeFor(target, connection.path === undefined ? [] : [connection.path]));
@@ -106,11 +106,8 @@ export async function rebuildLedger<E extends EventBase>(store: SqliteStore<E>, 
       await nextTurn();
     }
     ledger.append(batch);
-    attempt(`rebuild the ledger ${target}`, () => placeNew('rebuild the ledger', temporary, target));
+    attempt(`rebuild the ledger ${target}`, () => placeNew('rebuild the ledger', temporary.path, target));
     return { events };
-  } catch (error) {
-    rmSync(temporary, { force: true });
-    throw error;
   } finally {
     ledger.letGo();
   }
@@ -128,12 +125,11 @@ export async function rebuildDatabase(ledger: Ledger, path: string, options?: Lo
   checkFree('rebuild the database', target, companionsOf(target));
   const { store: uuid, created, head } = ledger.refresh();
   if (uuid === undefined || created === undefined) throw new StoreError('ERR_STORE_NOT_FOUND', `failed to rebuild the database: there is no ledger at ${ledger.path}`);
-  const temporary = attempt(`rebuild the database ${target}`, () => temporaryBeside(target));
+  using temporary = attempt(`rebuild the database ${target}`, () => TemporaryFile.beside(target));
   const lines = wholeGroups(ledger);
-  const remove = (): void => [temporary, ...companionsOf(temporary)].forEach((file) => rmSync(file, { force: true }));
   try {
-    attempt(`rebuild the database ${target}`, () => makeStore(temporary, { uuid, createdAt: created }, new Date(), [snapshotPathOf(target), ledger.path]));
-    using store = SqliteStore.open(temporary);
+    attempt(`rebuild the database ${target}`, () => makeStore(temporary.path, { uuid, createdAt: created }, new Date(), [snapshotPathOf(target), ledger.path]));
+    using store = SqliteStore.open(temporary.path);
     const connection = connect(store);
     const done: Rebuilt = { events: 0, hasLedger: 0 };
     for (let more = true; more; ) {
@@ -144,11 +140,8 @@ export async function rebuildDatabase(ledger: Ledger, path: string, options?: Lo
     }
     connection.write('finish the database', () => connection.prepare('UPDATE store_meta SET has_ledger = ? WHERE id = 1').run(done.hasLedger));
     store.close();
-    attempt(`rebuild the database ${target}`, () => placeNew('rebuild the database', temporary, target));
+    attempt(`rebuild the database ${target}`, () => placeNew('rebuild the database', temporary.path, target));
     return { events: done.events };
-  } catch (error) {
-    remove();
-    throw error;
   } finally {
     lines.return(); // where it was not read to its end, it still has the ledger open
   }

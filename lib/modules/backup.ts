@@ -5,7 +5,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { lockOut } from '../alone.ts';
 import { checkLong } from '../audit.ts';
 import type { Anchor, LongOperation } from '../audit.ts';
-import { copyPages, discard, makeCopy, openSource } from '../copy.ts';
+import { copyPages, makeCopy, openSource } from '../copy.ts';
 import type { Copy, Task } from '../copy.ts';
 import { isWritableHere } from '../descriptors.ts';
 import { hasCode, StoreError, toStoreError } from '../errors.ts';
@@ -80,14 +80,10 @@ export async function backup<E extends EventBase>(store: SqliteStore<E>, destina
     checkFree('back up', target, [...companionsOf(target), snapshotPath]);
     prepareFolder(dirname(target));
     const task: Task = { target, snapshotPath, options: checkOpenOptions({ clock: () => connection.now() }), long };
-    const copy = await copyOf(connection, task);
-    try {
-      if (copy.uuid !== connection.uuid) throw new StoreError('ERR_STORE_IO', `failed to back up ${connection.path}: it was replaced by another store's file while it was open`);
-      placeNew('back up', copy.temporary, target);
-      if (copy.snapshot !== undefined) placeBeside(copy.snapshot, snapshotPath, target);
-    } finally {
-      discard(copy);
-    }
+    using copy = await copyOf(connection, task);
+    if (copy.uuid !== connection.uuid) throw new StoreError('ERR_STORE_IO', `failed to back up ${connection.path}: it was replaced by another store's file while it was open`);
+    placeNew('back up', copy.temporary, target);
+    if (copy.snapshot !== undefined) placeBeside(copy.snapshot, snapshotPath, target);
     return { path: target, bytes: copy.bytes, ...resultOf(copy, snapshotPath) };
   });
 }
@@ -129,13 +125,10 @@ export async function restore(backup: string, path: string, options?: RestoreOpt
     } finally {
       opened.connection.close();
     }
-    try {
-      checkClosedHere(target);
-      using _turn = takeTurn(target, checked);
-      return swap(copy, target, snapshotPath, checked);
-    } finally {
-      discard(copy);
-    }
+    using made = copy;
+    checkClosedHere(target);
+    using _turn = takeTurn(target, checked);
+    return swap(made, target, snapshotPath, checked);
   });
 }
 
