@@ -70,6 +70,7 @@ test('what stands at the path of a ledger and is none is refused, and stays', (t
       (path) => writeFileSync(path, `${'x'.repeat(4_096 - cut)}\u{1F600}${'x'.repeat(5_000)}`), 'ERR_STORE_NOT_A_STORE',
     ]),
     ['a long binary', (path) => writeFileSync(path, Buffer.alloc(200_000, 0xff)), 'ERR_STORE_NOT_A_STORE'],
+    ['a small database', (path) => makeDatabase(path, 'CREATE TABLE bookmarks (url TEXT)'), 'ERR_STORE_NOT_A_STORE'],
     ['a folder', (path) => mkdirSync(path), 'ERR_STORE_NOT_A_STORE'],
     ['a pipe', (path) => execFileSync('mkfifo', [path]), 'ERR_STORE_NOT_A_STORE'],
     ['a link', (path) => symlinkSync('/nonexistent/elsewhere', path), 'ERR_STORE_PERMISSION'],

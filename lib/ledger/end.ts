@@ -67,7 +67,9 @@ function readHeader(file: LedgerFile, size: number, recover: boolean): LedgerHea
   // Cut off while it was written, or noise; a text of somebody else's is neither. Its page is written again only until
   // it is full, so that no more than one whole group can follow, and a file that is longer is none of these.
   const page = size <= windowBytes ? file.read(0, Math.min(size, pageBytes)) : undefined;
-  const isDestroyed = page && ((size <= pageBytes && isHeaderStart(page)) || isNoise(page));
+  // A database is what a person names by mistake (`--ledger kiosk.db`), and its first page is as little text as noise is.
+  const isDatabase = page?.toString('latin1', 0, 16) === 'SQLite format 3\0';
+  const isDestroyed = page && !isDatabase && ((size <= pageBytes && isHeaderStart(page)) || isNoise(page));
   if (isDestroyed && scan(file, 0, size, true)!.laterGroups.length < 2) return undefined;
   const why = "its first line is none of this package's";
   throw new StoreError('ERR_STORE_NOT_A_STORE', `${file.path} is not a ledger: ${why}`);
