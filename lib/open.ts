@@ -283,18 +283,21 @@ function prepareSchema(db: DatabaseSync, path: string, lost: { uuid: string; cre
   if (kind.kind === 'store' && kind.version === schemaVersion && lackingObjects(db).length === 0) return cookie;
   const now = readClock(options);
   // NORMAL locking and a rollback journal: for a file that is not in WAL mode yet, nothing of it changes if a step fails.
-  inTransaction(db, () => {
+  const made = inTransaction(db, () => {
     const found = identify(db); // another process may have been faster
     if (found.kind === 'other') throw new StoreError('ERR_STORE_NOT_A_STORE', `${path} has become another program's database (${found.holds})`);
-    if (found.kind === 'empty') return createSchema(db, now, lost?.uuid, lost?.createdAt);
     const from = found.kind === 'store' ? found.version : 0;
     checkKnown(path, from);
-    migrateSchema(db, from, schemaVersion, now, false);
-    mendObjects(db);
+    if (found.kind === 'empty') createSchema(db, now, lost?.uuid, lost?.createdAt);
+    else {
+      migrateSchema(db, from, schemaVersion, now, false);
+      mendObjects(db);
+    }
+    return readPragma(db, 'schema_version'); // before the COMMIT: another process may change it right after that
   });
   // The mark, the version and the identity are looked for in the database file itself (lib/inspect.ts).
   checkpointFound(db, path);
-  return readPragma(db, 'schema_version');
+  return made;
 }
 
 /** With the connection there: finds out whether the database has lost something, and heals it. */

@@ -148,7 +148,7 @@ const forbidden: [what: string, code: string, prepare: string, name: string][] =
   ['a snapshot file without permission to read', 'ERR_STORE_PERMISSION', "fs.chmodSync(folder + '/store.snapshot.json', 0)", 'store.db'],
   ['a file below a file', 'ERR_STORE_NOT_FOUND', '', 'store.db/new.db'],
   ['a folder below a file', 'ERR_STORE_NOT_FOUND', '', 'store.db/a/new.db'],
-  ['a name that is too long', 'ERR_STORE_IO', '', `${'n'.repeat(300)}.db`],
+  ['a name that is too long', 'ERR_STORE_INVALID_ARGUMENT', '', `${'n'.repeat(300)}.db`],
 ];
 
 for (const [what, code, prepare, name] of forbidden) {
