@@ -180,8 +180,10 @@ async function inject(t: TestContext, folder: TestFolder, fault: Fault): Promise
   const worker = workerOn(t, folder, beginning, name, tracing(trace, [call], `--inject=${call}:error=${error}:when=${nth}${lasting ? '+' : ''}`));
   const { code, errors } = await worker.end();
   // Where the system starts the process in another way, the call is another one.
-  const isOurs = readFileSync(trace, 'utf8').split('\n').find((line) => line.includes('INJECTED'))?.includes(folder.path) === true;
-  if (!isOurs) return 'missed';
+  const isOurs = readFileSync(trace, 'utf8').split('\n').filter((line) => line.includes('INJECTED')).map((line) => line.includes(folder.path));
+  if (!isOurs[0]) return 'missed';
+  // Node wakes its own threads by a write, and ends itself where that fails.
+  if (code === null && isOurs.includes(false)) return 'missed';
   assert.equal(code, 0, errors);
   const said = worker.lines.map((line) => JSON.parse(line) as Said);
   const { acknowledged, unknown } = judge(said, fault, beginning);
@@ -189,6 +191,16 @@ async function inject(t: TestContext, folder: TestFolder, fault: Fault): Promise
   rmSync(folder.file(name), { recursive: true });
   rmSync(trace);
   return said.some(({ code: each }) => each !== undefined) ? 'failed' : 'unharmed';
+}
+
+/** A busy machine moves the calls of other threads between the store's own: what was missed is met by another attempt. */
+async function injectUntilMet(t: TestContext, folder: TestFolder, fault: Fault): Promise<'failed' | 'unharmed' | 'missed'> {
+  for (let attempt = 1; ; attempt++) {
+    const outcome = await inject(t, folder, fault);
+    if (outcome !== 'missed' || attempt === 3) return outcome;
+    const { call, nth, error, lasting } = fault;
+    rmSync(folder.file(`${call}-${nth}-${error}-${lasting ? 'on' : 'once'}`), { recursive: true, force: true });
+  }
 }
 
 /** Opened again, the store has all that was acknowledged, all or nothing of the rest, and works. */
@@ -228,7 +240,7 @@ test('whichever system call fails, once or from then on, the store stops and say
   const walk = async (): Promise<void> => {
     for (let fault = order.pop(); fault; fault = order.pop()) {
       try {
-        outcomes[await inject(t, folders[fault.beginning]!, fault)]++;
+        outcomes[await injectUntilMet(t, folders[fault.beginning]!, fault)]++;
       } catch (error) {
         throw new Error(`${beginnings[fault.beginning]!.what}: ${JSON.stringify(fault)}`, { cause: error });
       }
