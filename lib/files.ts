@@ -1,13 +1,13 @@
 // Paths, folders and modes: what is done to the files of a store from outside of SQLite.
 import { randomUUID } from 'node:crypto';
-import { chmodSync, closeSync, constants, fchmodSync, fstatSync, fsyncSync, lstatSync, mkdirSync, mkdtempSync, openSync, readdirSync, readSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, closeSync, constants, fstatSync, fsyncSync, lstatSync, mkdirSync, mkdtempSync, openSync, readdirSync, readSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, parse } from 'node:path';
 import type { Connection } from './connection.ts';
 import { readJournalBytes } from './descriptors.ts';
 import { hasCode, toStoreError } from './errors.ts';
 import type { FileLike } from './mirror-port.ts';
-import { give, likeFor, makeLike } from './owner.ts';
+import { give, likeFor, makeLike, setMode } from './owner.ts';
 import { absolutePath } from './paths.ts';
 import { nameEmpty, openPrivate } from './place.ts';
 import { discardSnapshotFile, isTemporaryOf, syncFolder } from './snapshot-file.ts';
@@ -120,7 +120,7 @@ export function copyWal(path: string, target: string): void {
 export function copyBytes(from: number, target: string, prepare?: (to: number) => () => void): void {
   const to = openSync(target, 'wx', 0o600);
   try {
-    fchmodSync(to, 0o600); // an umask such as 0277 would have taken the owner's own bits
+    setMode(to, 0o600);
     const finish = prepare?.(to);
     const chunk = Buffer.alloc(1024 * 1024);
     for (let at = 0; ;) {

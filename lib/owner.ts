@@ -28,7 +28,19 @@ const cannotGive = new Set<unknown>(['EPERM', 'EINVAL', 'ENOTSUP', 'EOPNOTSUPP',
  */
 export function makeLike(fd: number, { mode, uid, gid }: FileLike): void {
   if (process.geteuid?.() === 0) give(fd, uid, gid);
-  fchmodSync(fd, 0o600 | (mode & 0o066)); // 0600 anew: an umask such as 0277 would have taken the owner's own bits
+  setMode(fd, 0o600 | (mode & 0o066));
+}
+
+/**
+ * Sets the mode of a new file anew: an umask such as 0277 would have taken the owner's own bits. Where a file system has no
+ * modes to set, as some that are not the kernel's own, all files have the mode that it was mounted with.
+ */
+export function setMode(fd: number, mode: number): void {
+  try {
+    fchmodSync(fd, mode);
+  } catch (error) {
+    if (!['ENOSYS', 'ENOTSUP', 'EOPNOTSUPP'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+  }
 }
 
 /** Gives an open file or folder to a user and a group, which only root can. */

@@ -1,10 +1,10 @@
 // How a finished file gets its name: never in the place of another, and where it is to take that place, without losing that one.
-import { closeSync, constants, fchmodSync, linkSync, lstatSync, openSync, renameSync, rmSync } from 'node:fs';
+import { closeSync, constants, linkSync, lstatSync, openSync, renameSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { closeWhenAlone } from './descriptors.ts';
 import { StoreError } from './errors.ts';
 import type { FileLike } from './mirror-port.ts';
-import { makeLike } from './owner.ts';
+import { makeLike, setMode } from './owner.ts';
 import { syncFolder } from './snapshot-file.ts';
 import { pathBeside } from './stem.ts';
 
@@ -85,7 +85,7 @@ export function openPrivate(path: string, like?: FileLike): number {
   const fd = openSync(path, constants.O_CREAT | constants.O_EXCL | constants.O_RDWR | constants.O_NOFOLLOW, 0o600);
   try {
     if (like) makeLike(fd, like);
-    else fchmodSync(fd, 0o600); // an umask such as 0277 would have taken the owner's own bits
+    else setMode(fd, 0o600);
     return fd;
   } catch (error) {
     closeSync(fd);

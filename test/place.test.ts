@@ -1,7 +1,9 @@
 // New files get their names: where nothing stands, not even what SQLite would read with them, and also without hard links.
 import assert from 'node:assert/strict';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import fs, { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { test } from 'node:test';
+import { createFile } from '../lib/files.ts';
 import { SqliteStore } from '../lib/index.ts';
 import { Ledger, rebuildDatabase, rebuildLedger } from '../lib/ledger/index.ts';
 import { backup, restore } from '../lib/modules/backup.ts';
@@ -85,6 +87,27 @@ for (const code of ['none', 'EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'
     assert.deepEqual(namesIn(folder.path), ['free', 'taken']);
   });
 }
+
+test('where no mode can be set, as on some file systems in user space, a file is made all the same', (t) => {
+  const folder = new TestFolder(t);
+  const original = fs.fchmodSync;
+  t.after(() => {
+    fs.fchmodSync = original;
+    syncBuiltinESMExports();
+  });
+  const failWith = (code: string): void => {
+    fs.fchmodSync = () => {
+      throw Object.assign(new Error(code), { code, syscall: 'fchmod' });
+    };
+    syncBuiltinESMExports();
+  };
+  failWith('ENOSYS');
+  createFile(folder.file('made'));
+  assert.deepEqual(namesIn(folder.path), ['made']);
+  failWith('EIO');
+  assert.throws(() => createFile(folder.file('not-made')), { code: 'EIO' });
+  assert.deepEqual(namesIn(folder.path), ['made']);
+});
 
 test('a link that fails for another reason is told, and leaves nothing under the name', (t) => {
   const folder = new TestFolder(t);

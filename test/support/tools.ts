@@ -10,6 +10,8 @@ const tools = {
   openssl: ['openssl', 'version'],
   sqlite3: ['sqlite3', '--version'],
   perl: ['perl', '--version'],
+  'mkfs.vfat': ['sh', '-c', 'command -v mkfs.vfat'],
+  'mkfs.exfat': ['sh', '-c', 'command -v mkfs.exfat'], // it ends with 1 whatever it is asked
   users: ['unshare', '-Ur', 'true'],
   mount: undefined,
 } as const;
