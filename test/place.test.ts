@@ -1,6 +1,6 @@
 // New files get their names: where nothing stands, not even what SQLite would read with them, and also without hard links.
 import assert from 'node:assert/strict';
-import fs, { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import fs, { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { test } from 'node:test';
 import { createFile } from '../lib/files.ts';
@@ -140,4 +140,17 @@ test('without hard links a store is made, backed up, restored and rebuilt, with 
     assert.equal(store.getUsage('minecraft', day), 90_500);
   }
   assert.ok(!namesIn(folder.path).some((name) => name.endsWith('-exchanged')));
+});
+
+test('an exchange without links that was cut short is undone where the new file is not in place, and done where it is', (t) => {
+  const folder = filled(t);
+  renameSync(folder.file(), `${folder.file()}-exchanged`);
+  const undone = SqliteStore.openReadOnly(`${folder.file()}-exchanged`).auditHead();
+  assert.equal(openBoth(folder, { clock }).auditHead()!.id, undone!.id);
+  const other = new TestFolder(t);
+  other.open({ clock }).close();
+  writeFileSync(`${other.file()}-exchanged`, 'the old one');
+  assert.equal(other.open({ clock }).auditHead(), undefined);
+  const aside = namesIn(other.path).filter((name) => name.includes('replaced-'));
+  assert.deepEqual(aside.map((name) => readFileSync(other.file(name), 'utf8')), ['the old one']);
 });

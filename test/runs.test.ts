@@ -190,6 +190,17 @@ test('a unit is ready when it is pending and everything that it depends on is co
   assert.throws(() => runs.readyPlanUnits('none'), notFound);
 });
 
+test('a dependency that was skipped or that failed is not completed', (t) => {
+  const { runs } = open(t);
+  runs.createRun({ id: 'r', planPath: 'a' });
+  for (const id of ['skipped', 'failed']) runs.createPlanUnit(unitOf('r', id));
+  for (const id of ['skipped', 'failed']) runs.createPlanUnit(unitOf('r', `after ${id}`, [id]));
+  runs.updatePlanUnitStatus('skipped', 'skipped');
+  runs.updatePlanUnitStatus('failed', 'running');
+  runs.updatePlanUnitStatus('failed', 'failed');
+  assert.deepEqual(runs.readyPlanUnits('r'), []);
+});
+
 test('a dependency that somebody removed by hand is not completed', (t) => {
   const { folder, runs } = open(t);
   runs.createRun({ id: 'r', planPath: 'a' });
