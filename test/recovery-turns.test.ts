@@ -207,7 +207,6 @@ test('a second name that a restore left when it was killed goes away by itself',
   const folder = new TestFolder(t);
   run(folder.file(), made);
   linkSync(folder.file(), folder.file(`store.db.replaced-${stamp}`));
-  assert.throws(() => SqliteStore.migrate(folder.file(), 4), busy);
   writeFileSync(folder.file('store.db.replaced-before'), 'the database that an earlier restore kept');
   assert.equal(folder.open().auditHead()!.id, 4);
   assert.equal(statSync(folder.file()).nlink, 1);
