@@ -53,7 +53,7 @@ export class TestFolder {
 
 /** What every test ends with: SQLite finds nothing wrong with the file, nor the store with its log. */
 export async function checkStore(path: string): Promise<void> {
-  using db = new DatabaseSync(path);
+  using db = new DatabaseSync(path, { timeout: 5_000 }); // a process of the test's may be about to close it
   assert.deepEqual(db.prepare('PRAGMA integrity_check').all().map((row) => row['integrity_check']), ['ok']);
   assert.deepEqual(db.prepare('PRAGMA foreign_key_check').all(), []);
   using store = SqliteStore.openReadOnly(path);
