@@ -7,7 +7,9 @@ import { fileURLToPath } from 'node:url';
 import { exitCodes } from '../lib/cli/failures.ts';
 import { SqliteStore } from '../lib/index.ts';
 import { Ledger } from '../lib/ledger/index.ts';
+import { plainEnvironment, Worker } from './support/child.ts';
 import { shepherd } from './support/command.ts';
+import type { Said } from './support/command.ts';
 import { TestFolder } from './support/folder.ts';
 
 const fixture = (name: string): string => fileURLToPath(new URL(`fixtures/${name}`, import.meta.url));
@@ -66,6 +68,18 @@ test('one fault of a store has one exit code and one error code, in whatever com
       assert.deepEqual([error.code, machine.err.split('\n').length], [code, 2], name);
       assert.equal(said.err, `shepherd-store: ${error.message} (${code})\n`);
     }
+  }
+});
+
+test('what this user may not use is wrong use, in whatever command', async (t) => {
+  if (process.getuid?.() !== 0) return; // whoever the tests run as may use what they make
+  const folder = new TestFolder(t);
+  folder.open().close();
+  const argvs = ['status', 'audit', 'verify', 'migrate'].map((name) => [name, folder.file()]);
+  const user = new Worker(t, 'cli', ['look', ...argvs.map((argv) => JSON.stringify(argv))], { env: plainEnvironment() });
+  for (const said of (await user.result()).map((line) => JSON.parse(line) as Said)) {
+    assert.equal(said.code, 2);
+    assert.match(said.err, /\(ERR_STORE_PERMISSION\)/);
   }
 });
 

@@ -1,7 +1,8 @@
 // The commands of the ledger: verify with both files, anchor, replay, rebuild-ledger, rebuild-database, detach-ledger, keygen.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import fs, { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
@@ -17,7 +18,6 @@ import type { Calling, Said } from './support/command.ts';
 import { modeOf, namesIn, picture } from './support/files.ts';
 import { TestFolder } from './support/folder.ts';
 import { checkBoth, dump, plant, plantInBoth } from './support/ledger.ts';
-
 
 const program = fileURLToPath(new URL('../lib/cli/main.ts', import.meta.url));
 const now = new Date('2026-11-21T17:00:00Z');
@@ -220,6 +220,24 @@ test('keygen makes a pair once, the private key for this user alone, whatever th
   assert.deepEqual(picture(folder.path), before);
   assert.deepEqual(json(await shepherd(['keygen', '--key', folder.file('two'), '--json'])), { key: folder.file('two'), publicKey: folder.file('two.pub') });
   assert.notEqual(readFileSync(folder.file('two'), 'utf8'), readFileSync(key, 'utf8'));
+});
+
+test('a key whose public half cannot be made is not made either', async (t) => {
+  const folder = new TestFolder(t);
+  const original = fs.fsyncSync;
+  let calls = 0;
+  fs.fsyncSync = (fd) => {
+    if (++calls === 2) throw Object.assign(new Error('EIO'), { code: 'EIO', syscall: 'fsync' });
+    original(fd);
+  };
+  syncBuiltinESMExports();
+  try {
+    assertLine(await shepherd(['keygen', '--key', folder.file('ledger.key')]), 1, /\(ERR_STORE_IO\)/);
+  } finally {
+    fs.fsyncSync = original;
+    syncBuiltinESMExports();
+  }
+  assert.deepEqual(namesIn(folder.path), []);
 });
 
 test('a store that signs is written to with its key only, and verified with the public one', async (t) => {

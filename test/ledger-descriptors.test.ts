@@ -2,25 +2,14 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
-import { readdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { SqliteStore } from '../lib/index.ts';
 import { Ledger, rebuildDatabase, rebuildLedger, replay, verifyParity } from '../lib/ledger/index.ts';
 import { plainEnvironment } from './support/child.ts';
+import { openIn } from './support/files.ts';
 import { TestFolder } from './support/folder.ts';
 import { checkBoth, ledgerIn, openBoth } from './support/ledger.ts';
-
-/** How many descriptors of this process lead into a folder. */
-function openIn(folder: TestFolder): number {
-  const names = readdirSync('/proc/self/fd').map((fd) => {
-    try {
-      return readlinkSync(`/proc/self/fd/${fd}`);
-    } catch {
-      return ''; // the one that listed them
-    }
-  });
-  return names.filter((name) => name.startsWith(folder.path)).length;
-}
 
 function filled(folder: TestFolder): void {
   const store = openBoth(folder);
@@ -34,7 +23,7 @@ test('a ledger that nothing appends to has nothing open between two calls, whate
   const folder = new TestFolder(t);
   filled(folder);
   const ledger = ledgerIn(folder);
-  assert.equal(openIn(folder), 0);
+  assert.equal(openIn(folder.path), 0);
   const calls: Record<string, () => unknown> = {
     'its properties': () => [ledger.head, ledger.store, ledger.length, ledger.publicKey],
     'an iteration to its end': () => [...ledger.iterate()],
@@ -50,11 +39,11 @@ test('a ledger that nothing appends to has nothing open between two calls, whate
   };
   for (const [what, call] of Object.entries(calls)) {
     await call();
-    assert.equal(openIn(folder), 0, what);
+    assert.equal(openIn(folder.path), 0, what);
   }
-  const before = openIn(folder);
+  const before = openIn(folder.path);
   using store = SqliteStore.openReadOnly(folder.file());
-  const withStore = openIn(folder) - before;
+  const withStore = openIn(folder.path) - before;
   const beside: Record<string, () => unknown> = {
     'a comparison': () => verifyParity(store, ledgerIn(folder)),
     'one that is aborted': () => verifyParity(store, ledgerIn(folder), { signal: AbortSignal.abort() }).catch(() => undefined),
@@ -63,7 +52,7 @@ test('a ledger that nothing appends to has nothing open between two calls, whate
   };
   for (const [what, call] of Object.entries(beside)) {
     await call();
-    assert.equal(openIn(folder) - before, withStore, what);
+    assert.equal(openIn(folder.path) - before, withStore, what);
   }
 });
 
@@ -78,11 +67,27 @@ test('a store keeps its ledger open until it is closed, each of several stores i
   stores[0]!.close();
   stores[1]!.addUsage('a', '2026-11-21', 1);
   stores[1]!.close();
-  assert.equal(openIn(folder), 0);
+  assert.equal(openIn(folder.path), 0);
   const detached = SqliteStore.open(folder.file(), { ledger });
   detached.detachLedger();
   detached.close();
-  assert.equal(openIn(folder), 0);
+  assert.equal(openIn(folder.path), 0);
+  checkBoth(folder.file(), folder.file('audit.jsonl'));
+});
+
+test('a store that is opened with a ledger in use writes to the file that stands there now, and the other stops', (t) => {
+  const folder = new TestFolder(t);
+  filled(folder);
+  const ledger = ledgerIn(folder);
+  const before = SqliteStore.open(folder.file(), { ledger });
+  renameSync(folder.file('audit.jsonl'), folder.file('before.jsonl'));
+  copyFileSync(folder.file('before.jsonl'), folder.file('audit.jsonl')); // as a restored backup of it would be
+  const after = SqliteStore.open(folder.file(), { ledger });
+  assert.throws(() => before.addUsage('a', '2026-11-21', 1), { code: 'ERR_STORE_IO' });
+  after.addUsage('a', '2026-11-21', 1);
+  before.close();
+  after.close();
+  assert.equal(openIn(folder.path), 0);
   checkBoth(folder.file(), folder.file('audit.jsonl'));
 });
 
@@ -102,7 +107,7 @@ test('a store that is refused leaves nothing of its ledger open', (t) => {
   ];
   for (const [code, open] of refused) {
     assert.throws(open, { code });
-    for (const each of [folder, other, signed, damaged]) assert.equal(openIn(each), 0, code);
+    for (const each of [folder, other, signed, damaged]) assert.equal(openIn(each.path), 0, code);
   }
 });
 

@@ -9,6 +9,7 @@ import { importStore } from '../lib/import/index.ts';
 import { SqliteStore } from '../lib/index.ts';
 import { Ledger, rebuildDatabase, rebuildLedger } from '../lib/ledger/index.ts';
 import { backup, restore } from '../lib/modules/backup.ts';
+import { likeFor } from '../lib/owner.ts';
 import { shepherd } from './support/command.ts';
 import { modeOf, namesIn } from './support/files.ts';
 import { TestFolder } from './support/folder.ts';
@@ -136,13 +137,21 @@ test('what is made anew is open to those to whom the old one was, in a folder th
     chownSync(folder.path, 0, 0);
     chownSync(folder.file('sub'), 0, 0);
     const files = ['store.db', 'store.snapshot.json', 'audit.jsonl'];
-    for (const file of files) chmodSync(folder.file(file), 0o660);
+    for (const file of files) chmodSync(folder.file(file), 0o664);
     await operations[name]!(folder, new TestFolder(t, { checked: false }));
     for (const file of files.filter((each) => existsSync(folder.file(each)))) {
       const { uid, gid } = lstatSync(folder.file(file));
-      assert.deepEqual([uid, gid, modeOf(folder.file(file))], [nobody, nobody, '660'], `${name}: ${file}`);
+      assert.deepEqual([uid, gid, modeOf(folder.file(file))], [nobody, nobody, '664'], `${name}: ${file}`);
     }
   }
+});
+
+test('a file in another folder than the store\'s is private, and whose that folder is', (t) => {
+  const folder = theirs(t);
+  chmodSync(folder.file(), 0o664);
+  assert.equal(likeFor(folder.file('new'), [folder.file('absent'), folder.file()]).mode & 0o777, 0o664);
+  const { uid, gid } = lstatSync(folder.file('sub'));
+  assert.deepEqual(likeFor(folder.file('sub/new'), [folder.file()]), { mode: 0o600, uid, gid });
 });
 
 test('a lock and a note of a recovery that root began and did not end keep nobody out', (t) => {

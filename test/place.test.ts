@@ -117,6 +117,23 @@ test('a link that fails for another reason is told, and leaves nothing under the
   assert.deepEqual(namesIn(folder.path), ['finished']);
 });
 
+test('a rename that fails without hard links is told, and leaves the name free', (t) => {
+  const folder = new TestFolder(t);
+  withoutLinks(t);
+  const original = fs.renameSync;
+  t.after(() => {
+    fs.renameSync = original;
+    syncBuiltinESMExports();
+  });
+  fs.renameSync = () => {
+    throw Object.assign(new Error('EIO'), { code: 'EIO', syscall: 'rename' });
+  };
+  syncBuiltinESMExports();
+  writeFileSync(folder.file('finished'), 'new');
+  assert.throws(() => placeNew('try', folder.file('finished'), folder.file('free')), { code: 'EIO' });
+  assert.deepEqual(namesIn(folder.path), ['finished']);
+});
+
 test('without hard links a store is made, backed up, restored and rebuilt, with nothing left over', async (t) => {
   withoutLinks(t);
   const folder = filled(t);

@@ -147,19 +147,21 @@ test('a database that went another way since is healed as well, and keeps its ow
   assert.deepEqual(store.getRecentAudits(2)[1]!.event, { type: 'policy_loaded', entryCount: 3 });
 });
 
-test('what the database has more of stays, and what cannot be read in it stays as it is', (t) => {
+test('what the database has as much or more of stays and is not told as restored, and what cannot be read in it stays as it is', (t) => {
   const folder = new TestFolder(t);
   run(folder.file(), `${first} store.close();`);
   copyFileSync(folder.file(), folder.file('backup.db'));
-  run(folder.file(), `${opened} ${second} store.close();`);
+  run(folder.file(), `${opened} store.addUsage('gcompris', '${day}', 7_000); ${second} store.close();`);
   renameSync(folder.file('backup.db'), folder.file());
   makeDatabase(folder.file(), `
     UPDATE usage SET duration_secs = 99 WHERE entry_id = 'minecraft';
+    INSERT INTO usage VALUES ('gcompris', '${day}', 7, 0);
     INSERT INTO usage VALUES ('tuxpaint', '${day}', 'many', 0);
     UPDATE cooldowns SET until = 'tomorrow';`);
   const { store, recovery } = openTwice(folder);
   assert.deepEqual(recovery.restored, { usage: 0, cooldowns: 0, snapshot: true });
   assert.equal(store.getUsage('minecraft', day), 99_000);
+  assert.equal(store.getUsage('gcompris', day), 7_000);
   assert.throws(() => store.getUsage('tuxpaint', day), { code: 'ERR_STORE_CORRUPT' });
   assert.throws(() => store.getCooldownUntil('minecraft'), { code: 'ERR_STORE_CORRUPT' });
 });

@@ -25,6 +25,18 @@ export function namesIn(folder: string): string[] {
   return readdirSync(folder).sort();
 }
 
+/** How many descriptors of this process lead into a folder. */
+export function openIn(folder: string): number {
+  const names = readdirSync('/proc/self/fd').map((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`);
+    } catch {
+      return ''; // the one that listed them
+    }
+  });
+  return names.filter((name) => name.startsWith(folder)).length;
+}
+
 /** The permission bits of a path. */
 export function modeOf(path: string): string {
   return (lstatSync(path).mode & 0o7777).toString(8);
