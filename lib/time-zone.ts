@@ -81,8 +81,16 @@ function nameIn(path: string): string {
   return path.replace(/^.*\/zoneinfo\//, '').replace(/^(?:posix|right)\//, '');
 }
 
+/** By name: `health` may be asked every second, and to make a formatter takes it longer than to ask it for a year. */
+const offsets = new Map<string, Offset | undefined>();
+
 /** In minutes; `undefined` for a name that is no zone's. */
 function offsetOf(name: string): Offset | undefined {
+  if (!offsets.has(name)) offsets.set(name, makeOffset(name));
+  return offsets.get(name);
+}
+
+function makeOffset(name: string): Offset | undefined {
   try {
     // By the name that it is short for: BST is Bangladesh to Intl, and where TZ says that as well it is UTC to it.
     const { timeZone } = new Intl.DateTimeFormat('en-US', { timeZone: name }).resolvedOptions();

@@ -4,7 +4,7 @@
 // SHEPHERD_PAUSES: about how many; 300 by default. SHEPHERD_PAUSES_SEED: repeats another run's choice.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { count, pauseJobs, runAll } from './faults/main.ts';
+import { count, pauseJobs, runAll, untilFound } from './faults/main.ts';
 import type { Done } from './faults/main.ts';
 import { needs } from './support/tools.ts';
 
@@ -15,7 +15,7 @@ test(title, needs('strace'), async (t) => {
   const seed = Number(process.env['SHEPHERD_PAUSES_SEED'] ?? 1);
   t.diagnostic(`SHEPHERD_PAUSES_SEED=${seed} SHEPHERD_PAUSES=${runs}`);
   const done: Done[] = [];
-  await runAll(pauseJobs(seed, runs), (each) => {
+  await runAll(untilFound(pauseJobs(seed, runs)), (each) => {
     done.push(each);
     const tried = `${each.outcome.points} moments, ${count(each, 'states')} tried`;
     const counts = `${tried}, ${count(each, 'lost')} with a fault`;

@@ -9,7 +9,7 @@ import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { renewWal } from '../lib/files.ts';
 import { Disk } from './faults/disk.ts';
-import { count, jobs, runAll } from './faults/main.ts';
+import { count, jobs, runAll, untilFound } from './faults/main.ts';
 import type { Done } from './faults/main.ts';
 import { runPeer } from './faults/peers.ts';
 import { record } from './faults/trace.ts';
@@ -22,7 +22,7 @@ test('after a power cut at any point nothing acknowledged is missing or there tw
   const seed = Number(process.env['SHEPHERD_FAULTS_SEED'] ?? 1);
   t.diagnostic(`SHEPHERD_FAULTS_SEED=${seed} SHEPHERD_FAULTS_STATES=${states}`);
   const done: Done[] = [];
-  await runAll(jobs(seed, states), (each) => {
+  await runAll(untilFound(jobs(seed, states)), (each) => {
     done.push(each);
     t.diagnostic(`${each.kind} ${each.name}: ${each.outcome.points} points, ${count(each, 'states')} states, ${count(each, 'lost')} lost`);
   });

@@ -142,7 +142,7 @@ test('a note is on the disk before what it tells of is moved, and its end is too
   const output = folder.file('trace');
   const before = tracing(output, ['fsync', 'rename', 'unlink']);
   run(folder.file(), 'SqliteStore.open(path, { recover: true }).close();', { before });
-  const steps = readTrace(output).map(({ name, path }) => `${name} ${path === folder.path ? 'folder' : basename(path).replace(/^\.(.*)\.\d.*tmp$/, '$1.tmp')}`);
+  const steps = readTrace(output).map(({ name, path }) => `${name} ${path === folder.path ? 'folder' : basename(path).replace(/^\.(.*)\.[0-9a-f-]{36}\.tmp$/, '$1.tmp')}`);
   const at = steps.indexOf('rename store.db-recovery');
   assert.deepEqual(steps.slice(at - 1, at + 2), ['fsync store.db-recovery.tmp', 'rename store.db-recovery', 'fsync folder']);
   assert.match(steps[at + 2]!, /^rename store\.db\.damaged-/);

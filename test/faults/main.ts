@@ -26,6 +26,8 @@ export interface Job {
   seed: number;
   /** About how many states, or moments; null for all of these. */
   limit: number | null;
+  /** After how many with a loss the rest is left out; all are looked at by default. */
+  enough?: number;
   /** Where the other packages are installed. */
   packages?: string;
 }
@@ -55,13 +57,18 @@ export function pauseJobs(seed: number, runs: number): Job[] {
   ];
 }
 
-async function work({ kind, name, seed, limit: given, packages }: Job): Promise<Outcome> {
+async function work({ kind, name, seed, limit: given, enough = Infinity, packages }: Job): Promise<Outcome> {
   const limit = given ?? Infinity;
   if (kind === 'pause') return runPauses(name, seed, limit);
-  if (kind === 'pause fault') return runPauseFault(name, seed, limit);
+  if (kind === 'pause fault') return runPauseFault(name, seed, limit, enough);
   if (kind === 'workload') return runWorkload(name, seed, limit);
   if (kind === 'peer') return runPeer(name, seed, limit, packages!);
-  return runWorkload(faults[name]!.workload, seed, limit, faults[name]);
+  return runWorkload(faults[name]!.workload, seed, limit, faults[name], enough);
+}
+
+/** Faults that are put in need only be found: the rest of their states says nothing more. */
+export function untilFound(all: readonly Job[]): Job[] {
+  return all.map((job) => (job.kind.endsWith('fault') ? { ...job, enough: 3 } : job));
 }
 
 /** Runs the jobs, as many at once as there are cores, and tells each when it is done. */

@@ -25,11 +25,11 @@ export async function runPauses(first: string, seed: number, limit: number): Pro
 }
 
 /** The same with a fault put in, in the pairs that are to find it. */
-export async function runPauseFault(name: string, seed: number, limit: number): Promise<Outcome> {
+export async function runPauseFault(name: string, seed: number, limit: number, enough: number): Promise<Outcome> {
   const { first, seconds, replace } = pauseFaults[name]!;
   const root = weaken(replace);
   try {
-    return await inStage(root, (stage) => explore(stage, { first, seconds }, seed, limit, ` with "${name}"`));
+    return await inStage(root, (stage) => explore(stage, { first, seconds }, seed, limit, ` with "${name}"`, enough));
   } finally {
     rmSync(fileURLToPath(root), { recursive: true, force: true });
   }
@@ -73,10 +73,11 @@ function choose(moments: readonly Moment[], { first, seconds }: Pairs, seed: num
   return shuffled.slice(0, limit).map(({ each }) => each);
 }
 
-async function explore(stage: Stage, pairs: Pairs, seed: number, limit: number, how: string): Promise<Outcome> {
+async function explore(stage: Stage, pairs: Pairs, seed: number, limit: number, how: string, enough = Infinity): Promise<Outcome> {
   const moments = await stage.momentsOf(pairs.first);
   const outcome: Outcome = { points: moments.length, states: {}, lost: {}, examples: [] };
   for (const { first, second, ...moment } of choose(moments, pairs, seed, limit)) {
+    if (outcome.examples.length >= enough) break;
     const result = await stage.run({ first, second }, moment);
     const name = `${first}, ${second}`;
     outcome.states[name] = (outcome.states[name] ?? 0) + 1;

@@ -165,8 +165,8 @@ const passes: readonly { names: NameModel; damage: Damage; share: number }[] = [
   { names: 'strict', damage: 'pages', share: 0.25 },
 ];
 
-/** Checks about `limit` of the states of a recording. */
-export async function explore(work: string, folder: string, recorded: Recorded, limit: number, random: () => number, check: Check): Promise<Outcome> {
+/** Checks about `limit` of the states of a recording, until `enough` have lost something. */
+export async function explore(work: string, folder: string, recorded: Recorded, limit: number, random: () => number, check: Check, enough = Infinity): Promise<Outcome> {
   const outcome: Outcome = { points: recorded.steps.length + 1, states: {}, lost: {}, examples: [] };
   const place = join(work, 'cut');
   for (const { names, damage, share } of passes) {
@@ -174,6 +174,7 @@ export async function explore(work: string, folder: string, recorded: Recorded, 
     const model = `${names} names, ${damage}`;
     outcome.lost[model] = 0;
     for (const { state, views, at } of chosen(recorded, names, damage, limit * share, random)) {
+      if (outcome.lost[model]! >= enough) break;
       const key = `${state.key} ${JSON.stringify(views[0])}`;
       if (seen.has(key)) continue;
       seen.add(key);
@@ -196,13 +197,16 @@ function* chosen(recorded: Recorded, names: NameModel, damage: Damage, limit: nu
   const all = Array.from(points(recorded, names), ({ disk }) => new States(disk, damage, random));
   const counts = all.map((states) => states.count);
   const whole = all.map((states) => states.isFewNames);
+  // All of these where that leaves half of the limit to the others, or else a share.
+  const nameStates = counts.reduce((sum, count, index) => sum + (whole[index] ? count : 0), 0);
+  const nameShare = Math.min(1, limit / 2 / nameStates);
   const within = (most: number): number => counts.reduce((sum, count) => sum + Math.min(most, count), 0);
   let most = 8;
   while (within(most) < limit && most < 1e6) most *= 1.2;
   const total = within(most);
   for (const { disk, views, at, index } of points(recorded, names)) {
-    const due = (limit * Math.min(most, counts[index]!)) / total;
-    const count = whole[index] ? counts[index]! : Math.floor(due) + (random() < due % 1 ? 1 : 0);
+    const due = whole[index] ? counts[index]! * nameShare : (limit * Math.min(most, counts[index]!)) / total;
+    const count = Math.floor(due) + (random() < due % 1 ? 1 : 0);
     if (count === 0) continue;
     for (const state of new States(disk, damage, random).some(count)) yield { state, views, at };
   }
@@ -223,7 +227,7 @@ function describe(operation: Operation): string {
 }
 
 /** Everything about one workload of the table. */
-export async function runWorkload(name: string, seed: number, limit: number, weakening: Weakening = {}): Promise<Outcome> {
+export async function runWorkload(name: string, seed: number, limit: number, weakening: Weakening = {}, enough = Infinity): Promise<Outcome> {
   const workload = workloads[name];
   if (!workload) throw new Error(`there is no workload "${name}"`);
   const work = workFolder();
@@ -240,7 +244,7 @@ export async function runWorkload(name: string, seed: number, limit: number, wea
     mkdirSync(folder, { mode: 0o700 });
     if (workload.after === undefined) {
       const recorded = await recordPhases(work, folder, workload, [prepared(workload, settings)], weakening);
-      return await explore(work, folder, recorded, limit, random, check);
+      return await explore(work, folder, recorded, limit, random, check, enough);
     }
     const base = await recordPhases(work, folder, workloads[workload.after]!, [prepared(workload, settings)]);
     const cuts = Math.max(3, Math.round(limit / 200));

@@ -17,10 +17,14 @@ export function waitForParent(): void {
   readSync(0, Buffer.alloc(1), 0, 1, null);
 }
 
-/** The environment for a process whose system calls count: no coverage that it writes, no options of the test runner's. */
+/**
+ * The environment for a process whose system calls count, or of which there are many: no coverage that it writes, no options
+ * of the test runner's, and modules that are compiled already (compile-cache.ts).
+ */
 export function plainEnvironment(): NodeJS.ProcessEnv {
   const { NODE_V8_COVERAGE: _coverage, NODE_OPTIONS: _options, NODE_TEST_CONTEXT: _context, ...rest } = process.env;
-  return rest;
+  const { SHEPHERD_COMPILE_CACHE: cache } = rest;
+  return cache === undefined ? rest : { ...rest, NODE_COMPILE_CACHE: cache };
 }
 
 /** The path of a worker's file. */

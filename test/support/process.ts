@@ -6,6 +6,7 @@ import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import type { TestContext } from 'node:test';
+import { plainEnvironment } from './child.ts';
 
 /** What the code may use, beside `SqliteStore`, `connect`, `DatabaseSync`, `fs` and the `path` that it was given. */
 const helpers = `
@@ -68,7 +69,7 @@ export function unsharing(): string[] {
 /** Runs `code` in another process to its end and gives the values that it reported. */
 export function run(path: string, code: string, settings: Settings = {}): unknown[] {
   const [command, args] = commandOf(path, code, settings);
-  const { status, signal, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8', input: '' });
+  const { status, signal, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8', input: '', env: plainEnvironment() });
   assert.ok(status === 0 || signal === 'SIGKILL', `the process failed (${status}): ${stderr}`);
   return stdout.split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as unknown);
 }
@@ -80,7 +81,7 @@ export class Companion {
   #errors = '';
 
   constructor(t: TestContext, path: string, code: string, settings: Settings = {}) {
-    this.#process = spawn(...commandOf(path, code, settings));
+    this.#process = spawn(...commandOf(path, code, settings), { env: plainEnvironment() });
     this.#process.stderr.setEncoding('utf8').on('data', (text: string) => (this.#errors += text));
     this.#lines = createInterface({ input: this.#process.stdout })[Symbol.asyncIterator]();
     t.after(() => this.kill());
