@@ -203,6 +203,27 @@ test('a database with a second name is refused, and opened when that is gone', a
   assert.equal(folder.open().auditHead()!.id, 4);
 });
 
+test('a service whose database gets a second name loses nothing to whoever opens that, nor to its own end', async (t) => {
+  const folder = new TestFolder(t);
+  run(folder.file(), made);
+  const service = new Companion(t, folder.file(), `
+    const store = SqliteStore.open(path);
+    for (let word = 'open'; word; word = await told()) {
+      if (word === 'write') for (let i = 0; i < 60; i++) store.appendAudit({ type: 'service_started' });
+      report({ id: store.auditHead().id, findings: store.health().findings.map(({ kind }) => kind) });
+    }`);
+  const { id } = (await service.next()) as { id: number };
+  linkSync(folder.file(), folder.file('other.db'));
+  const visit = 'for (const options of [{}, { recover: true }]) report(codeOf(() => SqliteStore.open(path, options).appendAudit({ type: "service_stopped" })));';
+  assert.deepEqual(run(folder.file('other.db'), visit), ['ERR_STORE_CONFLICT', 'ERR_STORE_CONFLICT']);
+  assert.deepEqual(await service.ask('write'), { id: id + 60, findings: ['second-name'] });
+  await service.kill();
+  rmSync(folder.file('other.db'));
+  const store = folder.open();
+  assert.equal(store.recovery, undefined);
+  assert.equal(store.getRecentAudits(60).filter(({ event: { type } }) => type === 'service_started').length, 60);
+});
+
 test('a second name that a restore left when it was killed goes away by itself', (t) => {
   const folder = new TestFolder(t);
   run(folder.file(), made);
