@@ -31,8 +31,8 @@ export interface Copy extends Disposable {
 export interface Task {
   target: string;
   snapshotPath: string;
-  /** What it is to be like; private and its maker's own by default. */
-  like?: FileLike | undefined;
+  /** What it is to be like. */
+  like: FileLike;
   options: CheckedOptions;
   long: LongOperation;
 }

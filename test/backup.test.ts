@@ -1,6 +1,6 @@
 // Backups: a copy of a store in use, which is whole under its name or not there at all.
 import assert from 'node:assert/strict';
-import { chmodSync, existsSync, mkdirSync, renameSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, renameSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -36,6 +36,30 @@ function contents(path: string): unknown[] {
   const tables = db.prepare("SELECT name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite%' ORDER BY name").all();
   return tables.map(({ name, sql }) => [name, sql, String(sql).startsWith('CREATE TABLE') ? db.prepare(`SELECT * FROM "${String(name)}" ORDER BY 1`).all() : []]);
 }
+
+const isRoot = process.geteuid?.() === 0;
+const whose = "what root backs up into another user's folder is that user's, and beside the store whose the store is";
+test(whose, { skip: isRoot ? false : 'not root' }, async (t) => {
+  const folder = new TestFolder(t);
+  using store = folder.open();
+  fill(store);
+  chmodSync(folder.file(), 0o640);
+  chownSync(folder.file(), nobody, nobody);
+  mkdirSync(folder.file('backups'));
+  chownSync(folder.file('backups'), 65533, 65533);
+  const expectOf = async (target: string, uid: number): Promise<void> => {
+    const { path, snapshotPath } = await backup(store, folder.file(target));
+    for (const file of [path, snapshotPath!]) {
+      const stat = statSync(file);
+      assert.deepEqual([stat.uid, stat.gid, stat.mode & 0o777], [uid, uid, 0o600], file);
+    }
+  };
+  await expectOf('copy.db', nobody);
+  await expectOf('backups/copy.db', 65533);
+  using inMemory = SqliteStore.inMemory();
+  const { path } = await backup(inMemory, folder.file('backups/memory.db'));
+  assert.equal(statSync(path).uid, 65533);
+});
 
 test('a backup is a store of its own, with its state beside it and an anchor to keep', async (t) => {
   const folder = new TestFolder(t);

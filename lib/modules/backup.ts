@@ -60,7 +60,8 @@ export interface Restored {
  * Copies a store, as it is at one moment, to a new file `destination`, while any process goes on writing to it; the plain
  * file of the snapshot pair goes beside it, written from the copy. The copy has been checked (every page, the whole chain)
  * and is durable under its name when the promise resolves; until then nothing stands under either name, and what an error,
- * an abort or a kill leaves has a temporary name. Files are private from their first byte (0600). The folder is made where
+ * an abort or a kill leaves has a temporary name. Files are private from their first byte (0600); what root makes is whose
+ * the store beside it is, or else the folder. The folder is made where
  * there is none (0700). Without hard links (FAT, exFAT) an empty file has the name for a moment before the copy has. A store with a ledger is copied without it.
  *
  * The pages are copied by a connection and in a thread of their own, so that neither the event loop nor another writer
@@ -79,7 +80,9 @@ export async function backup<E extends EventBase>(store: SqliteStore<E>, destina
     connection.read('back up the store', () => {});
     checkFree('back up', target, [...companionsOf(target), snapshotPath]);
     prepareFolder(dirname(target));
-    const task: Task = { target, snapshotPath, options: checkOpenOptions({ clock: () => connection.now() }), long };
+    // Private whatever the store's mode is: a copy may lie where more people come by.
+    const like = { ...likeFor(target, connection.path === undefined ? [] : [connection.path]), mode: 0o600 };
+    const task: Task = { target, snapshotPath, like, options: checkOpenOptions({ clock: () => connection.now() }), long };
     using copy = await copyOf(connection, task);
     if (copy.uuid !== connection.uuid) throw new StoreError('ERR_STORE_IO', `failed to back up ${connection.path}: it was replaced by another store's file while it was open`);
     placeNew('back up', copy.temporary, target);
@@ -172,7 +175,7 @@ async function copyOf(connection: ModuleConnection, task: Task): Promise<Copy> {
     // in a later turn of the event loop.
     return makeCopy(task, async (temporary) => {
       await nextTurn();
-      createPrivate(temporary);
+      createPrivate(temporary, task.like);
       connection.read('back up the store', () => connection.prepare('VACUUM INTO ?').run(temporary));
     });
   }
