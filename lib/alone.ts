@@ -3,7 +3,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import type { Connection } from './connection.ts';
 import { hasCode, StoreError, toStoreError } from './errors.ts';
 import { checkpointFound, setPragmas } from './handle.ts';
-import type { Mirroring } from './mirroring.ts';
+import type { Attached, Mirroring } from './mirroring.ts';
 import { releaseReaders } from './read-only.ts';
 
 /**
@@ -25,12 +25,12 @@ export function lockOut(db: DatabaseSync, path: string, what: string, otherwise?
  * Runs `fn`, which writes by an open connection, while no other process has the database open, nor another handle of this one:
  * with exclusive locking SQLite takes the lock that excludes them before the first write. Throws as `lockOut` does.
  */
-function writeAlone(connection: Connection, what: string, otherwise: string, fn: () => void): void {
+function writeAlone<T>(connection: Connection, what: string, otherwise: string | undefined, fn: () => T): T {
   if (connection.path === undefined || !connection.isOpen) return fn();
   releaseReaders();
   try {
     connection.get('PRAGMA locking_mode = EXCLUSIVE');
-    explain(what, otherwise, fn);
+    return explain(what, otherwise, fn);
   } finally {
     connection.get('PRAGMA locking_mode = NORMAL');
     connection.get('SELECT 1 FROM sqlite_schema'); // the lock is given back after the next read
@@ -51,9 +51,14 @@ export function detach(connection: Connection, mirroring: Mirroring | undefined,
   mirroring?.end();
 }
 
-function explain(what: string, otherwise: string | undefined, fn: () => void): void {
+/** Gives a store that is in use its first mirror: whoever has it open without one may write no more. At open, by one process at a time. */
+export function attachFirst(connection: Connection, mirroring: Mirroring, ledgerPath: string): Attached {
+  return writeAlone(connection, `attach the ledger ${ledgerPath}`, undefined, () => mirroring.attach());
+}
+
+function explain<T>(what: string, otherwise: string | undefined, fn: () => T): T {
   try {
-    fn();
+    return fn();
   } catch (error) {
     if (!hasCode(toStoreError(error, ''), 'ERR_STORE_BUSY')) throw error;
     const why = 'the store is open elsewhere, and that one would be refused every further write: stop the service first';

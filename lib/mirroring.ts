@@ -78,6 +78,12 @@ export class Mirroring implements CommitParticipant {
     return this.#mirror.sign(hash);
   }
 
+  /** Whether the store has been written to without a mirror, which it is to have from now on. */
+  get isFirst(): boolean {
+    const tables = ['audit_log', 'usage', 'cooldowns', 'snapshot'].map((name) => `EXISTS (SELECT 1 FROM ${name})`);
+    return this.#connection.get(`SELECT 1 FROM store_meta WHERE has_ledger = 0 AND (${tables.join(' OR ')})`) !== undefined;
+  }
+
   /** At open: makes the mirror where there is none, brings both to one head, begins what is to begin. */
   attach(): Attached {
     const connection = this.#connection;

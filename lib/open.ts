@@ -1,6 +1,7 @@
 // Everything between a path and a sound connection that may write.
 import { rmSync, statfsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { attachFirst } from './alone.ts';
 import { Connection } from './connection.ts';
 import { isOpenHere } from './descriptors.ts';
 import { attempt, hasCode, StoreError, toStoreError } from './errors.ts';
@@ -14,6 +15,7 @@ import type { CheckedOptions } from './options.ts';
 import { TemporaryCopyError } from './read-only.ts';
 import type { MirrorEnd } from './mirror-port.ts';
 import { Mirroring } from './mirroring.ts';
+import type { Attached } from './mirroring.ts';
 import { auditHeadOf } from './audit.ts';
 import { compareHead, heal, isSchemaDamage, isTold, rehearse, withSetAside } from './recovery.ts';
 import type { Recovery } from './recovery.ts';
@@ -310,7 +312,7 @@ function settle(connection: Connection, opening: Opening): Opened {
   if (opening.options.recover) rehearse(connection, uuid, pair);
   const had = auditHeadOf(connection)?.id ?? 0;
   const mirroring = mirrorOf(connection, uuid, opening.options);
-  const { replayed, ...aside } = mirroring?.attach() ?? { replayed: 0, setAside: [] };
+  const { replayed, ...aside } = mirroring ? attach(connection, mirroring, opening) : { replayed: 0, setAside: [] };
   const found = findLoss(connection, opening, content, pair);
   const healed = found && heal(connection, uuid, pair, { found, moved, replayed, lastId: had + replayed }, content);
   if (opening.isNoted) removeNote(path);
@@ -320,6 +322,12 @@ function settle(connection: Connection, opening: Opening): Opened {
   pair.check();
   reportNames(connection.faults, path);
   return { connection, uuid, pair, mirroring, recovery: withSetAside(healed, aside) };
+}
+
+function attach(connection: Connection, mirroring: Mirroring, opening: Opening): Attached {
+  if (!mirroring.isFirst) return mirroring.attach();
+  requireTurn(opening); // of several that begin it, each would keep the others out for as long as they wait for it
+  return attachFirst(connection, mirroring, opening.options.ledger!.path);
 }
 
 /** What the database has lost, and what was found before it could be asked. */

@@ -6,6 +6,7 @@ import { SqliteStore } from '../lib/index.ts';
 import { Ledger } from '../lib/ledger/index.ts';
 import { schemaVersion } from '../lib/schema.ts';
 import { shepherd } from './support/command.ts';
+import { namesIn } from './support/files.ts';
 import { checkStore, TestFolder } from './support/folder.ts';
 import { checkBoth, ledgerIn, openBoth } from './support/ledger.ts';
 import { Companion } from './support/process.ts';
@@ -61,6 +62,20 @@ test('a ledger is not detached while another process has the store open, which g
   await service.kill();
   store.close();
   checkBoth(folder.file(), folder.file('audit.jsonl'));
+});
+
+test('a store in use gets no ledger while another process has it open, which goes on; then each of many that bring it at once', async (t) => {
+  const folder = new TestFolder(t);
+  const service = await serviceOf(t, folder);
+  assert.equal(await service.ask('write'), 'no error');
+  assert.throws(() => openBoth(folder, { busyTimeoutMs: 100 }), { code: 'ERR_STORE_BUSY', message: /stop the service first/ });
+  assert.equal(await service.ask('write'), 'no error');
+  assert.deepEqual(namesIn(folder.path), ['store.db', 'store.db-shm', 'store.db-wal']);
+  await service.kill();
+  const services = await Promise.all(Array.from({ length: 4 }, () => serviceOf(t, folder, true)));
+  for (const each of services) assert.equal(await each.ask('write'), 'no error');
+  for (const each of services) await each.kill();
+  assert.equal(openBoth(folder).getRecentAudits(100).filter(({ event: { type } }) => type === 'ledger_attached').length, 1);
 });
 
 test('a store that has detached its ledger alone lets others in again, and so does one that was refused', async (t) => {

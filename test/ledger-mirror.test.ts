@@ -11,6 +11,7 @@ import { Ledger, mirrorEvent, rebuildDatabase, rebuildLedger, replay, verifyPari
 import type { LedgerLine } from '../lib/ledger/index.ts';
 import { badOptions } from './support/values.ts';
 import { TestFolder } from './support/folder.ts';
+import { makeDatabase } from './support/foreign.ts';
 import { filesWith, plant, plantInBoth } from './support/ledger.ts';
 import { run } from './support/process.ts';
 
@@ -335,7 +336,7 @@ test('a row of the database alone that cannot be read is a difference as well', 
 test('a day of an adopted table that is none goes into no ledger, which a database can be rebuilt from', async (t) => {
   const folder = new TestFolder(t);
   folder.open({ clock }).close();
-  folder.raw().exec("INSERT INTO usage VALUES ('film', '2026-02-30', 5, 0), ('film', '2026-11-21', 5, 0)");
+  makeDatabase(folder.file(), "INSERT INTO usage VALUES ('film', '2026-02-30', 5, 0), ('film', '2026-11-21', 5, 0)");
   folder.open({ clock, ledger: ledgerOf(folder) }).close();
   await rebuildDatabase(ledgerOf(folder), folder.file('rebuilt.db'));
   const rebuilt = readerOf(folder, 'rebuilt.db');

@@ -118,9 +118,9 @@ test('a ledger of another store is refused, and one without events is none', (t)
 
 test('once it has a ledger a store is not written without it: at open, or by one that was open before', (t) => {
   const folder = new TestFolder(t);
-  const before = folder.open();
-  before.addUsage('a', day, 5);
+  const before = folder.open(); // nothing is in it yet, or it would keep the ledger out (alone.test.ts)
   const store = openBoth(folder);
+  store.addUsage('a', day, 5);
   assert.throws(() => before.addUsage('a', day, 5), { code: 'ERR_STORE_CONFLICT' });
   assert.equal(before.isHealthy(), false);
   assert.throws(() => folder.open(), { code: 'ERR_STORE_CONFLICT' });

@@ -168,10 +168,3 @@ test('a lock and a note of a recovery that root began and did not end keep nobod
   assert.ok(names.includes('store.db-lock') && names.includes('store.db-recovery'), names.join(' '));
   assert.deepEqual(run(folder.file(), `${ledger} report(open().recovery.found);`, { uid: nobody }), ['damaged']);
 });
-
-test('backups are their maker\'s own, whoever\'s folder they are in', async (t) => {
-  const folder = theirs(t);
-  using store = SqliteStore.openReadOnly(folder.file());
-  await backup(store, folder.file('sub/backup.db'));
-  for (const name of namesIn(folder.file('sub'))) assert.equal(lstatSync(folder.file(`sub/${name}`)).uid, process.getuid?.());
-});
