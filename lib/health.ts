@@ -94,7 +94,7 @@ export function describeHealth(connection: Connection, pair: SnapshotPair): Stor
     sqliteVersion: told(() => connection.get<[string]>('SELECT sqlite_version()')![0]) ?? 'unknown',
     journalMode: told(() => journalMode(connection)) ?? 'unknown',
     ...(told(() => sizes(connection)) ?? { databaseBytes: 0, walBytes: 0 }),
-    snapshot: told(() => pair.copies(now)) ?? { row: { state: 'damaged' }, file: { state: 'damaged' } } satisfies StoreHealth['snapshot'],
+    snapshot: pair.copies(now, told),
     ...(clockBehindMs === undefined ? undefined : { clockBehindMs }),
     timeZone: timeZoneInUse(),
   };

@@ -116,12 +116,19 @@ async function check({ url, isReadOnly, most }: Task, { signal, onProgress }: Lo
     onProgress?.({ done: pages, total: pages });
     return outcomeOf(told, pages);
   } catch (error) {
-    throw signal?.aborted ? signal.reason : error;
+    throw signal?.aborted ? signal.reason : beginningError(error);
   } finally {
     clearInterval(timer);
     worker.unref(); // a check that is aborted ends by itself
     void worker.terminate();
   }
+}
+
+/** Node starts no thread where the working folder was deleted, and says of it that some file is missing. */
+function beginningError(error: unknown): unknown {
+  if ((error as NodeJS.ErrnoException).syscall !== 'uv_cwd') return error;
+  const problem = 'the working folder has been deleted, and Node starts no thread there';
+  return new StoreError('ERR_STORE_NOT_FOUND', `failed to check the pages: ${problem}`, { cause: error });
 }
 
 // SQLITE_CORRUPT and SQLITE_NOTADB: what the check is for may also be in its way.

@@ -226,15 +226,23 @@ export class SnapshotPair implements CommitParticipant {
     else faults.clear('behind');
   }
 
-  /** Both copies, for `health()`. */
-  copies(now: Date): { row: SnapshotCopy; file: SnapshotCopy } {
-    const file = this.#lookAtFile();
-    const row = this.#row();
+  /**
+   * Both copies, for `health()`. `told` gives what a read gives, and `undefined` for one that a damaged page has ended, which
+   * says nothing of the file.
+   */
+  copies(now: Date, told: <T>(read: () => T) => T | undefined): { row: SnapshotCopy; file: SnapshotCopy } {
+    const both = told(() => ({ file: this.#lookAtFile(), row: this.#row() }));
+    const { file, row } = both ?? { file: this.#lookAtFile(), row: undefined };
     this.#reportCopies(file, row);
-    this.#reportLoss(file);
+    told(() => this.#reportLoss(file));
     const age = (state: StateSnapshot): number => now.getTime() - state.timestamp.getTime();
+    const stored = (): SnapshotCopy => {
+      if (!row) return { state: both ? 'absent' : 'damaged' };
+      const { generation, state } = row;
+      return state ? { state: 'whole', generation, ageMs: age(state) } : { state: 'damaged', generation };
+    };
     return {
-      row: !row ? { state: 'absent' } : row.state ? { state: 'whole', generation: row.generation, ageMs: age(row.state) } : { state: 'damaged', generation: row.generation },
+      row: stored(),
       file: file.state === 'whole' ? { state: 'whole', generation: file.content.generation, ageMs: age(file.content.state) } : { state: file.state },
     };
   }

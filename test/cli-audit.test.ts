@@ -83,6 +83,11 @@ test('a filter that can match nothing says so, and one that matches nothing says
     assert.deepEqual([code, out], [2, ''], argv.join(' '));
     assert.match(err, /--since must be before --until|--day does not go with --since/);
   }
+  for (const when of ['200000w', '9999999w', '0000-01-01', '9999-12-31T23:59:59-01:00']) {
+    const { code, out, err } = await shepherd(['audit', path, '--until', when], { clock });
+    assert.deepEqual([code, out], [2, ''], when);
+    assert.match(err, /--until must be a day or a time/);
+  }
   const said = async (...argv: string[]): Promise<string> => (await shepherd(['audit', path, ...argv], { clock })).out;
   assert.equal(await said('--type', 'launch_denyed'), 'No event matches --type launch_denyed.\nNothing has "launch_denyed"; did you mean launch_denied?\n');
   assert.equal(await said('--entry', 'mincraft', '--day', 'today'), 'No event matches --entry mincraft --day today.\nNothing has "mincraft"; did you mean minecraft?\n');

@@ -159,6 +159,7 @@ test('the store is what the call names, then what the environment does, and two 
 
 test('help, help COMMAND and version are words as well, and the table of exit codes stands in the help and the README', async () => {
   assert.deepEqual(await shepherd(['help']), await shepherd(['--help']));
+  for (const name of ['help', 'version']) assert.deepEqual(await shepherd(['help', name]), await shepherd(['help']));
   for (const name of [...lookers, 'import', 'demo']) assert.deepEqual(await shepherd(['help', name]), await shepherd([name, '--help']));
   assert.deepEqual(await shepherd(['version']), await shepherd(['--version']));
   const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');

@@ -55,6 +55,19 @@ test('no name is cut in a pipe, nor on a terminal that is wide enough, and none 
   }
 });
 
+test('what a log is searched for stands on one line in a pipe: the entry, and the id of the session', async (t) => {
+  const folder = new TestFolder(t);
+  const store = folder.open({ clock });
+  const [entryId, sessionId] = [`/srv/${long('e')}`, '0b5b7a3e-7d3e-4c1c-9a53-5a3d2f6f9c11'];
+  for (const type of ['session_started', 'session_recovered'] as const) {
+    store.appendAudits(Array.from({ length: 60 }, () => ({ event: { type, sessionId, entryId } as never })));
+  }
+  store.close();
+  const { out } = await shepherd(['audit', folder.file(), '--limit', '1'], { clock });
+  const lines = out.split('\n').map((line) => line.trim());
+  assert.ok(lines.includes(`session=${sessionId}`) && lines.some((line) => line.endsWith(entryId)), out);
+});
+
 test('one endless name in a pipe shifts no other', () => {
   const output = { isTTY: false } as unknown as Output;
   const { width, cell } = nameColumn(output, ['a', 'b'.repeat(10_000)], 20);

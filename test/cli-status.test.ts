@@ -55,7 +55,11 @@ test('what cannot be read is shown as that, and never as nothing', async (t) => 
       assert.deepEqual([code, typeof JSON.parse(err)], [1, 'object']);
       continue;
     }
-    const json = JSON.parse(out) as Record<string, unknown> & { unreadable: string[] };
+    const json = JSON.parse(out) as Record<string, unknown> & { unreadable: string[]; snapshot: Record<string, unknown> };
+    // The file beside the database is whole all the while, and so is the row but for its own page.
+    assert.partialDeepStrictEqual(json.snapshot['file'], { state: 'whole', generation: 1 }, `page ${page}`);
+    const row = page === pages['snapshot'] ? { state: 'damaged' } : { state: 'whole', generation: 1, ageMs: 0 };
+    assert.deepEqual(json.snapshot['row'], row, `page ${page}`);
     for (const part of ['usage', 'cooldowns', 'findings', 'snapshot']) if (json[part] === null) assert.equal(json['ok'], false, `page ${page}`);
     for (const part of json.unreadable) assert.ok(part === 'health' || json[part] === null, `page ${page}: ${part}`);
     assert.equal(json.unreadable.length > 0 && code === 0, false);

@@ -36,3 +36,44 @@ test('a relative path in a working folder that was deleted is ERR_STORE_NOT_FOUN
     SqliteStore.open(path).close();`);
   assert.deepEqual(codes, [...Array.from({ length: 13 }, () => 'StoreError ERR_STORE_NOT_FOUND'), 1]);
 });
+
+test('what needs no working folder works without one, and no command shows an error of Node\'s own', async (t) => {
+  const folder = new TestFolder(t);
+  const store = folder.open();
+  store.appendAudit({ type: 'service_started' });
+  store.close();
+  mkdirSync(folder.file('gone'));
+  const said = run(folder.file(), `
+    const { shepherd } = await import('${new URL('support/command.ts', import.meta.url).href}');
+    const { backup } = await import('${lib}modules/backup.ts');
+    const call = async (...argv) => {
+      const { code, out, err } = await shepherd(argv).catch((error) => ({ code: String(error) }));
+      report([code, err]);
+      return out;
+    };
+    const codeOfAsync = async (fn) => {
+      try { await fn(); return 'no error'; } catch ({ code, message }) { return [code, message]; }
+    };
+    const gone = path.replace('store.db', 'gone');
+    process.chdir(gone);
+    fs.rmdirSync(gone);
+    for (const name of ['status', 'audit', 'anchor']) await call(name, path);
+    await call('verify', '--quick', path);
+    report((await call('demo', path.replace('store.db', 'demo')))?.includes('Look into it'));
+    await call('verify', path);
+    await call('rebuild-ledger', '--db', path, '--ledger', 'a.jsonl');
+    const store = SqliteStore.open(path);
+    report(await codeOfAsync(() => backup(store, path + '.copy')));
+    store.close();
+    report(fs.readdirSync(path.replace('store.db', '')).filter((name) => /copy|tmp/.test(name)));`);
+  const well = [0, ''];
+  const missing = 'the working folder has been deleted';
+  const noThread = `failed to check the pages: ${missing}, and Node starts no thread there`;
+  assert.deepEqual(said, [
+    well, well, well, well, well, true,
+    [2, `shepherd-store: ${noThread} (ERR_STORE_NOT_FOUND)\n`],
+    [2, `shepherd-store: failed to find "a.jsonl": ${missing} (ERR_STORE_NOT_FOUND)\n`],
+    ['ERR_STORE_NOT_FOUND', noThread],
+    [],
+  ]);
+});

@@ -7,7 +7,7 @@ import type { Io } from './command.ts';
 import { errorLines } from './rows.ts';
 import type { RowError } from './rows.ts';
 import {
-  clockTime, columnWidth, dayLabel, duration, fit, instantText, lineWidth, nameRoom, offset, pad, painter, textWidth, wrap,
+  clockTime, columnWidth, dayLabel, duration, fit, instantText, lineWidth, nameRoom, offset, pad, painter, plain, textWidth, wrap,
 } from './text.ts';
 import type { Output } from './text.ts';
 
@@ -46,7 +46,10 @@ export class AuditTable {
     const { id, timestamp, event } = row;
     const indent = columns.id + 10 + columns.type + 4;
     const type = pad(fit(event.type, nameRoom(stdout, columns.id + 12)), columns.type);
-    const details = wrap(detailsOf(row, stdout), lineWidth(stdout) - indent);
+    const words = detailsOf(row, stdout);
+    // Where nothing is cut, nothing that is searched for is broken either: the entry, the session's id.
+    const names = nameRoom(stdout) === Infinity ? words.filter((word) => namesIn(event).includes(word)) : [];
+    const details = wrap(words, lineWidth(stdout) - indent, names);
     const first = textWidth(type) > columns.type ? '' : (details.shift() ?? '');
     const line = `${paint('dim', pad(String(id), columns.id, true))}  ${clockTime(timestamp)}  ${paint(colourOf(event.type), type)}  ${first}`;
     return [...this.#headingLines(timestamp), line.trimEnd(), ...details.map((more) => ' '.repeat(indent) + more)];
@@ -78,6 +81,13 @@ function detailsOf({ id: _id, timestamp, event, eventId: _eventId, ...attributes
   for (const [field, value] of Object.entries({ ...fields, ...attributes })) words.push(fieldText(field, value, timestamp));
   if (sessionId !== undefined) words.push(`session=${name(sessionId)}`);
   return words;
+}
+
+/** The words of an event's details that are names, as a pipe has them. */
+function namesIn(event: EventBase): string[] {
+  const { entryId, sessionId } = event as { entryId?: unknown; sessionId?: unknown };
+  const words = [typeof entryId === 'string' && entryId, typeof sessionId === 'string' && `session=${sessionId}`];
+  return words.filter((word) => word !== false).map(plain);
 }
 
 // An event may hold what somebody sent; it must not push the others off the screen.

@@ -2,11 +2,12 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { readdirSync } from 'node:fs';
-import { basename, extname, join, relative, resolve } from 'node:path';
+import { basename, extname, join, relative } from 'node:path';
 import { createInterface } from 'node:readline';
 import { attempt } from '../errors.ts';
 import { makeTemporaryFolder } from '../files.ts';
 import { localDay, SqliteStore } from '../index.ts';
+import { absolutePath } from '../paths.ts';
 import type { Args } from './args.ts';
 import { jsonOption, now, print, printJson } from './command.ts';
 import type { Command, Io } from './command.ts';
@@ -65,7 +66,7 @@ async function runDemo(args: Args, io: Io): Promise<number> {
 
 function prepareFolder(given: string | undefined): string {
   if (given === undefined) return attempt('make a folder', () => makeTemporaryFolder('shepherd-demo'));
-  const folder = resolve(given);
+  const folder = absolutePath(given);
   try {
     if (readdirSync(folder).length > 0) throw new UsageError(`${folder} is not empty: give a new or an empty folder`);
   } catch (error) {
@@ -168,14 +169,23 @@ function resultLines(io: Io, path: string, store: SqliteStore, acknowledged: rea
     ...[...Map.groupBy(rows, ({ day }) => day)].flatMap(([day, ofDay]) => ['', paint('bold', `Usage, ${dayLabel(day)}`), ...usageLines(io.stdout, lineWidth(io.stdout), ofDay, longest)]),
     '', paint('bold', 'Cooldowns as the day ends'), ...cooldownLines(io.stdout, readCooldowns(store, at), at),
     '', 'The folder is kept. Look into it:',
-    ...['status', 'audit', 'usage', 'verify'].map((name) => `  ${invocation(process.argv[1] ?? '', process.execPath, process.cwd())} ${name} --db ${shellWord(path)}`),
+    ...['status', 'audit', 'usage', 'verify'].map((name) => `  ${invocation(process.argv[1] ?? '', process.execPath, workingFolder())} ${name} --db ${shellWord(path)}`),
   ];
 }
 
+/** `undefined` where it has been deleted. */
+function workingFolder(): string | undefined {
+  try {
+    return process.cwd();
+  } catch {
+    return undefined;
+  }
+}
+
 /** How the reader started this program, to start it again: by its name, or as a file, with the Node that npx fetched. */
-export function invocation(program: string, execPath: string, folder: string): string {
+export function invocation(program: string, execPath: string, folder: string | undefined): string {
   if (basename(program) === 'shepherd-store') return program.includes('/node_modules/.bin/') ? 'npx shepherd-store' : 'shepherd-store';
-  const file = relative(folder, program);
+  const file = folder === undefined ? program : relative(folder, program);
   const node = execPath.includes('/_npx/') ? `npx -y node@${process.versions.node.split('.')[0]}` : 'node';
   return `${node} ${shellWord(file.startsWith('..') ? program : file)}`;
 }

@@ -1,11 +1,11 @@
 // The commands that work on a store and its ledger: replay, rebuild-ledger, rebuild-database, detach-ledger.
 import type { KeyObject } from 'node:crypto';
-import { resolve } from 'node:path';
 import type { Anchor } from '../audit.ts';
 import { decodeSigningKey } from '../events.ts';
 import { existsAt, snapshotPathOf } from '../files.ts';
 import { Ledger, rebuildDatabase, rebuildLedger, replay, verifyParity } from '../ledger/index.ts';
 import { ledgerAfter } from '../mirroring.ts';
+import { absolutePath } from '../paths.ts';
 import { connect, SqliteStore } from '../store.ts';
 import { anchorText } from './anchor.ts';
 import { storeFile } from './args.ts';
@@ -249,7 +249,7 @@ function newFile(path: string, suffixes: readonly string[]): string {
   for (const file of suffixes.map((suffix) => path + suffix)) {
     if (existsAt(file)) throw new UsageError(`${file} is there already, and is not overwritten: move it away first`);
   }
-  return resolve(path);
+  return absolutePath(path);
 }
 
 function madeLine(io: Io, path: string, what: string): string {

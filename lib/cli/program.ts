@@ -30,6 +30,9 @@ const commands: readonly Command[] = [
   backupCommand, restoreCommand, importCommand, migrate, demo,
 ];
 
+/** What `main` answers itself. */
+const ownNames: readonly string[] = ['help', 'version'];
+
 /**
  * Runs the command that `argv` (without the program's own name) names and gives the exit code: 0, 1 for a finding, 2 for
  * wrong use, 130 when `io.signal` ended it. Writes to `io` alone. Rejects only for an error in this package.
@@ -60,14 +63,16 @@ function commandOf(name: string): Command {
   const command = commands.find((known) => known.name === name);
   if (command) return command;
   if (name.startsWith('-')) throw new UsageError(`the command comes first, got "${name}"`);
-  const names = [...commands.map((known) => known.name), 'help', 'version'];
+  const names = [...commands.map((known) => known.name), ...ownNames];
   throw new UsageError(`there is no command "${name}"; ${didYouMean(name, names) ?? `there are ${names.join(', ')}`}`);
 }
 
 /** The help on one command, or on all. */
 function helpOn([name, extra]: readonly string[]): string {
   if (extra !== undefined && extra !== '--json') throw new UsageError(`unexpected argument "${extra}"`);
-  return name === undefined || name.startsWith('-') ? generalHelp(commands) : helpOf(commandOf(name));
+  // The general one has all that is to be said of help and version, which are commands to whoever asks.
+  const isGeneral = name === undefined || name.startsWith('-') || ownNames.includes(name);
+  return isGeneral ? generalHelp(commands) : helpOf(commandOf(name));
 }
 
 function version(): string {

@@ -106,10 +106,17 @@ export function columnWidth(texts: readonly string[], max: number, min = 0): num
   return Math.min(max, texts.reduce((widest, text) => Math.max(widest, textWidth(plain(text))), min));
 }
 
-/** Words on as many lines as they need. One that is too long for a line is broken: at its spaces, or wherever it must. */
-export function wrap(words: readonly string[], width: number): string[] {
+/**
+ * Words on as many lines as they need. One that is too long for a line is broken: at its spaces, or wherever it must; but
+ * none of those that stay `whole`.
+ */
+export function wrap(words: readonly string[], width: number, whole: readonly string[] = []): string[] {
   const lines: string[] = [];
-  for (const word of words.flatMap((whole) => (textWidth(whole) <= width ? [whole] : whole.split(' ').flatMap((part) => broken(part, width))))) {
+  const partsOf = (word: string): string[] => {
+    if (textWidth(word) <= width || whole.includes(word)) return [word];
+    return word.split(' ').flatMap((part) => broken(part, width));
+  };
+  for (const word of words.flatMap(partsOf)) {
     const last = lines.at(-1);
     if (last !== undefined && textWidth(last) + 1 + textWidth(word) <= width) lines[lines.length - 1] = `${last} ${word}`;
     else lines.push(word);

@@ -27,6 +27,13 @@ export function parseDay(text: string, now: Date): string | undefined {
  * span, which is that long ago.
  */
 export function parseTime(text: string, now: Date): Date | undefined {
+  const instant = instantIn(text, now);
+  const year = instant?.getUTCFullYear() ?? NaN;
+  // Other years are none that a store has, and no time at all to SQLite: "before" one of them would leave out nothing.
+  return year >= 0 && year <= 9999 ? instant : undefined;
+}
+
+function instantIn(text: string, now: Date): Date | undefined {
   const span = parseSpan(text);
   if (span !== undefined) return new Date(now.getTime() - span);
   const day = parseDay(text, now);
