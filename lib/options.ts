@@ -15,7 +15,10 @@ export interface OpenOptions {
   snapshotPath?: string;
   /** Whether a lost or damaged database is moved aside and made anew from what is left, instead of refused. */
   recover?: boolean;
-  /** The second place for every event: a `Ledger`. Once a store has one, it is not opened for writing without it. */
+  /**
+   * The second place for every event: a `Ledger`. Once a store has one, it is not opened for writing without it; so one that
+   * is in use gets its first only while nobody else has it open, or else `ERR_STORE_BUSY`.
+   */
   ledger?: AuditMirror;
 }
 

@@ -125,8 +125,9 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
    * refused is left as it was. Throws `ERR_STORE_NOT_A_STORE`, `ERR_STORE_SCHEMA_TOO_NEW`, `ERR_STORE_MIGRATION`,
    * `ERR_STORE_PERMISSION`, `ERR_STORE_READ_ONLY`, `ERR_STORE_UNSUPPORTED`; `ERR_STORE_CONFLICT` where the snapshot file
    * or the ledger is another store's, the store has a ledger and is opened without, or the file has a second name (a hard
-   * link); `ERR_STORE_BUSY` while another process recovers or restores it; `ERR_STORE_PARITY` where the two disagree; `ERR_STORE_CORRUPT` for a damaged database, or a missing one beside a snapshot file, unless
-   * `recover` is true.
+   * link); `ERR_STORE_BUSY` while another process recovers or restores it, or has it open where it is to get its
+   * first ledger; `ERR_STORE_PARITY` where the two disagree; `ERR_STORE_CORRUPT` for a damaged database, or a missing one
+   * beside a snapshot file, unless `recover` is true.
    */
   static open<E extends EventBase = CoreEvent>(path: string, options?: OpenOptions): SqliteStore<E> {
     const checked = checkOpenOptions(options);
