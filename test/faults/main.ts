@@ -120,7 +120,7 @@ async function main(): Promise<void> {
     if (!each.kind.endsWith('fault')) for (const example of each.outcome.examples) console.log(`  ${example}`);
   });
   if (packages !== undefined) rmSync(packages, { recursive: true });
-  const isSound = [report(done), !values.processes || (await reportFour(seed)), !values.others || runOthers()];
+  const isSound = [done.length === 0 || report(done), !values.processes || (await reportFour(seed)), !values.others || runOthers()];
   process.exitCode = isSound.every(Boolean) ? 0 : 1;
 }
 
@@ -158,7 +158,7 @@ function report(done: readonly Done[]): boolean {
   if (others.length > 0) console.log(`\n${table(others.map((each) => ({ 'states with a loss': each.name, ...byModel(each) })))}`);
   const own = of('workload');
   const total = own.reduce((sum, each) => sum + count(each, 'states'), 0);
-  console.log(`\n${total.toLocaleString('en')} distinct states at ${own.reduce((sum, { outcome }) => sum + outcome.points, 0).toLocaleString('en')} moments.`);
+  if (own.length > 0) console.log(`\n${total.toLocaleString('en')} distinct states at ${own.reduce((sum, { outcome }) => sum + outcome.points, 0).toLocaleString('en')} moments.`);
   const hasLost = (each: Done): boolean => count(each, 'lost') > 0;
   return ![...own, ...of('pause')].some(hasLost) && [...of('fault'), ...of('pause fault')].every(hasLost);
 }
