@@ -106,7 +106,13 @@ class Worker {
   async #restore(): Promise<void> {
     const found = this.#backups();
     if (found.length === 0) return;
-    await restore(join(this.#folder, found[this.#some(found.length)]!), this.#path, { busyTimeoutMs: 300 });
+    const from = join(this.#folder, found[this.#some(found.length)]!);
+    try {
+      await restore(from, this.#path, { busyTimeoutMs: 300 });
+    } catch (error) {
+      // Another worker has removed this backup meanwhile: nothing was to be restored.
+      if (existsSync(from) || (error as { code?: string }).code !== 'ERR_STORE_NOT_FOUND') throw error;
+    }
   }
 
   /** Beside the store, and in its place, where it stands already. */
