@@ -164,9 +164,14 @@ export async function verifyChain(connection: Connection, uuid: string, options:
   const [beyond, total] = connection.read(what, () => connection.get<[number, number | null]>(boundsSql)!);
   const gapsAllowedUpTo = connection.read(what, () => adoptedUpTo(connection));
   const walk = new ChainWalk(uuid, gapsAllowedUpTo, anchor?.id, signatures, add);
+  let last: ChainRow | undefined;
   for (let more = true; more; ) {
     signal?.throwIfAborted();
-    const rows = connection.read(what, () => connection.all<ChainRow>(chainSql, walk.head?.id ?? Number.MIN_SAFE_INTEGER - 1));
+    const rows = connection.read(what, () => {
+      if (last) checkSameLog(connection, what, last);
+      return connection.all<ChainRow>(chainSql, walk.head?.id ?? Number.MIN_SAFE_INTEGER - 1);
+    });
+    last = rows.at(-1);
     more = rows.length === pageRows;
     if (more) checkAdvance(rows.at(-1)![0], walk.head?.id ?? Number.MIN_SAFE_INTEGER - 1);
     for (const row of rows) walk.step(row);
@@ -181,6 +186,12 @@ export async function verifyChain(connection: Connection, uuid: string, options:
   const lost = anchor && anchorFault(anchor, walk.head?.id ?? 0, walk.anchored);
   if (lost) add(lost.id, lost.kind, lost.message);
   return report;
+}
+
+/** A reader goes on with whatever stands at its path, and a restored backup has other rows: to the walk they would look tampered with. */
+function checkSameLog(connection: Connection, what: string, [id, , , , , hash]: ChainRow): void {
+  if (typeof hash !== 'string' || hashAt(connection, id) === hash) return;
+  throw new StoreError('ERR_STORE_BUSY', `failed to ${what}: another database, such as a restored backup, took its place meanwhile; verify it again`);
 }
 
 type ChainRow = [...AuditRow, hash: string, bytes: number, signature: string | null];

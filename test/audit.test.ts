@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { copyFileSync, renameSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
@@ -354,4 +355,22 @@ test('progress is told after each page; others run, append and close meanwhile',
   assert.deepEqual([report.ok, report.checked], [true, 1201]);
   assert.ok(turns >= 2);
   await assert.rejects(store.verifyAudit({ onProgress: () => store.close() }), { code: 'ERR_STORE_CLOSED' });
+});
+
+test('a log whose database is exchanged for another one while it is verified is not said to be tampered with', async (t) => {
+  const folder = new TestFolder(t);
+  folder.open().close();
+  copyFileSync(folder.file(), folder.file('restored.db'));
+  for (const name of ['store.db', 'restored.db']) {
+    using store = SqliteStore.open(folder.file(name));
+    store.appendAudits(Array.from({ length: 1_200 }, () => ({ event: { type: 'service_started' } })));
+  }
+  using reader = SqliteStore.openReadOnly(folder.file());
+  let isExchanged = false;
+  const onProgress = (): void => {
+    if (!isExchanged) renameSync(folder.file('restored.db'), folder.file());
+    isExchanged = true;
+  };
+  await assert.rejects(reader.verifyAudit({ onProgress }), { code: 'ERR_STORE_BUSY' });
+  assert.deepEqual((await reader.verifyAudit()).findings, []);
 });
