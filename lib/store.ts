@@ -241,7 +241,8 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
    * Walks the whole hash chain in constant memory. With an `anchor`, taken by `auditHead` earlier and kept elsewhere, it
    * also proves that the log still holds exactly that row there: a chain alone cannot see that its end was cut off. With a
    * `publicKey`, every row from the event `signing_started` on must be signed by that key. Never throws for what it finds;
-   * rejects with `signal.reason` when aborted.
+   * rejects with `signal.reason` when aborted, and with `ERR_STORE_BUSY` where another database took this one's place
+   * meanwhile, which a store that is only looked at would go on with.
    */
   async verifyAudit(options?: VerifyOptions): Promise<VerifyReport> {
     return verifyChain(this.#connection, this.#uuid, checkVerifyOptions(options));
