@@ -4,6 +4,7 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { isAsyncFunction, isGeneratorFunction } from 'node:util/types';
 import type { Anchor } from './audit.ts';
 import { Checkpoints, overwriteFailedCommit } from './checkpoints.ts';
+import type { CommitParticipant } from './commit-participant.ts';
 import { CooldownClock } from './cooldowns.ts';
 import { CallersError, couldNotBegin, StoreError, toStoreError } from './errors.ts';
 import { Faults } from './faults.ts';
@@ -12,17 +13,6 @@ import type { Reader } from './read-only.ts';
 import { checkDate, checkSettled, invalid } from './values.ts';
 import { UsageDaysWatch } from './usage-days.ts';
 import { FileWatch, SchemaWatch } from './watch.ts';
-
-/**
- * Takes part in every outermost transaction: `begin` runs after BEGIN and `prepare` before COMMIT; both may throw (then
- * all is rolled back). `committed` or `abandoned` runs after and may not.
- */
-export interface CommitParticipant {
-  begin(): void;
-  prepare(): void;
-  committed(): void;
-  abandoned(): void;
-}
 
 export class Connection {
   readonly faults: Faults;

@@ -1,5 +1,6 @@
 // Cooldowns: their rows, read strictly, and when each is over by a clock that may be wrong.
-import type { CommitParticipant, Connection } from './connection.ts';
+import type { CommitParticipant } from './commit-participant.ts';
+import type { Connection } from './connection.ts';
 import { StoreError } from './errors.ts';
 import { isText, parseInstant, show } from './values.ts';
 

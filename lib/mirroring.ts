@@ -2,10 +2,11 @@
 // its mirror hold the same rows. All of it runs under SQLite's write lock.
 import { statSync } from 'node:fs';
 import { basename } from 'node:path';
-import { auditHeadOf, hashAt, insertAudit, insertRow } from './audit.ts';
+import { auditHeadOf, hashAt, insertAudit, insertRow, pageRows } from './audit.ts';
 import type { Anchor } from './audit.ts';
 import { genesisHash, rowHash } from './chain.ts';
-import type { CommitParticipant, Connection } from './connection.ts';
+import type { CommitParticipant } from './commit-participant.ts';
+import type { Connection } from './connection.ts';
 import { deleteCooldownRow, readableCooldowns, setCooldownRow } from './cooldowns.ts';
 import { hasCode, StoreError } from './errors.ts';
 import { damagedRow, decodeBalance, decodeSigningKey, encodeOwnEvent } from './events.ts';
@@ -17,7 +18,6 @@ import { addUsageRow, readableUsage } from './usage.ts';
 import { quote } from './values.ts';
 import type { JsonObject } from './values.ts';
 
-const pageRows = 500;
 const rowsSql = `SELECT id, timestamp, event_type, event_data, event_meta, event_hash, signature FROM audit_log WHERE id > ? ORDER BY id LIMIT ${pageRows}`;
 type StoredValue = string | Uint8Array;
 type StoredRow = [number, StoredValue, StoredValue, StoredValue, string | null, string, string | null];
@@ -44,7 +44,6 @@ export class Mirroring implements CommitParticipant {
   readonly #mirror: AuditMirror;
   /** Where both ended when the open transaction began. */
   #agreed: Anchor | undefined;
-
   /** Whether this transaction's rows are in the mirror already. */
   #appended = false;
   #carrying = false;

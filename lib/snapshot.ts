@@ -1,6 +1,7 @@
 // The snapshot pair: the row in the database and the file beside it, saved together and read as one.
 import { existsSync } from 'node:fs';
-import type { CommitParticipant, Connection } from './connection.ts';
+import type { CommitParticipant } from './commit-participant.ts';
+import type { Connection } from './connection.ts';
 import { auditHeadOf } from './audit.ts';
 import { compareHead } from './recovery.ts';
 import { localDay, nameable } from './days.ts';

@@ -1,5 +1,6 @@
 // The two days whose usage was written last: the plain snapshot carries them, and they need not be the clock's.
-import type { CommitParticipant, Connection } from './connection.ts';
+import type { CommitParticipant } from './commit-participant.ts';
+import type { Connection } from './connection.ts';
 
 /** The first one was written last. */
 export type UsageDays = readonly [last: string | null, previous: string | null];

@@ -11,6 +11,7 @@ import { plainEnvironment, Worker } from './support/child.ts';
 import { shepherd } from './support/command.ts';
 import type { Said } from './support/command.ts';
 import { TestFolder } from './support/folder.ts';
+import { needs } from './support/tools.ts';
 
 const fixture = (name: string): string => fileURLToPath(new URL(`fixtures/${name}`, import.meta.url));
 
@@ -71,8 +72,7 @@ test('one fault of a store has one exit code and one error code, in whatever com
   }
 });
 
-test('what this user may not use is wrong use, in whatever command', async (t) => {
-  if (process.getuid?.() !== 0) return; // whoever the tests run as may use what they make
+test('what this user may not use is wrong use, in whatever command', needs('root'), async (t) => {
   const folder = new TestFolder(t);
   folder.open().close();
   const argvs = ['status', 'audit', 'verify', 'migrate'].map((name) => [name, folder.file()]);

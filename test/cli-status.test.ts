@@ -12,6 +12,7 @@ import { shepherd } from './support/command.ts';
 import type { Said } from './support/command.ts';
 import { picture } from './support/files.ts';
 import { TestFolder } from './support/folder.ts';
+import { needs } from './support/tools.ts';
 
 process.env['TZ'] = 'Europe/Berlin';
 const now = new Date('2026-11-21T18:00:00+01:00');
@@ -156,7 +157,7 @@ test('who has the store open for writing is told, and nothing is changed by aski
   renameSync(folder.file('away'), path);
 });
 
-test('a service of another user is seen by its lock, and whether it writes is not claimed', { skip: process.getuid?.() !== 0 && 'needs root, to be two users' }, async (t) => {
+test('a service of another user is seen by its lock, and whether it writes is not claimed', needs('root'), async (t) => {
   const folder = new TestFolder(t);
   folder.open().close();
   chmodSync(folder.path, 0o755);

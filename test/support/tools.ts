@@ -3,7 +3,10 @@
 import { spawnSync } from 'node:child_process';
 import { unsharing } from './process.ts';
 
-/** What can be needed, and how it is asked for; `mount` stands for a mount namespace of one's own in which mounting works, `users` for a user namespace. */
+/**
+ * What can be needed, and how it is asked for; `mount` stands for a mount namespace of one's own in which mounting works,
+ * `users` for a user namespace, `root` for the right to be two users.
+ */
 const tools = {
   strace: ['strace', '--version'],
   jq: ['jq', '--version'],
@@ -13,6 +16,7 @@ const tools = {
   'mkfs.vfat': ['sh', '-c', 'command -v mkfs.vfat'],
   'mkfs.exfat': ['sh', '-c', 'command -v mkfs.exfat'], // it ends with 1 whatever it is asked
   users: ['unshare', '-Ur', 'true'],
+  root: ['sh', '-c', 'test "$(id -u)" = 0'],
   mount: undefined,
 } as const;
 
