@@ -232,11 +232,7 @@ async function momentsOf(t: TestContext, base: TestFolder, from: number): Promis
   const output = base.file('whole.trace');
   const worker = new Worker(t, 'crash', [path, String(plan), String(from), '2'], { command: tracing(output, changes), env: plainEnvironment() });
   await worker.result();
-  const counts = new Map<string, number>();
-  const calls = readTrace(output).map(({ name, path: of }) => {
-    counts.set(name, (counts.get(name) ?? 0) + 1);
-    return { call: name, nth: counts.get(name)!, of, series: `${name} ${of}` };
-  });
+  const calls = readTrace(output).map(({ name, nth, path: of }) => ({ call: name, nth, of, series: `${name} ${of}` }));
   const ours = calls.filter(({ of }) => of.startsWith(base.path));
   return ours.filter(({ series }, index) => series !== ours[index - 1]?.series || series !== ours[index - 2]?.series);
 }

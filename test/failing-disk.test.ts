@@ -80,12 +80,7 @@ async function findFaults(t: TestContext): Promise<{ folders: TestFolder[]; faul
     await beginning.prepare(folder, t);
     const output = folder.file('whole.trace');
     await workerOn(t, folder, beginning, 'whole', tracing(output, calls)).result();
-    const counts = new Map<string, number>();
-    for (const { name, thread, path } of readTrace(output)) {
-      // To strace, the nth call is the nth of a thread.
-      const counted = `${thread} ${name}`;
-      const nth = (counts.get(counted) ?? 0) + 1;
-      counts.set(counted, nth);
+    for (const { name, nth, path } of readTrace(output)) {
       if (!path.startsWith(folder.path)) continue;
       for (const lasting of [false, true]) {
         faults.push({ beginning: index, call: name, nth, error: 'EIO', lasting });

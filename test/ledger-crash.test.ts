@@ -151,11 +151,7 @@ async function momentsOf(t: TestContext, base: TestFolder, from: number): Promis
   const path = copyOf(base.file(), base.file('audit.jsonl'), 'whole');
   const output = base.file('whole.trace');
   await new Worker(t, 'ledger', ['shapes', path, path.replace(/db$/, 'jsonl'), String(from)], { command: tracing(output, changes), env: plainEnvironment() }).result();
-  const counts = new Map<string, number>();
-  const calls = readTrace(output).map(({ name, path: of }) => {
-    counts.set(name, (counts.get(name) ?? 0) + 1);
-    return { call: name, nth: counts.get(name)!, of, series: `${name} ${of}` };
-  });
+  const calls = readTrace(output).map(({ name, nth, path: of }) => ({ call: name, nth, of, series: `${name} ${of}` }));
   const ours = calls.filter(({ of }) => of.startsWith(base.path));
   return ours.filter(({ series }, index) => series !== ours[index - 1]?.series || series !== ours[index - 2]?.series);
 }

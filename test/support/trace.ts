@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs';
 
 export interface SystemCall {
   name: string;
-  /** The thread that made it. */
-  thread: string;
+  /** Which call of its name it is, counted from 1 as `--inject=…:when=` counts: those of each thread by themselves. */
+  nth: number;
   /** The file that the call is about: of its descriptor, or its last path. */
   path: string;
   /** The arguments as strace writes them. */
@@ -21,13 +21,18 @@ export function tracing(output: string, calls: readonly string[], ...more: reado
 export function readTrace(output: string): SystemCall[] {
   const calls: SystemCall[] = [];
   const open = new Map<string, SystemCall>();
+  const counts = new Map<string, number>();
   for (const line of readFileSync(output, 'utf8').split('\n')) {
     const [, thread = '', rest = ''] = /^(\d+) +(.*)$/.exec(line) ?? [];
     const resumed = /^<\.\.\. \w+ resumed>(.*)$/.exec(rest)?.[1];
     const [, name, text = ''] = resumed === undefined ? (/^(\w+)\((.*)$/.exec(rest) ?? []) : [, undefined, resumed];
-    const call = name === undefined ? open.get(thread) : { name, thread, path: '', args: '', result: NaN };
+    const nth = (counts.get(`${thread} ${name}`) ?? 0) + 1;
+    const call = name === undefined ? open.get(thread) : { name, nth, path: '', args: '', result: NaN };
     if (!call) continue; // a signal, or the end of a thread
-    if (name !== undefined) calls.push(call);
+    if (name !== undefined) {
+      calls.push(call);
+      counts.set(`${thread} ${name}`, nth);
+    }
     open.set(thread, call);
     const [, args = '', result] = /^(.*?)(?: <unfinished \.\.\.>|\) += (-?\d+|\?).*)$/.exec(text) ?? [];
     call.args += args;
