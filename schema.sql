@@ -3,7 +3,7 @@
 
 -- Versions ---------------------------------------------------------------------------------------------------------
 
--- One row for each version that this file has gone through, without a gap; the highest is the one it has.
+-- One row for each version that this file has gone through, without a gap. PRAGMA user_version says the one it has.
 CREATE TABLE schema_version (
   version INTEGER PRIMARY KEY CHECK (version > 0),
   description TEXT NOT NULL,
@@ -11,22 +11,19 @@ CREATE TABLE schema_version (
 );
 
 -- What the store knows of itself. uuid: the first link of the chain is made from it, and it ties the snapshot file to
--- this database. adopted_id: the row of audit_log that says up to where ids may have gaps. last_day, previous_day: the
--- two days whose usage was written last, whatever the clock says.
+-- this database. adopted_id: the row of audit_log that says up to where ids may have gaps.
 CREATE TABLE store_meta (
   id INTEGER PRIMARY KEY CHECK (id = 1),
   uuid TEXT NOT NULL CHECK (length(uuid) = 36),
   created_at TEXT NOT NULL,
   has_ledger INTEGER NOT NULL DEFAULT 0 CHECK (has_ledger IN (0, 1)),
-  adopted_id INTEGER,
-  last_day TEXT,
-  previous_day TEXT
+  adopted_id INTEGER
 );
 
 -- Audit log --------------------------------------------------------------------------------------------------------
 
 -- Append-only. id is the position. event_data holds the event's fields without its type, as JSON; event_meta its
--- attributes, as JSON; event_hash chains the row to the one before (lib/chain.ts).
+-- attributes, as JSON; event_hash chains the row to the one before (lib/core/chain.ts).
 CREATE TABLE audit_log (
   id INTEGER PRIMARY KEY,
   timestamp TEXT NOT NULL,
@@ -86,7 +83,7 @@ CREATE INDEX usage_day ON usage (day);
 -- Cooldowns --------------------------------------------------------------------------------------------------------
 
 -- set_at: when it was set, by the clock of then; NULL where that is unknown. clock_behind_at: when the clock was first
--- found behind set_at; the time from set_at to until counts from there while it is (lib/cooldowns.ts).
+-- found behind set_at; the time from set_at to until counts from there while it is (lib/core/cooldowns.ts).
 CREATE TABLE cooldowns (
   entry_id TEXT PRIMARY KEY,
   until TEXT NOT NULL,
@@ -106,7 +103,7 @@ CREATE TABLE snapshot (
   generation INTEGER NOT NULL DEFAULT 0 CHECK (typeof(generation) = 'integer' AND generation >= 0)
 );
 
--- Runs (lib/modules/runs.ts) ----------------------------------------------------------------------------------------
+-- Runs (lib/modules/runs/) ----------------------------------------------------------------------------------------
 
 -- position is the order of creation, which a clock that jumps does not tell. JSON columns hold values as JSON.
 CREATE TABLE runs (
@@ -182,7 +179,7 @@ CREATE TABLE resource_state (
 -- Whether a run that is to be deleted is named here.
 CREATE INDEX resource_state_last_run ON resource_state (last_run_id);
 
--- Facts (lib/modules/facts.ts) --------------------------------------------------------------------------------------
+-- Facts (lib/modules/facts/) --------------------------------------------------------------------------------------
 
 -- value is JSON. ttl_seconds 0: never expires, and expires_at is NULL. expires_at is compared as a text, so it has one form.
 CREATE TABLE facts (
@@ -203,7 +200,7 @@ CREATE INDEX facts_namespace ON facts (namespace, target_id, key);
 -- Those that have expired are deleted without reading the others.
 CREATE INDEX facts_expires_at ON facts (expires_at) WHERE expires_at IS NOT NULL;
 
--- Projects (lib/modules/projects.ts) --------------------------------------------------------------------------------
+-- Projects (lib/modules/projects/) --------------------------------------------------------------------------------
 
 -- path is canonical. last_run_at: the last successful run. claimed_at: who processes the project now has said so then.
 -- clock_behind_at: when a claim first found the clock behind one of these two.

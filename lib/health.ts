@@ -1,16 +1,17 @@
 // Whether the store works, and everything an operator would ask next.
 import { statfsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { auditHeadOf } from './audit.ts';
-import type { Connection } from './connection.ts';
-import type { StoreErrorCode } from './errors.ts';
-import type { HealthFinding } from './faults.ts';
-import { reportNames } from './names.ts';
-import { readHeader, ReadOnlyFile } from './read-only.ts';
-import { schemaVersion } from './schema.ts';
-import type { SnapshotCopy, SnapshotPair } from './snapshot.ts';
-import { systemZone, timeZoneInUse } from './time-zone.ts';
-import { parseInstant } from './values.ts';
+import type { Connection } from './core/connection.ts';
+import type { HealthFinding } from './core/faults.ts';
+import { readHeader } from './core/handle.ts';
+import type { Opened } from './core/open.ts';
+import { schemaVersion } from './core/schema.ts';
+import type { SnapshotCopy } from './core/snapshot-findings.ts';
+import { ReadOnlyFile } from './reading/reader.ts';
+import { reportNames } from './recovery/names.ts';
+import { parseInstant } from './values/checks.ts';
+import { StoreError, type StoreErrorCode } from './values/errors.ts';
+import { systemZone, timeZoneInUse } from './values/time-zone.ts';
 
 /** What `health()` gives. Sizes are in bytes. */
 export interface StoreHealth {
@@ -37,22 +38,23 @@ export interface StoreHealth {
 const fatal: readonly HealthFinding['kind'][] = ['stopped', 'replaced', 'unreadable', 'schema-changed'];
 
 /** Whether reading and writing work: asks the disk and not the page cache of the open connection. */
-export function isWorking(connection: Connection): boolean {
+export function isWorking(opened: Opened): boolean {
+  const { connection } = opened;
   if (!connection.isOpen) return false;
-  checkDisk(connection);
+  checkDisk(opened);
   return !connection.faults.list().some(({ kind }) => fatal.includes(kind));
 }
 
 /** `failed` is why something else than the head could not be read. */
-function checkDisk(connection: Connection, failed?: unknown): void {
-  const { faults, path } = connection;
-  const replaced = connection.files.problem();
+function checkDisk(opened: Opened, failed?: unknown): void {
+  const { faults, path } = opened.connection;
+  const replaced = opened.watch.files.problem();
   if (replaced !== undefined) return faults.report('replaced', replaced);
   faults.clear('replaced');
   try {
     // A SELECT on the open connection is answered from its cache without a single read call.
-    if (path !== undefined) readAnew(connection, path);
-    else auditHeadOf(connection);
+    if (path !== undefined) readAnew(opened, path);
+    else opened.log.head();
     if (failed !== undefined) throw failed;
     faults.clear('unreadable');
   } catch (error) {
@@ -64,12 +66,13 @@ function checkDisk(connection: Connection, failed?: unknown): void {
 const headTimeoutMs = 1_000;
 
 /** The schema, and the head of the log. */
-function readAnew(connection: Connection, path: string): void {
+function readAnew({ connection, watch }: Opened, path: string): void {
   const reader = new ReadOnlyFile(path, headTimeoutMs);
   try {
-    const isSame = reader.read(() => connection.schema.isAsBefore(reader.db));
+    const isSame = reader.read(() => watch.schema.isAsBefore(reader.db));
+    const advice = 'close the store, and open it again';
     if (isSame) connection.faults.clear('schema-changed');
-    else connection.faults.report('schema-changed', 'another process has changed the tables: close the store, and open it again');
+    else connection.faults.report('schema-changed', `another process has changed the tables: ${advice}`);
     reader.read(() => reader.db.prepare('SELECT * FROM audit_log ORDER BY id DESC LIMIT 1').get());
   } finally {
     reader.close();
@@ -77,7 +80,8 @@ function readAnew(connection: Connection, path: string): void {
 }
 
 /** Everything at once. What cannot be read is a finding and shown as absent or damaged. */
-export function describeHealth(connection: Connection, pair: SnapshotPair): StoreHealth {
+export function describeHealth(opened: Opened): StoreHealth {
+  const { connection, pair } = opened;
   const now = connection.now();
   let failed: unknown;
   const told = <T>(read: () => T): T | undefined => {
@@ -98,7 +102,7 @@ export function describeHealth(connection: Connection, pair: SnapshotPair): Stor
     ...(clockBehindMs === undefined ? undefined : { clockBehindMs }),
     timeZone: timeZoneInUse(),
   };
-  checkDisk(connection, failed);
+  checkDisk(opened, failed);
   checkTimeZone(connection);
   const findings = connection.faults.list();
   const { lastError } = connection;
@@ -106,11 +110,18 @@ export function describeHealth(connection: Connection, pair: SnapshotPair): Stor
     ok: findings.length === 0,
     findings,
     ...health,
-    ...(lastError ? { lastError: { code: lastError.error.code, message: lastError.error.message, at: lastError.at } } : undefined),
+    ...(lastError ? { lastError: { ...describeError(lastError.error), at: lastError.at } } : undefined),
   };
 }
 
-/** A handle that reads a closed store takes the file for one that nobody writes, and has no journal then: the file's header says. */
+function describeError({ code, message }: StoreError): { code: StoreErrorCode; message: string } {
+  return { code, message };
+}
+
+/**
+ * The journal mode. A handle that reads a closed store takes the file for one that nobody writes, and answers that
+ * there is no journal: then the header of the file says.
+ */
 function journalMode(connection: Connection): string {
   const [mode] = connection.get<[string]>('PRAGMA journal_mode')!;
   const { reader, path } = connection;
@@ -126,7 +137,8 @@ function clockBehind(connection: Connection, now: Date): number | undefined {
     connection.faults.clear('clock-behind');
     return undefined;
   }
-  connection.faults.report('clock-behind', `the clock says ${now.toISOString()} and the newest event is of ${newest.toISOString()}`);
+  const message = `the clock says ${now.toISOString()} and the newest event is of ${newest.toISOString()}`;
+  connection.faults.report('clock-behind', message);
   return newest.getTime() - now.getTime();
 }
 
@@ -145,9 +157,11 @@ function sizes(connection: Connection): Pick<StoreHealth, 'databaseBytes' | 'wal
   }
   const folder = dirname(path);
   const { bavail, bsize } = statfsSync(folder);
-  if ((statSync(folder).mode & 0o002) !== 0) connection.faults.report('folder-shared', `every user may write to ${folder} and so replace the store`);
-  else connection.faults.clear('folder-shared');
-  reportNames(connection.faults, path);
+  const { faults } = connection;
+  const isShared = (statSync(folder).mode & 0o002) !== 0;
+  if (isShared) faults.report('folder-shared', `every user may write to ${folder} and so replace the store`);
+  else faults.clear('folder-shared');
+  reportNames(faults, path);
   // stat only: closing a descriptor of the database or its WAL would drop SQLite's locks on it.
   return {
     databaseBytes: statSync(path, { throwIfNoEntry: false })?.size ?? 0,

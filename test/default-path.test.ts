@@ -3,8 +3,7 @@ import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
-import type { TestContext } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { defaultPath } from '../lib/index.ts';
 import { modeOf } from './support/files.ts';
 import { TestFolder } from './support/folder.ts';
@@ -30,7 +29,8 @@ test('the file is below $XDG_DATA_HOME where that is an absolute path, else belo
   };
   assert.equal(below('/data'), '/data/nightly/nightly.db');
   assert.equal(below('/data//x/../'), '/data/nightly/nightly.db');
-  for (const ignored of [undefined, '', '.', 'data', './data', '../data', '~/data', ' /data']) assert.equal(below(ignored), '/home/kiosk/.local/share/nightly/nightly.db', ignored);
+  for (const ignored of [undefined, '', '.', 'data', './data', '../data', '~/data', ' /data'])
+    assert.equal(below(ignored), '/home/kiosk/.local/share/nightly/nightly.db', ignored);
   setEnvironment(t, 'HOME', undefined);
   assert.equal(defaultPath('a.b'), join(homedir(), '.local/share/a.b/a.b.db'));
 });
@@ -44,7 +44,18 @@ test('a home folder that is no absolute path is an error, and no folder below th
 });
 
 test('a name that is not that of one folder is refused', () => {
-  for (const name of [...badTexts.map(([, value]) => value), '.', '..', '../a', 'a/b', '/a', 'a/', 'a\\b', 'a..b', 'a/../b']) {
+  for (const name of [
+    ...badTexts.map(([, value]) => value),
+    '.',
+    '..',
+    '../a',
+    'a/b',
+    '/a',
+    'a/',
+    'a\\b',
+    'a..b',
+    'a/../b',
+  ]) {
     assert.throws(() => defaultPath(name as string), { code: 'ERR_STORE_INVALID_ARGUMENT' }, String(name));
   }
 });
@@ -59,10 +70,18 @@ test('a store at the default path has private folders and files under any umask,
       const store = SqliteStore.open(defaultPath('nightly'));
       store.saveSnapshot({ timestamp: new Date() });
       const file = defaultPath('nightly');
-      report([file.slice(0, file.lastIndexOf('/')), path, path.slice(0, path.lastIndexOf('/'))].map((name) => (fs.statSync(name).mode & 0o7777).toString(8)));
-      report(fs.readdirSync(path + '/nightly').map((name) => name + ' ' + (fs.statSync(path + '/nightly/' + name).mode & 0o7777).toString(8)));
+      const modeOf = (name) => (fs.statSync(name).mode & 0o7777).toString(8);
+      report([file.slice(0, file.lastIndexOf('/')), path, path.slice(0, path.lastIndexOf('/'))].map(modeOf));
+      report(fs.readdirSync(path + '/nightly').map((name) => name + ' ' + modeOf(path + '/nightly/' + name)));
       store.close();`;
-    assert.deepEqual(run(dataHome, code, { umask }), [['700', '700', '700'], ['nightly.db 600', 'nightly.db-shm 600', 'nightly.db-wal 600', 'nightly.snapshot.json 600']], umask.toString(8));
+    assert.deepEqual(
+      run(dataHome, code, { umask }),
+      [
+        ['700', '700', '700'],
+        ['nightly.db 600', 'nightly.db-shm 600', 'nightly.db-wal 600', 'nightly.snapshot.json 600'],
+      ],
+      umask.toString(8),
+    );
   }
 });
 
@@ -77,6 +96,10 @@ test('folders that are there keep their modes', (t) => {
       process.env.XDG_DATA_HOME = path;
       SqliteStore.open(defaultPath('nightly')).close();`;
     run(dataHome, code, { umask: 0 });
-    assert.deepEqual([dataHome, join(dataHome, 'nightly'), join(dataHome, 'nightly/nightly.db')].map(modeOf), [mode.toString(8), mode.toString(8), '600']);
+    assert.deepEqual([dataHome, join(dataHome, 'nightly'), join(dataHome, 'nightly/nightly.db')].map(modeOf), [
+      mode.toString(8),
+      mode.toString(8),
+      '600',
+    ]);
   }
 });

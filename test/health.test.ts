@@ -3,10 +3,8 @@ import { spawnSync } from 'node:child_process';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { StatementSync } from 'node:sqlite';
-import { test } from 'node:test';
-import type { TestContext } from 'node:test';
-import { SqliteStore } from '../lib/index.ts';
-import type { Fault, HealthFinding, OpenOptions } from '../lib/index.ts';
+import { test, type TestContext } from 'node:test';
+import { type Fault, type HealthFinding, type OpenOptions, SqliteStore } from '../lib/index.ts';
 import { TestFolder } from './support/folder.ts';
 import { makeDatabase } from './support/foreign.ts';
 
@@ -28,8 +26,14 @@ function publishedBy(t: TestContext, path: string): Fault[] {
 
 /** Overwrites a file from another process: closing a descriptor of the database in this one would drop its locks. */
 function overwrite(path: string, from: number, to: number): void {
-  const code = "const fs = require('fs'); const fd = fs.openSync(process.argv[1], 'r+'); fs.writeSync(fd, Buffer.alloc(process.argv[3] - process.argv[2], 0xa5), 0, undefined, +process.argv[2]); fs.fsyncSync(fd)";
-  const { status, stderr } = spawnSync(process.execPath, ['-e', code, path, String(from), String(to)], { encoding: 'utf8' });
+  const code = `
+    const fs = require('fs');
+    const fd = fs.openSync(process.argv[1], 'r+');
+    fs.writeSync(fd, Buffer.alloc(process.argv[3] - process.argv[2], 0xa5), 0, undefined, +process.argv[2]);
+    fs.fsyncSync(fd)`;
+  const { status, stderr } = spawnSync(process.execPath, ['-e', code, path, String(from), String(to)], {
+    encoding: 'utf8',
+  });
   assert.equal(status, 0, stderr);
 }
 
@@ -40,8 +44,16 @@ test('a sound store says everything an operator would ask', (t) => {
   assert.ok((fresh.freeBytes ?? 0) > 0 && fresh.databaseBytes >= 4096);
   assert.match(fresh.sqliteVersion, /^3\.\d+\.\d+$/);
   assert.deepEqual(fresh, {
-    ok: true, findings: [], schemaVersion: 5, sqliteVersion: fresh.sqliteVersion, journalMode: 'wal', databaseBytes: fresh.databaseBytes, walBytes: 0, freeBytes: fresh.freeBytes,
-    snapshot: { row: { state: 'absent' }, file: { state: 'absent' } }, timeZone: fresh.timeZone,
+    ok: true,
+    findings: [],
+    schemaVersion: 6,
+    sqliteVersion: fresh.sqliteVersion,
+    journalMode: 'wal',
+    databaseBytes: fresh.databaseBytes,
+    walBytes: 0,
+    freeBytes: fresh.freeBytes,
+    snapshot: { row: { state: 'absent' }, file: { state: 'absent' } },
+    timeZone: fresh.timeZone,
   });
   assert.equal(store.isHealthy(), true);
 
@@ -49,7 +61,10 @@ test('a sound store says everything an operator would ask', (t) => {
   store.appendAudit({ type: 'service_started' });
   const later = store.health();
   assert.equal(later.walBytes, statSync(`${folder.file()}-wal`).size);
-  assert.deepEqual(later.snapshot, { row: { state: 'whole', generation: 1, ageMs: 5000 }, file: { state: 'whole', generation: 1, ageMs: 5000 } });
+  assert.deepEqual(later.snapshot, {
+    row: { state: 'whole', generation: 1, ageMs: 5000 },
+    file: { state: 'whole', generation: 1, ageMs: 5000 },
+  });
   assert.deepEqual([later.ok, later.findings, later.clockBehindMs, later.lastError], [true, [], undefined, undefined]);
 });
 
@@ -59,8 +74,15 @@ test('a store in memory has no file to tell of', () => {
   const health = store.health();
   assert.ok(health.databaseBytes > 0);
   assert.deepEqual(health, {
-    ok: true, findings: [], schemaVersion: 5, sqliteVersion: health.sqliteVersion, journalMode: 'memory', databaseBytes: health.databaseBytes, walBytes: 0,
-    snapshot: { row: { state: 'whole', generation: 1, ageMs: 0 }, file: { state: 'absent' } }, timeZone: health.timeZone,
+    ok: true,
+    findings: [],
+    schemaVersion: 6,
+    sqliteVersion: health.sqliteVersion,
+    journalMode: 'memory',
+    databaseBytes: health.databaseBytes,
+    walBytes: 0,
+    snapshot: { row: { state: 'whole', generation: 1, ageMs: 0 }, file: { state: 'absent' } },
+    timeZone: health.timeZone,
   });
   assert.equal(store.isHealthy(), true);
 });
@@ -89,7 +111,8 @@ test('a read-only store tells the same', (t) => {
   writer.saveSnapshot({ timestamp: now });
   const live = folder.closing(SqliteStore.openReadOnly(folder.file(), options));
   assert.equal(live.isHealthy(), true);
-  assert.deepEqual({ ...live.health(), freeBytes: 0 }, { ...writer.health(), freeBytes: 0 }); // others use the disk meanwhile
+  // Others use the disk meanwhile.
+  assert.deepEqual({ ...live.health(), freeBytes: 0 }, { ...writer.health(), freeBytes: 0 });
   writer.close();
   assert.deepEqual([live.isHealthy(), live.health().findings, live.health().snapshot.file.generation], [true, [], 1]);
 });
@@ -124,14 +147,26 @@ test('a damaged snapshot file is a finding until the next snapshot replaces it',
   const path = folder.file('store.snapshot.json');
   store.saveSnapshot({ timestamp: now });
   for (const [harm, kind, state] of [
-    [() => writeFileSync(path, readFileSync(path, 'utf8').replace('2026', '2025')), 'snapshot-file-damaged', 'damaged'], [() => writeFileSync(path, ''), 'snapshot-file-damaged', 'damaged'],
-    [() => rmSync(path), 'snapshot-file-missing', 'absent'], [() => { rmSync(path); mkdirSync(path); }, 'snapshot-file-damaged', 'damaged'],
+    [() => writeFileSync(path, readFileSync(path, 'utf8').replace('2026', '2025')), 'snapshot-file-damaged', 'damaged'],
+    [() => writeFileSync(path, ''), 'snapshot-file-damaged', 'damaged'],
+    [() => rmSync(path), 'snapshot-file-missing', 'absent'],
+    [
+      () => {
+        rmSync(path);
+        mkdirSync(path);
+      },
+      'snapshot-file-damaged',
+      'damaged',
+    ],
   ] as const) {
     harm();
     faults.length = 0;
     assert.deepEqual([kinds(store), kinds(store)], [[kind], [kind]]);
     assert.deepEqual([store.health().ok, store.health().snapshot.file.state], [false, state]);
-    assert.deepEqual(faults.map((fault) => fault.kind), [kind]); // once
+    assert.deepEqual(
+      faults.map((fault) => fault.kind),
+      [kind],
+    ); // once
     assert.equal(store.isHealthy(), true); // the row is there
     assert.deepEqual(store.loadSnapshot(), { timestamp: now });
     rmSync(path, { recursive: true, force: true });
@@ -144,9 +179,22 @@ test('a damaged snapshot row is a finding until the next snapshot replaces it', 
   const folder = new TestFolder(t);
   const store = folder.open(options);
   store.saveSnapshot({ timestamp: now });
-  for (const data of ["'{'", "''", "'null'", "'{}'", "'{\"timestamp\":\"never\"}'", "x'00'", "'{\"timestamp\":\"2026-11-21T09:00:00Z\",\"activeSession\":{}}'", "'{\"timestamp\":\"2026-11-21T09:00:00Z\",\"activeSession\":0}'"]) {
+  for (const data of [
+    "'{'",
+    "''",
+    "'null'",
+    "'{}'",
+    '\'{"timestamp":"never"}\'',
+    "x'00'",
+    '\'{"timestamp":"2026-11-21T09:00:00Z","activeSession":{}}\'',
+    '\'{"timestamp":"2026-11-21T09:00:00Z","activeSession":0}\'',
+  ]) {
     folder.raw().exec(`UPDATE snapshot SET data = ${data}`);
-    assert.deepEqual([kinds(store), store.health().snapshot.row], [['snapshot-row-damaged'], { state: 'damaged', generation: store.health().snapshot.row.generation }], data);
+    assert.deepEqual(
+      [kinds(store), store.health().snapshot.row],
+      [['snapshot-row-damaged'], { state: 'damaged', generation: store.health().snapshot.row.generation }],
+      data,
+    );
     assert.equal(store.isHealthy(), true);
     store.saveSnapshot({ timestamp: now });
     assert.deepEqual(kinds(store), []);
@@ -271,7 +319,12 @@ test('a subscriber may use the store that a fault is of, wherever the fault was 
   store.saveSnapshot({ timestamp: now });
   store.health();
   const seen = store.getRecentAudits(9).map(({ event }) => ('kind' in event ? event.kind : event.type)).reverse();
-  assert.deepEqual(seen, ['snapshot-file-damaged', 'snapshot-file-missing', 'snapshot-not-placed', 'snapshot-file-damaged']);
+  assert.deepEqual(seen, [
+    'snapshot-file-damaged',
+    'snapshot-file-missing',
+    'snapshot-not-placed',
+    'snapshot-file-damaged',
+  ]);
 });
 
 test('a clock that fails hides no fault, and does not make the store unhealthy', (t) => {
@@ -309,28 +362,40 @@ for (const [what, harm] of [
   });
 }
 
-test('a checkpoint that fails is published and is a finding until one works, and one that fails at close is published too', (t) => {
+test('a failing checkpoint is published and a finding until one works; one at close is published too', (t) => {
   const folder = new TestFolder(t);
   const faults = publishedBy(t, folder.file());
   const store = folder.open(options);
   const { get } = StatementSync.prototype;
   const failing = t.mock.method(StatementSync.prototype, 'get', function (this: StatementSync, ...values: never[]) {
-    if (this.sourceSQL === 'PRAGMA wal_checkpoint(PASSIVE)') throw Object.assign(new Error('disk I/O error'), { code: 'ERR_SQLITE_ERROR', errcode: 1034 });
+    if (this.sourceSQL === 'PRAGMA wal_checkpoint(PASSIVE)')
+      throw Object.assign(new Error('disk I/O error'), { code: 'ERR_SQLITE_ERROR', errcode: 1034 });
     return get.apply(this, values as never);
   });
-  const fill = (): void => store.transaction(() => { for (let count = 0; count < 400; count++) store.appendAudit({ type: 'launch_denied', entryId: 'a', reasons: ['x'.repeat(10_000)] }); });
+  const fill = (): void =>
+    store.transaction(() => {
+      for (let count = 0; count < 400; count++)
+        store.appendAudit({ type: 'launch_denied', entryId: 'a', reasons: ['x'.repeat(10_000)] });
+    });
   fill();
   assert.deepEqual(kinds(store), ['checkpoint-failed']);
   assert.equal(store.isHealthy(), true);
-  assert.deepEqual(faults.map(({ kind }) => kind), ['checkpoint-failed']);
+  assert.deepEqual(
+    faults.map(({ kind }) => kind),
+    ['checkpoint-failed'],
+  );
   failing.mock.restore();
   for (let count = 0; count < 2; count++) fill();
   assert.deepEqual(kinds(store), []);
   const again = t.mock.method(StatementSync.prototype, 'get', function (this: StatementSync, ...values: never[]) {
-    if (this.sourceSQL === 'PRAGMA wal_checkpoint(PASSIVE)') throw Object.assign(new Error('disk I/O error'), { code: 'ERR_SQLITE_ERROR', errcode: 1034 });
+    if (this.sourceSQL === 'PRAGMA wal_checkpoint(PASSIVE)')
+      throw Object.assign(new Error('disk I/O error'), { code: 'ERR_SQLITE_ERROR', errcode: 1034 });
     return get.apply(this, values as never);
   });
   store.close();
   again.mock.restore();
-  assert.deepEqual(faults.map(({ kind }) => kind), ['checkpoint-failed', 'checkpoint-failed']);
+  assert.deepEqual(
+    faults.map(({ kind }) => kind),
+    ['checkpoint-failed', 'checkpoint-failed'],
+  );
 });

@@ -19,7 +19,7 @@ async function together(workers: Worker[]): Promise<void> {
   for (const worker of workers) await worker.result();
 }
 
-test('processes that make one store and write to it at once lose nothing, wait for each other and keep one chain', async (t) => {
+test('processes that make and write one store at once lose nothing, take turns and keep one chain', async (t) => {
   const folder = new TestFolder(t);
   const count = 150;
   const names = ['a', 'b', 'c'];
@@ -27,10 +27,15 @@ test('processes that make one store and write to it at once lose nothing, wait f
 
   const store = folder.open();
   assert.equal(store.recovery, undefined);
-  assert.equal(store.getUsage('shared', day), names.length * (count * (count + 1)) / 2);
+  assert.equal(store.getUsage('shared', day), (names.length * (count * (count + 1))) / 2);
   for (const source of names) {
-    const numbers = store.getRecentAudits(1_000, { source }).map(({ event }) => event.type === 'policy_loaded' && event.entryCount);
-    assert.deepEqual(numbers.reverse(), Array.from({ length: count }, (_, index) => index + 1));
+    const numbers = store
+      .getRecentAudits(1_000, { source })
+      .map(({ event }) => event.type === 'policy_loaded' && event.entryCount);
+    assert.deepEqual(
+      numbers.reverse(),
+      Array.from({ length: count }, (_, index) => index + 1),
+    );
   }
   const { findings, checked } = await store.verifyAudit();
   assert.deepEqual({ findings, checked }, { findings: [], checked: names.length * count });
@@ -38,7 +43,7 @@ test('processes that make one store and write to it at once lose nothing, wait f
   assert.deepEqual(readdirSync(folder.path), ['store.db']);
 });
 
-test('a writer that waits longer than its timeout is refused as busy, reads on, and can write once the lock is free', async (t) => {
+test('a writer past its timeout is refused as busy, reads on, and can write once the lock is free', async (t) => {
   const folder = new TestFolder(t);
   const store = folder.open({ busyTimeoutMs: 50 });
   store.addUsage('a', day, 1);
@@ -78,7 +83,9 @@ test('two processes that save snapshots at once never put an older file over a n
   const count = 60;
   const file = folder.file('store.snapshot.json');
   const watcher = new Worker(t, 'store', ['watch', file, String(2 * count)]);
-  const savers = ['a', 'b'].map((name, index) => new Worker(t, 'store', ['save', folder.file(), name, String(count), String(index)]));
+  const savers = ['a', 'b'].map(
+    (name, index) => new Worker(t, 'store', ['save', folder.file(), name, String(count), String(index)]),
+  );
   await together(savers);
   for (const { lines } of savers) assert.deepEqual(lines, ['ready', '[]']);
 
@@ -90,7 +97,7 @@ test('two processes that save snapshots at once never put an older file over a n
   assert.deepEqual(readdirSync(folder.path).filter((name) => name.endsWith('.tmp')), []);
 });
 
-test('a store that is opened while another process saves takes away no file that it is about to put in place', async (t) => {
+test('a store opened while another process saves takes away no file that it is about to put in place', async (t) => {
   const folder = new TestFolder(t);
   const faults = join(folder.path, 'faults');
   folder.open().close();
@@ -129,10 +136,13 @@ test('readers in another process and in a thread of the same one see a whole log
   }
   assert.deepEqual(await threadEnd, [0]);
   await child.result();
-  // A reader that ends must not take the writer's locks along: POSIX drops a process's locks when it closes any descriptor.
+  // A reader that ends must not take the writer's locks along: POSIX drops a process's locks when it closes any
+  // descriptor.
   store.transaction(() => {
     store.addUsage('shared', day, 1);
-    const { stdout, stderr } = spawnSync(process.execPath, [workerFile('store'), 'try', folder.file()], { encoding: 'utf8' });
+    const { stdout, stderr } = spawnSync(process.execPath, [workerFile('store'), 'try', folder.file()], {
+      encoding: 'utf8',
+    });
     assert.equal(stdout, 'ERR_STORE_BUSY\n', stderr);
   });
 });

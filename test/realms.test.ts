@@ -86,7 +86,7 @@ test('keys, BLOBs and signals are what they are in another realm', (t) => {
   const source = makeSource(folder);
   assert.deepEqual(runInside(folder.file(), `
     const { Ledger } = await load('ledger/index.ts');
-    const { backup } = await load('modules/backup.ts');
+    const { backup } = await load('modules/backup/backup.ts');
     const { importStore } = await load('import/index.ts');
     const { generateKeyPairSync } = await import('node:crypto');
     const { privateKey: signingKey, publicKey } = generateKeyPairSync('ed25519');

@@ -1,18 +1,17 @@
-// The command anchor: proof of everything up to now, to be kept elsewhere.
-import type { Anchor } from '../audit.ts';
+// The command anchor: prints the newest row, which proves every row up to it when it is kept elsewhere.
+import type { Anchor } from '../core/chain.ts';
 import { storeFile } from './args.ts';
-import { dbOption, jsonOption, print, printJson } from './command.ts';
-import type { Command } from './command.ts';
+import { type Command, dbOption, jsonOption, print, printJson } from './command.ts';
 import { Failure } from './failures.ts';
 import { openStore } from './store-path.ts';
 import { plain } from './text.ts';
 
-/** An anchor as `verify --anchor` takes it. What stands in the place of a hash may be anything. */
+/** An anchor in the form that `verify --anchor` takes. The hash is escaped: a damaged row may hold any text there. */
 export function anchorText({ id, hash }: Anchor): string {
   return `${id}:${plain(hash)}`;
 }
 
-/** `anchor`: the newest row, to be kept elsewhere. */
+/** `anchor`: prints the newest row of the log, to be kept elsewhere. */
 export const anchorCommand: Command = {
   name: 'anchor',
   summary: 'Prints the newest row of the log, to be kept elsewhere',

@@ -1,9 +1,29 @@
-// The checked arguments of one call of a command.
+// The syntax of a command, and the checked arguments of one call.
 import { parseArgs } from 'node:util';
-import { didYouMean } from '../near-miss.ts';
-import type { Command } from './command.ts';
+import { didYouMean } from '../values/near-miss.ts';
 import { UsageError } from './failures.ts';
 import { parseDay, parseTime } from './times.ts';
+
+/** An option of a command; `value` names the argument that follows it, and is absent for a switch. */
+export interface Option {
+  value?: string;
+  help: string;
+  /** The usage line shows the option, and the command reads it with `Args.required`. */
+  required?: true;
+}
+
+/** The arguments that a command takes. */
+export interface CommandSyntax {
+  /**
+   * The arguments without a name, as the usage line shows them. Brackets mark one that may be absent, and an ellipsis
+   * marks that the last one may be repeated.
+   */
+  takes: string[];
+  options: Record<string, Option>;
+}
+
+/** The first argument of a command that takes its store also without `--db`. */
+export const storeFile = '[FILE]';
 
 /** The arguments of one call. Every method throws `UsageError` for a value that does not fit. */
 export class Args {
@@ -11,35 +31,40 @@ export class Args {
   readonly #values: Record<string, unknown>;
   readonly #takesFile: boolean;
 
-  /** Parses strictly: an unknown option, one without its value and one argument too many are refused by name. */
-  constructor(command: Command, argv: readonly string[]) {
-    const options = Object.entries(command.options).map(([name, { value }]) => {
+  /** Throws a `UsageError` that names the unknown option, the option without its value or the argument too many. */
+  constructor({ takes, options }: CommandSyntax, argv: readonly string[]) {
+    const optionTypes = Object.entries(options).map(([name, { value }]) => {
       return [name, { type: value === undefined ? 'boolean' : 'string' } as const];
     });
     try {
       const { values, positionals } = parseArgs({
         args: [...argv],
-        options: { ...Object.fromEntries(options), help: { type: 'boolean', short: 'h' } },
+        options: { ...Object.fromEntries(optionTypes), help: { type: 'boolean', short: 'h' } },
         allowPositionals: true,
       });
       this.#values = values;
       this.positionals = positionals;
     } catch (error) {
-      throw new UsageError(wordsOf(error as Error, [...Object.keys(command.options), 'help']));
+      throw new UsageError(parseErrorText(error as Error, [...Object.keys(options), 'help']));
     }
-    this.#takesFile = command.takes[0] === storeFile;
+    this.#takesFile = takes[0] === storeFile;
     if (this.flag('help')) return;
-    const required = command.takes.filter((name) => !name.startsWith('['));
+    const required = takes.filter((name) => !name.startsWith('['));
+    const missing = required[this.positionals.length];
     if (this.positionals.includes('')) throw new UsageError('an argument is empty');
-    if (this.positionals.length < required.length) throw new UsageError(`${required[this.positionals.length]} is missing`);
-    const extra = this.positionals[command.takes.length];
-    if (extra !== undefined && !command.takes.at(-1)?.endsWith('…')) throw new UsageError(`unexpected argument "${extra}"`);
+    if (missing !== undefined) throw new UsageError(`${missing} is missing`);
+    const extra = this.positionals[takes.length];
+    const mayRepeat = takes.at(-1)?.endsWith('…') === true;
+    if (extra !== undefined && !mayRepeat) throw new UsageError(`unexpected argument "${extra}"`);
   }
 
-  /** The store that the call names, by `--db` or as its argument; `undefined` where it names none. */
+  /** The store that the call names, by `--db` or as its first argument; `undefined` where it names none. */
   get store(): string | undefined {
-    const [option, file] = [this.text('db'), this.#takesFile ? this.positionals[0] : undefined];
-    if (option !== undefined && file !== undefined) throw new UsageError(`"${file}" and --db both name a store: give one of them`);
+    const option = this.text('db');
+    const file = this.#takesFile ? this.positionals[0] : undefined;
+    if (option !== undefined && file !== undefined) {
+      throw new UsageError(`"${file}" and --db both name a store: give one of them`);
+    }
     return option ?? file;
   }
 
@@ -55,24 +80,25 @@ export class Args {
 
   required(name: string): string {
     const value = this.text(name);
-    if (value === undefined) throw new UsageError(`--${name} is missing: give the path of the ${name === 'db' ? 'store' : name}`);
-    return value;
+    if (value !== undefined) return value;
+    throw new UsageError(`--${name} is missing: give the path of the ${name === 'db' ? 'store' : name}`);
   }
 
   integer(name: string, min: number, max: number): number | undefined {
     const text = this.text(name);
     if (text === undefined) return undefined;
     const value = /^\d{1,16}$/.test(text) ? Number(text) : NaN;
-    if (!(value >= min && value <= max)) throw new UsageError(`--${name} must be a whole number from ${min} to ${max}, got "${text}"`);
-    return value;
+    if (value >= min && value <= max) return value;
+    throw new UsageError(`--${name} must be a whole number from ${min} to ${max}, got "${text}"`);
   }
 
-  /** One of the words that the option knows. */
+  /** The value of an option that takes one of `words`. */
   word<T extends string>(name: string, words: readonly T[]): T | undefined {
     const text = this.text(name);
     if (text === undefined || words.includes(text as T)) return text as T | undefined;
-    const meant = didYouMean(text, words);
-    throw new UsageError(`--${name} must be one of ${words.join(', ')}, got "${text}"${meant === undefined ? '' : `; ${meant}`}`);
+    const suggestion = didYouMean(text, words);
+    const ending = suggestion === undefined ? '' : `; ${suggestion}`;
+    throw new UsageError(`--${name} must be one of ${words.join(', ')}, got "${text}"${ending}`);
   }
 
   day(name: string, now: Date): string | undefined {
@@ -84,7 +110,7 @@ export class Args {
     return day;
   }
 
-  /** See `parseTime`. */
+  /** The instant that an option names; see `parseTime` for the forms that it may have. */
   instant(name: string, now: Date): Date | undefined {
     const text = this.text(name);
     const instant = text === undefined ? undefined : parseTime(text, now);
@@ -96,14 +122,11 @@ export class Args {
   }
 }
 
-/** The first argument of a command that takes its store without `--db` as well. */
-export const storeFile = '[FILE]';
-
-/** What Node says of the arguments, with the option that was meant. */
-function wordsOf(error: Error, known: readonly string[]): string {
-  // Node adds advice about "--" that is of no use here.
+/** The message of Node's parser, followed by the known option that is nearest to an unknown one. */
+function parseErrorText(error: Error, known: readonly string[]): string {
+  // Node appends advice about "--", which is cut off because none of these commands needs it.
   const [message = ''] = error.message.split('. To specify');
   const [, unknown] = /^Unknown option '--([^']+)'/.exec(message) ?? [];
-  const meant = unknown === undefined ? undefined : didYouMean(unknown, known.map((name) => `--${name}`));
-  return meant === undefined ? message : `${message}; ${meant}`;
+  const suggestion = unknown === undefined ? undefined : didYouMean(unknown, known.map((name) => `--${name}`));
+  return suggestion === undefined ? message : `${message}; ${suggestion}`;
 }

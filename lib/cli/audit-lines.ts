@@ -1,23 +1,22 @@
-// Events as people read them: a line each, its day above, what does not fit below.
+// Events as people read them: each begins a line below the heading of its day, and what does not fit follows below.
 import { types } from 'node:util';
-import { localDay } from '../days.ts';
-import type { AuditEvent, EventBase } from '../events.ts';
-import { parseInstant } from '../values.ts';
+import type { AuditEvent, EventBase } from '../core/events.ts';
+import { parseInstant } from '../values/checks.ts';
+import { localDay } from '../values/days.ts';
 import type { Io } from './command.ts';
-import { errorLines } from './rows.ts';
-import type { RowError } from './rows.ts';
+import { errorLines, type RowError } from './rows.ts';
 import {
-  clockTime, columnWidth, dayLabel, duration, fit, instantText, lineWidth, nameRoom, offset, pad, painter, plain, textWidth, wrap,
+  clockTime, columnWidth, dayLabel, duration, fit, instantText, lineWidth, nameRoom, offset, type Output, pad, painter,
+  plain, textWidth, wrap,
 } from './text.ts';
-import type { Output } from './text.ts';
 
-/** An event, or the place of one that cannot be read. */
+/** An event, or the error of a row that cannot be read. */
 export type AuditRow = AuditEvent<EventBase> | { id: number; error: RowError };
 
-// A longer type stands on a line of its own, so that it leaves the others their room.
+// A longer type stands on a line of its own, so that it takes no room from the details of the other events.
 const typeColumns = 22;
 
-/** A table of events that is written page by page: the columns are those of the first page. */
+/** A table of events that is written page by page. The first page decides how wide its columns are. */
 export class AuditTable {
   readonly #io: Io;
   #heading = '';
@@ -28,7 +27,7 @@ export class AuditTable {
     this.#io = io;
   }
 
-  /** The lines of the next rows. */
+  /** The text of the next rows, a newline after each line. */
   add(rows: readonly AuditRow[]): string {
     this.#columns ??= {
       id: columnWidth(rows.map(({ id }) => String(id)), 16),
@@ -47,12 +46,13 @@ export class AuditTable {
     const indent = columns.id + 10 + columns.type + 4;
     const type = pad(fit(event.type, nameRoom(stdout, columns.id + 12)), columns.type);
     const words = detailsOf(row, stdout);
-    // Where nothing is cut, nothing that is searched for is broken either: the entry, the session's id.
+    // A pipe gets the entry and the session's id in one piece, so that a search of the output finds them.
     const names = nameRoom(stdout) === Infinity ? words.filter((word) => namesIn(event).includes(word)) : [];
     const details = wrap(words, lineWidth(stdout) - indent, names);
-    const first = textWidth(type) > columns.type ? '' : (details.shift() ?? '');
-    const line = `${paint('dim', pad(String(id), columns.id, true))}  ${clockTime(timestamp)}  ${paint(colourOf(event.type), type)}  ${first}`;
-    return [...this.#headingLines(timestamp), line.trimEnd(), ...details.map((more) => ' '.repeat(indent) + more)];
+    const firstDetails = textWidth(type) > columns.type ? '' : (details.shift() ?? '');
+    const idText = paint('dim', pad(String(id), columns.id, true));
+    const line = `${idText}  ${clockTime(timestamp)}  ${paint(colourOf(event.type), type)}  ${firstDetails}`;
+    return [...this.#headingLines(timestamp), line.trimEnd(), ...details.map((text) => ' '.repeat(indent) + text)];
   }
 
   #headingLines(timestamp: Date): string[] {
@@ -71,31 +71,38 @@ function colourOf(type: string): 'green' | 'yellow' | 'magenta' | 'cyan' {
 }
 
 /**
- * What an event says, whatever its type: the entry first, the session's id, which is long, last. The event id, which
- * keeps an event from being recorded twice, says nothing to people.
+ * The fields of an event of any type: the entry first, and the session's id last, because it is long. The event id is
+ * left out, because it only keeps an event from being recorded twice and tells people nothing.
  */
-function detailsOf({ id: _id, timestamp, event, eventId: _eventId, ...attributes }: AuditEvent<EventBase>, stdout: Output): string[] {
+function detailsOf(row: AuditEvent<EventBase>, stdout: Output): string[] {
+  const { id: _id, timestamp, event, eventId: _eventId, ...attributes } = row;
   const { type: _type, entryId, sessionId, ...fields } = event as { type: string; [field: string]: unknown };
-  const name = (value: unknown): string => (typeof value === 'string' ? fit(value, nameRoom(stdout)) : valueText(value, timestamp));
-  const words = entryId === undefined ? [] : [name(entryId)];
-  for (const [field, value] of Object.entries({ ...fields, ...attributes })) words.push(fieldText(field, value, timestamp));
-  if (sessionId !== undefined) words.push(`session=${name(sessionId)}`);
+  const nameText = (value: unknown): string => {
+    return typeof value === 'string' ? fit(value, nameRoom(stdout)) : valueText(value, timestamp);
+  };
+  const words = entryId === undefined ? [] : [nameText(entryId)];
+  for (const [field, value] of Object.entries({ ...fields, ...attributes })) {
+    words.push(fieldText(field, value, timestamp));
+  }
+  if (sessionId !== undefined) words.push(`session=${nameText(sessionId)}`);
   return words;
 }
 
-/** The words of an event's details that are names, as a pipe has them. */
+/** The words of an event's details that are names, as `detailsOf` gives them where nothing is cut. */
 function namesIn(event: EventBase): string[] {
   const { entryId, sessionId } = event as { entryId?: unknown; sessionId?: unknown };
   const words = [typeof entryId === 'string' && entryId, typeof sessionId === 'string' && `session=${sessionId}`];
   return words.filter((word) => word !== false).map(plain);
 }
 
-// An event may hold what somebody sent; it must not push the others off the screen.
+// An event may hold a long text that somebody sent, and the whole of it would push the other events off the screen.
 const longestValue = 200;
 
 function fieldText(name: string, value: unknown, timestamp: Date): string {
   const [, stem, unit] = /^(.+)(Ms|Secs)$/.exec(name) ?? [];
-  if (stem !== undefined && typeof value === 'number' && value >= 0) return `${fit(stem, longestValue)}=${duration(unit === 'Ms' ? value : value * 1000)}`;
+  if (stem !== undefined && typeof value === 'number' && value >= 0) {
+    return `${fit(stem, longestValue)}=${duration(unit === 'Ms' ? value : value * 1000)}`;
+  }
   return `${fit(name, longestValue)}=${valueText(value, timestamp)}`;
 }
 
@@ -103,12 +110,17 @@ function valueText(value: unknown, timestamp: Date): string {
   const instant = types.isDate(value) ? value : parseInstant(value);
   if (instant) return localDay(instant) === localDay(timestamp) ? clockTime(instant) : instantText(instant);
   if (typeof value === 'string') return fit(value, longestValue);
-  if (Array.isArray(value) && value.every((item) => typeof item === 'string')) return fit(value.join(', '), longestValue);
-  if (typeof value === 'object' && value !== null && 'type' in value) return kindText(value as { type: unknown }, timestamp);
+  if (Array.isArray(value) && value.every((item) => typeof item === 'string')) {
+    return fit(value.join(', '), longestValue);
+  }
+  if (typeof value === 'object' && value !== null && 'type' in value) {
+    return variantText(value as { type: unknown }, timestamp);
+  }
   return fit(JSON.stringify(value), longestValue);
 }
 
-/** What is of one kind among several, such as the reason of an end: `process_exited, exitCode=3`. */
-function kindText({ type, ...rest }: { type: unknown }, timestamp: Date): string {
-  return [valueText(type, timestamp), ...Object.entries(rest).map(([name, value]) => fieldText(name, value, timestamp))].join(', ');
+/** A value with a type and fields of that type, such as the reason of a session's end: `process_exited, exitCode=3`. */
+function variantText({ type, ...fields }: { type: unknown }, timestamp: Date): string {
+  const fieldTexts = Object.entries(fields).map(([name, value]) => fieldText(name, value, timestamp));
+  return [valueText(type, timestamp), ...fieldTexts].join(', ');
 }

@@ -1,23 +1,24 @@
 // The commands backup and restore.
-import type { LongOperation } from '../audit.ts';
-import { backup, restore } from '../modules/backup.ts';
-import type { Restored } from '../modules/backup.ts';
+import { backup, restore, type Restored } from '../modules/backup/backup.ts';
 import { SqliteStore } from '../store.ts';
+import type { LongOperation } from '../values/long.ts';
 import { anchorText } from './anchor.ts';
-import { dbOption, jsonOption, long, print, printJson } from './command.ts';
-import type { Command, Io } from './command.ts';
+import { type Command, dbOption, type Io, jsonOption, long, print, printJson } from './command.ts';
 import { advised, openStore, tellStorePath } from './store-path.ts';
 import { bar, bytes, count, pad, painter, plain } from './text.ts';
 import { hasLedger } from './verify.ts';
 
 const barWidth = 40;
 
-/** A bar on the terminal; the pages that `backup` and `restore` count mean nothing to an operator. */
-function withBar<T>(io: Io, what: string, run: (options: LongOperation) => Promise<T>): Promise<T> {
-  return long(io, what, run, ({ done, total }) => `${what} ${pad(bar(done, total, barWidth), barWidth)} ${Math.floor((100 * done) / Math.max(1, total))} %`);
+/** Shows the progress as a bar, because the pages that `backup` and `restore` count mean nothing to an operator. */
+function withBar<T>(io: Io, title: string, run: (options: LongOperation) => Promise<T>): Promise<T> {
+  return long(io, title, run, ({ done, total }) => {
+    const percent = Math.floor((100 * done) / Math.max(1, total));
+    return `${title} ${pad(bar(done, total, barWidth), barWidth)} ${percent} %`;
+  });
 }
 
-/** `backup`: a copy of a store that may be in use. */
+/** `backup`: copies a store that may be in use. */
 export const backupCommand: Command = {
   name: 'backup',
   summary: 'Copies a store to a new file, beside a running service',
@@ -46,7 +47,7 @@ export const backupCommand: Command = {
   },
 };
 
-/** `restore`: a backup in the place of a store. */
+/** `restore`: puts a backup in the place of a store. */
 export const restoreCommand: Command = {
   name: 'restore',
   summary: 'Puts a backup in the place of a store, which is kept aside',
@@ -82,13 +83,13 @@ function restoredLines(io: Io, restored: Restored): string[] {
     ...(replaced === 'other-store' ? [paint('yellow', 'What stood there was another store.')] : []),
     ...(replaced === 'damaged' ? [paint('yellow', 'What stood there was damaged.')] : []),
     ...(moved.length > 0 ? ['moved aside', ...moved.map((file) => `  ${plain(file)}`)] : []),
-    ...(mentionsLedger(path) ? ['The store has a ledger: opened with it, the store gets back what came later.'] : []),
+    ...(hasKnownLedger(path) ? ['The store has a ledger: opened with it, the store gets back what came later.'] : []),
     ...anchorLines(restored),
   ];
 }
 
-/** An older schema cannot be read before the store is opened. */
-function mentionsLedger(path: string): boolean {
+/** Whether a store has a ledger; `false` also for one with an older schema, because it cannot be opened read-only. */
+function hasKnownLedger(path: string): boolean {
   try {
     using store = SqliteStore.openReadOnly(path);
     return hasLedger(store);

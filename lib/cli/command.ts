@@ -1,49 +1,34 @@
-// What a command is, and what it writes with. Every file of commands is written with this.
+// The type of a command, and the functions with which every command writes its output.
 import { once } from 'node:events';
-import type { LongOperation } from '../audit.ts';
-import type { Args } from './args.ts';
-import { count, json } from './text.ts';
-import type { Output } from './text.ts';
+import type { LongOperation } from '../values/long.ts';
+import type { Args, CommandSyntax, Option } from './args.ts';
+import { count, json, type Output } from './text.ts';
 
-/** What a command works with, so that a test can give its own. */
+/** The streams, the clock and the signal that a command works with. A test gives its own. */
 export interface Io {
   stdout: Output;
   stderr: Output;
-  /** The time; the system's by default. */
+  /** Tells the time; the system's clock by default. */
   clock?: () => Date;
-  /** Ends a long command: a signal of the process, or nobody who reads any more. */
+  /** Ends a long command when the process gets a signal or when nobody reads its output any more. */
   signal?: AbortSignal;
 }
 
-/** An option of a command; `value` names what follows it, and is absent for a switch. */
-export interface Option {
-  value?: string;
-  help: string;
-  /** The command asks for it by `Args.required`; the usage line shows it. */
-  required?: true;
-}
-
 /** A command of `shepherd-store`. `run` gives the exit code: 0, or 1 for a finding. */
-export interface Command {
+export interface Command extends CommandSyntax {
   name: string;
   summary: string;
-  /**
-   * The arguments without a name, as the usage line shows them; in brackets where they may be absent, the last with an
-   * ellipsis where it may be repeated.
-   */
-  takes: string[];
-  options: Record<string, Option>;
-  /** What else is worth knowing, a line each. */
+  /** The lines that the help of the command shows below its options. */
   notes: string[];
   examples: string[];
   run(args: Args, io: Io): number | Promise<number>;
 }
 
-/** Options that several commands have. */
+// Several commands have these options.
 export const dbOption: Record<string, Option> = { db: { value: 'FILE', help: "the store; by default the user's own" } };
 export const jsonOption: Record<string, Option> = { json: { help: 'one JSON document, for machines' } };
 
-/** The time that a command goes by. */
+/** The present time, by the clock of `io`. */
 export function now(io: Io): Date {
   return io.clock?.() ?? new Date();
 }
@@ -53,14 +38,14 @@ export function print(io: Io, lines: readonly string[]): void {
   io.stdout.write(lines.map((line) => `${line}\n`).join(''));
 }
 
-/** Writes the JSON document of a command. */
+/** Writes a value as one indented JSON document. */
 export function printJson(io: Io, value: unknown): void {
   io.stdout.write(`${json(value, 2)}\n`);
 }
 
 /**
- * Writes a part of an output that may be of any length, and resolves when there is room for the next one. Rejects with the
- * reason of `io.signal`.
+ * Writes one part of an output of any length, and resolves when the stream has room for the next part. Rejects with the
+ * reason of `io.signal` once that is aborted.
  */
 export async function write(io: Io, text: string): Promise<void> {
   io.signal?.throwIfAborted();
@@ -71,12 +56,12 @@ export async function write(io: Io, text: string): Promise<void> {
 type Progress = Parameters<NonNullable<LongOperation['onProgress']>>[0];
 
 /**
- * Runs a long operation with its progress on the terminal, in words of `what` it counts or as `line` has it; `io.signal`
- * ends it.
+ * Runs a long operation and shows its progress on the terminal: how many of `unit` are done, or the text that `line`
+ * makes. `io.signal` ends the operation.
  */
 export async function long<T>(
-  io: Io, what: string, run: (options: LongOperation) => Promise<T>,
-  line = ({ done, total }: Progress): string => `${count(done)} of ${count(total)} ${what}`,
+  io: Io, unit: string, run: (options: LongOperation) => Promise<T>,
+  line = ({ done, total }: Progress): string => `${count(done)} of ${count(total)} ${unit}`,
 ): Promise<T> {
   const progress = progressOn(io, line);
   try {
@@ -86,10 +71,10 @@ export async function long<T>(
   }
 }
 
-// Often enough to see it move; a slow line over the network would be kept busy by more.
+// A reader sees the line move at this rate, and a slow connection over the network is not kept busy by it.
 const showEveryMs = 100;
 
-/** A line on the terminal that says how far a long command is; nothing where stderr is no terminal. */
+/** Shows on the terminal how far a long operation is. Writes nothing where stderr is no terminal. */
 function progressOn(io: Io, line: (progress: Progress) => string): { show(progress: Progress): void; clear(): void } {
   const { stderr } = io;
   let shownAt: number | undefined;

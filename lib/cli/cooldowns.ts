@@ -1,11 +1,10 @@
 // The command cooldowns: which entries are blocked.
 import { storeFile } from './args.ts';
-import { dbOption, jsonOption, now, print, printJson } from './command.ts';
-import type { Command } from './command.ts';
+import { type Command, dbOption, jsonOption, now, print, printJson } from './command.ts';
 import { cooldownLines, errorLines, readCooldowns } from './rows.ts';
 import { openStore } from './store-path.ts';
 
-/** `cooldowns`: which entries are blocked, and until when. */
+/** `cooldowns`: shows which entries are blocked, and until when. */
 export const cooldowns: Command = {
   name: 'cooldowns',
   summary: 'Shows which entries are in cooldown and until when',

@@ -1,39 +1,46 @@
-// Whether a store holds what its service acknowledged: each step is looked for, and each session's time counted.
+// Checks that a store holds what its service acknowledged: each step must be there, and each session counted once.
 import { isDeepStrictEqual } from 'node:util';
 import type { CoreEvent, DayPart, SqliteStore } from '../index.ts';
 import type { Acknowledged } from './demo-service.ts';
 
 /** What `checkAcknowledged` found. */
 export interface CheckResult {
-  /** The steps that were acknowledged and are not in the store as acknowledged. */
+  /** The acknowledged steps that the store lacks or holds with other values. */
   lost: Acknowledged[];
-  /** The totals that hold more than was acknowledged: time that was charged twice. */
+  /** The totals that are greater than what was acknowledged, because time was charged twice. */
   doubled: (DayPart & { entryId: string })[];
 }
 
-/** Compares what was acknowledged with what the store says now. */
+/** Compares the acknowledged steps with what the store holds now. */
 export function checkAcknowledged(store: SqliteStore, acknowledged: readonly Acknowledged[]): CheckResult {
-  const due = totalsOf(acknowledged);
+  const totals = totalsOf(acknowledged);
   const isFound = (step: Acknowledged): boolean => {
     if (step.op === 'event') return isRecorded(store, step.id, step.at, step.event);
     if (step.op === 'start') return eventsOf(store, 'session_started', step.sessionId).length === 1;
     if (step.op === 'touch') return countedMs(store, step.sessionId) >= step.elapsedMs;
-    const isEnded = eventsOf(store, 'session_ended', step.sessionId).length === 1 && countedMs(store, step.sessionId) === step.durationMs;
-    const isCharged = due.filter(({ entryId }) => entryId === step.entryId).every(({ entryId, day, durationMs }) => store.getUsage(entryId, day) >= durationMs);
-    const isCool = step.cooldownUntil === undefined || (store.getCooldownUntil(step.entryId) ?? 0) >= step.cooldownUntil;
-    return isEnded && isCharged && isCool;
+    const { sessionId, entryId, durationMs, cooldownUntil } = step;
+    const isEndedOnce = eventsOf(store, 'session_ended', sessionId).length === 1;
+    const isCounted = countedMs(store, sessionId) === durationMs;
+    const ownTotals = totals.filter((total) => total.entryId === entryId);
+    const isCharged = ownTotals.every((total) => store.getUsage(entryId, total.day) >= total.durationMs);
+    const isCool = cooldownUntil === undefined || (store.getCooldownUntil(entryId) ?? 0) >= cooldownUntil;
+    return isEndedOnce && isCounted && isCharged && isCool;
   };
   return {
     lost: acknowledged.filter((step) => !isFound(step)),
-    doubled: due.filter(({ entryId, day, durationMs }) => store.getUsage(entryId, day) > durationMs),
+    doubled: totals.filter(({ entryId, day, durationMs }) => store.getUsage(entryId, day) > durationMs),
   };
 }
 
-/** What the sessions that ended add up to, by entry and day. */
+/** The sums of the time that the ended sessions were charged, by entry and day. */
 function totalsOf(acknowledged: readonly Acknowledged[]): (DayPart & { entryId: string })[] {
-  const parts = acknowledged.flatMap((step) => ('charged' in step ? step.charged.map((part) => ({ ...part, entryId: step.entryId })) : []));
+  const parts = acknowledged.flatMap((step) => {
+    return 'charged' in step ? step.charged.map((part) => ({ ...part, entryId: step.entryId })) : [];
+  });
   const groups = Map.groupBy(parts, ({ entryId, day }) => JSON.stringify([entryId, day]));
-  return Array.from(groups.values(), (group) => ({ ...group[0]!, durationMs: group.reduce((sum, { durationMs }) => sum + durationMs, 0) }));
+  return Array.from(groups.values(), (group) => {
+    return { ...group[0]!, durationMs: group.reduce((sum, { durationMs }) => sum + durationMs, 0) };
+  });
 }
 
 function isRecorded(store: SqliteStore, id: number, at: Date, event: CoreEvent): boolean {
@@ -45,7 +52,7 @@ function eventsOf(store: SqliteStore, type: CoreEvent['type'], sessionId: string
   return store.getRecentAudits(2, { type, sessionId }).map(({ event }) => event);
 }
 
-/** The time that a session has in the store: at its end, or in the snapshot while it runs. */
+/** The time that the store holds for a session: in its last event or, while it runs, in the snapshot; otherwise -1. */
 function countedMs(store: SqliteStore, sessionId: string): number {
   const [ended] = eventsOf(store, 'session_ended', sessionId);
   if (ended?.type === 'session_ended') return ended.durationMs;

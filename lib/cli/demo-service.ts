@@ -1,13 +1,11 @@
-// The service of the demo: a kiosk's day through the public API. Each step is durable when it is yielded; who runs the
-// service then tells its parent so. Run as a process: demo-service FOLDER DAY first|second PACE
+// The service of the demo, which plays a kiosk's day through the public API. A yielded step is durable, and is
+// acknowledged to the parent process only then. The service is run as: demo-service PATH DAY first|second PACE
 import { setTimeout as sleep } from 'node:timers/promises';
-import { SqliteStore } from '../index.ts';
-import type { CoreEvent, SessionEndReason } from '../index.ts';
-import { SessionTracker } from '../modules/sessions.ts';
-import type { EndedSession } from '../modules/sessions.ts';
+import { type CoreEvent, type SessionEndReason, SqliteStore } from '../index.ts';
+import { type EndedSession, SessionTracker } from '../modules/sessions/sessions.ts';
 import { plain } from './text.ts';
 
-/** What the service acknowledges: it is told to the parent after the store's method has returned, never before. */
+/** An acknowledged step. The parent process gets it only after the store's method has returned, when it is durable. */
 export type Acknowledged = { at: Date } & (
   | { op: 'event'; id: number; event: CoreEvent }
   | { op: 'start'; sessionId: string; entryId: string; deadline: Date }
@@ -15,10 +13,10 @@ export type Acknowledged = { at: Date } & (
   | { op: 'end' | 'recover'; cooldownUntil?: Date } & Omit<EndedSession, 'uncharged'>
 );
 
-/** The three entries of the demo's kiosk, with their names for people. */
+/** The names that people see for the three entries of the demo's kiosk. */
 const labels: Record<string, string> = { tuxmath: 'Tux Math', minecraft: 'Minecraft', film: 'Film night' };
 
-/** A store whose time is the script's: the day passes as fast as the steps are taken. */
+/** A store and its session tracker, whose clocks the script sets, so that the day passes as fast as its steps. */
 export class Kiosk {
   readonly store: SqliteStore;
   readonly #tracker: SessionTracker<CoreEvent>;
@@ -31,12 +29,12 @@ export class Kiosk {
     this.#day = day;
     this.#now = new Date(`${day}T${time}:00`);
     this.#startedMs = this.#now.getTime();
-    // A service leaves both clocks out: the defaults are the system's own.
-    this.store = SqliteStore.open(path, { clock: () => new Date(this.#now), monotonicMs: () => this.#now.getTime() - this.#startedMs });
-    this.#tracker = new SessionTracker(this.store);
+    // A real service gives neither clock, because the system's clocks are the defaults.
+    this.store = SqliteStore.open(path, { clock: () => new Date(this.#now) });
+    this.#tracker = new SessionTracker(this.store, { monotonicMs: () => this.#now.getTime() - this.#startedMs });
   }
 
-  /** Sets the clock: hours from 24 on are of the next day. */
+  /** Sets the clock to a time of the day. Hours from 24 on belong to the next day. */
   at(time: string): this {
     const [hours = 0, minutes = 0] = time.split(':').map(Number);
     const moved = new Date(`${this.#day}T00:00:00`);
@@ -61,18 +59,19 @@ export class Kiosk {
     return { at: this.#now, op: 'touch', sessionId, entryId, elapsedMs };
   }
 
-  /** A warning is an event and a part of the snapshot, so that it is not shown twice after a crash. */
-  *warn(secs: number, ...shown: number[]): Generator<Acknowledged> {
+  /** Records a warning, and saves all shown so far in the snapshot, so that none is shown twice after a crash. */
+  *warn(secs: number, ...shownBefore: number[]): Generator<Acknowledged> {
     yield this.event({ type: 'warning_issued', sessionId: this.#tracker.active!.sessionId, thresholdSecs: secs });
-    yield this.touch(...shown, secs);
+    yield this.touch(...shownBefore, secs);
   }
 
   end(reason: SessionEndReason, cooldownMinutes = 0): Acknowledged {
-    const { uncharged: _uncharged, ...ended } = this.#tracker.end(reason, { cooldownMs: cooldownMinutes * 60_000 });
-    return { at: this.#now, op: 'end', ...ended, cooldownUntil: new Date(this.#now.getTime() + cooldownMinutes * 60_000) };
+    const cooldownMs = cooldownMinutes * 60_000;
+    const { uncharged: _uncharged, ...ended } = this.#tracker.end(reason, { cooldownMs });
+    return { at: this.#now, op: 'end', ...ended, cooldownUntil: new Date(this.#now.getTime() + cooldownMs) };
   }
 
-  /** Ends the session that a crash left behind, if it left one. */
+  /** Ends the session that a crash left running in the snapshot, if there is one. */
   *recover(): Generator<Acknowledged> {
     const recovered = this.#tracker.recover();
     if (!recovered) return;
@@ -81,7 +80,7 @@ export class Kiosk {
   }
 }
 
-/** The day until the plug is pulled: its last session is touched until then, and never ends. */
+/** The first part of the day. Its last session is touched without end, until the process is killed. */
 export function* firstRun(path: string, day: string): Generator<Acknowledged> {
   const kiosk = new Kiosk(path, day, '08:00');
   using _store = kiosk.store;
@@ -97,11 +96,13 @@ export function* firstRun(path: string, day: string): Generator<Acknowledged> {
   yield* kiosk.at('15:59').warn(60, 300);
   yield kiosk.at('16:00').end({ type: 'expired' }, 120);
   yield kiosk.at('18:00').start('tuxmath', 60);
-  for (const time of ['18:05', '18:10', '18:15', '18:20', '18:25', '18:30', '18:35', '18:40', '18:45']) yield kiosk.at(time).touch();
+  for (const time of ['18:05', '18:10', '18:15', '18:20', '18:25', '18:30', '18:35', '18:40', '18:45']) {
+    yield kiosk.at(time).touch();
+  }
   for (;;) yield kiosk.touch();
 }
 
-/** The rest of the day, by a service that is started anew. */
+/** The rest of the day, played by a service that is started again. */
 export function* secondRun(path: string, day: string): Generator<Acknowledged> {
   const kiosk = new Kiosk(path, day, '19:00');
   using _store = kiosk.store;
@@ -113,20 +114,24 @@ export function* secondRun(path: string, day: string): Generator<Acknowledged> {
   yield kiosk.at('24:30').event({ type: 'service_stopped' });
 }
 
-/** Takes the steps of a run, one each `paceMs`, and says so of each once it is durable. */
-export async function play(steps: Iterable<Acknowledged>, paceMs: number, acknowledge: (done: Acknowledged) => void): Promise<void> {
-  for (const done of steps) {
-    acknowledge(done);
+/** Takes the steps of a run, waits `paceMs` milliseconds after each, and acknowledges each once it is durable. */
+export async function play(
+  steps: Iterable<Acknowledged>, paceMs: number, acknowledge: (step: Acknowledged) => void,
+): Promise<void> {
+  for (const step of steps) {
+    acknowledge(step);
     await sleep(paceMs);
   }
 }
 
 async function run([path = '', day = '', which, pace]: readonly string[]): Promise<void> {
-  // Whoever reads the acknowledgements is gone when this pipe ends: a demo that was interrupted leaves no process.
-  for (const stream of [process.stdin.resume(), process.stdout]) stream.on('error', () => process.exit(1)).on('close', () => process.exit(1));
+  // A pipe closes when the parent process is gone. The service then exits, so an interrupted demo leaves no process.
+  for (const stream of [process.stdin.resume(), process.stdout]) {
+    stream.on('error', () => process.exit(1)).on('close', () => process.exit(1));
+  }
   const steps = which === 'first' ? firstRun(path, day) : secondRun(path, day);
-  // A write to a pipe is synchronous: the line has left the process when the next step begins.
-  await play(steps, Number(pace), (done) => process.stdout.write(`${JSON.stringify(done)}\n`));
+  // A write to a pipe is synchronous, so the line has left the process when the next step begins.
+  await play(steps, Number(pace), (step) => process.stdout.write(`${JSON.stringify(step)}\n`));
   if (which === 'second') process.exit(0);
 }
 

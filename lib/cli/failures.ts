@@ -1,21 +1,19 @@
-// What went wrong, as a line for people or as JSON for machines, and the exit code that says it to a script.
-import { StoreError } from '../errors.ts';
-import type { StoreErrorCode } from '../errors.ts';
-import { json, painter, plain } from './text.ts';
-import type { Output } from './text.ts';
+// Errors of a command: how they are written for people and for machines, and which exit code each of them gets.
+import { StoreError, type StoreErrorCode } from '../values/errors.ts';
+import { json, type Output, painter, plain } from './text.ts';
 
-/** Wrong use: the message goes to stderr with the usage line. */
+/** The command was called wrongly. The usage line follows the message on stderr. */
 export class UsageError extends Error {}
 
-/** Something outside of the store that went wrong. */
+/** Something outside of the store failed. */
 export class Failure extends Error {}
 
-// The store itself was not looked at, or is fine: the caller has to do something else first.
+// These codes say nothing about the store: the caller has to change the call or its surroundings first.
 const wrongUse: readonly StoreErrorCode[] = [
   'ERR_STORE_INVALID_ARGUMENT', 'ERR_STORE_NOT_FOUND', 'ERR_STORE_PERMISSION', 'ERR_STORE_CONFLICT',
 ];
 
-/** The exit code of an error, the same in every command; `undefined` for an error in this package. */
+/** The exit code of an error, the same in every command; `undefined` for an error that is a fault of this package. */
 export function exitCodeOf(error: unknown): 1 | 2 | undefined {
   if (error instanceof UsageError) return 2;
   if (error instanceof Failure) return 1;
@@ -23,12 +21,12 @@ export function exitCodeOf(error: unknown): 1 | 2 | undefined {
   return undefined;
 }
 
-/** Whether an error of this code says that the command was called wrongly, and nothing of the store. */
+/** Whether an error with this code says only that the command was called wrongly, and nothing about the store. */
 export function isWrongUse(code: string): boolean {
   return wrongUse.includes(code as StoreErrorCode);
 }
 
-/** The exit codes, for the help: which there are and what each says. */
+/** Every exit code with its meaning, as the help shows them. */
 export const exitCodes: readonly [code: number, meaning: string][] = [
   [0, 'all is well'],
   [1, 'a finding: something is damaged, missing, unreadable or was not taken over; the file is no store, or of ' +
@@ -38,19 +36,19 @@ export const exitCodes: readonly [code: number, meaning: string][] = [
   [130, 'interrupted (Ctrl-C); a shell sees 143 after a SIGTERM'],
 ];
 
-/** How a failure is told. */
-export interface Told {
+/** Where and in which form errors are written. */
+export interface ErrorOutput {
   stderr: Output;
-  /** Whether one JSON text a line goes to stderr, instead of lines for people. */
+  /** Whether each error is one line of JSON instead of text for people. */
   asJson: boolean;
 }
 
-/** Tells of an error on stderr; `usage` is what was expected instead, where it was wrong use. */
-export function tell({ stderr, asJson }: Told, error: Error, usage?: string): void {
+/** Writes an error to stderr, followed by the usage line for people where `usage` is given. */
+export function writeError({ stderr, asJson }: ErrorOutput, error: Error, usage?: string): void {
   const code = error instanceof StoreError ? error.code : undefined;
   if (asJson) {
-    const own = error instanceof UsageError ? 'ERR_COMMAND_USAGE' : 'ERR_COMMAND_FAILED';
-    stderr.write(`${json({ error: { code: code ?? own, message: error.message } })}\n`);
+    const commandCode = error instanceof UsageError ? 'ERR_COMMAND_USAGE' : 'ERR_COMMAND_FAILED';
+    stderr.write(`${json({ error: { code: code ?? commandCode, message: error.message } })}\n`);
     return;
   }
   stderr.write(`${painter(stderr)('red', 'shepherd-store:')} ${plain(error.message)}${code ? ` (${code})` : ''}\n`);

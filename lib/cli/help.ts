@@ -1,9 +1,10 @@
 // The texts that explain the command: its own, and that of each command.
-import type { Command, Option } from './command.ts';
+import type { Option } from './args.ts';
+import type { Command } from './command.ts';
 import { exitCodes } from './failures.ts';
 import { wrap } from './text.ts';
 
-/** How the command is called, in a line. */
+/** The usage line that a call without a valid command gets. */
 export const generalUsage = 'Usage: shepherd-store COMMAND [FILE | --db FILE] [options] (help says more)';
 
 /** The text of `help`. */
@@ -25,15 +26,17 @@ export function generalHelp(commands: readonly Command[]): string {
     'NO_COLOR and FORCE_COLOR. Names are cut only where a terminal is too narrow.', '',
     'Exit codes, the same in every command',
     ...exitCodes.flatMap(([code, meaning]) => {
-      return wrap(meaning.split(' '), 73).map((line, index) => `  ${(index === 0 ? String(code) : '').padEnd(3)}  ${line}`);
+      return wrap(meaning.split(' '), 73).map((line, index) => {
+        return `  ${(index === 0 ? String(code) : '').padEnd(3)}  ${line}`;
+      });
     }), '',
   ].join('\n');
 }
 
 /** The text of `help COMMAND`. */
 export function helpOf(command: Command): string {
-  const rows = Object.entries({ ...command.options, help: { help: 'this text' } } as Record<string, Option>)
-    .map(([name, { value, help }]) => [`--${name}${value === undefined ? '' : ` ${value}`}`, help] as const);
+  const options: Record<string, Option> = { ...command.options, help: { help: 'this text' } };
+  const rows = Object.entries(options).map(([name, option]) => [optionText(name, option), option.help] as const);
   const width = Math.max(...rows.map(([left]) => left.length));
   const lines = [
     `${command.summary}.`, '', usageOf(command), '', 'Options',
@@ -48,5 +51,10 @@ export function helpOf(command: Command): string {
 /** The usage line of a command. */
 export function usageOf({ name, takes, options }: Command): string {
   const required = Object.entries(options).filter(([, option]) => option.required);
-  return `Usage: shepherd-store ${[name, ...takes, ...required.map(([option, { value }]) => `--${option} ${value}`)].join(' ')} [options]`;
+  const words = [name, ...takes, ...required.map(([optionName, option]) => optionText(optionName, option))];
+  return `Usage: shepherd-store ${words.join(' ')} [options]`;
+}
+
+function optionText(name: string, { value }: Option): string {
+  return `--${name}${value === undefined ? '' : ` ${value}`}`;
 }

@@ -1,14 +1,12 @@
-// The command import: taking over another service's data.
+// The command import: takes over another service's data.
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { importStore } from '../import/index.ts';
-import type { ImportReport } from '../import/index.ts';
+import { type ImportReport, importStore } from '../import/index.ts';
 import type { Args } from './args.ts';
-import { jsonOption, long, print, printJson } from './command.ts';
-import type { Command, Io } from './command.ts';
-import { Failure, tell } from './failures.ts';
+import { type Command, type Io, jsonOption, long, print, printJson } from './command.ts';
+import { Failure, writeError } from './failures.ts';
 import { counted, lineWidth, painter, plain, wrap } from './text.ts';
 
-/** `import`: takes over what another service's store holds. */
+/** `import`: takes over the data of another service's store. */
 export const importCommand: Command = {
   name: 'import',
   summary: 'Takes over the data of another service\'s store',
@@ -30,11 +28,11 @@ export const importCommand: Command = {
 async function runImport(args: Args, io: Io): Promise<number> {
   const [from = '', to = ''] = args.positionals;
   const report = await long(io, 'rows read', (options) => importStore(from, to, options));
-  // A signal that came while the import held the thread is heard in the next turn.
+  // Node delivers a signal that came while the import kept the thread busy only in the next turn of the event loop.
   await nextTurn();
   if (io.signal?.aborted) {
-    const told = { stderr: io.stderr, asJson: args.flag('json') };
-    tell(told, new Failure('the import was finished all the same; a second one says what was taken'));
+    const errorOutput = { stderr: io.stderr, asJson: args.flag('json') };
+    writeError(errorOutput, new Failure('the import was finished all the same; a second one says what was taken'));
     return 130;
   }
   if (args.flag('json')) printJson(io, { from, to, ...report });
@@ -44,32 +42,35 @@ async function runImport(args: Args, io: Io): Promise<number> {
 
 function reportLines(io: Io, from: string, to: string, { kind, taken, alreadyThere, skipped }: ImportReport): string[] {
   const paint = painter(io.stdout);
-  const [takenParts, thereParts] = [countsText(taken), countsText(alreadyThere)];
+  const [takenCounts, thereCounts] = [countTexts(taken), countTexts(alreadyThere)];
   const width = lineWidth(io.stdout);
-  const lines = [
-    plain(`${from} (${kind}) into ${to}`),
-    ...(takenParts.length === 0 ? ['nothing was taken'] : indented(wrap(['taken:', ...takenParts], width - 2)).map((line, index) => (index === 0 ? line.replace('taken', (word) => paint('green', word)) : line))),
-    ...(thereParts.length === 0 ? [] : indented(wrap(['there already:', ...thereParts], width - 2))),
-  ];
+  const [firstTaken = '', ...moreTaken] = hangingIndent(wrap(['taken:', ...takenCounts], width - 2));
+  const lines = [plain(`${from} (${kind}) into ${to}`)];
+  if (takenCounts.length === 0) lines.push('nothing was taken');
+  else lines.push(firstTaken.replace('taken', (word) => paint('green', word)), ...moreTaken);
+  if (thereCounts.length > 0) lines.push(...hangingIndent(wrap(['there already:', ...thereCounts], width - 2)));
   if (skipped.length === 0) return [...lines, 'nothing was left out'];
-  return [...lines, '', paint('red', `${counted(skipped.length, 'row')} could not be taken`), ...skipped.flatMap(({ table, row, reason }) => {
-    return indented(wrap(plain(`${table} ${row}: ${reason}`).split(' '), width - 4)).map((line) => `  ${line}`);
-  })];
+  const skippedLines = skipped.flatMap(({ table, row, reason }) => {
+    return hangingIndent(wrap(plain(`${table} ${row}: ${reason}`).split(' '), width - 4)).map((line) => `  ${line}`);
+  });
+  return [...lines, '', paint('red', `${counted(skipped.length, 'row')} could not be taken`), ...skippedLines];
 }
 
-/** The lines of one thing: those after the first stand further in. */
-function indented(lines: readonly string[]): string[] {
+/** Indents every line but the first. */
+function hangingIndent(lines: readonly string[]): string[] {
   return lines.map((line, index) => (index === 0 ? line : `  ${line}`));
 }
 
-/** How what was taken is called, one and many. */
+/** What people read for each kind of row, for one and for many. */
 const names: Record<keyof ImportReport['taken'], [one: string, many?: string]> = {
   events: ['event'], usage: ['total'], cooldowns: ['cooldown'], snapshots: ['snapshot'],
-  runs: ['run'], planUnits: ['plan unit'], runEvents: ['run event'], resourceStates: ['resource state'], facts: ['fact'],
-  projects: ['project'], taskHistory: ['task last done', 'tasks last done'], assignedTasks: ['task in progress', 'tasks in progress'], runRecords: ['run record'],
+  runs: ['run'], planUnits: ['plan unit'], runEvents: ['run event'], resourceStates: ['resource state'],
+  facts: ['fact'], projects: ['project'], taskHistory: ['task last done', 'tasks last done'],
+  assignedTasks: ['task in progress', 'tasks in progress'], runRecords: ['run record'],
 };
 
-function countsText(counts: ImportReport['taken']): string[] {
+/** How many of each kind there are, each a text with its comma. Kinds without any are left out. */
+function countTexts(counts: ImportReport['taken']): string[] {
   const parts = Object.entries(names).flatMap(([name, [one, many]]) => {
     const count = counts[name as keyof typeof names] ?? 0;
     return count > 0 ? [counted(count, one, many)] : [];

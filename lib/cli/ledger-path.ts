@@ -1,13 +1,12 @@
-// Where the ledger of a store lies, as far as that shows.
+// Finds the ledger of a store, whose path the database does not hold.
 import { closeSync, constants, openSync, readdirSync, readSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { parseHeader } from '../ledger/line.ts';
-import { filesOf } from './holders.ts';
-import type { Holders } from './holders.ts';
+import { filesOf, type Holders } from './holders.ts';
 
 /**
- * The ledger whose first line names this store: among the files beside the database, or what the service has open;
- * `undefined` where it is neither. Each is read for its first line only.
+ * The path of the ledger whose first line names this store. It is looked for among the files beside the database and
+ * the files that the writing processes have open, and only its first line is read. `undefined` where none is found.
  */
 export function findLedger(path: string, uuid: string, { processes }: Holders): string | undefined {
   const folder = dirname(resolve(path));
@@ -20,23 +19,23 @@ function namesIn(folder: string): string[] {
   try {
     return readdirSync(folder);
   } catch {
-    return []; // who may open a file need not be allowed to list its folder
+    return []; // a user who may open a file need not be allowed to list its folder
   }
 }
 
-// More than a header has.
+// The header of a ledger is shorter than this many bytes.
 const longestHeader = 1_000;
 
 function isLedgerOf(file: string, uuid: string): boolean {
   let fd: number | undefined;
   try {
-    // O_NOFOLLOW, O_NONBLOCK: a planted link is not followed, and a planted pipe does not hang.
+    // Anybody may have put a file there: O_NOFOLLOW refuses a link, and O_NONBLOCK keeps a pipe from blocking the open.
     fd = openSync(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     const start = Buffer.alloc(longestHeader);
     const line = start.subarray(0, readSync(fd, start, 0, longestHeader, 0));
     return parseHeader(line.subarray(0, Math.max(0, line.indexOf('\n'))))?.store === uuid;
   } catch {
-    return false; // what cannot be read is no ledger that anybody could use
+    return false; // a ledger that cannot be read is of no use to the caller
   } finally {
     if (fd !== undefined) closeSync(fd);
   }

@@ -1,17 +1,14 @@
 // The commands that work on a store and its ledger: replay, rebuild-ledger, rebuild-database, detach-ledger.
 import type { KeyObject } from 'node:crypto';
-import type { Anchor } from '../audit.ts';
-import { decodeSigningKey } from '../events.ts';
-import { existsAt, snapshotPathOf } from '../files.ts';
-import { Ledger, rebuildDatabase, rebuildLedger, replay, verifyParity } from '../ledger/index.ts';
-import { ledgerAfter } from '../mirroring.ts';
-import { absolutePath } from '../paths.ts';
+import type { Anchor } from '../core/chain.ts';
+import { Ledger, type ParityReport, rebuildDatabase, rebuildLedger, replay, verifyParity } from '../ledger/index.ts';
+import { decodeSigningKey, ledgerAfter } from '../ledger/replay.ts';
 import { connect, SqliteStore } from '../store.ts';
+import { existsAt } from '../values/files.ts';
+import { absolutePath, snapshotPathOf } from '../values/paths.ts';
 import { anchorText } from './anchor.ts';
-import { storeFile } from './args.ts';
-import type { Args } from './args.ts';
-import { dbOption, jsonOption, long, print, printJson } from './command.ts';
-import type { Command, Io, Option } from './command.ts';
+import { type Args, type Option, storeFile } from './args.ts';
+import { type Command, dbOption, type Io, jsonOption, long, print, printJson } from './command.ts';
 import { UsageError } from './failures.ts';
 import { checkKeyFits, keyOption, signingKeyOf } from './keys.ts';
 import { parityLines, settled, walkLines } from './parity.ts';
@@ -19,9 +16,11 @@ import { environmentPath, openStore, storePath } from './store-path.ts';
 import { count, counted, painter, plain } from './text.ts';
 import { hasLedger, openLedger } from './verify.ts';
 
-const ledgerOption: Record<string, Option> = { ledger: { value: 'FILE', help: 'its ledger; required', required: true } };
+const ledgerOption: Record<string, Option> = {
+  ledger: { value: 'FILE', help: 'its ledger; required', required: true },
+};
 
-/** `replay`: brings both files to the same state. */
+/** `replay`: brings the database and the ledger to the same state. */
 export const replayCommand: Command = {
   name: 'replay',
   summary: 'Brings a store and its ledger to one state, compares them',
@@ -39,11 +38,15 @@ export const replayCommand: Command = {
     const { store, ledger, healed } = openWithLedger(args, io);
     try {
       const first = await long(io, 'lines compared', (options) => replay(store, ledger, options));
-      const parity = await settled(io, () => long(io, 'lines compared', (options) => verifyParity(store, ledger, options)), first.parity);
+      const compare = (): Promise<ParityReport> => {
+        return long(io, 'lines compared', (options) => verifyParity(store, ledger, options));
+      };
+      const parity = await settled(io, compare, first.parity);
       if (args.flag('json')) printJson(io, { ...healed, parity });
       else {
-        const changed = healedLines(io, healed);
-        print(io, [...(changed.length > 0 ? changed : ['replay    nothing: neither file lacked anything']), ...parityLines(io, parity, { hasLedger: true, isWhole: true })]);
+        const lines = healedLines(io, healed);
+        if (lines.length === 0) lines.push('replay    nothing: neither file lacked anything');
+        print(io, [...lines, ...parityLines(io, parity, { hasLedger: true, isWhole: true })]);
       }
       return parity.isConsistent ? 0 : 1;
     } finally {
@@ -52,7 +55,7 @@ export const replayCommand: Command = {
   },
 };
 
-/** `detach-ledger`: the store goes on without it. */
+/** `detach-ledger`: ends the ledger, so that the store is used without it from then on. */
 export const detachLedger: Command = {
   name: 'detach-ledger',
   summary: 'Ends the ledger of a store, which goes on without it',
@@ -91,15 +94,15 @@ function close(store: SqliteStore, ledger: Ledger): void {
   ledger.close();
 }
 
-/** What opening a store with its ledger changed. */
+/** The changes that opening a store with its ledger made. */
 interface Healed {
-  /** How many events came from the ledger into the database. */
+  /** How many events were replayed from the ledger into the database. */
   replayed: number;
-  /** How many came from the database into the ledger. */
+  /** How many events were written from the database into the ledger. */
   written: number;
-  /** Where a torn end of the ledger is now. */
+  /** The paths of the files that hold a torn end of the ledger now. */
   setAside: string[];
-  /** What else was found at open; see `SqliteStore.recovery`. */
+  /** What opening the store found and repaired besides; see `SqliteStore.recovery`. */
   recovery?: SqliteStore['recovery'];
 }
 
@@ -110,54 +113,65 @@ interface WithLedger {
 }
 
 /**
- * Opens a store with the ledger that it has, and tells what that changed. Throws `UsageError` where the store has none: to
- * open it would make this one its ledger.
+ * Opens a store with its ledger, and reports what that changed. Throws `UsageError` for a store without a ledger,
+ * because opening it would make the given file its ledger.
  */
 function openWithLedger(args: Args, io: Io): WithLedger {
   const [path, ledgerPath] = [storePath(args), args.required('ledger')];
-  const { ledger, before } = lookBefore(args, io, ledgerPath, signingKeyOf(args));
+  const { ledger, expected } = inspectBeforeOpening(args, io, ledgerPath, signingKeyOf(args));
   try {
     const store = SqliteStore.open(path, { ledger, ...(io.clock ? { clock: io.clock } : undefined) });
     const { recovery } = store;
-    return { store, ledger, healed: { ...before, setAside: recovery?.setAside?.map(({ path: file }) => file) ?? [], ...(recovery ? { recovery } : undefined) } };
+    const setAside = recovery?.setAside?.map(({ path: file }) => file) ?? [];
+    return { store, ledger, healed: { ...expected, setAside, ...(recovery ? { recovery } : undefined) } };
   } catch (error) {
     ledger.close();
     throw error;
   }
 }
 
-/** The ledger to open a store with, and what opening is going to change. Looks at the store and closes it again. */
-function lookBefore(args: Args, io: Io, path: string, key: KeyObject | undefined): { ledger: Ledger; before: Pick<Healed, 'replayed' | 'written'> } {
+type ExpectedChanges = Pick<Healed, 'replayed' | 'written'>;
+
+/** Opens the ledger, and reads in the store, which is closed again, what opening both together is going to change. */
+function inspectBeforeOpening(
+  args: Args, io: Io, path: string, key: KeyObject | undefined,
+): { ledger: Ledger; expected: ExpectedChanges } {
   using store = openStore(args, io, path);
-  openLedger(path, store).close(); // where there is none, opening the store would make one
+  openLedger(path, store).close(); // throws for a missing file; Ledger.open takes one as an empty ledger to be made
   const ledger = Ledger.open(path, key ? { signingKey: key } : {});
   try {
-    return { ledger, before: compareEnds(store, args, ledger, key) };
+    return { ledger, expected: compareEnds(store, args, ledger, key) };
   } catch (error) {
     ledger.close();
     throw error;
   }
 }
 
-/** How much each of the two lacks, as far as their ends tell. Throws `UsageError` where they do not belong together. */
-function compareEnds(store: SqliteStore, args: Args, ledger: Ledger, key: KeyObject | undefined): Pick<Healed, 'replayed' | 'written'> {
+/**
+ * How many events each of the two files lacks, as the last ids of both tell. Throws `UsageError` where the store has no
+ * ledger or the key does not fit.
+ */
+function compareEnds(store: SqliteStore, args: Args, ledger: Ledger, key: KeyObject | undefined): ExpectedChanges {
   const end = ledger.refresh();
   const head = store.auditHead()?.id ?? 0;
-  let has: 0 | 1 = hasLedger(store) ? 1 : 0;
-  let signer = signerOf(store);
+  let ledgerFlag: 0 | 1 = hasLedger(store) ? 1 : 0;
+  let publicKey = recordedKeyOf(store);
   if (end.store === connect(store).uuid && end.groupEnd > head) {
     for (const row of ledger.rows(head + 1)) {
-      has = ledgerAfter(row) ?? has;
-      if (row.type === 'signing_started') signer = decodeSigningKey(row.id, row.data);
+      ledgerFlag = ledgerAfter(row) ?? ledgerFlag;
+      if (row.type === 'signing_started') publicKey = decodeSigningKey(row.id, row.data);
     }
   }
-  if (has === 0) throw new UsageError(`the store ${storePath(args)} has no ledger: a service begins one by opening the store with it`);
-  checkKeyFits(key, signer);
+  if (ledgerFlag === 0) {
+    const path = storePath(args);
+    throw new UsageError(`the store ${path} has no ledger: a service begins one by opening the store with it`);
+  }
+  checkKeyFits(key, publicKey);
   return { replayed: Math.max(0, end.groupEnd - head), written: Math.max(0, head - (end.head?.id ?? 0)) };
 }
 
-/** The public key that the store began to sign with last. */
-function signerOf(store: SqliteStore): string | undefined {
+/** The public key with which the store last began to sign, as its log has it. */
+function recordedKeyOf(store: SqliteStore): string | undefined {
   const door = connect(store);
   const sql = "SELECT id, event_data FROM audit_log WHERE event_type = 'signing_started' ORDER BY id DESC LIMIT 1";
   const row = door.read('look for the key', () => door.prepare(sql).get()) as unknown as [number, unknown] | undefined;
@@ -165,21 +179,26 @@ function signerOf(store: SqliteStore): string | undefined {
 }
 
 function healedLines(io: Io, { replayed, written, setAside, recovery }: Healed): string[] {
-  const paint = painter(io.stdout);
-  return [
-    ...(replayed > 0 ? [`${paint('yellow', 'replayed')}  ${counted(replayed, 'event')} that the database lacked`] : []),
-    ...(written > 0 ? [`${paint('yellow', 'written')}   ${counted(written, 'line')} that the ledger lacked`] : []),
-    ...setAside.map((name) => `${paint('yellow', 'set aside')} the torn end of the ledger: ${plain(name)}`),
-    ...(recovery && !recovery.found.startsWith('ledger-') ? [`${paint('yellow', 'recovered')} the database was found ${recovery.found}; the event store_recovered says more`] : []),
-  ];
+  const label = (word: string): string => painter(io.stdout)('yellow', word);
+  const lines: string[] = [];
+  if (replayed > 0) lines.push(`${label('replayed')}  ${counted(replayed, 'event')} that the database lacked`);
+  if (written > 0) lines.push(`${label('written')}   ${counted(written, 'line')} that the ledger lacked`);
+  for (const path of setAside) lines.push(`${label('set aside')} the torn end of the ledger: ${plain(path)}`);
+  if (recovery && !recovery.found.startsWith('ledger-')) {
+    const finding = `the database was found ${recovery.found}`;
+    lines.push(`${label('recovered')} ${finding}; the event store_recovered says more`);
+  }
+  return lines;
 }
 
-/** `rebuild-ledger`: the ledger from the database. */
+/** `rebuild-ledger`: makes the ledger from the database. */
 export const rebuildLedgerCommand: Command = {
   name: 'rebuild-ledger',
   summary: 'Makes a ledger anew from the audit log of a store',
   takes: [storeFile],
-  options: { ...dbOption, ledger: { value: 'NEWFILE', help: 'the ledger to make; required', required: true }, ...jsonOption },
+  options: {
+    ...dbOption, ledger: { value: 'NEWFILE', help: 'the ledger to make; required', required: true }, ...jsonOption,
+  },
   notes: [
     'For a ledger that is lost or damaged: move what is left of it away first, a file',
     'that is there is never overwritten. The log is verified before, and nothing is',
@@ -190,23 +209,33 @@ export const rebuildLedgerCommand: Command = {
   run: async (args, io) => {
     const path = newFile(args.required('ledger'), ['']);
     using store = openStore(args, io);
-    // Made from a log that was tampered with, it would vouch for what somebody put there.
+    // The log is verified first, because a ledger made from a log that was tampered with would vouch for its events.
     const log = await long(io, 'events checked', (options) => store.verifyAudit(options));
     const made = log.ok ? await long(io, 'lines written', (options) => rebuildLedger(store, path, options)) : undefined;
-    const has = hasLedger(store);
-    if (args.flag('json')) printJson(io, { ok: log.ok, path, events: made?.events ?? 0, hasLedger: has, log });
-    else if (made) print(io, [madeLine(io, path, counted(made.events, 'line')), ...(has ? [] : ['The store has no ledger so far; one that is opened with this goes on with it.'])]);
-    else print(io, [...walkLines(io, '', log, { unit: 'event', fits: '' }), '', 'Nothing was made: a ledger would vouch for this log.']);
+    const storeHasLedger = hasLedger(store);
+    if (args.flag('json')) {
+      printJson(io, { ok: log.ok, path, events: made?.events ?? 0, hasLedger: storeHasLedger, log });
+    } else if (made) {
+      const advice = 'The store has no ledger so far; one that is opened with this goes on with it.';
+      print(io, [madeLine(io, path, counted(made.events, 'line')), ...(storeHasLedger ? [] : [advice])]);
+    } else {
+      const lines = walkLines(io, '', log, { unit: 'event', fits: '' });
+      print(io, [...lines, '', 'Nothing was made: a ledger would vouch for this log.']);
+    }
     return log.ok ? 0 : 1;
   },
 };
 
-/** `rebuild-database`: the database from the ledger. */
+/** `rebuild-database`: makes the database from the ledger. */
 export const rebuildDatabaseCommand: Command = {
   name: 'rebuild-database',
   summary: 'Makes a database anew from a ledger',
   takes: [],
-  options: { ledger: { value: 'FILE', help: 'the ledger; required', required: true }, db: { value: 'NEWFILE', help: 'the database to make; required', required: true }, ...jsonOption },
+  options: {
+    ledger: { value: 'FILE', help: 'the ledger; required', required: true },
+    db: { value: 'NEWFILE', help: 'the database to make; required', required: true },
+    ...jsonOption,
+  },
   notes: [
     'For a database that is lost or damaged: move what is left of it away first (with',
     'its -wal), a file that is there is never overwritten. It gets the log, usage and',
@@ -225,12 +254,15 @@ export const rebuildDatabaseCommand: Command = {
       const head = headIn(path);
       if (args.flag('json')) printJson(io, { ok: !leftOut, path, events, leftOut, ...(head ? { head } : undefined) });
       else {
-        print(io, [
-          madeLine(io, path, counted(events, 'event')),
-          ...(existsAt(snapshotPathOf(path)) ? [`The state to resume from is in ${plain(snapshotPathOf(path))}.`] : []),
-          ...(leftOut ? [`${painter(io.stdout)('red', 'left out')}: what follows row ${count(head?.id ?? 0)} in the ledger: it is torn or was never committed`] : []),
-          ...(head ? ['', `anchor ${anchorText(head)}`] : []),
-        ]);
+        const lines = [madeLine(io, path, counted(events, 'event'))];
+        const snapshotPath = snapshotPathOf(path);
+        if (existsAt(snapshotPath)) lines.push(`The state to resume from is in ${plain(snapshotPath)}.`);
+        if (leftOut) {
+          const rest = `what follows row ${count(head?.id ?? 0)} in the ledger`;
+          lines.push(`${painter(io.stdout)('red', 'left out')}: ${rest}: it is torn or was never committed`);
+        }
+        if (head) lines.push('', `anchor ${anchorText(head)}`);
+        print(io, lines);
       }
       return leftOut ? 1 : 0;
     } finally {
@@ -244,7 +276,7 @@ function headIn(path: string): Anchor | undefined {
   return store.auditHead();
 }
 
-/** The path of a file to make. Throws `UsageError` where it or what belongs to it is there. */
+/** The absolute path of a file to make. Throws `UsageError` where the path with one of `suffixes` exists already. */
 function newFile(path: string, suffixes: readonly string[]): string {
   for (const file of suffixes.map((suffix) => path + suffix)) {
     if (existsAt(file)) throw new UsageError(`${file} is there already, and is not overwritten: move it away first`);

@@ -1,16 +1,15 @@
-// The command migrate: the schema of a file, up or down.
-import { StoreError } from '../errors.ts';
-import type { MigrationReport } from '../migrate.ts';
-import { LossError, schemaVersion } from '../schema.ts';
+// The command migrate: moves a store to another version of the schema, up or down.
+import { schemaVersion } from '../core/schema.ts';
+import { LossError } from '../migrate/steps.ts';
+import type { MigrationReport } from '../opening/migrate.ts';
 import { SqliteStore } from '../store.ts';
-import { storeFile } from './args.ts';
-import type { Args } from './args.ts';
-import { dbOption, jsonOption, print, printJson } from './command.ts';
-import type { Command, Io } from './command.ts';
+import { StoreError } from '../values/errors.ts';
+import { type Args, storeFile } from './args.ts';
+import { type Command, dbOption, type Io, jsonOption, print, printJson } from './command.ts';
 import { opening, tellStorePath } from './store-path.ts';
 import { painter, plain } from './text.ts';
 
-/** `migrate`: moves a file to another version of the schema. */
+/** `migrate`: moves a store to another version of the schema. */
 export const migrate: Command = {
   name: 'migrate',
   summary: 'Moves a store to another version of the schema, up or down',
@@ -35,13 +34,14 @@ export const migrate: Command = {
 function runMigrate(args: Args, io: Io): number {
   const path = tellStorePath(args, io);
   const to = args.integer('to', 0, schemaVersion) ?? schemaVersion;
-  const report = opening(path, () => move(path, to, args.flag('force')));
+  const report = opening(path, () => migrateStore(path, to, args.flag('force')));
   if (args.flag('json')) printJson(io, { path, ...report });
   else print(io, reportLines(io, path, report));
   return 0;
 }
 
-function move(path: string, to: number, force: boolean): MigrationReport {
+/** Runs the migration; the error for a step that would lose something names `--force`, the option of this command. */
+function migrateStore(path: string, to: number, force: boolean): MigrationReport {
   try {
     return SqliteStore.migrate(path, to, { force });
   } catch (error) {

@@ -1,7 +1,7 @@
-// The command `shepherd-store`: finds the command, runs it, and turns what went wrong into a line and an exit code.
+// The program `shepherd-store`: finds the command, runs it, and turns an error into a line on stderr and an exit code.
 import { readFileSync } from 'node:fs';
 import { inspect } from 'node:util';
-import { didYouMean } from '../near-miss.ts';
+import { didYouMean } from '../values/near-miss.ts';
 import { anchorCommand } from './anchor.ts';
 import { Args } from './args.ts';
 import { audit } from './audit.ts';
@@ -10,7 +10,7 @@ import type { Command, Io } from './command.ts';
 import { cooldowns } from './cooldowns.ts';
 import { demo } from './demo.ts';
 import { facts } from './facts.ts';
-import { exitCodeOf, Failure, tell, UsageError } from './failures.ts';
+import { exitCodeOf, Failure, UsageError, writeError } from './failures.ts';
 import { generalHelp, generalUsage, helpOf, usageOf } from './help.ts';
 import { importCommand } from './import.ts';
 import { keygen } from './keys.ts';
@@ -30,31 +30,32 @@ const commands: readonly Command[] = [
   backupCommand, restoreCommand, importCommand, migrate, demo,
 ];
 
-/** What `main` answers itself. */
+/** The names that `main` answers itself, without a command. */
 const ownNames: readonly string[] = ['help', 'version'];
 
 /**
- * Runs the command that `argv` (without the program's own name) names and gives the exit code: 0, 1 for a finding, 2 for
- * wrong use, 130 when `io.signal` ended it. Writes to `io` alone. Rejects only for an error in this package.
+ * Runs the command that `argv` (without the program's own name) names and gives the exit code: 0, 1 for a finding, 2
+ * for wrong use, 130 when `io.signal` ended it. Writes to nothing but `io`. Rejects only for an error that is a fault
+ * of this package.
  */
 export async function main(argv: readonly string[], io: Io): Promise<number> {
-  const told = { stderr: io.stderr, asJson: argv.includes('--json') };
+  const errorOutput = { stderr: io.stderr, asJson: argv.includes('--json') };
   let usage = generalUsage;
   try {
     const [name, ...rest] = argv;
     if (name === undefined) throw new UsageError('no command given');
-    if (name === '--version' || name === 'version') return said(io, `${version()}\n`);
-    if (name === '--help' || name === '-h' || name === 'help') return said(io, helpOn(rest));
+    if (name === '--version' || name === 'version') return printText(io, `${version()}\n`);
+    if (name === '--help' || name === '-h' || name === 'help') return printText(io, helpOn(rest));
     const command = commandOf(name);
     usage = usageOf(command);
     const args = new Args(command, rest);
-    if (args.flag('help')) return said(io, helpOf(command));
+    if (args.flag('help')) return printText(io, helpOf(command));
     return await command.run(args, io);
   } catch (error) {
     if (io.signal?.aborted) return 130;
     const code = exitCodeOf(error);
     if (code === undefined) throw error;
-    tell(told, error as Error, error instanceof UsageError ? usage : undefined);
+    writeError(errorOutput, error as Error, error instanceof UsageError ? usage : undefined);
     return code;
   }
 }
@@ -67,29 +68,34 @@ function commandOf(name: string): Command {
   throw new UsageError(`there is no command "${name}"; ${didYouMean(name, names) ?? `there are ${names.join(', ')}`}`);
 }
 
-/** The help on one command, or on all. */
+/** The help on one command or, without a command's name, on all of them. */
 function helpOn([name, extra]: readonly string[]): string {
   if (extra !== undefined && extra !== '--json') throw new UsageError(`unexpected argument "${extra}"`);
-  // The general one has all that is to be said of help and version, which are commands to whoever asks.
+  // Users may ask for help on `help` and `version` as if these were commands; the general help describes both.
   const isGeneral = name === undefined || name.startsWith('-') || ownNames.includes(name);
   return isGeneral ? generalHelp(commands) : helpOf(commandOf(name));
 }
 
 function version(): string {
-  return (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version;
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
 }
 
-function said(io: Io, text: string): number {
+/** Writes a text as it is and gives the exit code 0. */
+function printText(io: Io, text: string): number {
   io.stdout.write(text);
   return 0;
 }
 
-/** Runs as a process: ends quietly where nobody reads any more, and cleans up before a signal ends it. */
+/**
+ * Runs the arguments of this process. The process ends quietly when nobody reads its output any more, and a command
+ * cleans up before a signal ends the process.
+ */
 export async function run(): Promise<void> {
   try {
     await runArguments();
   } catch (error) {
-    // An error in this package, as Node would show it, but without power over the terminal.
+    // The error is a fault of this package. It is shown as Node would, but without characters that a terminal obeys.
     process.stderr.write(`${inspect(error).split('\n').map(plain).join('\n')}\n`);
     process.exitCode = 1;
   }
@@ -97,18 +103,18 @@ export async function run(): Promise<void> {
 
 async function runArguments(): Promise<void> {
   const argv = process.argv.slice(2);
-  const told = { stderr: process.stderr, asJson: argv.includes('--json') };
+  const errorOutput = { stderr: process.stderr, asJson: argv.includes('--json') };
   const controller = new AbortController();
   let [isClosed, isUnwritten] = [false, false];
-  process.stderr.on('error', () => {}); // there is nowhere left to say so
+  process.stderr.on('error', () => {}); // an error of stderr itself cannot be reported anywhere
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    controller.abort(); // what is still to come has nowhere to go
+    controller.abort(); // the rest of the output could not be written either
     if (isClosed || isUnwritten) return;
-    isClosed = error.code === 'EPIPE'; // `| head` has seen enough
+    isClosed = error.code === 'EPIPE'; // the reader, such as `| head`, has read as much as it wanted
     isUnwritten = !isClosed;
     if (!isUnwritten) return;
-    process.exitCode = 1; // the error may come when all has been written and run
-    tell(told, new Failure(`the output cannot be written: ${error.message}`));
+    process.exitCode = 1; // set here because the error may arrive after the command has finished
+    writeError(errorOutput, new Failure(`the output cannot be written: ${error.message}`));
   });
   let signal: NodeJS.Signals | undefined;
   for (const name of ['SIGINT', 'SIGTERM'] as const) {
@@ -118,7 +124,8 @@ async function runArguments(): Promise<void> {
     });
   }
   const code = await main(argv, { stdout: process.stdout, stderr: process.stderr, signal: controller.signal });
-  process.exitCode = isUnwritten ? 1 : isClosed && code === 130 ? 0 : code;
-  // A shell stops its script only when the command has died of the signal.
+  const endedByReader = isClosed && code === 130;
+  process.exitCode = isUnwritten ? 1 : endedByReader ? 0 : code;
+  // The process sends itself the signal again, because a shell stops its script only when a signal ended the command.
   if (signal) process.kill(process.pid, signal);
 }

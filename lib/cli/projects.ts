@@ -1,21 +1,16 @@
 // The commands for projects: projects, due.
-import { ProjectStore } from '../modules/projects.ts';
-import type { DueTask, Project } from '../modules/projects.ts';
+import { type DueTask, type Project, ProjectStore } from '../modules/projects/projects.ts';
 import { projectOf } from '../modules/projects/rows.ts';
-import { connect } from '../store.ts';
-import type { SqliteStore } from '../store.ts';
-import { storeFile } from './args.ts';
-import type { Args } from './args.ts';
-import { dbOption, jsonOption, now, print, printJson } from './command.ts';
-import type { Command, Io } from './command.ts';
+import { connect, type SqliteStore } from '../store.ts';
+import { type Args, storeFile } from './args.ts';
+import { type Command, dbOption, type Io, jsonOption, now, print, printJson } from './command.ts';
 import { UsageError } from './failures.ts';
-import { attemptRow, errorLines, keyText } from './rows.ts';
-import type { RowError } from './rows.ts';
+import { attemptRow, errorLines, keyText, type RowError } from './rows.ts';
 import { openStore } from './store-path.ts';
 import { ago, columnWidth, counted, fit, nameColumn, nameRoom, pad, painter } from './text.ts';
 import { parseSpan } from './times.ts';
 
-/** `projects`: what is known of each project. */
+/** `projects`: shows what is known of each project. */
 export const projects: Command = {
   name: 'projects',
   summary: 'Shows the projects, their last runs and who claims them',
@@ -39,11 +34,12 @@ export const projects: Command = {
 
 type ProjectRow = Project | { path: string; error: RowError };
 
-/** Each by itself, so that one that cannot be read hides no other. */
+/** Reads each project by itself, so that one that cannot be read hides no other. */
 function readProjects(store: SqliteStore): ProjectRow[] {
   const door = connect(store);
-  const paths = door.read('list the projects', () => door.prepare('SELECT path FROM projects ORDER BY path').all()) as unknown as [unknown][];
-  return paths.flatMap(([path]): ProjectRow[] => {
+  const sql = 'SELECT path FROM projects ORDER BY path';
+  const keys: unknown = door.read('list the projects', () => door.prepare(sql).all());
+  return (keys as [unknown][]).flatMap(([path]): ProjectRow[] => {
     const { value, error } = attemptRow(() => door.read('read the project', () => projectOf(door, path as string)));
     if (error) return [{ path: keyText(path), error }];
     return value ? [value] : [];
@@ -60,7 +56,7 @@ function projectLines(io: Io, row: ProjectRow): string[] {
   return [title, `    ${paint('dim', run)}${claimedAt ? ` · ${paint('yellow', `claimed ${age(claimedAt)}`)}` : ''}`];
 }
 
-/** `due`: which tasks are to be done. */
+/** `due`: shows which tasks are due in which projects. */
 export const due: Command = {
   name: 'due',
   summary: 'Shows which tasks are due where, the most stale first',
@@ -77,30 +73,39 @@ export const due: Command = {
     const intervals = intervalsOf(args);
     using store = openStore(args, io);
     const tasks = new ProjectStore(store).due({ intervals });
-    if (args.flag('json')) printJson(io, { now: now(io), due: tasks.map(({ staleness, ...task }) => (Number.isFinite(staleness) ? { ...task, staleness } : task)) });
+    if (args.flag('json')) printJson(io, { now: now(io), due: tasks.map(withoutInfinity) });
     else print(io, tasks.length === 0 ? ['Nothing is due.'] : dueLines(io, tasks));
     return 0;
   },
 };
 
+/** A task that was never done has an infinite staleness, which JSON cannot hold, so the field is left out. */
+function withoutInfinity({ staleness, ...task }: DueTask): Omit<DueTask, 'staleness'> & { staleness?: number } {
+  return Number.isFinite(staleness) ? { ...task, staleness } : task;
+}
+
 function intervalsOf(args: Args): Record<string, number> {
   const pairs = args.positionals.map((text): [string, number] => {
     const [, taskType, span = ''] = /^(.+)=([^=]*)$/s.exec(text) ?? [];
     const ms = parseSpan(span);
-    if (taskType === undefined || ms === undefined) throw new UsageError(`"${text}" must be a type of task and an interval, such as lint=24h, docs=7d or poll=30m`);
-    return [taskType, ms];
+    if (taskType !== undefined && ms !== undefined) return [taskType, ms];
+    const examples = 'lint=24h, docs=7d or poll=30m';
+    throw new UsageError(`"${text}" must be a type of task and an interval, such as ${examples}`);
   });
-  const repeated = pairs.find(([taskType], index) => pairs.findIndex(([other]) => other === taskType) < index);
+  const types = pairs.map(([taskType]) => taskType);
+  const repeated = pairs.find(([taskType], index) => types.indexOf(taskType) < index);
   if (repeated) throw new UsageError(`${repeated[0]} has two intervals`);
   return Object.fromEntries(pairs);
 }
 
-// What a long type of task leaves of the line for the path.
+// The longest type of task leaves at least this many columns of the line for the path.
 const shortestPath = 20;
 
 function dueLines(io: Io, tasks: readonly DueTask[]): string[] {
   const paint = painter(io.stdout);
-  const times = (staleness: number): string => (Number.isFinite(staleness) ? `${staleness.toFixed(2)} ×` : 'never done');
+  const times = (staleness: number): string => {
+    return Number.isFinite(staleness) ? `${staleness.toFixed(2)} ×` : 'never done';
+  };
   const timesWidth = columnWidth(tasks.map(({ staleness }) => times(staleness)), 20);
   const types = nameColumn(io.stdout, tasks.map(({ taskType }) => taskType), timesWidth + 4 + shortestPath);
   return tasks.map(({ path, taskType, staleness }) => {

@@ -1,28 +1,28 @@
-// Rows for people to look at: each is read by itself, so that one that cannot be read hides no other.
-import { StoreError } from '../errors.ts';
-import { connect } from '../store.ts';
-import type { SqliteStore } from '../store.ts';
-import { show } from '../values.ts';
-import { bar, columnWidth, duration, instantText, lineWidth, nameColumn, pad, painter, plain, span, wrap } from './text.ts';
-import type { Output } from './text.ts';
+// Reads rows and makes lines of them. Each row is read by itself, so that one that cannot be read hides no other.
+import { connect, type SqliteStore } from '../store.ts';
+import { show } from '../values/checks.ts';
+import { StoreError } from '../values/errors.ts';
+import {
+  bar, columnWidth, duration, instantText, lineWidth, nameColumn, type Output, pad, painter, plain, span, wrap,
+} from './text.ts';
 
-/** Why something could not be read, as `--json` shows it. */
+/** The error of something that could not be read, as `--json` shows it. */
 export interface RowError {
   code: string;
   message: string;
 }
 
-/** An entry's total of a day, or why it cannot be read. */
+/** An entry's total of a day, or the error of a total that cannot be read. */
 export interface UsageRow {
   entryId: string;
   day: string;
   durationMs?: number;
-  /** What the session that runs has used of this day so far, which is charged when it ends. */
+  /** The time that the running session has used of this day so far. It is charged when the session ends. */
   runningMs?: number;
   error?: RowError;
 }
 
-/** An entry's cooldown, or why it cannot be read. */
+/** An entry's cooldown, or the error of one that cannot be read. */
 export interface CooldownRow {
   entryId: string;
   until?: Date;
@@ -40,25 +40,27 @@ export function attemptRow<T>(fn: () => T): { value: T; error?: undefined } | { 
   }
 }
 
-/** A key that is no text can only come from damage or another program; it is shown, and its row is an error. */
+/** A key as text. One that is no text comes from damage or another program; it is shown, and reading its row fails. */
 export const keyText = (key: unknown): string => (typeof key === 'string' ? key : show(key));
 
 /** All totals from one day to another, both inclusive, by day and entry. */
 export function readUsage(store: SqliteStore, from: string, to: string, entryId?: string): UsageRow[] {
-  const sql = 'SELECT entry_id, day FROM usage WHERE day BETWEEN ?1 AND ?2 AND (?3 IS NULL OR entry_id = ?3) ORDER BY day, entry_id';
+  const sql = `SELECT entry_id, day FROM usage
+    WHERE day BETWEEN ?1 AND ?2 AND (?3 IS NULL OR entry_id = ?3) ORDER BY day, entry_id`;
   const door = connect(store);
-  const keys = door.read('list the usage', () => door.prepare(sql).all(from, to, entryId ?? null)) as unknown as [unknown, unknown][];
-  return keys.map(([entry, day]) => {
+  const keys: unknown = door.read('list the usage', () => door.prepare(sql).all(from, to, entryId ?? null));
+  return (keys as [unknown, unknown][]).map(([entry, day]) => {
     const { value, error } = attemptRow(() => store.getUsage(entry as string, day as string));
     return { entryId: keyText(entry), day: keyText(day), ...(error ? { error } : { durationMs: value }) };
   });
 }
 
-/** All cooldowns: those that cannot be read, those that run, the first to end first, and then those that are over. */
+/** All cooldowns: those that cannot be read, then the running ones in the order of their ends, then the past ones. */
 export function readCooldowns(store: SqliteStore, now: Date): CooldownRow[] {
   const door = connect(store);
-  const keys = door.read('list the cooldowns', () => door.prepare('SELECT entry_id FROM cooldowns ORDER BY entry_id').all()) as unknown as [unknown][];
-  const rows = keys.map(([entry]): CooldownRow => {
+  const sql = 'SELECT entry_id FROM cooldowns ORDER BY entry_id';
+  const keys: unknown = door.read('list the cooldowns', () => door.prepare(sql).all());
+  const rows = (keys as [unknown][]).map(([entry]): CooldownRow => {
     const { value, error } = attemptRow(() => store.getCooldownUntil(entry as string));
     if (error) return { entryId: keyText(entry), error };
     return { entryId: keyText(entry), ...(value ? { until: value, running: value > now } : undefined) };
@@ -68,8 +70,13 @@ export function readCooldowns(store: SqliteStore, now: Date): CooldownRow[] {
   return rows.sort((a, b) => rank(a) - rank(b) || (rank(a) === 2 ? end(b) - end(a) : end(a) - end(b)));
 }
 
-/** The lines of a day's totals, a bar each, the longest first; a session that runs is counted, and named behind its bar. */
-export function usageLines(stdout: Output, width: number, rows: readonly UsageRow[], longestMs = longestOf(rows)): string[] {
+/**
+ * The lines of a day's totals, each with a bar, the longest first. The time of a running session is part of the total
+ * and is named on a line below it.
+ */
+export function usageLines(
+  stdout: Output, width: number, rows: readonly UsageRow[], longestMs = longestOf(rows),
+): string[] {
   const paint = painter(stdout);
   const amountWidth = columnWidth(rows.map((row) => duration(shownMs(row))), 24);
   const entries = nameColumn(stdout, rows.map(({ entryId }) => entryId), amountWidth + shortestBar + 6);
@@ -79,14 +86,16 @@ export function usageLines(stdout: Output, width: number, rows: readonly UsageRo
     const { entryId, runningMs, error } = row;
     const entry = `  ${entries.cell(entryId)}  `;
     if (error) return [entry + paint('red', unreadable)];
-    const line = `${entry}${pad(duration(shownMs(row)), amountWidth, true)}  ${paint('cyan', bar(shownMs(row), longestMs, barWidth))}`;
-    return runningMs === undefined ? [line] : [line, paint('dim', `    ${duration(runningMs)} of it in the session that runs`)];
+    const amount = pad(duration(shownMs(row)), amountWidth, true);
+    const line = `${entry}${amount}  ${paint('cyan', bar(shownMs(row), longestMs, barWidth))}`;
+    if (runningMs === undefined) return [line];
+    return [line, paint('dim', `    ${duration(runningMs)} of it in the session that runs`)];
   });
 }
 
 const shortestBar = 10;
 
-/** What was used, with what a running session has used so far. */
+/** The time that was charged, and the time that a running session has used so far. */
 function shownMs({ durationMs = 0, runningMs = 0 }: UsageRow): number {
   return durationMs + runningMs;
 }
@@ -95,7 +104,7 @@ function longestOf(rows: readonly UsageRow[]): number {
   return rows.reduce((longest, row) => Math.max(longest, shownMs(row)), 0);
 }
 
-/** The lines of cooldowns. */
+/** A line for each cooldown. */
 export function cooldownLines(stdout: Output, rows: readonly CooldownRow[], now: Date): string[] {
   const paint = painter(stdout);
   const texts = rows.map(({ until, running }) => {
@@ -113,11 +122,15 @@ export function cooldownLines(stdout: Output, rows: readonly CooldownRow[], now:
   });
 }
 
-/** What stands in the place of a value that cannot be read; errorLines says why. */
+/** Stands in the place of a value that cannot be read; `errorLines` says why it cannot. */
 export const unreadable = 'cannot be read';
 
 /** The errors among rows, each in full. */
 export function errorLines(stdout: Output, rows: readonly { error?: RowError }[]): string[] {
   const paint = painter(stdout);
-  return rows.flatMap(({ error }) => (error ? wrap([`${error.code}:`, ...plain(error.message).split(' ')], lineWidth(stdout) - 2) : []).map((line, index) => paint('red', index === 0 ? line : `  ${line}`)));
+  return rows.flatMap(({ error }) => {
+    if (!error) return [];
+    const lines = wrap([`${error.code}:`, ...plain(error.message).split(' ')], lineWidth(stdout) - 2);
+    return lines.map((line, index) => paint('red', index === 0 ? line : `  ${line}`));
+  });
 }

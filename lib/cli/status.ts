@@ -1,25 +1,24 @@
-// The command status: whether the store is well, and what is going on.
-import type { Anchor } from '../audit.ts';
-import { localDay } from '../days.ts';
+// The command status: shows whether the store is well, and what is going on today.
+import type { Anchor } from '../core/chain.ts';
+import type { SessionSnapshot } from '../core/state.ts';
 import type { StoreHealth } from '../health.ts';
 import { countedSession } from '../modules/sessions/days.ts';
-import type { SessionSnapshot } from '../snapshot-file.ts';
-import { connect } from '../store.ts';
-import type { SqliteStore } from '../store.ts';
+import { connect, type SqliteStore } from '../store.ts';
+import { localDay } from '../values/days.ts';
 import { storeFile } from './args.ts';
-import { dbOption, jsonOption, now, print, printJson } from './command.ts';
-import type { Command, Io } from './command.ts';
-import { holdersOf } from './holders.ts';
-import type { Holders } from './holders.ts';
+import { type Command, dbOption, type Io, jsonOption, now, print, printJson } from './command.ts';
+import { type Holders, holdersOf } from './holders.ts';
 import { findLedger } from './ledger-path.ts';
-import { attemptRow, cooldownLines, readCooldowns, readUsage, unreadable, usageLines } from './rows.ts';
-import type { CooldownRow, RowError, UsageRow } from './rows.ts';
+import {
+  attemptRow, cooldownLines, type CooldownRow, readCooldowns, readUsage, type RowError, unreadable, usageLines,
+  type UsageRow,
+} from './rows.ts';
 import { copyText, findingLines, section, sessionRows } from './snapshot.ts';
 import { openStore, storePath } from './store-path.ts';
 import { ago, bytes, count, dayLabel, lineWidth, painter, plain } from './text.ts';
 import { hasLedger } from './verify.ts';
 
-/** `status`: whether the store is well, and what is going on. */
+/** `status`: shows whether the store is well, and what is going on today. */
 export const status: Command = {
   name: 'status',
   summary: 'Shows whether the store is well, and what is going on today',
@@ -46,7 +45,7 @@ export const status: Command = {
   },
 };
 
-/** Each part as far as it could be read: `undefined` is what could not, `null` is what there is none of. */
+/** A part is `undefined` where it could not be read, and `null` where the store has none. */
 interface Report {
   healthy: boolean;
   health: StoreHealth | undefined;
@@ -60,11 +59,11 @@ interface Report {
   day: string;
   usage: UsageRow[] | undefined;
   cooldowns: CooldownRow[] | undefined;
-  /** Whatever of the above could not be read. */
+  /** Why parts could not be read, each error once. */
   errors: RowError[];
 }
 
-/** Reads part by part, so that what is damaged hides nothing else. */
+/** Reads part by part, so that a damaged part hides no other. */
 function inspect(store: SqliteStore, path: string, at: Date): Report {
   const errors: RowError[] = [];
   const part = <T>(fn: () => T): T | undefined => {
@@ -86,38 +85,44 @@ function inspect(store: SqliteStore, path: string, at: Date): Report {
   for (const { error } of [...(usage ?? []), ...(cooldowns ?? [])]) if (error) errors.push(error);
   return {
     healthy: store.isHealthy(), health, head, newest, session, savedAt: state && state.timestamp, hasLedger: has,
-    ledgerPath: has ? findLedger(path, connect(store).uuid, holders) : undefined, holders, day, usage, cooldowns, errors,
+    ledgerPath: has ? findLedger(path, connect(store).uuid, holders) : undefined,
+    holders, day, usage, cooldowns, errors,
   };
 }
 
-/** A session of an older copy of the snapshot may have ended since, as the log says. */
+/** The session, unless the log says that it has ended: an older copy of the snapshot may still hold it. */
 function runningSession(store: SqliteStore, session: SessionSnapshot | undefined): SessionSnapshot | undefined {
   if (!session) return undefined;
   const door = connect(store);
-  const sql = "SELECT 1 FROM audit_log WHERE json_extract(event_meta, '$.eventId') = ? AND json_extract(event_meta, '$.eventId') IS NOT NULL";
-  const ended = door.read('look for the end of the session', () => door.prepare(sql).get(`session_ended:${session.sessionId}`));
+  // The partial index on event ids serves only a query that repeats its condition.
+  const sql = `SELECT 1 FROM audit_log
+    WHERE json_extract(event_meta, '$.eventId') = ? AND json_extract(event_meta, '$.eventId') IS NOT NULL`;
+  const endId = `session_ended:${session.sessionId}`;
+  const ended = door.read('look for the end of the session', () => door.prepare(sql).get(endId));
   return ended ? undefined : session;
 }
 
-/** The totals of a day with what the session that runs has used of it so far. */
+/** The totals of a day, with the time that the running session has used of that day so far. */
 function withSession(rows: readonly UsageRow[], session: SessionSnapshot, savedAt: Date, day: string): UsageRow[] {
   const { entryId, days } = countedSession(session, savedAt, undefined);
   const runningMs = days.find((part) => part.day === day)?.durationMs ?? 0;
   if (runningMs === 0) return [...rows];
-  const isThere = rows.some((row) => row.entryId === entryId);
-  return [...rows, ...(isThere ? [] : [{ entryId, day, durationMs: 0 }])].map((row) => (row.entryId === entryId ? { ...row, runningMs } : row));
+  const hasEntry = rows.some((row) => row.entryId === entryId);
+  const rowsWithEntry = hasEntry ? rows : [...rows, { entryId, day, durationMs: 0 }];
+  return rowsWithEntry.map((row) => (row.entryId === entryId ? { ...row, runningMs } : row));
 }
 
-/** What could not be read is null, and among `unreadable`: null alone may also be what the store has none of. */
+/** A part that could not be read is null and named in `unreadable`, because null alone means that there is none. */
 function documentOf(path: string, report: Report, ok: boolean): object {
   const { health, head, newest, session, savedAt, holders, usage, cooldowns, ...rest } = report;
   const { isOpenForWriting, processes } = holders;
   const parts = { health, head, newest, session, savedAt, hasLedger: report.hasLedger, usage, cooldowns };
   const unread = Object.entries(parts).filter(([, part]) => part === undefined).map(([name]) => name);
   return {
-    path, ...(health ?? { findings: null, snapshot: null }), ok, unreadable: unread, ...rest, hasLedger: report.hasLedger ?? null,
-    ledgerPath: report.ledgerPath ?? null, isOpenForWriting, openBy: processes, head: head ?? null, newest: newest ?? null,
-    session: session ?? null, savedAt: savedAt ?? null, usage: usage ?? null, cooldowns: cooldowns ?? null,
+    path, ...(health ?? { findings: null, snapshot: null }), ok, unreadable: unread, ...rest,
+    hasLedger: report.hasLedger ?? null, ledgerPath: report.ledgerPath ?? null, isOpenForWriting, openBy: processes,
+    head: head ?? null, newest: newest ?? null, session: session ?? null, savedAt: savedAt ?? null,
+    usage: usage ?? null, cooldowns: cooldowns ?? null,
   };
 }
 
@@ -127,25 +132,30 @@ function statusLines(io: Io, path: string, report: Report, ok: boolean): string[
   const at = now(io);
   const working = healthy ? paint('yellow', 'works, with something to look at') : paint('red', 'does not work');
   const unknown = paint('red', unreadable);
-  const running = cooldowns?.filter(({ running, error }) => running || error);
+  const runningCooldowns = cooldowns?.filter(({ running, error }) => running || error);
   const rows: [string, string][] = [
     ['store', plain(path)], ['state', ok ? paint('green', 'healthy') : working],
     ...(health ? healthRows(health) : []),
     ['open', holdersText(report.holders)], ['ledger', report.hasLedger === undefined ? unknown : ledgerText(report)],
     ['events', report.head === undefined ? unknown : eventsText(report, at)],
     ['snapshot', health ? copyText('row', health.snapshot.row) : unknown],
-    ...(health ? [['', copyText('file', health.snapshot.file)] as [string, string]] : []),
-    ...(session === undefined ? [['session', unknown] as [string, string]] : sessionRows(io, session, report.savedAt ?? undefined, at)),
   ];
-  const lines = (found: readonly unknown[] | undefined, none: string, those: () => string[]): string[] => {
-    if (!found) return [`  ${unknown}`];
-    return found.length > 0 ? those() : [`  ${none}`];
+  if (health) rows.push(['', copyText('file', health.snapshot.file)]);
+  if (session === undefined) rows.push(['session', unknown]);
+  else rows.push(...sessionRows(io, session, report.savedAt ?? undefined, at));
+  const listLines = <T>(
+    list: readonly T[] | undefined, none: string, linesOf: (list: readonly T[]) => string[],
+  ): string[] => {
+    if (!list) return [`  ${unknown}`];
+    return list.length > 0 ? linesOf(list) : [`  ${none}`];
   };
+  const used = listLines(usage, 'nothing was used', (list) => usageLines(io.stdout, lineWidth(io.stdout), list));
+  const blocked = listLines(runningCooldowns, 'none is running', (list) => cooldownLines(io.stdout, list, at));
   return [
     ...rows.map(([name, text]) => `${name.padEnd(10)}${text}`),
     ...section(io, 'Findings', findingLines(io, health?.findings ?? [], report.errors)),
-    ...section(io, `Today, ${dayLabel(day)}`, lines(usage, 'nothing was used', () => usageLines(io.stdout, lineWidth(io.stdout), usage!))),
-    ...section(io, 'Cooldowns', lines(running, 'none is running', () => cooldownLines(io.stdout, running!, at))),
+    ...section(io, `Today, ${dayLabel(day)}`, used),
+    ...section(io, 'Cooldowns', blocked),
   ];
 }
 
@@ -169,8 +179,12 @@ function ledgerText({ hasLedger: has, ledgerPath }: Report): string {
 }
 
 function holdersText({ isOpenForWriting, processes }: Holders): string {
-  const names = (list: Holders['processes']): string => list.map(({ pid, program }) => `process ${pid}${program === undefined ? '' : ` (${plain(program)})`}`).join(', ');
+  const names = (holders: Holders['processes']): string => {
+    const programText = (program?: string): string => (program === undefined ? '' : ` (${plain(program)})`);
+    return holders.map(({ pid, program }) => `process ${pid}${programText(program)}`).join(', ');
+  };
   if (isOpenForWriting) return `for writing by ${names(processes.filter(({ writes }) => writes))}`;
   if (isOpenForWriting === false) return 'by no process for writing';
-  return processes.length > 0 ? `by ${names(processes)}; whether for writing cannot be told` : 'whether by a process cannot be told';
+  if (processes.length === 0) return 'whether by a process cannot be told';
+  return `by ${names(processes)}; whether for writing cannot be told`;
 }

@@ -1,27 +1,27 @@
-// Which store a command is about, and opening it to look at; with what to do next where that fails.
+// Finds the store that a command is about and opens it to read; where that fails, the error says what to do next.
 import { existsSync, statSync } from 'node:fs';
 import { defaultPath } from '../default-path.ts';
-import { hasCode, StoreError } from '../errors.ts';
-import { snapshotPathOf } from '../files.ts';
 import { kindOfSource } from '../import/kinds.ts';
 import { SqliteStore } from '../store.ts';
+import { hasCode, StoreError } from '../values/errors.ts';
+import { snapshotPathOf } from '../values/paths.ts';
 import type { Args } from './args.ts';
 import type { Io } from './command.ts';
 import { json, painter, plain, shellWord } from './text.ts';
 
 const variable = 'SHEPHERD_STORE_DB';
 
-/** The store that the call names, or where it names none that of the environment, or else the user's own. */
+/** The path of the store that the call names, or else the one that the environment names, or else the user's own. */
 export function storePath(args: Args): string {
   return args.store ?? environmentPath() ?? defaultPath('shepherd-store');
 }
 
-/** The store that the environment names. */
+/** The path of the store that the environment names. */
 export function environmentPath(): string | undefined {
-  return process.env[variable] || undefined; // an empty one is as good as none, as for every variable of the system
+  return process.env[variable] || undefined; // an empty variable counts as unset, as is usual
 }
 
-/** The same, and says on stderr which one it is where the call did not. */
+/** Gives `storePath`, and writes it to stderr where the call does not name a store. */
 export function tellStorePath(args: Args, io: Io): string {
   const path = storePath(args);
   if (args.store !== undefined) return path;
@@ -32,8 +32,8 @@ export function tellStorePath(args: Args, io: Io): string {
 }
 
 /**
- * Opens a command's store to look at, whatever else uses it, and says on stderr which one it is where nobody named it.
- * `witness`: see `opening`.
+ * Opens a command's store read-only, also beside a running service, and writes its path to stderr where the call does
+ * not name it. For `witness` see `opening`.
  */
 export function openStore(args: Args, io: Io, witness?: string): SqliteStore {
   const path = tellStorePath(args, io);
@@ -41,22 +41,23 @@ export function openStore(args: Args, io: Io, witness?: string): SqliteStore {
 }
 
 /**
- * Runs what opens the store at a path. A missing, empty or unreadable database is a loss and not a wrong path where another
- * file says that there was a store: `ERR_STORE_CORRUPT`. That is its snapshot file, or the `witness`, such as its ledger.
- * Otherwise throws what `advised` gives.
+ * Runs `open`, which opens the store at a path. Throws `ERR_STORE_CORRUPT` for a missing, empty or unreadable database
+ * where another file proves that there was a store: then the store is lost and the path is not wrong. Its snapshot file
+ * proves that, and so does the `witness`, such as its ledger. Throws any other error as `advised` gives it.
  */
 export function opening<T>(path: string, open: () => T, witness?: string): T {
   try {
     return open();
   } catch (error) {
-    const what = lossOf(error, path);
+    const loss = lossOf(error, path);
     const proof = [snapshotPathOf(path), witness].find((file) => file !== undefined && existsSync(file));
-    if (what === undefined || proof === undefined) throw advised(error, path);
-    throw new StoreError('ERR_STORE_CORRUPT', `${path} is ${what}, and ${proof} says that there was a store`, { cause: error });
+    if (loss === undefined || proof === undefined) throw advised(error, path);
+    const message = `${path} is ${loss}, and ${proof} says that there was a store`;
+    throw new StoreError('ERR_STORE_CORRUPT', message, { cause: error });
   }
 }
 
-/** What became of a database, where an error says that there is none to read. */
+/** What happened to the database, where the error says that there is none to read. */
 function lossOf(error: unknown, path: string): string | undefined {
   if (hasCode(error, 'ERR_STORE_NOT_FOUND')) return 'missing';
   if (!hasCode(error, 'ERR_STORE_NOT_A_STORE')) return undefined;
@@ -64,7 +65,7 @@ function lossOf(error: unknown, path: string): string | undefined {
   return (error as Error).cause === undefined ? undefined : 'no database any more';
 }
 
-/** The error of what opens the file at a path, with the command that is the answer to it, where there is one. */
+/** An error of opening the file at a path, with the command that resolves it in the message, where there is one. */
 export function advised(error: unknown, path: string): unknown {
   const advice = adviceOn(error, path);
   if (advice === undefined) return error;

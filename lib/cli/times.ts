@@ -1,10 +1,10 @@
-// Days, times and spans as an operator writes them.
-import { checkDay, localDay } from '../days.ts';
-import { parseInstant } from '../values.ts';
+// Reads days, times and spans in the forms in which an operator writes them.
+import { parseInstant } from '../values/checks.ts';
+import { checkDay, localDay } from '../values/days.ts';
 
 const unitMs: Record<string, number> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
 
-/** The milliseconds of a span such as `90s`, `30m`, `24h`, `7d` or `2w`; `undefined` for anything else, and for none at all. */
+/** The milliseconds of a span such as `90s`, `30m`, `24h`, `7d` or `2w`; `undefined` for other texts and for zero. */
 export function parseSpan(text: string): number | undefined {
   const [, amount, unit] = /^(\d{1,7})([smhdw])$/.exec(text) ?? [];
   const ms = Number(amount) * unitMs[unit ?? '']!;
@@ -29,7 +29,7 @@ export function parseDay(text: string, now: Date): string | undefined {
 export function parseTime(text: string, now: Date): Date | undefined {
   const instant = instantIn(text, now);
   const year = instant?.getUTCFullYear() ?? NaN;
-  // Other years are none that a store has, and no time at all to SQLite: "before" one of them would leave out nothing.
+  // No store has other years, and SQLite takes them for no time at all: "before" one of them would leave out nothing.
   return year >= 0 && year <= 9999 ? instant : undefined;
 }
 
@@ -45,12 +45,12 @@ function instantIn(text: string, now: Date): Date | undefined {
   return parseInstant(`${local}Z`) && new Date(local);
 }
 
-/** When a day begins, local time. */
+/** The instant at which a day begins in local time. */
 export function midnight(day: string): Date {
   return new Date(`${day}T00:00:00`);
 }
 
-/** A day before or after another. Days before the year 0 are none that a store has. */
+/** The day that is `days` after another day. No store has days before the year 0, so the result is never earlier. */
 export function addDays(day: string, days: number): string {
   const moved = new Date(Date.parse(`${day}T00:00:00Z`) + days * 86_400_000);
   return moved.getUTCFullYear() < 0 ? '0000-01-01' : moved.toISOString().slice(0, 10);

@@ -1,16 +1,14 @@
-// The command usage: how long entries were used.
-import { localDay } from '../days.ts';
+// The command usage: shows how long entries were used.
+import { localDay } from '../values/days.ts';
 import type { Args } from './args.ts';
-import { dbOption, jsonOption, now, print, printJson } from './command.ts';
-import type { Command, Io } from './command.ts';
+import { type Command, dbOption, type Io, jsonOption, now, print, printJson } from './command.ts';
 import { UsageError } from './failures.ts';
-import { errorLines, readUsage, usageLines } from './rows.ts';
-import type { UsageRow } from './rows.ts';
+import { errorLines, readUsage, usageLines, type UsageRow } from './rows.ts';
 import { openStore } from './store-path.ts';
 import { bar, columnWidth, counted, dayLabel, duration, fit, lineWidth, nameRoom, pad, painter, wrap } from './text.ts';
 import { addDays } from './times.ts';
 
-/** `usage`: a bar per day. */
+/** `usage`: shows how long entries were used, with a bar for each day. */
 export const usage: Command = {
   name: 'usage',
   summary: 'Shows how long entries were used, a bar per day',
@@ -47,33 +45,38 @@ function rangeOf(args: Args, now: Date): { from: string; to: string } {
   const today = localDay(now);
   const [day, from, to] = ['day', 'from', 'to'].map((name) => args.day(name, now));
   const days = args.integer('days', 1, 36_600);
-  const ways = [day !== undefined && '--day', (from ?? to) !== undefined && '--from and --to', days !== undefined && '--days'].filter((way) => way !== false);
+  const ways = [
+    ...(day === undefined ? [] : ['--day']), ...((from ?? to) === undefined ? [] : ['--from and --to']),
+    ...(days === undefined ? [] : ['--days']),
+  ];
   if (ways.length > 1) throw new UsageError(`${ways.join(' do not go with ')}: give one of them`);
   if (day !== undefined) return { from: day, to: day };
   if (to !== undefined && from === undefined) throw new UsageError('--to needs --from');
-  if (from !== undefined && from > (to ?? today)) throw new UsageError(`--from ${from} is after ${to === undefined ? 'today, ' : '--to '}${to ?? today}`);
+  if (from !== undefined && from > (to ?? today)) {
+    throw new UsageError(`--from ${from} is after ${to === undefined ? `today, ${today}` : `--to ${to}`}`);
+  }
   if (from !== undefined) return { from, to: to ?? today };
   return { from: addDays(today, 1 - (days ?? 7)), to: today };
 }
 
-// Beyond two months, days on which nothing was used would push everything else off the screen.
+// In a range of more than two months, the days on which nothing was used would push all others off the screen.
 const mostEmptyDays = 62;
 
 function chart(io: Io, rows: readonly UsageRow[], from: string, to: string, entryId: string | undefined): string[] {
   const width = lineWidth(io.stdout);
   const paint = painter(io.stdout);
-  const title = `${entryId === undefined ? 'Usage' : `Usage of ${fit(entryId, nameRoom(io.stdout, 35))}`}, ${from === to ? dayLabel(from) : `${from} to ${to}`}`;
-  const lines = [paint('bold', title), ''];
+  const subject = entryId === undefined ? 'Usage' : `Usage of ${fit(entryId, nameRoom(io.stdout, 35))}`;
+  const lines = [paint('bold', `${subject}, ${from === to ? dayLabel(from) : `${from} to ${to}`}`), ''];
   if (rows.length === 0) return [...lines, 'Nothing was used.'];
   const byDay = Map.groupBy(rows, ({ day }) => day);
   if (from === to) lines.push(...usageLines(io.stdout, width, rows));
   else lines.push(...dayBars(io, width, byDay, shownDays(byDay, from, to), entryId === undefined));
-  const total = rows.reduce((sum, { durationMs = 0 }) => sum + durationMs, 0);
   const errors = errorLines(io.stdout, rows);
-  // What cannot be read is not nothing: no sum claims to be one without it.
+  // A total that cannot be read is more than nothing, so the sum is shown as a lower bound.
   const unreadable = rows.filter(({ error }) => error).length;
-  const sum = `${duration(total)} in all on ${counted(byDay.size, 'day')}`;
-  return [...lines, '', unreadable === 0 ? sum : `at least ${sum}: ${counted(unreadable, 'total')} cannot be read`, ...(errors.length > 0 ? ['', ...errors] : [])];
+  const sum = `${duration(sumMs(rows))} in all on ${counted(byDay.size, 'day')}`;
+  const lowerBound = `at least ${sum}: ${counted(unreadable, 'total')} cannot be read`;
+  return [...lines, '', unreadable === 0 ? sum : lowerBound, ...(errors.length > 0 ? ['', ...errors] : [])];
 }
 
 function shownDays(byDay: Map<string, UsageRow[]>, from: string, to: string): string[] {
@@ -83,10 +86,12 @@ function shownDays(byDay: Map<string, UsageRow[]>, from: string, to: string): st
   return [...days].sort();
 }
 
-/** A bar per day for the day's total and, where `withEntries`, what it is made of. */
-function dayBars(io: Io, width: number, byDay: Map<string, UsageRow[]>, days: readonly string[], withEntries: boolean): string[] {
+/** A bar for the total of each day, followed by the entries of the day where `withEntries`. */
+function dayBars(
+  io: Io, width: number, byDay: Map<string, UsageRow[]>, days: readonly string[], withEntries: boolean,
+): string[] {
   const paint = painter(io.stdout);
-  const sums = new Map(days.map((day) => [day, (byDay.get(day) ?? []).reduce((sum, { durationMs = 0 }) => sum + durationMs, 0)]));
+  const sums = new Map(days.map((day) => [day, sumMs(byDay.get(day) ?? [])]));
   const longest = Math.max(...sums.values());
   const amounts = new Map(days.map((day) => [day, amountText(byDay.get(day) ?? [], sums.get(day)!)]));
   const amountWidth = columnWidth([...amounts.values()], 24);
@@ -94,9 +99,15 @@ function dayBars(io: Io, width: number, byDay: Map<string, UsageRow[]>, days: re
   return days.flatMap((day) => {
     const rows = byDay.get(day) ?? [];
     const colour = rows.length === 0 ? 'dim' : rows.some(({ error }) => error) ? 'red' : 'reset';
-    const line = `${pad(dayLabel(day), 14)}  ${paint(colour, pad(amounts.get(day)!, amountWidth, true))}  ${paint('green', bar(sums.get(day)!, longest, barWidth))}`.trimEnd();
+    const amount = paint(colour, pad(amounts.get(day)!, amountWidth, true));
+    const dayBar = paint('green', bar(sums.get(day)!, longest, barWidth));
+    const line = `${pad(dayLabel(day), 14)}  ${amount}  ${dayBar}`.trimEnd();
     return withEntries ? [line, ...entryParts(io, rows, width)] : [line];
   });
+}
+
+function sumMs(rows: readonly UsageRow[]): number {
+  return rows.reduce((sum, { durationMs = 0 }) => sum + durationMs, 0);
 }
 
 function amountText(rows: readonly UsageRow[], sum: number): string {
@@ -110,6 +121,9 @@ function entryParts(io: Io, rows: readonly UsageRow[], width: number): string[] 
   const paint = painter(io.stdout);
   const room = nameRoom(io.stdout, 30);
   const sorted = [...rows].sort((a, b) => (b.durationMs ?? Infinity) - (a.durationMs ?? Infinity));
-  const parts = sorted.map(({ entryId, durationMs }, index) => `${fit(entryId, room)} ${durationMs === undefined ? '?' : duration(durationMs)}${index < sorted.length - 1 ? ' ·' : ''}`);
+  const parts = sorted.map(({ entryId, durationMs }, index) => {
+    const amount = durationMs === undefined ? '?' : duration(durationMs);
+    return `${fit(entryId, room)} ${amount}${index < sorted.length - 1 ? ' ·' : ''}`;
+  });
   return wrap(parts, width - 4).map((line) => `    ${paint('dim', line)}`);
 }

@@ -1,28 +1,22 @@
-// The commands that prove something: verify, anchor.
+// The command verify: checks the database, the log and the ledger, and compares them.
 import * as system from 'node:fs';
-import type { Anchor, VerifyOptions } from '../audit.ts';
-import { StoreError } from '../errors.ts';
-import { Ledger, verifyParity } from '../ledger/index.ts';
-import type { ParityReport } from '../ledger/index.ts';
-import { checkPages } from '../page-check.ts';
-import type { PageReport } from '../page-check.ts';
-import { connect } from '../store.ts';
-import type { SqliteStore } from '../store.ts';
+import type { Anchor } from '../core/chain.ts';
+import { Ledger, type ParityReport, verifyParity } from '../ledger/index.ts';
+import { checkPages, type PageReport } from '../modules/backup/page-check.ts';
+import { connect, type SqliteStore } from '../store.ts';
+import { StoreError } from '../values/errors.ts';
+import type { VerifyOptions } from '../verify/chain-walk.ts';
 import { anchorText } from './anchor.ts';
-import { storeFile } from './args.ts';
-import type { Args } from './args.ts';
-import { dbOption, jsonOption, long, print, printJson } from './command.ts';
-import type { Command, Io } from './command.ts';
+import { type Args, storeFile } from './args.ts';
+import { type Command, dbOption, type Io, jsonOption, long, print, printJson } from './command.ts';
 import { isWrongUse, UsageError } from './failures.ts';
 import { publicKeyOf } from './keys.ts';
-import { pageLines, parityLines, settled, walkLines } from './parity.ts';
-import type { WalkReport } from './parity.ts';
-import { errorLines } from './rows.ts';
-import type { RowError } from './rows.ts';
+import { pageLines, parityLines, settled, walkLines, type WalkReport } from './parity.ts';
+import { errorLines, type RowError } from './rows.ts';
 import { openStore, storePath } from './store-path.ts';
 import { count, painter } from './text.ts';
 
-/** `verify`: walks the hash chain, that of the ledger too, and compares both. */
+/** `verify`: checks the pages and the hash chains of the log and the ledger, and compares log and ledger. */
 export const verify: Command = {
   name: 'verify',
   summary: 'Checks the pages, the audit log, its ledger and their sums',
@@ -63,12 +57,12 @@ export const verify: Command = {
   },
 };
 
-/** A part that could be checked, or why it could not. */
+/** The report of a part that could be checked, or the error of one that could not. */
 type Part<T> = { report: T; error?: undefined } | { report?: undefined; error: RowError };
 
 interface Report {
   ok: boolean;
-  /** Absent where they were left out. */
+  /** Absent where `--quick` leaves the pages out, and where the store cannot be opened. */
   pages?: Part<PageReport>;
   log: Part<WalkReport>;
   hasLedger: boolean | undefined;
@@ -80,10 +74,14 @@ interface Report {
 async function verifyLog(args: Args, io: Io, checks: VerifyOptions): Promise<Report> {
   using store = openStore(args, io);
   const pages = await checkedPages(args, io);
-  const log = await part(() => long(io, 'events checked', (options) => store.verifyAudit({ ...checks, ...options })));
+  const log = await checkedLog(store, io, checks);
   const has = (await part(() => hasLedger(store))).report;
   const ok = log.report?.ok === true && (!pages || pages.report?.ok === true);
   return { ok, ...(pages ? { pages } : undefined), log, hasLedger: has };
+}
+
+function checkedLog(store: SqliteStore, io: Io, checks: VerifyOptions): Promise<Part<WalkReport>> {
+  return part(() => long(io, 'events checked', (options) => store.verifyAudit({ ...checks, ...options })));
 }
 
 async function checkedPages(args: Args, io: Io): Promise<Part<PageReport> | undefined> {
@@ -91,46 +89,66 @@ async function checkedPages(args: Args, io: Io): Promise<Part<PageReport> | unde
   return part(() => long(io, 'pages checked', (options) => checkPages(storePath(args), options)));
 }
 
-/** Part by part: when one file is damaged, what the other one is worth is the question. */
+/** Checks part by part, because a user with one damaged file needs to know what the undamaged file still holds. */
 async function verifyBoth(args: Args, io: Io, path: string, checks: VerifyOptions): Promise<Report> {
   const opened = await part(() => openStore(args, io, path));
   using store = opened.report;
   const has = store && (await part(() => hasLedger(store))).report;
   const pages = store && (await checkedPages(args, io));
-  const found = await part(() => openLedger(path, store));
-  const ledger = found.report;
+  const openedLedger = await part(() => openLedger(path, store));
+  const ledger = openedLedger.report;
   try {
-    const log: Part<WalkReport> = store ? await part(() => long(io, 'events checked', (options) => store.verifyAudit({ ...checks, ...options }))) : failed(opened);
-    const lines: Part<WalkReport> = ledger ? await part(() => long(io, 'bytes of the ledger checked', (options) => ledger.verify({ ...checks, ...options }))) : failed(found);
-    const parity = store && ledger && (await part(() => settled(io, () => long(io, 'lines compared', (options) => verifyParity(store, ledger, options)))));
+    const log = store ? await checkedLog(store, io, checks) : failed(opened);
+    const lines = ledger ? await checkedLedger(ledger, io, checks) : failed(openedLedger);
+    const parity = store && ledger && (await comparedFiles(store, ledger, io));
     const isSound = log.report?.ok === true && lines.report?.ok === true && (!pages || pages.report?.ok === true);
     const ok = isSound && parity?.report?.isConsistent === true;
-    return { ok, ...(pages ? { pages } : undefined), log, hasLedger: has, ledger: { path, ...lines }, ...(parity ? { parity } : undefined) };
+    return {
+      ok, ...(pages ? { pages } : undefined), log, hasLedger: has, ledger: { path, ...lines },
+      ...(parity ? { parity } : undefined),
+    };
   } finally {
     ledger?.close();
   }
 }
 
+function checkedLedger(ledger: Ledger, io: Io, checks: VerifyOptions): Promise<Part<WalkReport>> {
+  return part(() => long(io, 'bytes of the ledger checked', (options) => ledger.verify({ ...checks, ...options })));
+}
+
+function comparedFiles(store: SqliteStore, ledger: Ledger, io: Io): Promise<Part<ParityReport>> {
+  const compare = (): Promise<ParityReport> => {
+    return long(io, 'lines compared', (options) => verifyParity(store, ledger, options));
+  };
+  return part(() => settled(io, compare));
+}
+
 /**
- * The ledger at a path, to look at. Where there is none, throws `ERR_STORE_CORRUPT` for a store that has a ledger, which
- * is lost then, and otherwise `ERR_STORE_NOT_FOUND`: it is the path that is wrong.
+ * Opens the ledger at a path to read it. Where there is none, throws `ERR_STORE_CORRUPT` for a store that has a ledger,
+ * because the ledger is lost then, and otherwise `ERR_STORE_NOT_FOUND`, because the path is wrong.
  */
 export function openLedger(path: string, store?: SqliteStore): Ledger {
   if (!system.existsSync(path)) {
     if (!store || !hasLedger(store)) throw new StoreError('ERR_STORE_NOT_FOUND', `there is no ledger at ${path}`);
-    throw new StoreError('ERR_STORE_CORRUPT', `there is no ledger at ${path}, and the store has one; where it is lost, rebuild-ledger makes it again`);
+    const advice = 'where it is lost, rebuild-ledger makes it again';
+    throw new StoreError('ERR_STORE_CORRUPT', `there is no ledger at ${path}, and the store has one; ${advice}`);
   }
   return Ledger.open(path);
 }
 
-/** Whether a store is not to be written to without its ledger. */
+/** Whether a store has a ledger, without which it is not to be written to. */
 export function hasLedger(store: SqliteStore): boolean {
   const door = connect(store);
-  const [value] = door.read('read whether the store has a ledger', () => door.prepare('SELECT has_ledger FROM store_meta WHERE id = 1').get()) as unknown as [number];
+  const sql = 'SELECT has_ledger FROM store_meta WHERE id = 1';
+  const row: unknown = door.read('read whether the store has a ledger', () => door.prepare(sql).get());
+  const [value] = row as [number];
   return value === 1;
 }
 
-/** What `fn` gives, or the store's error as a value; wrong use is thrown, but where it is about what the parts say. */
+/**
+ * What `fn` gives, or the store's error as a value. Wrong use is thrown, except for a conflict, which is a finding: the
+ * parts contradict each other.
+ */
 async function part<T>(fn: () => T | Promise<T>): Promise<Part<T>> {
   try {
     return { report: await fn() };
@@ -141,7 +159,7 @@ async function part<T>(fn: () => T | Promise<T>): Promise<Part<T>> {
   }
 }
 
-function failed({ error }: Part<unknown>): { error: RowError } {
+function failed({ error }: Part<unknown>): { report?: undefined; error: RowError } {
   return { error: error! };
 }
 
@@ -150,7 +168,7 @@ function exitCode({ ok, pages, log, ledger, parity }: Report): number {
   return [pages, log, ledger, parity].some((each) => each?.error && isWrongUse(each.error.code)) ? 2 : 1;
 }
 
-/** The log's own report stands at the top, where it is without a ledger. */
+/** The report of the log is spread at the top of the document, with a ledger and without one. */
 function documentOf({ ok, pages, log, hasLedger: has, ledger, parity }: Report): object {
   const { path, report: lines, error } = ledger ?? {};
   return {
@@ -161,16 +179,24 @@ function documentOf({ ok, pages, log, hasLedger: has, ledger, parity }: Report):
   };
 }
 
-function linesOf(io: Io, { pages, log, hasLedger: has, ledger, parity }: Report, { anchor, publicKey }: VerifyOptions): string[] {
-  const paint = painter(io.stdout);
-  const fits = `every hash${publicKey ? ' and signature' : ''} fits${anchor ? `, and row ${count(anchor.id)} is the anchor's` : ''}`;
-  const failure = (label: string, error: RowError): string[] => [`${label}${paint('red', 'cannot be checked')}`, ...errorLines(io.stdout, [{ error }]).map((line) => `  ${line}`)];
-  const walk = (label: string, { report, error }: Part<WalkReport>): string[] => (report ? walkLines(io, label, report, { unit: label === 'ledger    ' ? 'line' : 'event', fits }) : failure(label, error!));
-  const lines = walk('log       ', log);
+function linesOf(io: Io, report: Report, { anchor, publicKey }: VerifyOptions): string[] {
+  const { pages, log, hasLedger: has, ledger, parity } = report;
+  const anchorFits = anchor ? `, and row ${count(anchor.id)} is the anchor's` : '';
+  const fits = `every hash${publicKey ? ' and signature' : ''} fits${anchorFits}`;
+  const failure = (label: string, error: RowError): string[] => {
+    const heading = `${label}${painter(io.stdout)('red', 'cannot be checked')}`;
+    return [heading, ...errorLines(io.stdout, [{ error }]).map((line) => `  ${line}`)];
+  };
+  const walk = (label: string, unit: string, { report: walked, error }: Part<WalkReport>): string[] => {
+    return walked ? walkLines(io, label, walked, { unit, fits }) : failure(label, error!);
+  };
+  const lines = walk('log       ', 'event', log);
   if (pages) lines.push(...(pages.report ? pageLines(io, pages.report) : failure('pages     ', pages.error)));
-  if (ledger) lines.push(...walk('ledger    ', ledger));
+  if (ledger) lines.push(...walk('ledger    ', 'line', ledger));
   else if (has) lines.push('', 'The store has a ledger, which was not checked: --ledger FILE does it.');
-  if (parity) lines.push(...(parity.report ? parityLines(io, parity.report, { hasLedger: has === true, isWhole: ledger?.report?.ok === true }) : failure('parity    ', parity.error)));
+  const files = { hasLedger: has === true, isWhole: ledger?.report?.ok === true };
+  if (parity?.report) lines.push(...parityLines(io, parity.report, files));
+  else if (parity) lines.push(...failure('parity    ', parity.error));
   else if (ledger) lines.push('parity    not compared');
   const head = log.report?.head ?? ledger?.report?.head;
   if (head) lines.push('', `anchor ${anchorText(head)}`);
@@ -181,6 +207,6 @@ function anchorOf(args: Args): Anchor | undefined {
   const text = args.text('anchor');
   if (text === undefined) return undefined;
   const parts = /^([1-9]\d{0,14}):([0-9a-f]{64})$/i.exec(text);
-  if (!parts) throw new UsageError(`--anchor must be the ID:HASH that verify printed (64 hexadecimal digits), got "${text}"`);
-  return { id: Number(parts[1]), hash: parts[2]!.toLowerCase() };
+  if (parts) return { id: Number(parts[1]), hash: parts[2]!.toLowerCase() };
+  throw new UsageError(`--anchor must be the ID:HASH that verify printed (64 hexadecimal digits), got "${text}"`);
 }

@@ -1,39 +1,43 @@
-// How a source's row becomes a row of this store's tables: column by column, each checked before anything is written.
-import { checkArray, checkInteger, checkText, invalid } from '../values.ts';
-import { checkJsonText, parseJson } from '../json-text.ts';
+// Converts a source's row to a row of this store's tables, column by column. Each value is checked before any is
+// written.
+import { checkArray, checkInteger, checkText, invalid } from '../values/checks.ts';
+import { checkJsonText, parseJson } from '../values/json-text.ts';
 import type { TargetRow } from './tables.ts';
 import type { Cells } from './walk.ts';
 
-/** Gives what is stored for a value of the source; `undefined` is an absent one. Throws what `isRefusal` knows. */
+/** Gives what is stored for a value of the source; `undefined` is an absent one. Throws what `isRefusal` recognises. */
 export type Convert = (name: string, value: unknown) => string | number | null;
-/** A column of this store: of which one of the source, and how. */
+/** For each column of this store, the column of the source that it comes from, and how its values are converted. */
 export type Conversion = Readonly<Record<string, readonly [from: string, convert: Convert]>>;
 
-/** The columns that have the same name in both. */
+/** Makes the conversion of columns that have the same name in the source and in this store. */
 export function sameNames(columns: Readonly<Record<string, Convert>>): Conversion {
   return Object.fromEntries(Object.entries(columns).map(([name, convert]) => [name, [name, convert] as const]));
 }
 
-/** The values for this store's columns. */
+/** Gives the values for this store's columns. */
 export function convertRow(conversion: Conversion, cells: Cells): TargetRow['values'] {
-  return Object.fromEntries(Object.entries(conversion).map(([name, [from, convert]]) => [name, convert(from, cells(from))]));
+  const columns = Object.entries(conversion);
+  return Object.fromEntries(columns.map(([name, [from, convert]]) => [name, convert(from, cells(from))]));
 }
 
-/** What may be absent: no value, or, as Go writes it, an empty text. */
+/** Makes a conversion for a value that may be absent: the source has no value or, as Go writes it, an empty text. */
 export function optional(convert: Convert, absent: string | null = null): Convert {
   return (name, value) => (value === undefined || value === '' ? absent : convert(name, value));
 }
 
-/** A text for people to read, which may be empty. */
+/** Converts a text for people to read, which may be empty. */
 export const freeText: Convert = (name, value) => (value === '' ? '' : checkText(name, value));
 
 export const wholeNumber: Convert = (name, value) => checkInteger(name, value, 0);
 
 export const jsonText: Convert = (name, value) => checkJsonText(name, checkText(name, value));
 
-/** A JSON text of an array of texts, each as `check` gives it; null is how Go writes an empty one. */
-export const textsOfJson: Convert = (name, value) =>
-  JSON.stringify(checkArray(name, parseJson(name, checkText(name, value)) ?? [], 'an array of texts', checkText));
+/** Converts a JSON text of an array of texts. Go writes null for an empty array. */
+export const textsOfJson: Convert = (name, value) => {
+  const items = parseJson(name, checkText(name, value)) ?? [];
+  return JSON.stringify(checkArray(name, items, 'an array of texts', checkText));
+};
 
 export function oneOf(...known: readonly string[]): Convert {
   return (name, value) => {

@@ -1,15 +1,16 @@
-// Instants of services written in Go.
-import { invalid, parseInstant } from '../values.ts';
+// Reads the instants that services written in Go store.
+import { invalid, parseInstant } from '../values/checks.ts';
 
-// What the driver (modernc.org/sqlite) stores for a time.Time is its debugging text, https://pkg.go.dev/time#Time.String:
-// 0 to 9 digits of a fraction, the offset, the zone's name (or the offset again), and a reading of the process's own clock.
+// The driver (modernc.org/sqlite) stores a time.Time as its debugging text, https://pkg.go.dev/time#Time.String: it has
+// 0 to 9 digits of a fraction, the offset, the zone's name (or the offset again), and a reading of the process's own
+// clock.
 const debuggingText = /^(\d{4}-\d\d-\d\d) ([\d:.]+) ([+-]\d\d)(\d\d) \S+(?: m=[+-]\d+(?:\.\d+)?)?$/;
-// What SQLite's CURRENT_TIMESTAMP gives, in UTC.
+// SQLite's CURRENT_TIMESTAMP gives this form, in UTC.
 const timestampText = /^(\d{4}-\d\d-\d\d) ([\d:.]+)$/;
 
 /**
- * The instant that such a service stored, cut to the millisecond: as Go prints it, as CURRENT_TIMESTAMP gives it, or as
- * RFC 3339 with a `T` or a space. `undefined` for anything else.
+ * Gives the instant of a stored text, cut to the millisecond. The text may be as Go prints a time, as CURRENT_TIMESTAMP
+ * gives it, or RFC 3339 with a `T` or a space. Gives `undefined` for anything else.
  */
 export function parseGoTime(text: string): Date | undefined {
   const go = debuggingText.exec(text);
@@ -18,17 +19,17 @@ export function parseGoTime(text: string): Date | undefined {
   return parseInstant(utc ? `${utc[1]}T${utc[2]}Z` : text.replace(' ', 'T'));
 }
 
-// Go's zero time: never.
+// Go's zero time, which means never.
 const never = new Date('0001-01-01T00:00:00Z').getTime();
 
-/** As this project writes an instant. Throws `ERR_STORE_INVALID_ARGUMENT` for what is none, and for never. */
+/** Gives an instant as this project writes it. Throws `ERR_STORE_INVALID_ARGUMENT` for other values, and for never. */
 export function goInstant(name: string, value: unknown): string {
   const text = goInstantOrNever(name, value);
   if (text === null) throw invalid(name, value, 'an instant');
   return text;
 }
 
-/** The same; `null` where there is no value, or never. */
+/** The same as `goInstant`, but gives `null` where there is no value, or never. */
 export function goInstantOrNever(name: string, value: unknown): string | null {
   if (value === undefined) return null;
   const instant = typeof value === 'string' ? parseGoTime(value) : undefined;

@@ -1,24 +1,21 @@
-// Taking over what another service's store holds.
+// Takes over what the store of another service holds.
 import { statSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { checkLong } from '../audit.ts';
-import type { LongOperation } from '../audit.ts';
-import { attempt, hasCode, StoreError } from '../errors.ts';
-import { absolutePath } from '../paths.ts';
 import { connect, SqliteStore } from '../store.ts';
-import { checkText, invalid } from '../values.ts';
+import { checkText, invalid } from '../values/checks.ts';
+import { attempt, hasCode, StoreError } from '../values/errors.ts';
+import { checkLong, type LongOperation } from '../values/long.ts';
+import { absolutePath } from '../values/paths.ts';
 import { kinds } from './kinds.ts';
 import { describeJson } from './nightshift-state.ts';
-import { nowhere, TakingSink } from './sink.ts';
-import type { ImportCounts, SkippedRow } from './sink.ts';
-import { Source } from './source.ts';
-import type { SourceKind } from './source.ts';
+import { type ImportCounts, nowhere, type SkippedRow, TakingSink } from './sink.ts';
+import { Source, type SourceKind } from './source.ts';
 
-export type { ImportCounts, SkippedRow } from './sink.ts';
+export type { ImportCounts, ImportEvent, SkippedRow } from './sink.ts';
 
-/** What an import did. `alreadyThere` counts what an earlier import took, or what the store has later of itself. */
+/** What an import did. `alreadyThere` counts rows that an earlier import took or that are in a later state here. */
 export interface ImportReport {
-  /** The kind of source, as it was recognised. */
+  /** The name of the kind of source that the file was recognised as. */
   kind: string;
   taken: ImportCounts;
   alreadyThere: ImportCounts;
@@ -30,19 +27,21 @@ export interface ImportReport {
  * Takes over what another service keeps in the file `from`, into the store `to`, which is made if it is not there and
  * keeps what it has: the events, usage, cooldowns, state and settings of a `shepherdd.db` or `lunchboxd.db`; the runs,
  * resource states, facts and audit trail of an OpenFroyo database; the projects, tasks and runs of a Nightshift
- * database or `state.json`, and the events of its `audit-YYYY-MM-DD.jsonl`. The file itself says which it is. `from` is
- * read only: no byte of it or beside it changes. Its service may be running: what that writes meanwhile is taken, or
- * left for the next import without being listed. All or nothing: one transaction, durable when the promise resolves;
- * whatever rejects it has written nothing of the source. Each row is taken once, however often the import is repeated:
- * a source that has grown since brings only what is new, of two states of one row the later stands, and what was
- * deleted from `to` stays so. Rows that cannot be taken are listed in the report, and the others taken. A running
- * session is taken with the fields that this package knows, and the others are listed, with their values in an event; a
- * session that runs in `to` is not put aside for it, and one of the source that an own later state keeps out is listed.
+ * database or `state.json`, and the events of its `audit-YYYY-MM-DD.jsonl`. The kind is recognised by what the file
+ * holds. `from` is only read: no byte of it or beside it changes. Its service may be running: what it writes meanwhile
+ * is taken, or left for the next import without being listed. The import is one transaction, durable when the promise
+ * resolves; an import that rejects has written nothing of the source. Each row is taken once, however often the import
+ * is repeated: a source that has grown since brings only what is new, of two states of one row the later stands, and
+ * what was deleted from `to` stays deleted. Rows that cannot be taken are listed in the report, and the others are
+ * taken. A running session is taken with the fields that this package knows; its other fields are listed, and an event
+ * keeps their values. A session that runs in `to` is not given up for it, and a session of the source is listed where a
+ * later state of `to` keeps it out.
  *
  * The source is read twice, page by page: first, between turns of the event loop, to find what would fail, then inside
  * the transaction, which holds the store's write lock and the thread to its end. `onProgress` is called after each page
- * of both (it must not write to `to`), and `signal` aborts there: rejects with `signal.reason`. In the second half no
- * timer and no signal of the process can fire, so from then on only an abort from inside `onProgress` is heard.
+ * of both readings (it must not write to `to`), and there `signal` aborts the import, which rejects with
+ * `signal.reason`. During the second reading no timer and no signal of the process can fire, so only an abort from
+ * inside `onProgress` is heard.
  *
  * Rejects with `ERR_STORE_NOT_FOUND` where there is no file `from`, `ERR_STORE_NOT_A_STORE` where it is of no known
  * kind, `ERR_STORE_INVALID_ARGUMENT` where it is a store of this package or `to` itself, `ERR_STORE_PERMISSION`,
@@ -65,16 +64,16 @@ export async function importStore(from: string, to: string, options?: LongOperat
     signal?.throwIfAborted();
     return take(source, kind, toPath, step);
   } catch (error) {
-    if (signal?.aborted) throw signal.reason; // untouched, whatever it is
+    if (signal?.aborted) throw signal.reason; // as it was given, whatever it is
     if (!hasCode(error, 'ERR_STORE_DATABASE') || !source.hasOtherTables()) throw error;
-    const message = `failed to import ${fromPath}: its service was updated and changed the tables meanwhile; import it again`;
-    throw new StoreError('ERR_STORE_BUSY', message, { cause: error });
+    const why = 'its service was updated and changed the tables meanwhile';
+    throw new StoreError('ERR_STORE_BUSY', `failed to import ${fromPath}: ${why}; import it again`, { cause: error });
   } finally {
     source.close();
   }
 }
 
-/** The store, not the source, decides what is new: the second walk asks it about each row under its write lock. */
+/** Walks the source a second time, and takes each row that the store, asked under its write lock, does not have yet. */
 function take(source: Source, kind: SourceKind, to: string, step: (rows: number) => void): ImportReport {
   using store = SqliteStore.open(to);
   return connect(store).write(`import ${source.path}`, () => {
@@ -87,7 +86,9 @@ function take(source: Source, kind: SourceKind, to: string, step: (rows: number)
   });
 }
 
-function stepper(expected: number, signal: AbortSignal | undefined, onProgress: LongOperation['onProgress']): (rows: number) => void {
+function stepper(
+  expected: number, signal: AbortSignal | undefined, onProgress: LongOperation['onProgress'],
+): (rows: number) => void {
   let done = 0;
   return (rows) => {
     done += rows;
@@ -103,13 +104,20 @@ function checkDifferent(source: string, to: string): void {
 }
 
 function kindOf(source: Source): SourceKind {
-  const { path, file } = source;
-  if (file.kind === 'store') throw new StoreError('ERR_STORE_INVALID_ARGUMENT', `failed to import ${path}: it is a store of this package already; open it`);
-  if (file.kind === 'four-tables') throw new StoreError('ERR_STORE_INVALID_ARGUMENT', `failed to import ${path}: it has this package's own first tables; open it instead, which adopts it`);
+  const { file } = source;
+  const what = `failed to import ${source.path}`;
+  if (file.kind === 'store') {
+    throw new StoreError('ERR_STORE_INVALID_ARGUMENT', `${what}: it is a store of this package already; open it`);
+  }
+  if (file.kind === 'four-tables') {
+    const why = "it has this package's own first tables; open it instead, which adopts it";
+    throw new StoreError('ERR_STORE_INVALID_ARGUMENT', `${what}: ${why}`);
+  }
   const kind = kinds.find(({ recognise }) => recognise(source));
   if (kind) return kind;
   const known = kinds.map(({ name }) => name).join(', ');
-  throw new StoreError('ERR_STORE_NOT_A_STORE', `failed to import ${path}: it holds ${holdsOf(source)}, which is none of the kinds that can be taken over (${known})`);
+  const why = `it holds ${holdsOf(source)}, which is none of the kinds that can be taken over (${known})`;
+  throw new StoreError('ERR_STORE_NOT_A_STORE', `${what}: ${why}`);
 }
 
 function holdsOf(source: Source): string {

@@ -1,19 +1,18 @@
 // The kinds of store that can be taken over.
-import { StoreError } from '../errors.ts';
-import { nightshift } from './nightshift.ts';
+import { StoreError } from '../values/errors.ts';
 import { nightshiftAudit } from './nightshift-audit.ts';
 import { nightshiftState } from './nightshift-state.ts';
+import { nightshift } from './nightshift.ts';
 import { openfroyo } from './openfroyo.ts';
 import { lunchbox, shepherdd } from './shepherdd.ts';
-import { Source } from './source.ts';
-import type { SourceKind } from './source.ts';
+import { Source, type SourceKind } from './source.ts';
 
-/** The first kind that recognises the file is its kind. */
+/** A file is of the first of these kinds that recognises it. */
 export const kinds: readonly SourceKind[] = [
   lunchbox, shepherdd, openfroyo, nightshift, nightshiftAudit, nightshiftState,
 ];
 
-/** The name of the kind that a file is of; `undefined` where it is none that can be taken over, or cannot be read. */
+/** Gives the name of a file's kind; `undefined` where no kind recognises it, or it cannot be read. */
 export function kindOfSource(path: string): string | undefined {
   try {
     const source = new Source(path);

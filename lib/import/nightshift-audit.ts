@@ -1,11 +1,11 @@
-// Nightshift's audit log, a file a day, `audit-2026-07-20.jsonl`: an event a line, which becomes an event of this store's
-// log. Instants are RFC 3339; an absent field is left out.
+// Nightshift's audit log, a file a day, `audit-2026-07-20.jsonl`. Each line is an event, which becomes an event of this
+// store's log. Instants are RFC 3339; an absent field is left out.
 import { hash } from 'node:crypto';
-import { encodeEvent } from '../events.ts';
-import { checkUtf8, membersOf, objectText, parseJson } from '../json-text.ts';
+import { encodeEvent } from '../core/events.ts';
 import type { RawLine } from '../ledger/read-lines.ts';
-import { checkText, invalid } from '../values.ts';
-import type { JsonObject } from '../values.ts';
+import { checkText, invalid } from '../values/checks.ts';
+import { checkUtf8, membersOf, objectText, parseJson } from '../values/json-text.ts';
+import type { JsonObject } from '../values/json.ts';
 import { optional } from './convert.ts';
 import { goInstant } from './go-time.ts';
 import { common } from './nightshift.ts';
@@ -13,12 +13,12 @@ import type { Sink, SourceEvent } from './sink.ts';
 import type { SourceKind } from './source.ts';
 import { orSkip } from './walk.ts';
 
-// What its service writes into every line.
+// The fields that the service writes into every line.
 const required = ['timestamp', 'event_type', 'request_id', 'session_id'];
-/** What has a place of its own beside the fields of an event. */
+/** The fields that become attributes of an event, and do not stay among its fields. */
 const attributes = { agent: 'source', target: 'target', request_id: 'traceId' } as const;
 
-// A file of another program that is read line by line is known as such soon.
+// A file that has no entry among its first lines is taken for another program's file, and need not be read to its end.
 const linesToRecognise = 100;
 const pageLines = 500;
 
@@ -40,11 +40,11 @@ export const nightshiftAudit: SourceKind = {
   },
   *walk(source, sink) {
     let passed = 0;
-    let before = { textHash: '', repeats: 0 };
+    let identity: LineIdentity = { textHash: '', repeats: 0 };
     for (const line of source.lines()) {
       const textHash = hash('sha256', line.bytes ?? '').slice(0, 32);
-      before = { textHash, repeats: textHash === before.textHash ? before.repeats + 1 : 0 };
-      takeLine(line, before, sink);
+      identity = { textHash, repeats: textHash === identity.textHash ? identity.repeats + 1 : 0 };
+      takeLine(line, identity, sink);
       if (++passed % pageLines === 0) yield pageLines;
     }
     yield passed % pageLines;
@@ -56,14 +56,21 @@ function isEntry({ bytes }: RawLine): boolean {
     const members = membersOf('line', checkUtf8('line', bytes));
     return required.every((name) => typeof JSON.parse(members.get(name) ?? 'null') === 'string');
   } catch {
-    return false; // whatever it is
+    return false; // because it is not UTF-8 or not a JSON object
   }
 }
 
-/** An empty line says nothing; the service passes over it too. */
-function takeLine({ number, bytes }: RawLine, { textHash, repeats }: { textHash: string; repeats: number }, sink: Sink): void {
+/** The hash of a line's text, and how many equal lines stand directly before it. */
+interface LineIdentity {
+  textHash: string;
+  repeats: number;
+}
+
+/** Takes the event of a line. An empty line has none, and the service passes over it too. */
+function takeLine({ number, bytes }: RawLine, { textHash, repeats }: LineIdentity, sink: Sink): void {
   if (bytes?.every((byte) => byte === 13)) return;
-  // By its text alone, wherever it stands: the files of several days may have been put together.
+  // The line is recognised by its text and not by its number, because the files of several days may have been put
+  // together.
   const sourceRow = `nightshift:audit:${textHash}${repeats === 0 ? '' : `:${repeats}`}`;
   const event = orSkip(sink, { table: 'audit', row: `line ${number}` }, () => {
     if (!bytes) throw invalid('line', 'a longer one', 'at most 32 MiB long');
@@ -72,7 +79,7 @@ function takeLine({ number, bytes }: RawLine, { textHash, repeats }: { textHash:
   if (event) sink.event(event);
 }
 
-/** The fields stay as they are, in their very text, but for those that are attributes of an event here. */
+/** Converts a line to an event. Its fields keep their very text, but for those that become attributes. */
 function convertEntry(line: string): Omit<SourceEvent, 'sourceRow'> {
   const members = membersOf('line', line);
   if (members.has('type')) throw invalid('type', members.get('type'), 'no field of a line');

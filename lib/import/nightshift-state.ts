@@ -1,20 +1,19 @@
-// Nightshift's state.json: what its database has, in one JSON object. A missing value is Go's zero value.
-import { checkArray, checkText, show } from '../values.ts';
-import type { JsonObject } from '../values.ts';
+// Nightshift's state.json, which holds the same as its database in one JSON object. A missing value is Go's zero value.
+import { checkArray, checkText, show } from '../values/checks.ts';
+import { objectOf } from '../values/json-text.ts';
+import type { JsonObject } from '../values/json.ts';
 import type { Conversion } from './convert.ts';
-import { objectOf } from '../json-text.ts';
-import { common, destinations, sourceNames, takeRow } from './nightshift.ts';
-import type { Destination } from './nightshift.ts';
-import { named } from './sink.ts';
-import type { Sink } from './sink.ts';
+import { common, type Destination, destinations, sourceNames, takeRow } from './nightshift.ts';
+import { named, type Sink } from './sink.ts';
 import type { Source, SourceKind } from './source.ts';
 import { orSkip } from './walk.ts';
 
-/** A list of entries in the state, or a map: in that an entry's `key` stands for the field of that name where it is empty. */
+/** A list or a map of entries in the state. */
 interface Section {
   destination: Destination;
+  /** Only for a map: the field that gets an entry's key as its value where the entry leaves it empty. */
   key?: string;
-  /** Fields that are no column of the row. */
+  /** Known fields that do not become columns of the row. */
   more?: readonly string[];
 }
 
@@ -30,7 +29,7 @@ const sections: Readonly<Record<string, Section>> = {
 const members = ['version', ...Object.keys(sections), 'last_update'];
 
 type Entry = [section: string, key: string, value: unknown];
-// As many entries as a database gives rows: an abort is heard between two pages.
+// A page has as many entries as one of a database has rows: an abort is heard between two pages.
 const pageEntries = 500;
 
 export const nightshiftState: SourceKind = {
@@ -47,16 +46,18 @@ export const nightshiftState: SourceKind = {
       yield page.length;
     }
     for (const name of Object.keys(stateOf(source)!)) {
-      if (!members.includes(name)) sink.skip({ table: 'state.json', row: `field ${shown(name)}` }, 'this store has no place for it');
+      if (members.includes(name)) continue;
+      sink.skip({ table: 'state.json', row: `field ${shown(name)}` }, 'this store has no place for it');
     }
     for (const [id, count] of unknown) {
       const [section, name] = JSON.parse(id) as [string, string];
-      sink.skip({ table: section, row: `field ${shown(name)}` }, `this store has no place for it; ${count} entries have a value there`);
+      const reason = `this store has no place for it; ${count} entries have a value there`;
+      sink.skip({ table: section, row: `field ${shown(name)}` }, reason);
     }
   },
 };
 
-/** What a JSON value is that is no state. */
+/** Describes a JSON value that is not a state. */
 export function describeJson(value: unknown): string {
   if (!isObject(value) || value['version'] === 1) return 'JSON that is no state.json of Nightshift';
   const { version } = value;
@@ -64,23 +65,28 @@ export function describeJson(value: unknown): string {
   return `JSON of version ${show(version)} (of a ${nightshiftState.name}, only version 1 is known)`;
 }
 
-/** The state in a file; `undefined` where it is none, or of another version than the one that there is. */
+/** Gives the state in a file; `undefined` where the file holds none, or one of another version than 1. */
 function stateOf(source: Source): JsonObject | undefined {
   const state = source.json();
-  if (!isObject(state) || state['version'] !== 1 || !Object.hasOwn(state, 'projects') || !Object.hasOwn(state, 'run_history')) return undefined;
-  const isRight = ([name, { key }]: [string, Section]): boolean => (key === undefined ? Array.isArray(state[name] ?? []) : isObject(state[name] ?? {}));
+  if (!isObject(state) || state['version'] !== 1) return undefined;
+  if (!Object.hasOwn(state, 'projects') || !Object.hasOwn(state, 'run_history')) return undefined;
+  const isRight = ([name, { key }]: [string, Section]): boolean => {
+    return key === undefined ? Array.isArray(state[name] ?? []) : isObject(state[name] ?? {});
+  };
   return Object.entries(sections).every(isRight) ? state : undefined;
 }
 
 function entriesOf(source: Source): Entry[] {
   const state = stateOf(source)!;
-  return Object.keys(sections).flatMap((section) => Object.entries(state[section] ?? {}).map(([key, value]): Entry => [section, key, value]));
+  return Object.keys(sections).flatMap((section) => {
+    return Object.entries(state[section] ?? {}).map(([key, value]): Entry => [section, key, value]);
+  });
 }
 
 function takeEntry([section, key, value]: Entry, sink: Sink, unknown: Map<string, number>): void {
   const { destination, key: keyName, more = [] } = sections[section]!;
   const at = { table: section, row: shown(key) };
-  // A project may be null: it was seen, and never run.
+  // A project that was seen and never run may be null.
   const entry = orSkip(sink, at, () => objectOf(section, section === 'projects' ? (value ?? {}) : value));
   if (!entry) return;
   const fields = new Map<string, unknown>(Object.entries(entry));
@@ -94,11 +100,14 @@ function takeEntry([section, key, value]: Entry, sink: Sink, unknown: Map<string
   }
 }
 
-/** When each type of task was last done in a project. */
+/** Takes the times when each type of task was last done in a project. */
 function takeTasks(project: ReadonlyMap<string, unknown>, row: string, sink: Sink): void {
-  const tasks = orSkip(sink, { table: 'task_history', row }, () => objectOf('task_history', project.get('task_history') ?? {}));
+  const history = project.get('task_history') ?? {};
+  const tasks = orSkip(sink, { table: 'task_history', row }, () => objectOf('task_history', history));
   for (const [taskType, lastRun] of Object.entries(tasks ?? {})) {
-    const fields: Record<string, unknown> = { project_path: project.get('path'), task_type: taskType, last_run: lastRun ?? undefined };
+    const fields: Record<string, unknown> = {
+      project_path: project.get('path'), task_type: taskType, last_run: lastRun ?? undefined,
+    };
     takeRow(sink, 'task_history', destinations.task_history, (name) => fields[name]);
   }
 }

@@ -1,48 +1,59 @@
-// Nightshift's database, and the state.json of the versions before it had one: projects, when which task was done in each,
-// tasks in progress, and a record of each run. Instants are Go's (lib/import/go-time.ts).
+// Nightshift's database, and what it shares with the state.json of the versions that had no database: projects, when
+// each type of task was done there, tasks in progress, and a record of each run. Instants are Go's
+// (lib/import/go-time.ts).
 import { hash } from 'node:crypto';
 import { posix } from 'node:path';
-import { encodeEvent } from '../events.ts';
-import { checkText, invalid } from '../values.ts';
-import type { JsonObject } from '../values.ts';
-import { convertRow, freeText, oneOf, optional, textsOfJson, wholeNumber } from './convert.ts';
-import type { Conversion, Convert } from './convert.ts';
+import { encodeEvent } from '../core/events.ts';
+import { checkText, invalid } from '../values/checks.ts';
+import type { JsonObject } from '../values/json.ts';
+import {
+  type Conversion, type Convert, convertRow, freeText, oneOf, optional, textsOfJson, wholeNumber,
+} from './convert.ts';
 import { goInstant, goInstantOrNever } from './go-time.ts';
 import type { Sink, SourceEvent } from './sink.ts';
 import type { SourceKind } from './source.ts';
 import type { TargetRow } from './tables.ts';
-import { countRows, hasColumns, listOthers, nameOf, orSkip, walkTable } from './walk.ts';
-import type { Cells } from './walk.ts';
+import { type Cells, countRows, hasColumns, listOthers, nameOf, orSkip, walkTable } from './walk.ts';
 
-/** By its text alone: the path may be another machine's, and so may the home that `~` stands for. */
+/** Converts a path by its text alone: the path, and the home folder that `~` stands for, may be another machine's. */
 const projectPath: Convert = (name, value) => {
   const path = posix.normalize(checkText(name, value));
   return path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path;
 };
-/** A run of the service had one project, or none. */
-const projectPaths: Convert = (name, value) => JSON.stringify(value === '' || value === undefined ? [] : [projectPath(name, value)]);
+/** Converts the project of a run of the service, which had one project or none, to a list. */
+const projectPaths: Convert = (name, value) => {
+  return JSON.stringify(value === '' || value === undefined ? [] : [projectPath(name, value)]);
+};
 const count: Convert = (name, value) => wholeNumber(name, value ?? 0);
 
-const projects: Conversion = { path: ['path', projectPath], last_run_at: ['last_run', goInstantOrNever], run_count: ['run_count', count] };
-const taskHistory: Conversion = { project_path: ['project_path', projectPath], task_type: ['task_type', checkText], last_run_at: ['last_run', goInstant] };
+const projects: Conversion = {
+  path: ['path', projectPath], last_run_at: ['last_run', goInstantOrNever], run_count: ['run_count', count],
+};
+const taskHistory: Conversion = {
+  project_path: ['project_path', projectPath], task_type: ['task_type', checkText],
+  last_run_at: ['last_run', goInstant],
+};
 const assignedTasks: Conversion = {
-  task_id: ['task_id', checkText], project_path: ['project', projectPath], task_type: ['task_type', checkText], assigned_at: ['assigned_at', goInstant],
+  task_id: ['task_id', checkText], project_path: ['project', projectPath], task_type: ['task_type', checkText],
+  assigned_at: ['assigned_at', goInstant],
 };
 const runHistory: Conversion = {
-  id: ['id', checkText], started_at: ['start_time', goInstant], ended_at: ['end_time', goInstantOrNever], provider: ['provider', optional(checkText)],
-  projects: ['project', projectPaths], tasks: ['tasks', optional(textsOfJson, '[]')], tokens_used: ['tokens_used', count],
-  status: ['status', oneOf('success', 'failed', 'partial')], error: ['error', optional(freeText)], branch: ['branch', optional(checkText)],
+  id: ['id', checkText], started_at: ['start_time', goInstant], ended_at: ['end_time', goInstantOrNever],
+  provider: ['provider', optional(checkText)], projects: ['project', projectPaths],
+  tasks: ['tasks', optional(textsOfJson, '[]')], tokens_used: ['tokens_used', count],
+  status: ['status', oneOf('success', 'failed', 'partial')], error: ['error', optional(freeText)],
+  branch: ['branch', optional(checkText)],
 };
 
 /** Where the rows of a table go. */
 export interface Destination {
   table: TargetRow['table'];
   conversion: Conversion;
-  /** What names a row. */
+  /** The columns of the source that name a row in a report. */
   names: readonly string[];
 }
 
-/** By the names that they have in the database. */
+/** The destinations, by the names of the database's tables. */
 export const destinations = {
   projects: { table: 'projects', conversion: projects, names: ['path'] },
   task_history: { table: 'task_history', conversion: taskHistory, names: ['project_path', 'task_type'] },
@@ -50,7 +61,7 @@ export const destinations = {
   run_history: { table: 'run_records', conversion: runHistory, names: ['id'] },
 } as const satisfies Record<string, Destination>;
 
-/** What both kinds of source have. */
+/** What the kinds of source of Nightshift have in common. */
 export const common = {
   tables: () => ['projects', 'task_history', 'assigned_tasks', 'run_records'],
   identity: () => 'nightshift',
@@ -63,15 +74,19 @@ export function takeRow(sink: Sink, from: string, { table, conversion, names }: 
   if (values) sink.row(at, { table, values });
 }
 
-/** The columns of a table that its rows are made from. */
+/** Gives the columns of the source from which the rows of a destination are made. */
 export function sourceNames({ conversion }: Destination): string[] {
   return Object.values(conversion).map(([from]) => from);
 }
 
 const later = ['provider', 'branch']; // columns that earlier versions of the service do not have
-const columns = Object.fromEntries(Object.entries(destinations).map(([table, destination]) => [table, sourceNames(destination).filter((name) => !later.includes(name))]));
-/** Measurements that have no table here: each becomes an event, so that nothing is lost. */
-const measurements: Record<string, string> = { snapshots: 'nightshift_snapshot', bus_factor_results: 'nightshift_bus_factor_result' };
+const columns = Object.fromEntries(Object.entries(destinations).map(([table, destination]) => {
+  return [table, sourceNames(destination).filter((name) => !later.includes(name))];
+}));
+/** The types of the events that measurements become, because this store has no table for them. */
+const measurements: Record<string, string> = {
+  snapshots: 'nightshift_snapshot', bus_factor_results: 'nightshift_bus_factor_result',
+};
 
 export const nightshift: SourceKind = {
   ...common,
@@ -83,14 +98,18 @@ export const nightshift: SourceKind = {
     for (const [table, destination] of Object.entries(destinations)) {
       const names = sourceNames(destination).filter((name) => source.tables.get(table)!.includes(name));
       known[table] = names;
-      yield* walkTable(source, sink, table, names, (cells) => takeRow(sink, table, destination, (name) => (names.includes(name) ? cells(name) : undefined)));
+      yield* walkTable(source, sink, table, names, (cells) => {
+        takeRow(sink, table, destination, (name) => (names.includes(name) ? cells(name) : undefined));
+      });
     }
     for (const [table, type] of Object.entries(measurements)) {
       const names = source.tables.get(table);
       if (!names?.includes('timestamp')) continue;
       known[table] = names;
       yield* walkTable(source, sink, table, names, (cells, rowid, text) => {
-        const event = orSkip(sink, { table, row: String(rowid) }, () => convertMeasurement(type, names, cells, `nightshift:${table}:${rowid}:${hash('sha256', text).slice(0, 32)}`));
+        const sourceRow = `nightshift:${table}:${rowid}:${hash('sha256', text).slice(0, 32)}`;
+        const at = { table, row: String(rowid) };
+        const event = orSkip(sink, at, () => convertMeasurement(type, names, cells, sourceRow));
         if (event) sink.event(event);
       });
     }
@@ -98,11 +117,13 @@ export const nightshift: SourceKind = {
   },
 };
 
-/** The columns are the fields, under the names that they have. */
+/** Converts a measurement to an event. Its columns become the fields and keep their names. */
 function convertMeasurement(type: string, names: readonly string[], cells: Cells, sourceRow: string): SourceEvent {
   if (names.includes('type')) throw invalid('type', cells('type'), 'no column of the table');
   const timestamp = goInstant('timestamp', cells('timestamp'));
-  const fields: JsonObject = Object.fromEntries(names.filter((name) => name !== 'timestamp').map((name) => [name, cells(name) as string | number | undefined]));
+  const others = names.filter((name) => name !== 'timestamp');
+  const values = others.map((name) => [name, cells(name) as string | number | undefined]);
+  const fields = Object.fromEntries(values) as JsonObject;
   const { data } = encodeEvent({ ...fields, type });
   return { sourceRow, type, data, timestamp, meta: { observedAt: timestamp, sourceTimestamp: cells('timestamp') } };
 }

@@ -1,36 +1,42 @@
 // An OpenFroyo database (its `pkg/stores`): runs, plan units, their events, resource states, facts, and an audit trail.
-// Instants are Go's (lib/import/go-time.ts) or CURRENT_TIMESTAMP's; JSON stands in texts.
+// Instants are Go's (lib/import/go-time.ts) or CURRENT_TIMESTAMP's; JSON is stored as text.
 import { hash } from 'node:crypto';
-import { encodeEvent } from '../events.ts';
-import { checkText, invalid } from '../values.ts';
-import type { JsonObject } from '../values.ts';
-import { convertRow, freeText, jsonText, oneOf, optional, sameNames, textsOfJson, wholeNumber } from './convert.ts';
-import type { Conversion } from './convert.ts';
+import { encodeEvent } from '../core/events.ts';
+import { checkText, invalid } from '../values/checks.ts';
+import { membersOf, parseJson } from '../values/json-text.ts';
+import type { JsonObject } from '../values/json.ts';
+import {
+  type Conversion, convertRow, freeText, jsonText, oneOf, optional, sameNames, textsOfJson, wholeNumber,
+} from './convert.ts';
 import { goInstant, goInstantOrNever } from './go-time.ts';
-import { membersOf, parseJson } from '../json-text.ts';
 import type { Sink, SourceEvent } from './sink.ts';
 import type { Source, SourceKind } from './source.ts';
 import type { TargetRow } from './tables.ts';
-import { countRows, hasColumns, listOthers, nameOf, orSkip, walkTable } from './walk.ts';
-import type { Cells } from './walk.ts';
+import { type Cells, countRows, hasColumns, listOthers, nameOf, orSkip, walkTable } from './walk.ts';
 
 const times = { created_at: goInstant, updated_at: goInstant };
 
 const runs = sameNames({
   id: checkText, plan_path: freeText, status: oneOf('pending', 'running', 'completed', 'failed', 'cancelled'),
-  started_at: goInstantOrNever, completed_at: goInstantOrNever, error: optional(freeText), metadata: optional(jsonText, '{}'), ...times,
+  started_at: goInstantOrNever, completed_at: goInstantOrNever, error: optional(freeText),
+  metadata: optional(jsonText, '{}'), ...times,
 });
 const planUnits = sameNames({
   id: checkText, run_id: checkText, resource_type: checkText, resource_name: checkText,
-  action: oneOf('create', 'update', 'delete', 'read'), status: oneOf('pending', 'running', 'completed', 'failed', 'skipped'),
-  dependencies: optional(textsOfJson, '[]'), desired_state: jsonText, actual_state: optional(jsonText), diff: optional(jsonText),
-  error: optional(freeText), retries: wholeNumber, started_at: goInstantOrNever, completed_at: goInstantOrNever, ...times,
+  action: oneOf('create', 'update', 'delete', 'read'),
+  status: oneOf('pending', 'running', 'completed', 'failed', 'skipped'),
+  dependencies: optional(textsOfJson, '[]'), desired_state: jsonText, actual_state: optional(jsonText),
+  diff: optional(jsonText), error: optional(freeText), retries: wholeNumber,
+  started_at: goInstantOrNever, completed_at: goInstantOrNever, ...times,
 });
 const runEvents = sameNames({
   run_id: optional(checkText), plan_unit_id: optional(checkText), level: oneOf('debug', 'info', 'warning', 'error'),
   message: freeText, details: optional(jsonText), timestamp: goInstant,
 });
-const resourceState = sameNames({ id: checkText, resource_type: checkText, resource_name: checkText, state: jsonText, last_run_id: checkText, last_applied: goInstant, ...times });
+const resourceState = sameNames({
+  id: checkText, resource_type: checkText, resource_name: checkText, state: jsonText, last_run_id: checkText,
+  last_applied: goInstant, ...times,
+});
 const facts: Conversion = {
   ...sameNames({ id: checkText, target_id: checkText, namespace: checkText, key: checkText, value: jsonText }),
   ttl_seconds: ['ttl', wholeNumber],
@@ -56,7 +62,7 @@ export const openfroyo: SourceKind = {
   identity: () => 'openfroyo',
   has: (source, table, id) => source.all(`SELECT 1 FROM ${table} WHERE id = ?`, id).length > 0,
   *walk(source, sink) {
-    // What others belong to comes first.
+    // The rows to which others belong come first.
     yield* walkRowsOf(source, sink, 'runs', 'runs', runs);
     yield* walkRowsOf(source, sink, 'plan_units', 'plan_units', planUnits);
     yield* walkTable(source, sink, 'events', sourceNames(runEvents), (cells, rowid) => {
@@ -74,7 +80,10 @@ export const openfroyo: SourceKind = {
   },
 };
 
-function* walkRowsOf(source: Source, sink: Sink, from: string, table: TargetRow['table'], conversion: Conversion, finish = (values: TargetRow['values']) => values): Generator<number, void, undefined> {
+function* walkRowsOf(
+  source: Source, sink: Sink, from: string, table: TargetRow['table'], conversion: Conversion,
+  finish = (values: TargetRow['values']) => values,
+): Generator<number, void, undefined> {
   yield* walkTable(source, sink, from, sourceNames(conversion), (cells) => {
     const at = { table: from, row: nameOf(cells, ['id']) };
     const values = orSkip(sink, at, () => finish(convertRow(conversion, cells)));
@@ -82,19 +91,19 @@ function* walkRowsOf(source: Source, sink: Sink, from: string, table: TargetRow[
   });
 }
 
-/** The hash is made anew: what the source hashed, its callers decided. */
+/** Adds the hash of the state. The source's own hash is not used, because its callers decided what they hashed. */
 function withHash(values: TargetRow['values']): TargetRow['values'] {
   return { ...values, hash: hash('sha256', String(values['state'])) };
 }
 
-/** The source goes by expires_at alone and this store by both, so where they contradict each other neither is right. */
+/** Refuses a fact whose ttl and expires_at contradict each other: the source reads only the latter, this store both. */
 function checkExpiry(values: TargetRow['values']): TargetRow['values'] {
   const { expires_at: expiresAt, ttl_seconds: ttl } = values;
-  if ((expiresAt === null) !== (ttl === 0)) throw invalid('expires_at', expiresAt, ttl === 0 ? 'absent where ttl is 0' : `an instant where ttl is ${ttl}`);
-  return values;
+  if ((expiresAt === null) === (ttl === 0)) return values;
+  throw invalid('expires_at', expiresAt, ttl === 0 ? 'absent where ttl is 0' : `an instant where ttl is ${ttl}`);
 }
 
-/** An entry of the audit trail becomes an event of this store's log: its action is the type, its details are the fields. */
+/** Converts an entry of the audit trail to an event of the log: its action becomes the type, its details the fields. */
 function convertAudit(cells: Cells, rowid: bigint, text: string): SourceEvent {
   const type = checkText('action', cells('action'));
   const data = fieldsOf(optional(checkText)('details', cells('details')) as string | null);
@@ -108,7 +117,7 @@ function convertAudit(cells: Cells, rowid: bigint, text: string): SourceEvent {
   return { sourceRow: `openfroyo:audit:${rowid}:${hash('sha256', text).slice(0, 32)}`, type, data, timestamp, meta };
 }
 
-/** The text of an event's fields. Details that are no object, or have a field `type`, become one field. */
+/** Gives the text of an event's fields. Details that are no object, or have a field `type`, become one field. */
 function fieldsOf(details: string | null): string {
   if (details === null) return '{}';
   const value = parseJson('details', details);

@@ -1,25 +1,25 @@
-// The settings of a service, which have no table here: each becomes a fact.
+// Takes the settings of a service, for which this store has no table: each becomes a fact.
 import { hash } from 'node:crypto';
-import { StoreError } from '../errors.ts';
-import { FactStore } from '../modules/facts.ts';
+import { FactStore } from '../modules/facts/facts.ts';
 import type { SqliteStore } from '../store.ts';
-import { checkText } from '../values.ts';
-import type { JsonValue } from '../values.ts';
+import { checkText } from '../values/checks.ts';
+import { StoreError } from '../values/errors.ts';
+import type { JsonValue } from '../values/json.ts';
 
 const targetId = 'settings';
-// One for every version of the service: a take-over goes on when it is renamed.
+// Every version of the service has this namespace, so that a later import goes on although the service was renamed.
 const namespace = 'lunchbox';
 
-/** What is recorded of a setting that was taken: its name, and a hash of its value, which may be a secret. */
+/** What is recorded of a setting that was taken: its key, and only a hash of its value, which may be a secret. */
 export type TakenSetting = [key: string, valueHash: string];
 
 /** Writes settings as facts, inside the store's transaction. */
 export class SettingWriter {
   readonly #facts: FactStore;
-  /** What was taken last of each, by this import or an earlier one. */
+  /** The hash of each setting's value when an earlier import took it last. */
   readonly #taken: Map<string, string>;
-  /** The settings that this import had: a file has no constraint that keeps two rows from having one name. */
-  readonly #now = new Set<string>();
+  /** The keys of all settings of this import: nothing in a file keeps two rows from having the same key. */
+  readonly #keys = new Set<string>();
 
   constructor(store: SqliteStore, taken: Iterable<TakenSetting>) {
     this.#facts = new FactStore(store);
@@ -27,13 +27,14 @@ export class SettingWriter {
   }
 
   /**
-   * Takes a setting, unless it is as it was at the last import, or was changed or deleted here since. Gives what is to be
-   * recorded of it. Throws `ERR_STORE_INVALID_ARGUMENT` where the store has a value that came from elsewhere.
+   * Takes a setting, unless its value is the same as at the last import, or the setting was changed or deleted here
+   * since. Gives what is to be recorded of it. Throws `ERR_STORE_INVALID_ARGUMENT` where the store has a value of its
+   * own.
    */
   take(key: string, value: JsonValue): { isTaken: boolean; record?: TakenSetting } {
     checkText('key', key);
-    if (this.#now.has(key)) throw refused('another row has the same key');
-    this.#now.add(key);
+    if (this.#keys.has(key)) throw refused('another row has the same key');
+    this.#keys.add(key);
     const record: TakenSetting = [key, hashOf(value)];
     const before = this.#taken.get(key);
     if (before === record[1]) return { isTaken: false };
@@ -51,7 +52,7 @@ function hashOf(value: JsonValue): string {
   return hash('sha256', JSON.stringify(value), 'base64url').slice(0, 16);
 }
 
-/** A refusal: the row is listed, and the next one taken all the same. */
+/** Makes a refusal: the row is listed, and the import goes on with the next one. */
 function refused(message: string): StoreError {
   return new StoreError('ERR_STORE_INVALID_ARGUMENT', message);
 }

@@ -1,21 +1,20 @@
-// The first source's own store as its service writes it: `shepherdd.db`, or `lunchboxd.db` since the service is called
-// Lunchbox. Its encodings: an event is one JSON object with its type inside; an absent option is null; a duration is
-// {"secs","nanos"} in JSON and whole seconds in `usage`; an instant is RFC 3339 with an offset and up to nine digits of a
-// second's fraction.
+// The store of the service shepherdd: `shepherdd.db`, or `lunchboxd.db` since the service is called Lunchbox. Its
+// encodings: an event is one JSON object with its type inside; an absent option is null; a duration is {"secs","nanos"}
+// in JSON and whole seconds in `usage`; an instant is RFC 3339 with an offset and up to nine digits of a second's
+// fraction.
 import { hash } from 'node:crypto';
-import { encodeEvent } from '../events.ts';
-import { readForeignState } from '../foreign-state.ts';
-import { checkInteger, checkJson, checkText, invalid, parseInstant } from '../values.ts';
-import type { JsonObject, JsonValue } from '../values.ts';
-import { checkUtf8, membersOf, objectOf, objectText } from '../json-text.ts';
-import { isRefusal, named } from './sink.ts';
-import type { Sink, SourceEvent } from './sink.ts';
-import { exact } from './source.ts';
-import type { SourceKind } from './source.ts';
-import { countRows, firstRow, hasColumns, listOthers, nameOf, orSkip, rowText, walkRows, walkTable } from './walk.ts';
-import type { Cells, Row } from './walk.ts';
+import { encodeEvent } from '../core/events.ts';
+import { readForeignState } from '../migrate/foreign-state.ts';
+import { checkInteger, checkText, invalid, parseInstant } from '../values/checks.ts';
+import { checkUtf8, membersOf, objectOf, objectText } from '../values/json-text.ts';
+import { checkJson, type JsonObject, type JsonValue } from '../values/json.ts';
+import { isRefusal, named, type Sink, type SourceEvent } from './sink.ts';
+import { exact, type SourceKind } from './source.ts';
+import {
+  type Cells, countRows, firstRow, hasColumns, listOthers, nameOf, orSkip, type Row, rowText, walkRows, walkTable,
+} from './walk.ts';
 
-/** Its tables; `key` is the column of `cooldowns` that names whose each is. */
+/** The columns of its tables; `key` is the column of `cooldowns` that names what the cooldown is for. */
 const columnsOf = (key: string): Record<string, readonly string[]> => ({
   audit_log: ['id', 'timestamp', 'event_json'],
   usage: ['entry_id', 'day', 'duration_secs'],
@@ -24,7 +23,8 @@ const columnsOf = (key: string): Record<string, readonly string[]> => ({
 });
 const settings = { settings: ['key', 'value'] };
 
-/** The service up to the version that has limits for groups, and from then on: `group:NAME` is a subject too. */
+// Versions of the service that have limits for groups call that column `subject`, because a cooldown can be for
+// `group:NAME`.
 export const shepherdd = serviceKind('shepherdd', 'entry_id');
 export const lunchbox = serviceKind('lunchbox', 'subject');
 
@@ -35,8 +35,8 @@ function serviceKind(name: string, key: string): SourceKind {
     tables: (source) => (hasColumns(source, settings) ? ['facts'] : []),
     recognise: (source) => hasColumns(source, columns),
     count: (source) => countRows(source),
-    // The log only grows (AUTOINCREMENT, and its service deletes nothing), so its first row stays what it is, also when
-    // the service is updated; it is written before any usage, by the start of the service.
+    // The log only grows (AUTOINCREMENT, and the service deletes nothing), so its first row never changes, even when
+    // the service is updated. The start of the service writes that row before there is any usage.
     identity: (source) => {
       const first = source.all(`${auditSql} LIMIT 1`, firstRow).map(rowText);
       return hash('sha256', JSON.stringify(first)).slice(0, 32);
@@ -53,9 +53,11 @@ function serviceKind(name: string, key: string): SourceKind {
   };
 }
 
-// By rowid, which every table of the service has and which no odd value in a column can end early.
+// The tables are read by rowid, which every table of the service has. An odd value in a column cannot end the walk
+// early.
 const auditSql = `SELECT id, ${exact('timestamp')}, ${exact('event_json')} FROM audit_log WHERE id >= ? ORDER BY id`;
-const usageSql = `SELECT rowid, ${exact('entry_id')}, ${exact('day')}, duration_secs FROM usage WHERE rowid >= ? ORDER BY rowid`;
+const usageSql = `SELECT rowid, ${exact('entry_id')}, ${exact('day')}, duration_secs FROM usage
+  WHERE rowid >= ? ORDER BY rowid`;
 const cooldownSql = (key: string): string =>
   `SELECT rowid, ${exact(key)}, ${exact('until')} FROM cooldowns WHERE rowid >= ? ORDER BY rowid`;
 const snapshotSql = `SELECT id, ${exact('snapshot_json')} FROM snapshot WHERE id >= ? ORDER BY id`;
@@ -74,9 +76,12 @@ function convertEvent(row: Row, timestamp: string, json: string): SourceEvent {
   const members = membersOf('event_json', json);
   const type = checkText('type', JSON.parse(members.get('type') ?? 'null'));
   members.delete('type');
-  const { texts, meta, sessionId } = Object.hasOwn(known, type) ? convertFields(known[type]!, members) : { texts: members, meta: {}, sessionId: undefined };
+  const isKnown = Object.hasOwn(known, type);
+  const unchanged: ConvertedFields = { texts: members, meta: {}, sessionId: undefined };
+  const { texts, meta, sessionId } = isKnown ? convertFields(known[type]!, members) : unchanged;
   const data = objectText(texts);
-  // For its checks; its text would write the numbers anew (1.0 as 1, 2^53 + 1 as 2^53), and the source's says what it says.
+  // The event is encoded for the checks alone: the encoded text would have numbers that are written anew (1.0 as 1,
+  // 2^53 + 1 as 2^53), so the source's own text is kept.
   encodeEvent({ ...(JSON.parse(data) as JsonObject), type });
   return {
     sourceRow: `shepherdd:${row[0]}:${hash('sha256', rowText(row)).slice(0, 32)}`,
@@ -85,21 +90,22 @@ function convertEvent(row: Row, timestamp: string, json: string): SourceEvent {
   };
 }
 
-// They get the event ids that SessionTracker gives them: it must see that a session has ended, or it would charge the
-// session that the snapshot still shows as running once more.
+// These events get the event ids that SessionTracker gives them: it must find the end of a session that the snapshot
+// still shows as running, or it would charge that session once more.
 const onceASession = ['session_started', 'session_ended'];
 
-/** How a field of a known event is converted. What a time loses in it, and the field's text, are kept in `event_meta`. */
+/** How a field of a known event is converted. */
 interface Field {
   name: string;
   convert: (name: string, value: unknown) => JsonValue | undefined;
+  /** The name under which `event_meta` keeps the source's value, for a time that is stored less exactly here. */
   meta?: string;
 }
 
 const session: Record<string, Field> = { session_id: { name: 'sessionId', convert: checkText } };
 const entry: Record<string, Field> = { entry_id: { name: 'entryId', convert: checkText } };
 
-/** The events that this project has too. All others are kept as they are. */
+/** The events that this project has too, with their fields. All other events keep their fields as they are. */
 const known: Record<string, Record<string, Field>> = {
   service_started: {},
   service_stopped: {},
@@ -115,12 +121,22 @@ const known: Record<string, Record<string, Field>> = {
     reason: { name: 'reason', convert: endReason },
     duration: { name: 'durationMs', convert: durationMs, meta: 'sourceDuration' },
   },
-  warning_issued: { ...session, threshold_seconds: { name: 'thresholdSecs', convert: (name, value) => checkInteger(name, value, 0) } },
+  warning_issued: {
+    ...session,
+    threshold_seconds: { name: 'thresholdSecs', convert: (name, value) => checkInteger(name, value, 0) },
+  },
   launch_denied: { ...entry, reasons: { name: 'reasons', convert: denialReasons } },
 };
 
-/** A known event's fields under this project's names; a field that a later version of the service added stays as it is. */
-function convertFields(fields: Record<string, Field>, members: Map<string, string>): { texts: Map<string, string>; meta: JsonObject; sessionId: string | undefined } {
+interface ConvertedFields {
+  /** The JSON text of each field. */
+  texts: Map<string, string>;
+  meta: JsonObject;
+  sessionId: string | undefined;
+}
+
+/** Gives a known event's fields this project's names. A field that a later version of the service added stays as is. */
+function convertFields(fields: Record<string, Field>, members: Map<string, string>): ConvertedFields {
   const texts = new Map<string, string>();
   const meta: JsonObject = {};
   const add = (name: string, text: string): void => {
@@ -138,7 +154,8 @@ function convertFields(fields: Record<string, Field>, members: Map<string, strin
   for (const [name, text] of members) {
     if (!Object.hasOwn(fields, name)) add(name, text);
   }
-  return { texts, meta, sessionId: texts.has('sessionId') ? (JSON.parse(texts.get('sessionId')!) as string) : undefined };
+  const sessionText = texts.get('sessionId');
+  return { texts, meta, sessionId: sessionText === undefined ? undefined : (JSON.parse(sessionText) as string) };
 }
 
 function unlessNull(convert: Field['convert']): Field['convert'] {
@@ -150,36 +167,37 @@ function ofType<T extends 'boolean' | 'string'>(name: string, value: unknown, ty
   return value as JsonValue;
 }
 
-/** To the millisecond, in UTC: as this project writes every instant. */
+/** Converts an instant to the form in which this project writes every instant: to the millisecond, in UTC. */
 function instant(name: string, value: unknown): string {
   const date = parseInstant(value);
   if (!date) throw invalid(name, value, 'an instant as RFC 3339 has it');
   return date.toISOString();
 }
 
-/** Whole milliseconds, what is less dropped: a session is not charged for time that it has not run. */
+/** Converts a duration to whole milliseconds, rounded down: a session is not charged for time that it has not run. */
 function durationMs(name: string, value: unknown): number {
   const { secs, nanos } = objectOf(name, value);
   const ms = Math.floor(checkInteger(`${name}.nanos`, nanos, 0, 999_999_999) / 1e6);
   return checkInteger(name, checkInteger(`${name}.secs`, secs, 0) * 1000 + ms, 0);
 }
 
-/** A reason that only a later version of the service knows is kept as it is. */
+/** Converts the reason of a session's end. A reason that only a later version of the service knows stays as it is. */
 function endReason(name: string, value: unknown): JsonObject {
   const { exit_code: exitCode, ...reason } = objectOf(name, value);
   checkText(`${name}.type`, reason['type']);
   if (reason['type'] === 'launch_failed') ofType(`${name}.error`, reason['error'], 'string');
   if (reason['type'] !== 'process_exited') return objectOf(name, value);
-  const code = unlessNull((item, given) => checkInteger(item, given, Number.MIN_SAFE_INTEGER))(`${name}.exit_code`, exitCode);
+  const convertCode = unlessNull((item, given) => checkInteger(item, given, Number.MIN_SAFE_INTEGER));
+  const code = convertCode(`${name}.exit_code`, exitCode);
   return { ...reason, ...(code === undefined ? undefined : { exitCode: code }) };
 }
 
 function denialReasons(name: string, value: unknown): JsonValue {
-  if (!Array.isArray(value) || !value.every((reason) => typeof reason === 'string')) throw invalid(name, value, 'an array of strings');
-  return value;
+  if (Array.isArray(value) && value.every((reason) => typeof reason === 'string')) return value;
+  throw invalid(name, value, 'an array of strings');
 }
 
-// Usage, cooldowns, snapshot, settings: what the store itself checks (entry ids, days, totals) is left to it
+// Usage, cooldowns, snapshot and settings. The store's own methods check entry ids, days and totals.
 
 function takeUsage([, entryBytes, dayBytes, secs]: Row, sink: Sink): void {
   const at = { table: 'usage', row: `${named(entryBytes)} ${named(dayBytes)}` };

@@ -1,21 +1,35 @@
-// Where the rows of a source go, each decided by itself: new, already there, or not to be taken.
+// Takes the rows of a source into a store. Each row is decided by itself: it is new, already there, or not to be taken.
 import { types } from 'node:util';
-import { StoreError } from '../errors.ts';
-import { encodeOwnEvent } from '../events.ts';
-import type { StoreEvent } from '../events.ts';
-import type { ForeignState } from '../foreign-state.ts';
-import { objectText } from '../json-text.ts';
-import type { SessionSnapshot, StateSnapshot } from '../snapshot-file.ts';
-import { connect } from '../store.ts';
-import type { ModuleConnection, SqliteStore } from '../store.ts';
-import { quote } from '../values.ts';
-import type { JsonValue } from '../values.ts';
-import { SettingWriter } from './settings.ts';
-import type { TakenSetting } from './settings.ts';
-import { countOf, TableWriter } from './tables.ts';
-import type { Before, HasRow, RowCount, TargetRow } from './tables.ts';
+import type { ModuleConnection } from '../core/door.ts';
+import { encodeOwnEvent } from '../core/events.ts';
+import type { SessionSnapshot, StateSnapshot } from '../core/state.ts';
+import type { ForeignState } from '../migrate/foreign-state.ts';
+import { connect, type SqliteStore } from '../store.ts';
+import { quote } from '../values/checks.ts';
+import { StoreError } from '../values/errors.ts';
+import { objectText } from '../values/json-text.ts';
+import type { JsonObject, JsonValue } from '../values/json.ts';
+import { SettingWriter, type TakenSetting } from './settings.ts';
+import { type Before, countOf, type HasRow, type RowCount, TableWriter, type TargetRow } from './tables.ts';
 
-/** How many rows of each kind; those of the modules' tables where the source is of a kind that has them. */
+/** The events that an import appends to the audit log; `appendAudit` refuses their types to everybody else. */
+export type ImportEvent =
+  | {
+      type: 'store_imported'; kind: string; from: string; sourceId: string; events: number; usage: number;
+      cooldowns: number; snapshots: number; skipped: number; runs?: number; planUnits?: number; runEvents?: number;
+      resourceStates?: number; facts?: number; projects?: number; taskHistory?: number; assignedTasks?: number;
+      runRecords?: number;
+    }
+  // Keeps what the snapshot of a source had and a state has no place for.
+  | { type: 'store_import_kept'; sourceId: string; table: string; row: string; fields: JsonObject }
+  // Keeps what was taken of a source's totals and rows, so that its next import adds only what has grown since.
+  | {
+      type: 'store_import_taken'; sourceId: string; usage: [entryId: string, day: string, durationMs: number][];
+      cooldowns: [entryId: string, until: string][]; snapshots: string[]; settings?: [key: string, valueHash: string][];
+      rows?: string[]; things?: string[];
+    };
+
+/** How many rows there were of each kind; of a module's table only where the source is of a kind that has such rows. */
 export interface ImportCounts extends Partial<Record<RowCount, number>> {
   events: number;
   usage: number;
@@ -23,7 +37,7 @@ export interface ImportCounts extends Partial<Record<RowCount, number>> {
   snapshots: number;
 }
 
-/** A row of the source that was not taken: its table, what names it there, and why. */
+/** A row of the source that was not taken: its table, what names it there, and the reason. */
 export interface SkippedRow {
   table: string;
   row: string;
@@ -32,14 +46,14 @@ export interface SkippedRow {
 
 /** An event in this project's terms. */
 export interface SourceEvent {
-  /** Tells the row from every other, the same at each import: by it the row is recognised. */
+  /** Tells the row from every other. It is the same at each import, so that the row is recognised by it. */
   sourceRow: string;
-  /** The event id that this package gives such an event where it has one; `sourceRow` otherwise. */
+  /** The event id that this package gives such an event, if it gives one; otherwise `sourceRow` is the event id. */
   eventId?: string;
   type: string;
   data: string;
   timestamp: string;
-  /** What the source says and the event does not: goes into `event_meta`. */
+  /** What the source says beside the fields of the event, for `event_meta`. */
   meta: Record<string, unknown>;
 }
 
@@ -58,35 +72,39 @@ export interface Sink {
   snapshot(at: RowName, snapshot: SourceSnapshot): void;
   /** A setting of the service. */
   setting(at: RowName, key: string, value: JsonValue): void;
-  /** A row of a module's table. What names its run or plan unit has to come after that. */
+  /** A row of a module's table. A row that names a run or plan unit has to come after that run or unit. */
   row(at: RowName, row: TargetRow): void;
   skip(at: RowName, reason: string): void;
 }
 
-/** Where a row stands. */
+/** The table and the name of a row. */
 export type RowName = Omit<SkippedRow, 'reason'>;
 
-/** A value as part of a row's name in a report. */
+/** Gives a value as part of a row's name in a report. */
 export function named(value: unknown): string {
   return types.isUint8Array(value) ? JSON.stringify(Buffer.from(value).toString()).slice(1, -1) : String(value);
 }
 
-/** Takes nothing: for the walk that only finds out whether the source can be read to its end. */
-export const nowhere: Sink = { event() {}, usage() {}, cooldown() {}, snapshot() {}, setting() {}, row() {}, skip() {} };
+/** A sink that takes nothing, for the walk that only finds out whether the source can be read to its end. */
+export const nowhere: Sink = {
+  event() {}, usage() {}, cooldown() {}, snapshot() {}, setting() {}, row() {}, skip() {},
+};
 
-type Taken = Extract<StoreEvent, { type: 'store_import_taken' }>;
+type Taken = Extract<ImportEvent, { type: 'store_import_taken' }>;
 type Page = Required<Pick<Taken, 'usage' | 'cooldowns' | 'snapshots' | 'settings' | 'rows' | 'things'>>;
 const emptyPage = (): Page => ({ usage: [], cooldowns: [], snapshots: [], settings: [], rows: [], things: [] });
 
-// A page of what was taken is one event: small enough that whoever lists the newest events does not read years of usage.
+// A page of what was taken is one event. It is small enough that listing the newest events does not read years of
+// usage.
 const pageRows = 500;
 
 /**
- * Takes rows into a store, inside its transaction. Usage, cooldowns, the snapshot and the rows of the modules' tables change
- * after they were taken, so what was taken of each is recorded in the log (`store_import_taken`) and a later import of the
- * same source, grown meanwhile, adds only the difference: a comparison with the store's own total could not tell the
- * source's seconds from those the store has counted itself since, nor what is new from what was deleted here. Of a row that
- * lasts it is recorded twice: what it held, and which thing it was, by which it is known after it has changed.
+ * Takes rows into a store, inside its transaction. Usage, cooldowns, the snapshot and the rows of the modules' tables
+ * change after they were taken, so what was taken of each is recorded in the log (`store_import_taken`) and a later
+ * import of the same source, grown meanwhile, adds only the difference: a comparison with the store's own total could
+ * not tell the source's seconds from those that the store has counted itself since, nor what is new from what was
+ * deleted here. Of a lasting row two fingerprints are recorded: that of what it held, and that of what it is about, by
+ * which the row is known after it has changed.
  */
 export class TakingSink implements Sink {
   readonly taken: ImportCounts;
@@ -100,18 +118,21 @@ export class TakingSink implements Sink {
   readonly #usage = new Map<string, number>();
   readonly #cooldowns = new Map<string, number>();
   readonly #snapshots = new Set<string>();
-  readonly #before: Before = { rows: new Set(), things: new Set() };
+  readonly #before: Before = { rowFingerprints: new Set(), identityFingerprints: new Set() };
   readonly #tables: TableWriter;
   readonly #settings: SettingWriter;
   #pages = 0;
   #page = emptyPage();
 
-  constructor(store: SqliteStore, sourceId: string, tables: readonly TargetRow['table'][] = [], hasNow: HasRow = () => false) {
+  constructor(
+    store: SqliteStore, sourceId: string, tables: readonly TargetRow['table'][] = [], hasNow: HasRow = () => false,
+  ) {
     this.#store = store;
     this.#connection = connect(store);
     this.#sourceId = sourceId;
     this.#tables = new TableWriter(this.#connection, this.#before, hasNow);
-    const counts = { events: 0, usage: 0, cooldowns: 0, snapshots: 0, ...Object.fromEntries(tables.map((table) => [countOf(table), 0])) };
+    const tableCounts = Object.fromEntries(tables.map((table) => [countOf(table), 0]));
+    const counts = { events: 0, usage: 0, cooldowns: 0, snapshots: 0, ...tableCounts };
     this.taken = { ...counts };
     this.alreadyThere = { ...counts };
     const takenSettings: TakenSetting[] = [];
@@ -121,13 +142,14 @@ export class TakingSink implements Sink {
       for (const [entryId, until] of cooldowns) this.#cooldowns.set(entryId, Date.parse(until));
       for (const identity of snapshots) this.#snapshots.add(identity);
       takenSettings.push(...settings);
-      for (const print of rows) this.#before.rows.add(print);
-      for (const thing of things) this.#before.things.add(thing);
+      for (const rowFingerprint of rows) this.#before.rowFingerprints.add(rowFingerprint);
+      for (const identityFingerprint of things) this.#before.identityFingerprints.add(identityFingerprint);
       this.#pages++;
     }
     this.#settings = new SettingWriter(store, takenSettings);
   }
 
+  /** Reads the next page of what earlier imports took. */
   #takenPage(): string | undefined {
     return this.#byEventId('event_data', this.#pageId())?.[0] as string | undefined;
   }
@@ -136,16 +158,18 @@ export class TakingSink implements Sink {
     return `store_import_taken:${this.#sourceId}:${this.#pages}`;
   }
 
-  /** By the index of event ids, whatever the length of the log. */
+  /** Reads a row of the log by the index of event ids, which takes no longer in a long log. */
   #byEventId(columns: string, eventId: string): unknown[] | undefined {
-    const sql = `SELECT ${columns} FROM audit_log WHERE json_extract(event_meta, '$.eventId') = ? AND json_extract(event_meta, '$.eventId') IS NOT NULL`;
+    const sql = `SELECT ${columns} FROM audit_log
+      WHERE json_extract(event_meta, '$.eventId') = ? AND json_extract(event_meta, '$.eventId') IS NOT NULL`;
     return this.#connection.prepare(sql).get(eventId) as unknown[] | undefined;
   }
 
   event({ sourceRow, eventId = sourceRow, type, data, timestamp, meta }: SourceEvent): void {
-    // The store itself, or another row of the source, may have given its event id to an event of its own.
+    const column = "coalesce(json_extract(event_meta, '$.sourceRow'), json_extract(event_meta, '$.eventId'))";
+    // An event of the store's own, or of another row of the source, may have the event id already.
     for (const id of eventId === sourceRow ? [eventId] : [eventId, sourceRow]) {
-      const found = this.#byEventId("coalesce(json_extract(event_meta, '$.sourceRow'), json_extract(event_meta, '$.eventId'))", id);
+      const found = this.#byEventId(column, id);
       if (found?.[0] === sourceRow) {
         this.alreadyThere.events++;
         return;
@@ -176,9 +200,10 @@ export class TakingSink implements Sink {
 
   cooldown(at: RowName, entryId: string, until: Date): void {
     this.#unlessRefused(at, () => {
-      // One that was taken before may have been cleared here since: it does not come back.
-      const known = Math.max(this.#cooldowns.get(entryId) ?? -Infinity, this.#store.getCooldownUntil(entryId)?.getTime() ?? -Infinity);
-      if (until.getTime() <= known) {
+      // A cooldown that was taken before may have been cleared here since, and then does not come back.
+      const takenMs = this.#cooldowns.get(entryId) ?? -Infinity;
+      const storedMs = this.#store.getCooldownUntil(entryId)?.getTime() ?? -Infinity;
+      if (until.getTime() <= Math.max(takenMs, storedMs)) {
         this.alreadyThere.cooldowns++;
         return;
       }
@@ -204,7 +229,7 @@ export class TakingSink implements Sink {
       this.alreadyThere.snapshots++;
       return;
     }
-    // What a source has forgotten of its own sessions is its affair.
+    // A session that came from the source may be missing in its later state: the source decides about its own sessions.
     const session = own?.activeSession;
     if (session && !this.#isImported(session)) this.#refuseToForget(session, state, 'the store has it');
     this.#store.saveSnapshot(state);
@@ -214,7 +239,7 @@ export class TakingSink implements Sink {
     this.taken.snapshots++;
   }
 
-  /** Throws where a running session would be in neither state any more: its time would be charged to nobody. */
+  /** Throws where a running session would be in no state any more, because its time would be charged to nobody. */
   #refuseToForget(session: SessionSnapshot | undefined, remaining: StateSnapshot, why: string): void {
     if (!session || remaining.activeSession?.sessionId === session.sessionId) return;
     if (this.#byEventId('1', `session_ended:${session.sessionId}`)) return;
@@ -223,13 +248,13 @@ export class TakingSink implements Sink {
     throw new StoreError('ERR_STORE_INVALID_ARGUMENT', message);
   }
 
-  /** Whether the start of a session came from a source. */
+  /** Whether the start of a session was imported. */
   #isImported({ sessionId }: SessionSnapshot): boolean {
     const found = this.#byEventId("json_extract(event_meta, '$.sourceRow')", `session_started:${sessionId}`);
     return found !== undefined && found[0] !== null;
   }
 
-  /** The event that has what a state has no place for, in the source's own text. */
+  /** Appends an event with what a state has no place for, in the source's own text. */
   #keep({ table, row }: RowName, fields: ReadonlyMap<string, string>): void {
     const texts = Object.entries({ sourceId: this.#sourceId, table, row });
     const members = new Map(texts.map(([name, text]) => [name, JSON.stringify(text)]));
@@ -247,12 +272,15 @@ export class TakingSink implements Sink {
 
   row(at: RowName, row: TargetRow): void {
     this.#unlessRefused(at, () => {
-      const { became, print, thing } = this.#tables.take(row, (table, id) => this.#skippedNames.has(`${table} ${JSON.stringify(id).slice(1, -1)}`));
+      const isSkipped = (table: string, id: string): boolean => {
+        return this.#skippedNames.has(`${table} ${JSON.stringify(id).slice(1, -1)}`);
+      };
+      const { became, rowFingerprint, identityFingerprint } = this.#tables.take(row, isSkipped);
       if (became === 'left') return;
       const counts = became === 'taken' ? this.taken : this.alreadyThere;
       counts[countOf(row.table)]!++;
-      if (print !== undefined) this.#page.rows.push(print);
-      if (thing !== undefined) this.#page.things.push(thing);
+      if (rowFingerprint !== undefined) this.#page.rows.push(rowFingerprint);
+      if (identityFingerprint !== undefined) this.#page.things.push(identityFingerprint);
     });
   }
 
@@ -261,7 +289,10 @@ export class TakingSink implements Sink {
     this.#skippedNames.add(`${at.table} ${at.row}`);
   }
 
-  /** A row that does not go together with what this store holds, such as a damaged total, is listed; a failing disk ends it all. */
+  /**
+   * Takes a row, and lists it as skipped where this store holds something that refuses it, such as a damaged total. Any
+   * other error, such as a failing disk, ends the import.
+   */
   #unlessRefused(at: RowName, take: () => void): void {
     try {
       take();
@@ -279,24 +310,26 @@ export class TakingSink implements Sink {
   #writePage(): void {
     const { usage, cooldowns, snapshots, ...others } = this.#page;
     const filled = Object.fromEntries(Object.entries(others).filter(([, list]) => list.length > 0));
-    const event: Taken = { type: 'store_import_taken', sourceId: this.#sourceId, usage, cooldowns, snapshots, ...filled };
+    const sourceId = this.#sourceId;
+    const event: Taken = { type: 'store_import_taken', sourceId, usage, cooldowns, snapshots, ...filled };
     this.#connection.appendAudit({ ...encodeOwnEvent(event), meta: JSON.stringify({ eventId: this.#pageId() }) });
     this.#pages++;
     this.#page = emptyPage();
   }
 
-  /** Records what was taken. Writes nothing where nothing was. */
+  /** Records what was taken. Writes nothing where nothing was taken. */
   finish(kind: string, from: string): void {
     if (this.#pageLength() > 0) this.#writePage();
     if (Object.values(this.taken).every((count) => count === 0)) return;
-    const event: StoreEvent = { type: 'store_imported', kind, from, sourceId: this.#sourceId, ...this.taken, skipped: this.skipped.length };
+    const [sourceId, skipped] = [this.#sourceId, this.skipped.length];
+    const event: ImportEvent = { type: 'store_imported', kind, from, sourceId, ...this.taken, skipped };
     this.#connection.appendAudit(encodeOwnEvent(event));
   }
 }
 
 const refusals: readonly string[] = ['ERR_STORE_INVALID_ARGUMENT', 'ERR_STORE_SERIALIZATION', 'ERR_STORE_CORRUPT'];
 
-/** Whether an error is about one value. (A damaged page has the last of these codes too; SQLite then refuses to commit.) */
+/** Whether an error is about one value. A damaged page has such a code too, but SQLite then refuses to commit. */
 export function isRefusal(error: unknown): error is StoreError {
   return error instanceof StoreError && refusals.includes(error.code);
 }

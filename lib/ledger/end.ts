@@ -1,20 +1,21 @@
 // What stands at the end of a ledger's file: read from the end, so that it costs the same however long the file is.
-import type { Anchor } from '../audit.ts';
-import { StoreError } from '../errors.ts';
-import type { MirrorEnd } from '../mirror-port.ts';
+import type { Anchor } from '../core/chain.ts';
+import type { LedgerEnd } from '../core/options.ts';
+import { StoreError } from '../values/errors.ts';
 import type { LedgerFile } from './file.ts';
-import { hasLostHeader, headerText, isHeaderStart, isNoise, isSound, parseHeader, parseLine } from './line.ts';
-import type { LedgerHeader, LedgerLine } from './line.ts';
-import { readLines } from './read-lines.ts';
-import type { RawLine } from './read-lines.ts';
+import {
+  hasLostHeader, headerText, isHeaderStart, isNoise, isSound, type LedgerHeader, type LedgerLine, parseHeader,
+  parseLine,
+} from './line.ts';
+import { type RawLine, readLines } from './read-lines.ts';
 
 /** The end of the file as it was read last. */
-export interface End extends MirrorEnd {
-  /** Where the last sound line ends. */
+export interface End extends LedgerEnd {
+  /** The offset behind the last sound line. */
   bytes: number;
-  /** The file's size then; other than `bytes` where something torn follows. */
+  /** The file's size at that moment; differs from `bytes` where damage follows the last sound line. */
   size: number;
-  /** The last two ids behind the damage with which a group is complete, as far as these lines are sound. */
+  /** The ids of the last two sound lines behind the damage that each complete a group. */
   laterGroups: readonly number[];
 }
 
@@ -23,9 +24,9 @@ export const emptyEnd: End = {
   bytes: 0, size: 0,
 };
 
-// Holds some hundred lines: more than the page of a card that a power cut can destroy.
+// A window holds some hundred lines, which is more than the page of a memory card that a power cut can destroy.
 const windowBytes = 64 * 1024;
-/** What a card programs at once: a power cut can destroy all of a page that was being written to. */
+/** A memory card programs a page at once, so a power cut can destroy all of the page that was being written. */
 export const pageBytes = 4096;
 
 /** The lines between two offsets of a file, in constant memory; none where there is no file. */
@@ -39,7 +40,7 @@ export function* linesOf(file: LedgerFile, from: number, to: number): Generator<
   }
 }
 
-/** Reads the end of a file of that size. Throws `ERR_STORE_NOT_A_STORE` for one that is no ledger. */
+/** Reads the end of a file of `size` bytes. Throws `ERR_STORE_NOT_A_STORE` for a file that is no ledger. */
 export function readEnd(file: LedgerFile, size: number, recover: boolean): End {
   const header = readHeader(file, size, recover);
   if (!header) return { ...emptyEnd, torn: size > 0, size };
@@ -52,22 +53,23 @@ export function readEnd(file: LedgerFile, size: number, recover: boolean): End {
   }
 }
 
-/** The length of the header that an end tells of; 0 where there is none. */
-export function headerBytesOf({ store, created }: Pick<MirrorEnd, 'store' | 'created'>): number {
+/** The length in bytes of the header that was found; 0 where there is none. */
+export function headerBytesOf({ store, created }: Pick<LedgerEnd, 'store' | 'created'>): number {
   return store === undefined || created === undefined ? 0 : Buffer.byteLength(headerText(store, created));
 }
 
-/** Undefined for a ledger that has no header yet, or lost it with the one page that it had. */
+/** Reads the header; `undefined` for a ledger that has none yet, or that lost it with its only page. */
 function readHeader(file: LedgerFile, size: number, recover: boolean): LedgerHeader | undefined {
   const [first] = linesOf(file, 0, Math.min(size, windowBytes));
   if (!first) return undefined;
   const header = first.complete && first.bytes ? parseHeader(first.bytes) : undefined;
   if (recover && hasLostHeader(header, linesOf(file, 0, size))) return undefined;
   if (header) return header;
-  // Cut off while it was written, or noise; a text of somebody else's is neither. Its page is written again only until
-  // it is full, so that no more than one whole group can follow, and a file that is longer is none of these.
+  // A power cut leaves the beginning of a header, or noise; another program's text is neither. The first page is
+  // rewritten only until it is full, so at most one whole group can follow it; a longer file is none of these.
   const page = size <= windowBytes ? file.read(0, Math.min(size, pageBytes)) : undefined;
-  // A database is what a person names by mistake (`--ledger kiosk.db`), and its first page is as little text as noise is.
+  // A database that is named by mistake (`--ledger kiosk.db`) must not pass for noise, although its first page is no
+  // text.
   const isDatabase = page?.toString('latin1', 0, 16) === 'SQLite format 3\0';
   const isDestroyed = page && !isDatabase && ((size <= pageBytes && isHeaderStart(page)) || isNoise(page));
   if (isDestroyed && scan(file, 0, size, true)!.laterGroups.length < 2) return undefined;
@@ -76,8 +78,8 @@ function readHeader(file: LedgerFile, size: number, recover: boolean): LedgerHea
 }
 
 /**
- * Reads the lines from an offset to the end. From inside of the file the first line is cut, and the second has to be
- * sound for the rest to mean something; undefined asks for a wider look.
+ * Reads the lines from an offset to the end. An offset inside the file cuts the first line, which is skipped; where the
+ * next line is not sound or no group ends, the result is `undefined`, which asks for a larger window.
  */
 function scan(file: LedgerFile, from: number, size: number, isStart: boolean): End | undefined {
   const end: End = { ...emptyEnd, bytes: from, size };
@@ -96,17 +98,17 @@ function scan(file: LedgerFile, from: number, size: number, isStart: boolean): E
       if (line && !line.more) end.laterGroups = [...end.laterGroups.slice(-1), line.id];
     }
   }
-  // A group that began before this window says nothing of the groups before it.
+  // A window in which no group ends does not show where the last whole group ended.
   return end.groupEnd === 0 && !isStart ? undefined : end;
 }
 
-/** A line, and where it stands. */
+/** A line and its place in the file. */
 interface SoundLine {
   line: LedgerLine;
   raw: RawLine;
 }
 
-/** The sound lines of the smallest window at the end that holds the line before an id. */
+/** The lines of the smallest window at the end of the file that holds the line before `id`; each must be sound. */
 export function* linesBackTo(file: LedgerFile, end: End, id: number): Generator<SoundLine, void, undefined> {
   const headerBytes = headerBytesOf(end);
   const to = end.bytes;
@@ -142,9 +144,9 @@ export function endOf(file: LedgerFile, end: End, id: number): number {
 }
 
 /**
- * The lines between two offsets that belong to whole groups: each begins behind a line that is seen to end one, or
- * behind the given row. What the first sound line behind damage belongs to is not known, and it may be the rest of a
- * group that was not written to its end.
+ * The lines between two offsets that belong to whole groups. A group is known to be whole only where it begins behind a
+ * line that ends another group, or behind the row `after`. The first sound line behind damage may be the rest of a
+ * group that is not there in full.
  */
 export function* wholeGroups(
   file: LedgerFile, from: number, to: number, after: Anchor,
@@ -166,7 +168,7 @@ export function* wholeGroups(
   }
 }
 
-/** Names the line of a file at an offset as damaged. Reads all before it, so only where something is refused. */
+/** Names the line at an offset as damaged. Counts all lines before it, so only where something is refused. */
 export function damagedAt(file: LedgerFile, offset: number): string {
   let line = 1;
   for (const { end } of linesOf(file, 0, offset)) if (end <= offset) line++;

@@ -2,20 +2,20 @@
 import { createHash } from 'node:crypto';
 import * as system from 'node:fs';
 import { dirname, join } from 'node:path';
-import { isOpenHere, readDatabaseBytes } from '../descriptors.ts';
-import { StoreError } from '../errors.ts';
-import { freeName } from '../files.ts';
-import type { FileLike, SetAside } from '../mirror-port.ts';
-import { makeLike } from '../owner.ts';
-import { syncFolder } from '../snapshot-file.ts';
-import { asideStem } from '../stem.ts';
+import type { SetAside } from '../core/mirror-port.ts';
+import { isOpenHere, readDatabaseBytes } from '../values/descriptors.ts';
+import { StoreError } from '../values/errors.ts';
+import { freeName } from '../values/files.ts';
+import { syncFolder } from '../values/folders.ts';
+import { type FileLike, makeLike } from '../values/owner.ts';
+import { asideStem } from '../values/stem.ts';
 
-/** The file operations of a ledger. Tests replace them by ones that fail. */
+/** The file operations of a ledger. Tests replace them with operations that fail. */
 export type LedgerFiles = Pick<
   typeof system, 'openSync' | 'closeSync' | 'readSync' | 'writeSync' | 'fsyncSync' | 'ftruncateSync' | 'fstatSync'
 >;
 
-/** An open descriptor, and how many are in the middle of using it. */
+/** An open descriptor and the number of callers that are using it. */
 interface Descriptor {
   fd: number;
   users: number;
@@ -28,7 +28,7 @@ export class LedgerFile {
   readonly path: string;
   readonly files: LedgerFiles;
   #current: Descriptor | undefined;
-  /** How many append to it, and keep it open for that. */
+  /** How many callers keep the file open in order to append to it. */
   #holders = 0;
 
   constructor(path: string, files: LedgerFiles) {
@@ -40,7 +40,7 @@ export class LedgerFile {
     return this.#holders > 0;
   }
 
-  /** Runs `fn` with the file open, to read; with `undefined` where there is none. */
+  /** Runs `fn` with a descriptor to read from, or with `undefined` where there is no file. */
   use<T>(fn: (fd: number | undefined) => T): T {
     const descriptor = this.acquire();
     try {
@@ -50,7 +50,7 @@ export class LedgerFile {
     }
   }
 
-  /** The open file, until it is released; `undefined` where there is none. */
+  /** Opens the file until `release` is called; `undefined` where there is no file. */
   acquire(): Descriptor | undefined {
     const current = (this.#current ??= this.#open(this.isHeld ? O_RDWR : O_RDONLY));
     if (current) current.users++;
@@ -69,8 +69,8 @@ export class LedgerFile {
   }
 
   /**
-   * Opens the file that stands there now to write to it; one that is not there must be one that can be made. Throws the
-   * system's errors.
+   * Opens the file that is at the path now for writing, until `letGo`. Where there is none, checks that it can be made.
+   * Throws the system's errors.
    */
   hold(): void {
     if (!this.isHeld || !this.#isCurrent()) this.#replace(this.#open(O_RDWR));
@@ -89,7 +89,7 @@ export class LedgerFile {
     if (before) this.#closeUnused(before);
   }
 
-  /** Whether the file that is open is the one that stands at the path. */
+  /** Whether the open file is still the one at the path. */
   #isCurrent(): boolean {
     const stands = system.statSync(this.path, { throwIfNoEntry: false });
     const open = this.#current && this.files.fstatSync(this.#current.fd);
@@ -100,7 +100,7 @@ export class LedgerFile {
     this.#refuseDatabase();
     let fd: number;
     try {
-      // O_NONBLOCK: a planted pipe must not hang the service.
+      // O_NONBLOCK: to open a planted pipe must not hang the service.
       fd = this.files.openSync(this.path, access | O_NOFOLLOW | O_NONBLOCK);
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
@@ -117,7 +117,7 @@ export class LedgerFile {
     return new StoreError('ERR_STORE_NOT_A_STORE', `${this.path} is not a regular file`);
   }
 
-  /** To close a descriptor of a database drops the locks that SQLite has on it, by whatever name it was opened. */
+  /** Refuses an open database: closing any descriptor of it, by whatever name, drops SQLite's locks on it. */
   #refuseDatabase(): void {
     if (!isOpenHere(this.path) || !system.statSync(this.path).isFile()) return;
     const magic = readDatabaseBytes(this.path, (fd) => {
@@ -138,12 +138,12 @@ export class LedgerFile {
     return this.files.fstatSync(this.#fd).size;
   }
 
-  /** Whose mode and owner the file has. */
+  /** The file's mode and owner, for another file that is to get the same. */
   get like(): FileLike {
     return this.files.fstatSync(this.#fd);
   }
 
-  /** The bytes from an offset on, as many as there are of `length`. */
+  /** The bytes from an offset on: `length` of them, or fewer where the file ends before. */
   read(from: number, length: number): Buffer {
     return this.use((fd) => {
       const bytes = Buffer.alloc(length);
@@ -155,7 +155,7 @@ export class LedgerFile {
     });
   }
 
-  /** writeSync may write less than it was given: writes until done, or fails. Gives how much it is. */
+  /** Writes all of `data`, because one writeSync may write only a part. Gives the number of bytes. */
   write(data: Buffer, position: number): number {
     return this.#writeTo(this.#fd, data, position);
   }
@@ -179,14 +179,14 @@ export class LedgerFile {
     this.files.fsyncSync(this.#fd);
   }
 
-  /** Makes the file. Private from its first byte, but for those to whom the owner opened the database. */
+  /** Makes the file. It is private from its first byte, except to those to whom the owner opened the database. */
   create(like: FileLike): void {
     const fd = this.files.openSync(this.path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
     this.#replace({ fd, users: 0 });
     makeLike(fd, like);
   }
 
-  /** Takes the place of another file, which may be there or not, under its name. Durable on return. */
+  /** Renames this file to the path of `other`, which may exist or not. Durable on return. */
   takePlaceOf(other: LedgerFile): void {
     system.renameSync(this.path, other.path);
     syncFolder(dirname(other.path));
@@ -194,7 +194,7 @@ export class LedgerFile {
     this.#current = undefined;
   }
 
-  /** Copies bytes to the end of another file's. */
+  /** Copies the bytes between two offsets to the beginning of another file. */
   copyTo(target: LedgerFile, from: number, to: number): void {
     this.#copy(from, to, (chunk, at) => target.write(chunk, at));
   }
@@ -209,8 +209,8 @@ export class LedgerFile {
   }
 
   /**
-   * Copies what stands between two offsets to a file of its own, whose name says when and why. Durable on return: what
-   * is cut off next must not be gone.
+   * Copies the bytes between two offsets to a new file whose name says when and why. Durable on return, because the
+   * caller cuts these bytes off next and they must not be lost.
    */
   copyAside(kind: SetAside['kind'], from: number, to: number, now: Date): void {
     const target = freeName(this.path, kind, now);
@@ -220,7 +220,7 @@ export class LedgerFile {
       this.#copy(from, to, (chunk, at) => this.#writeTo(copy, chunk, at));
       this.files.fsyncSync(copy);
     } catch (error) {
-      system.rmSync(target, { force: true }); // every write would leave another half
+      system.rmSync(target, { force: true }); // otherwise every failed write would leave half a copy
       throw error;
     } finally {
       this.files.closeSync(copy);
@@ -228,7 +228,7 @@ export class LedgerFile {
     syncFolder(dirname(this.path));
   }
 
-  /** What `copyAside` made, but for the names that are known. */
+  /** The files that `copyAside` made, except those whose names `isKnown` accepts. */
   listAside(isKnown: (name: string) => boolean): SetAside[] {
     const folder = dirname(this.path);
     const found: SetAside[] = [];
@@ -243,7 +243,7 @@ export class LedgerFile {
   }
 }
 
-/** The length and hash of a file, in constant memory. One that this user may not read is for another to tell of. */
+/** A file's length and hash, in constant memory; `undefined` where this user may not read it, but another may. */
 function digestOf(path: string): Pick<SetAside, 'bytes' | 'sha256'> | undefined {
   const digest = createHash('sha256');
   const chunk = Buffer.alloc(chunkBytes);
@@ -266,7 +266,7 @@ function digestOf(path: string): Pick<SetAside, 'bytes' | 'sha256'> | undefined 
   }
 }
 
-/** Whether files can be made in a folder, or a folder that is not there itself. Throws the system's errors. */
+/** Throws the system's error where no file, or no missing folder on the way to it, can be made in a folder. */
 function checkFolder(folder: string): void {
   if (!system.existsSync(folder) && dirname(folder) !== folder) return checkFolder(dirname(folder));
   system.accessSync(folder, system.constants.W_OK | system.constants.X_OK);

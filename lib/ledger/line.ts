@@ -1,20 +1,19 @@
 // A line of the ledger: how an audit row becomes text and back. Pure functions, no I/O.
 import { isUtf8 } from 'node:buffer';
-import { createPrivateKey, sign } from 'node:crypto';
-import type { KeyObject } from 'node:crypto';
+import { createPrivateKey, type KeyObject, sign } from 'node:crypto';
 import { types } from 'node:util';
-import { genesisHash, rowHash } from '../chain.ts';
-import { StoreError } from '../errors.ts';
-import type { MirroredRow } from '../mirror-port.ts';
-import { checkOptions, invalid } from '../values.ts';
+import { genesisHash, rowHash } from '../core/chain.ts';
+import { checkOptions, invalid } from '../values/checks.ts';
+import { StoreError } from '../values/errors.ts';
 import type { RawLine } from './read-lines.ts';
+import type { LedgerRow } from './rows.ts';
 
 /**
- * A line of a ledger: one row of the audit log. `data` and `meta` are strings that hold the exact stored text, because a
- * number that is parsed and written again may change (1.5e-7). `blob` names those of `at`, `type` and `data` that hold the
- * hexadecimal digits of a BLOB, as only an adopted row has it. `prev` and `hash` are those of the chain (`lib/chain.ts`);
- * `sig` is the Ed25519 signature, base64, over the 64 ASCII digits of the hash. `more` says that the group of events that
- * were committed together goes on with the next line; it is not hashed.
+ * A line of the ledger: one row of the audit log. `data` and `meta` are strings that hold the exact stored text,
+ * because a number that is parsed and written again may change (1.5e-7). `blob` names those of `at`, `type` and `data`
+ * that hold the hexadecimal digits of a BLOB, which only an adopted row can have. `prev` and `hash` are those of the
+ * chain (`lib/core/chain.ts`); `sig` is the Ed25519 signature, base64, over the 64 ASCII digits of the hash. `more`
+ * says that the next line belongs to the same group of events, which were committed together; it is not hashed.
  */
 export interface LedgerLine {
   id: number;
@@ -29,7 +28,7 @@ export interface LedgerLine {
   sig?: string;
 }
 
-/** The first line: what the file is, and whose. `created` is when the store was made. */
+/** The first line: it names the format and the store. `created` is when the store was made. */
 export interface LedgerHeader {
   format: 'shepherd-store ledger 1';
   store: string;
@@ -41,10 +40,11 @@ export function headerText(store: string, created: string): string {
   return `${JSON.stringify({ format: 'shepherd-store ledger 1', store, created } satisfies LedgerHeader)}\n`;
 }
 
-/** The header that these bytes are, exactly as `headerText` writes it; `undefined` for anything else. */
+/** Parses a header, which must be exactly as `headerText` writes it; `undefined` for anything else. */
 export function parseHeader(bytes: Buffer): LedgerHeader | undefined {
   const { text, value: { format, store, created } = {} } = parseObject(bytes);
-  if (format !== 'shepherd-store ledger 1' || typeof store !== 'string' || typeof created !== 'string') return undefined;
+  if (format !== 'shepherd-store ledger 1') return undefined;
+  if (typeof store !== 'string' || typeof created !== 'string') return undefined;
   return `${text}\n` === headerText(store, created) ? { format, store, created } : undefined;
 }
 
@@ -58,7 +58,7 @@ function encodeLine({ id, at, type, data, meta, blob, prev, hash, more, sig }: L
   return JSON.stringify({ id, at, type, data, meta, blob, prev, hash, more, sig });
 }
 
-/** The line that these bytes are, exactly as `lineText` writes it, whatever its hash; `undefined` for anything else. */
+/** Parses a line, which must be exactly as `lineText` writes it, whatever its hash; `undefined` for anything else. */
 export function parseLine(bytes: Buffer): LedgerLine | undefined {
   const { text, value } = parseObject(bytes);
   if (!value) return undefined;
@@ -67,25 +67,27 @@ export function parseLine(bytes: Buffer): LedgerLine | undefined {
   if ([at, type, data, meta, prev, hash, sig].some((field) => typeof field !== 'string')) return undefined;
   const line = value as unknown as LedgerLine;
   if (line.blob !== undefined && !hasBlobs(line)) return undefined;
-  return text === encodeLine(line) ? line : undefined; // without the newline: two copies of each line less
+  return text === encodeLine(line) ? line : undefined; // to compare without the newline saves two copies of each line
 }
 
-const lineFields: readonly (keyof LedgerLine)[] = ['id', 'at', 'type', 'data', 'meta', 'blob', 'prev', 'hash', 'more', 'sig'];
+const lineFields: readonly (keyof LedgerLine)[] = [
+  'id', 'at', 'type', 'data', 'meta', 'blob', 'prev', 'hash', 'more', 'sig',
+];
 
-/** A copy of a caller's line, whatever its hash. Throws `ERR_STORE_INVALID_ARGUMENT` for what no ledger could hold. */
+/** A copy of a caller's line, whatever its hash. Throws `ERR_STORE_INVALID_ARGUMENT` for what no ledger can hold. */
 export function checkLine(value: LedgerLine): LedgerLine {
   const given = checkOptions('line', value, lineFields);
   let line: LedgerLine | undefined;
   try {
     line = parseLine(Buffer.from(encodeLine(given)));
   } catch {
-    // a BigInt, a cycle: refused below
+    // JSON has no BigInt and no cycle: such a line is refused below
   }
   if (!line) throw invalid('line', value, 'a line as the ledger gives it');
   return line;
 }
 
-/** The text of bytes that are UTF-8, which is then one to one with them; and the object that it is the JSON of. */
+/** Decodes bytes and parses a JSON object. Only UTF-8 is accepted, where one text has exactly one encoding. */
 function parseObject(bytes: Buffer): { text?: string; value?: Record<string, unknown> } {
   if (!isUtf8(bytes)) return {};
   const text = bytes.toString();
@@ -93,31 +95,32 @@ function parseObject(bytes: Buffer): { text?: string; value?: Record<string, unk
     const value = JSON.parse(text) as unknown;
     return typeof value === 'object' && value !== null ? { text, value: value as Record<string, unknown> } : {};
   } catch {
-    return {}; // whoever asks says which line it was
+    return {}; // the caller reports which line it was
   }
 }
 
 const blobFields = ['at', 'type', 'data'] as const;
 
-/** Whether `blob` is as it is written: one or more of the three, in their order, each with digits in its place. */
+/** Whether `blob` names one or more of the three fields, in their order, and these hold hexadecimal digits. */
 function hasBlobs(line: LedgerLine): boolean {
   const named = blobFields.filter((field) => Array.isArray(line.blob) && line.blob.includes(field));
-  return named.length > 0 && named.join() === line.blob?.join() && named.every((field) => /^([0-9a-f]{2})*$/.test(line[field]));
+  const isNamed = named.length > 0 && named.join() === line.blob?.join();
+  return isNamed && named.every((field) => /^([0-9a-f]{2})*$/.test(line[field]));
 }
 
-/** The hash of the line's content, which is that of the row. */
+/** The hash of the line's content, which is the hash of its row. */
 export function lineHash(line: LedgerLine): string {
   return rowHash(line.prev, toRow(line));
 }
 
-/** Whether the line's hash is that of its content. Whether `prev` is the line before is for who knows that line. */
+/** Whether the line's hash is that of its content. Only a caller that knows the line before can check `prev`. */
 export function isSound(line: LedgerLine): boolean {
   return lineHash(line) === line.hash;
 }
 
 /**
- * Whether a file was a ledger and has no header, or another store's, because its beginning was damaged: a sound line stands
- * in it, or nothing but zeros.
+ * Whether a file is a ledger whose damaged beginning has no header, or that of another store: it holds a sound line, or
+ * nothing but zeros.
  */
 export function hasLostHeader(header: LedgerHeader | undefined, lines: Iterable<RawLine>): boolean {
   let isBlank = true;
@@ -131,19 +134,27 @@ export function hasLostHeader(header: LedgerHeader | undefined, lines: Iterable<
 }
 
 /** A row of the audit log as a line. */
-export function toLine({ id, timestamp, type, data, meta, previous, hash, signature, more }: MirroredRow): LedgerLine {
+export function toLine({ id, timestamp, type, data, meta, previous, hash, signature, more }: LedgerRow): LedgerLine {
   const values = { at: timestamp, type, data };
   const blob = blobFields.filter((field) => typeof values[field] !== 'string');
-  const text = (value: string | Uint8Array): string => (typeof value === 'string' ? value : Buffer.from(value).toString('hex'));
-  return {
-    id, at: text(timestamp), type: text(type), data: text(data), ...(meta === null ? undefined : { meta }), ...(blob.length > 0 ? { blob } : undefined),
-    prev: previous, hash, ...(more ? { more } : undefined), ...(signature === null ? undefined : { sig: signature }),
-  };
+  const line: LedgerLine = { id, at: textOf(timestamp), type: textOf(type), data: textOf(data), prev: previous, hash };
+  if (meta !== null) line.meta = meta;
+  if (blob.length > 0) line.blob = blob;
+  if (more) line.more = more;
+  if (signature !== null) line.sig = signature;
+  return line;
+}
+
+function textOf(value: string | Uint8Array): string {
+  return typeof value === 'string' ? value : Buffer.from(value).toString('hex');
 }
 
 /** A line as a row of the audit log. */
-export function toRow({ id, at, type, data, meta, blob, prev, hash, sig, more }: LedgerLine): MirroredRow {
-  const row: MirroredRow = { id, timestamp: at, type, data, meta: meta ?? null, previous: prev, hash, signature: sig ?? null, more: more === true };
+export function toRow({ id, at, type, data, meta, blob, prev, hash, sig, more }: LedgerLine): LedgerRow {
+  const row: LedgerRow = {
+    id, timestamp: at, type, data, meta: meta ?? null,
+    previous: prev, hash, signature: sig ?? null, more: more === true,
+  };
   if (blob?.includes('at')) row.timestamp = Buffer.from(at, 'hex');
   if (blob?.includes('type')) row.type = Buffer.from(type, 'hex');
   if (blob?.includes('data')) row.data = Buffer.from(data, 'hex');
@@ -166,19 +177,19 @@ export function checkSigningKey(key: KeyObject | string): KeyObject {
       throw new StoreError('ERR_STORE_INVALID_ARGUMENT', `options.signingKey must be ${accepted}`, { cause });
     }
   }
-  // The key itself is not part of any message.
+  // The message names only the type of the value, because the key must not appear in any message.
   if (!types.isKeyObject(parsed) || parsed.type !== 'private' || parsed.asymmetricKeyType !== 'ed25519') {
     throw invalid('options.signingKey', typeof key, accepted);
   }
   return parsed;
 }
 
-/** Whether these bytes are no text; the end of a page may cut a character. */
+/** Whether these bytes are no text, given that the end of a page may cut a character. */
 export function isNoise(page: Buffer): boolean {
   return page.includes(0) || [0, 1, 2, 3].every((cut) => !isUtf8(page.subarray(0, page.length - cut)));
 }
 
-/** Whether these bytes are what a crash leaves of a header. */
+/** Whether these bytes are the part of a header that a crash leaves. */
 export function isHeaderStart(bytes: Buffer): boolean {
   const opening = headerText('', '').slice(0, headerText('', '').indexOf('""'));
   const text = bytes.toString('latin1');

@@ -1,31 +1,56 @@
 // Making a ledger end where the log does: what it lacks is written from the log, what a power cut tore is set aside.
 import { rmSync } from 'node:fs';
 import { dirname } from 'node:path';
-import type { Anchor } from '../audit.ts';
-import { StoreError } from '../errors.ts';
-import { prepareFolder, temporaryBeside } from '../files.ts';
-import type { Brought, MirroredLog, MirroredRow } from '../mirror-port.ts';
-import { damagedAt, endOf, pageBytes, wholeGroups } from './end.ts';
-import type { End } from './end.ts';
+import type { Anchor } from '../core/chain.ts';
+import { StoreError } from '../values/errors.ts';
+import { temporaryBeside } from '../values/files.ts';
+import { prepareFolder } from '../values/folders.ts';
+import type { FileLike } from '../values/owner.ts';
+import { damagedAt, type End, endOf, pageBytes, wholeGroups } from './end.ts';
 import { LedgerFile } from './file.ts';
 import { headerText, lineText, toLine } from './line.ts';
+import type { LedgerRow } from './rows.ts';
 import { writeLines } from './write-lines.ts';
 
-/** Where file and log part. */
+/** Where the file and the log stop being the same. */
 interface Break {
-  /** The end of the last line that both have, and its row. */
+  /** The offset behind the last line that both have, and the row of that line. */
   from: number;
   after: Anchor | undefined;
-  /** What stands behind it by the log: the header, or the line of the next row; empty where the log has no more. */
+  /** What follows by the log: the header, or the line of the next row; empty where the log has no further row. */
   text: string;
-  row: MirroredRow | undefined;
-  /** The first byte that is not as the log has it; the file's size where nothing contradicts the log. */
+  row: LedgerRow | undefined;
+  /** The offset of the first byte that contradicts the log; the file's size where none does. */
   differsAt: number;
   /** Whether a power cut can have left it so; see `isTornEnd`. */
   isTorn: boolean;
 }
 
-/** See `AuditMirror.bringTo`. */
+/** The log of a store, which its ledger is to match. */
+export interface MirroredLog {
+  store: string;
+  created: string;
+  /** The last row; for an empty log the id 0, and the hash that the first row will name as its predecessor's. */
+  head: Anchor;
+  /** The rows after a given one, or all rows. */
+  rows(after: Anchor | undefined): Iterable<LedgerRow>;
+  /** The file or database whose mode and owner a new file gets. */
+  like: FileLike;
+  now: Date;
+  /** Whether damage that no power cut can cause is set aside and rewritten too, instead of refused. */
+  recover: boolean;
+}
+
+/** What `bringTo` did. */
+export interface Brought {
+  /** Whether there is another file at the path now. */
+  replaced: boolean;
+  setAside: boolean;
+  /** The last of the rows that only the ledger had and that are lost, because damage comes before them. */
+  lostTo?: number;
+}
+
+/** See `LedgerTail.bringTo`. */
 export function bringTo(file: LedgerFile, end: End, log: MirroredLog): Brought {
   const found = findBreak(file, end, log);
   const { from, differsAt, isTorn } = found;
@@ -43,7 +68,7 @@ export function bringTo(file: LedgerFile, end: End, log: MirroredLog): Brought {
   return { replaced: !isTorn, setAside, ...(lostTo === undefined ? undefined : { lostTo }) };
 }
 
-/** The last row of whole groups that the log has not; `undefined` where there is none. */
+/** The last row of a whole group that the log lacks; `undefined` where there is none. */
 function lastBeyond(file: LedgerFile, from: number, to: number, head: Anchor): number | undefined {
   let last: number | undefined;
   for (const { id } of wholeGroups(file, from, to, head)) if (id > head.id) last = id;
@@ -61,7 +86,7 @@ function findBreak(file: LedgerFile, end: End, log: MirroredLog): Break {
     const [text, differsAt] = compare(file, bytes, size, lineTexts(row!, log));
     return { from: bytes, after: head, text, row, differsAt, isTorn: isTornEnd(bytes, log.rows(head), differsAt) };
   }
-  // None yet, or its header is lost; another store's without an event is none.
+  // There is no header yet, or it is lost. Another store's ledger counts as empty where it holds no event.
   const header = headerText(log.store, log.created);
   const isNone = size === 0 || end.store !== undefined;
   const differsAt = isNone ? size : compare(file, 0, size, [header])[1];
@@ -69,15 +94,15 @@ function findBreak(file: LedgerFile, end: End, log: MirroredLog): Break {
   return { from: 0, after: undefined, text: header, row: undefined, differsAt, isTorn };
 }
 
-/** The line of a row as it may stand in the file: there it may say that more follow, which the log does not know. */
-function lineTexts(row: MirroredRow, { head }: MirroredLog): string[] {
+/** The lines that the file may have for a row: `more` may be set there, which the log does not record. */
+function lineTexts(row: LedgerRow, { head }: MirroredLog): string[] {
   const texts = [row, { ...row, more: true }].map((each) => lineText(toLine(each)));
   return row.id === head.id ? texts.slice(0, 1) : texts;
 }
 
 type Agreed = [text: string, differsAt: number];
 
-/** Which of the texts agrees with the file for longest from an offset on, and the first byte that does not. */
+/** The text that agrees longest with the file from an offset on, and the offset of the first byte that differs. */
 function compare(file: LedgerFile, from: number, size: number, texts: readonly string[]): Agreed {
   let best: Agreed = [texts[0]!, from];
   for (const text of texts) {
@@ -91,11 +116,12 @@ function compare(file: LedgerFile, from: number, size: number, texts: readonly s
 }
 
 /**
- * Whether nothing differs before the page that holds the end of the line of the log's head, which follows from where the
- * line of the first of the rows begins. A power cut destroys only what was being written and the pages around it, and that
- * begins at this end. What is missing is written in place only from there on: another power cut leaves no more than that.
+ * Whether nothing differs before the page in which the line of the log's last row ends. `begin` is the offset where the
+ * line of the first of `rows` starts. A power cut destroys only what was being written and the pages around it, and
+ * writing begins at this end. Only then is the rest written in place, so that another power cut damages no more than
+ * that.
  */
-function isTornEnd(begin: number, rows: Iterable<MirroredRow>, differsAt: number): boolean {
+function isTornEnd(begin: number, rows: Iterable<LedgerRow>, differsAt: number): boolean {
   let end = begin;
   if (pageOf(end - 1) > differsAt) return false;
   for (const row of rows) {
@@ -109,11 +135,11 @@ function pageOf(offset: number): number {
   return offset - (offset % pageBytes);
 }
 
-/** Writes the rest in place, from no earlier page on than the first byte that differs: the bytes before it stay. */
+/** Writes the rest in place, from the page of the first byte that differs on; the pages before it are not touched. */
 function goOn(file: LedgerFile, { from, after, text, row, differsAt }: Break, log: MirroredLog): void {
   const begin = Math.max(from, pageOf(differsAt));
   file.truncate(begin);
-  file.sync(); // before the new end stands there: it must not be followed by the old one
+  file.sync(); // the truncation must be durable first, or a power cut could leave the old end behind the new one
   if (text === '') return;
   const position = begin + file.write(Buffer.from(text).subarray(begin - from), begin);
   writeLines(file, log.rows(row ?? after), position);
@@ -121,8 +147,8 @@ function goOn(file: LedgerFile, { from, after, text, row, differsAt }: Break, lo
 }
 
 /**
- * Writes all of it under another name and puts that in its place: a power cut meanwhile leaves the old file or the new
- * one, and not damage before the end, which is refused.
+ * Writes the whole ledger under another name and renames that into place, so that a power cut leaves the old file or
+ * the new one, and never damage before the end, which would be refused.
  */
 function renew(file: LedgerFile, { from, after, text, row }: Break, log: MirroredLog): void {
   prepareFolder(dirname(file.path));
@@ -135,7 +161,7 @@ function renew(file: LedgerFile, { from, after, text, row }: Break, log: Mirrore
     const position = from + (row ? 0 : fresh.write(Buffer.from(text), from));
     writeLines(fresh, log.rows(after), position);
     fresh.sync();
-    if (!isThere) file.create(log.like); // takes the name, or fails where somebody else has it by now
+    if (!isThere) file.create(log.like); // takes the name, or fails where another process has taken it since
     fresh.takePlaceOf(file);
   } catch (error) {
     rmSync(fresh.path, { force: true });

@@ -1,19 +1,19 @@
 // Ledger and audit log compared, beside a service that writes to both. Whole rows are compared, and everything streams.
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
-import { checkAdvance, checkLong } from '../audit.ts';
-import type { LongOperation } from '../audit.ts';
-import { attempt, StoreError } from '../errors.ts';
-import { decodeBalance } from '../events.ts';
-import type { BalanceEvent, EventBase } from '../events.ts';
-import type { MirroredRow } from '../mirror-port.ts';
-import { connect } from '../store.ts';
-import type { ModuleConnection, SqliteStore } from '../store.ts';
-import { invalid, parseInstant } from '../values.ts';
+import { types } from 'node:util';
+import { hashedNames } from '../core/chain.ts';
+import type { ModuleConnection } from '../core/door.ts';
+import type { EventBase } from '../core/events.ts';
+import { connect, type SqliteStore } from '../store.ts';
+import { invalid, parseInstant } from '../values/checks.ts';
+import { attempt, StoreError } from '../values/errors.ts';
+import { checkLong, type LongOperation } from '../values/long.ts';
 import { Ledger } from './ledger.ts';
-import { toRow } from './line.ts';
-import type { LedgerLine } from './line.ts';
+import { type LedgerLine, toRow } from './line.ts';
+import { type BalanceEvent, decodeBalance } from './replay.ts';
+import { pagedRows, rowAt, type StoredRow } from './rows.ts';
 
-/** One event that both files have, with different contents. */
+/** An event that the ledger and the database have with different contents. */
 export interface Mismatch {
   id: number;
   ledgerHash: string;
@@ -21,8 +21,8 @@ export interface Mismatch {
 }
 
 /**
- * An entry whose usage of a day (in milliseconds) or whose cooldown (ISO 8601) is not what the events add up to. `of`: it
- * is not the cooldown's end that differs, but when it was set.
+ * An entry whose usage of a day (in milliseconds) or whose cooldown (ISO 8601) is not what the events add up to. `of`
+ * is there where the difference is not when the cooldown ends but when it was set.
  */
 export interface StateDifference {
   entryId: string;
@@ -40,8 +40,8 @@ export interface LinesAhead {
 }
 
 /**
- * How ledger and database compare. Lists hold at most 1,000 entries each; `more` counts what they leave out. Both counts are of
- * every line and row, but for those that a running service has added meanwhile.
+ * The result of comparing ledger and database. Each list holds at most 1,000 entries; `more` counts those left out.
+ * `ledgerCount` and `sqliteCount` count every line and row, except those that a running service added meanwhile.
  */
 export interface ParityReport {
   isConsistent: boolean;
@@ -50,45 +50,43 @@ export interface ParityReport {
   missingInSqlite: number[];
   missingInLedger: number[];
   mismatched: Mismatch[];
-  /** Events of usage and cooldowns that hold what no method would have written. They count for nothing in `state`. */
+  /** Events of usage and cooldowns with values that no method would have written. `state` leaves them out. */
   unreadable: number[];
   state: StateDifference[];
   more: number;
-  /** Where there are such lines; each is among `missingInSqlite` or `more`. */
+  /** The lines after the last row, where there are any; each is also in `missingInSqlite` or counted in `more`. */
   ahead?: LinesAhead;
 }
 
-// Rows that are held when V8 collects its young generation make that grow: pages of 500 cost 50 MB over a million rows, these 24.
-const pageRows = 32;
-/** What is done between two turns of the event loop, and between two fsyncs of a rebuild. */
+/** How many rows are handled between two turns of the event loop, and between two fsyncs of a rebuild. */
 export const batchRows = 1_000;
 const maxListed = 1_000;
-/** The columns of a row, in the order that `Row` has them. */
-export const rowColumns = 'id, timestamp, event_type, event_data, event_meta, event_hash, signature';
-type Value = string | Uint8Array;
-/** A row of the log as SQLite gives it. */
-export type Row = [number, Value, Value, Value, string | null, string, string | null];
+type Value = string | Uint8Array | null;
 
-/** Whether a row of the database is that of a line. */
-export function isSame(row: MirroredRow, [id, timestamp, type, data, meta, hash, signature]: Row): boolean {
-  return row.id === id && isSameValue(row.timestamp, timestamp) && isSameValue(row.type, type) && isSameValue(row.data, data) && row.meta === meta && row.hash === hash && row.signature === signature;
+/** Whether a row of the database equals the row of a line. */
+export function isSame(row: StoredRow, stored: StoredRow): boolean {
+  if (row.id !== stored.id || row.hash !== stored.hash || row.signature !== stored.signature) return false;
+  return hashedNames.every((name) => isSameValue(row[name], stored[name]));
 }
 
 function isSameValue(a: Value, b: Value): boolean {
-  return a === b || (typeof a !== 'string' && typeof b !== 'string' && Buffer.compare(a, b) === 0);
+  return a === b || (types.isUint8Array(a) && types.isUint8Array(b) && Buffer.compare(a, b) === 0);
 }
 
 /**
  * Compares every row of the log with every line of the ledger, and the store's usage and cooldowns with what the events
- * add up to. Rejects with `signal.reason` when aborted, with `ERR_STORE_CORRUPT` at a line that cannot be read
- * or a damaged index of those tables.
+ * add up to. Rejects with `signal.reason` when aborted, with `ERR_STORE_NOT_FOUND` where there is no ledger, with
+ * `ERR_STORE_CONFLICT` for another store's, with `ERR_STORE_CORRUPT` for an unreadable line or a damaged index of those
+ * tables.
  */
-export async function verifyParity<E extends EventBase>(store: SqliteStore<E>, ledger: Ledger, options?: LongOperation): Promise<ParityReport> {
+export async function verifyParity<E extends EventBase>(
+  store: SqliteStore<E>, ledger: Ledger, options?: LongOperation,
+): Promise<ParityReport> {
   const { signal, onProgress } = checkLong(options);
   const connection = connect(store);
   checkLedger(connection, ledger);
-  // What a running service appends meanwhile is not compared. The ledger is written first, so it is looked at last: the rows
-  // that are in the database now are in both.
+  // Events that a running service appends meanwhile are not compared. A store writes its ledger first, so the database
+  // is looked at first: every row that it has now is in the ledger too.
   const upTo = store.auditHead()?.id ?? 0;
   checkEnd(ledger);
   const comparison = new Comparison();
@@ -114,19 +112,23 @@ export async function verifyParity<E extends EventBase>(store: SqliteStore<E>, l
   return comparison.finish();
 }
 
-/** Lines and rows in the order of their ids, those with the same one together. */
-function* sideBySide(lines: Iterable<LedgerLine>, rows: Generator<Row, undefined, undefined>): Generator<[line: LedgerLine | undefined, row: Row | undefined], void, undefined> {
+type Pair = [line: LedgerLine | undefined, row: StoredRow | undefined];
+
+/** Lines and rows in the order of their ids, a line and a row with the same id as one pair. */
+function* sideBySide(
+  lines: Iterable<LedgerLine>, rows: Generator<StoredRow, undefined, undefined>,
+): Generator<Pair, void, undefined> {
   let row = rows.next().value;
   for (const line of lines) {
-    for (; row && row[0] < line.id; row = rows.next().value) yield [undefined, row];
-    const isBoth = row?.[0] === line.id;
+    for (; row && row.id < line.id; row = rows.next().value) yield [undefined, row];
+    const isBoth = row?.id === line.id;
     yield [line, isBoth ? row : undefined];
     if (isBoth) row = rows.next().value;
   }
   for (; row; row = rows.next().value) yield [undefined, row];
 }
 
-/** The lines behind the last row. They may be any number, so only the first of them are held. */
+/** The lines after the last row. There may be any number of them, so only the first 1,000 ids are held. */
 class Ahead implements LinesAhead {
   from = 0;
   to = 0;
@@ -140,13 +142,14 @@ class Ahead implements LinesAhead {
     if (this.listed.length < maxListed) this.listed.push(id);
   }
 
-  /** The ledger is written first: what a running service is just committing arrives in the database within moments. */
+  /** Waits up to half a second for rows that a running service is just committing: it writes the ledger first. */
   async settle(connection: ModuleConnection, signal: AbortSignal | undefined): Promise<void> {
     const { from, to, count, listed } = this;
     for (let attempt = 0; this.count > 0; attempt++) {
       connection.readTogether('read the audit log', () => {
-        const [arrived, last] = connection.prepare('SELECT count(*), max(id) FROM audit_log WHERE id BETWEEN ? AND ?').get(from, to) as unknown as [number, number | null];
-        this.listed = listed.filter((id) => connection.prepare('SELECT 1 FROM audit_log WHERE id = ?').get(id) === undefined);
+        const sql = 'SELECT count(*), max(id) FROM audit_log WHERE id BETWEEN ? AND ?';
+        const [arrived, last] = connection.all<[number, number | null]>(sql, from, to)[0]!;
+        this.listed = listed.filter((id) => rowAt(connection, id) === undefined);
         this.count = Math.max(this.listed.length, count - arrived);
         this.from = this.listed[0] ?? last! + 1;
       });
@@ -156,28 +159,21 @@ class Ahead implements LinesAhead {
   }
 }
 
-/** Throws where whole groups stand behind the damage: what is between them must not be passed over. */
+/** Throws where whole groups follow the damage, because the events inside the damage must not be passed over. */
 export function checkEnd(ledger: Ledger): void {
   const { torn, laterGroups } = ledger.refresh();
-  if (torn && laterGroups.length > 1) throw new StoreError('ERR_STORE_CORRUPT', `${ledger.path} is damaged before its end; sound events follow up to row ${laterGroups.at(-1)}`);
+  if (!torn || laterGroups.length < 2) return;
+  const message = `${ledger.path} is damaged before its end; sound events follow up to row ${laterGroups.at(-1)}`;
+  throw new StoreError('ERR_STORE_CORRUPT', message);
 }
 
-/** Balances are looked up by index: one that is damaged gives another answer than the table that is compared here. */
+/** Throws for a damaged index: a store looks balances up by it, and would get other values than the table has. */
 function checkIndexes(connection: ModuleConnection): void {
   for (const table of ['usage', 'cooldowns']) {
-    const [answer] = connection.prepare('SELECT integrity_check FROM pragma_integrity_check(?)').get(table) as unknown as [string];
-    if (answer !== 'ok') throw new StoreError('ERR_STORE_CORRUPT', `the table ${table} of the database is damaged: ${answer}`);
-  }
-}
-
-/** The rows of the log behind an id, page by page. */
-export function* pagedRows(connection: ModuleConnection, upTo = Number.MAX_SAFE_INTEGER, after = 0): Generator<Row, undefined, undefined> {
-  for (let last = after; ; ) {
-    const rows = connection.read('read the audit log', () => connection.prepare(`SELECT ${rowColumns} FROM audit_log WHERE id > ? AND id <= ? ORDER BY id LIMIT ${pageRows}`).all(last, upTo)) as unknown as Row[];
-    yield* rows;
-    if (rows.length === 0) return undefined;
-    checkAdvance(rows.at(-1)![0], last);
-    last = rows.at(-1)![0];
+    const sql = 'SELECT integrity_check FROM pragma_integrity_check(?)';
+    const [answer] = connection.all<[string]>(sql, table)[0]!;
+    if (answer === 'ok') continue;
+    throw new StoreError('ERR_STORE_CORRUPT', `the table ${table} of the database is damaged: ${answer}`);
   }
 }
 
@@ -191,24 +187,28 @@ function isSameInstant(a: string | null | undefined, b: string | null | undefine
   return a === b || (parseInstant(a) !== undefined && parseInstant(a)?.getTime() === parseInstant(b)?.getTime());
 }
 
-/** Collects what differs, and what the events add up to. */
+/** Collects the differences, and adds up usage and cooldowns from the events. */
 class Comparison {
-  readonly report: ParityReport = { isConsistent: true, ledgerCount: 0, sqliteCount: 0, missingInSqlite: [], missingInLedger: [], mismatched: [], unreadable: [], state: [], more: 0 };
+  readonly report: ParityReport = {
+    isConsistent: true, ledgerCount: 0, sqliteCount: 0, missingInSqlite: [], missingInLedger: [], mismatched: [],
+    unreadable: [], state: [], more: 0,
+  };
   readonly #usage = new Map<string, number>();
   readonly #cooldowns = new Map<string, CooldownInstants>();
   #isAccounted = false;
 
-  both(line: LedgerLine, row: Row): void {
+  both(line: LedgerLine, row: StoredRow): void {
     this.report.ledgerCount++;
     this.report.sqliteCount++;
-    if (!isSame(toRow(line), row)) this.#list(this.report.mismatched, { id: line.id, ledgerHash: line.hash, sqliteHash: row[5] });
+    const { id, hash: ledgerHash } = line;
+    if (!isSame(toRow(line), row)) this.#list(this.report.mismatched, { id, ledgerHash, sqliteHash: row.hash });
     this.#addUp(line.id, line.type, line.data, line.at);
   }
 
-  onlyInDatabase(row: Row): void {
+  onlyInDatabase({ id, type, data, timestamp }: StoredRow): void {
     this.report.sqliteCount++;
-    this.#list(this.report.missingInLedger, row[0]);
-    this.#addUp(row[0], row[2], row[3], row[1]);
+    this.#list(this.report.missingInLedger, id);
+    this.#addUp(id, type, data, timestamp);
   }
 
   onlyInLedger(id: number): void {
@@ -247,22 +247,24 @@ class Comparison {
     try {
       return decodeBalance(id, type, data, timestamp);
     } catch {
-      this.#list(this.report.unreadable, id); // and what the others add up to is worth knowing all the same
+      this.#list(this.report.unreadable, id); // the other events are still added up
       return undefined;
     }
   }
 
   /**
-   * Compares the tables as they are with the events up to now: those after `upTo` count here, though they were not
-   * compared. Without a ledger in force the events do not account for the tables.
+   * Compares the tables with the sum of all events. Those after `upTo` are added here, because the tables already have
+   * their effects. While no ledger is attached, the events do not account for the tables.
    */
   balances(connection: ModuleConnection, upTo: number): void {
-    for (const row of pagedRows(connection, undefined, upTo)) this.#addUp(row[0], row[2], row[3], row[1]);
+    for (const { id, type, data, timestamp } of pagedRows(connection, undefined, upTo)) {
+      this.#addUp(id, type, data, timestamp);
+    }
     if (!this.#isAccounted) return;
-    const usage = new Map(connection.prepare('SELECT entry_id, day, duration_secs, carry_ms FROM usage').all().map((row) => {
-      const [entryId, day, secs, carry] = row as unknown as [string, string, unknown, unknown];
-      return [JSON.stringify([entryId, day]), Number(secs) * 1000 + Number(carry)];
-    }));
+    const usageSql = 'SELECT entry_id, day, duration_secs, carry_ms FROM usage';
+    const totals = connection.all<[string, string, unknown, unknown]>(usageSql);
+    const usage = new Map(totals.map(([entryId, day, secs, carry]) =>
+      [JSON.stringify([entryId, day]), Number(secs) * 1000 + Number(carry)]));
     for (const key of new Set([...usage.keys(), ...this.#usage.keys()])) {
       const [entryId, day] = JSON.parse(key) as [string, string];
       const [expected, stored] = [this.#usage.get(key), usage.get(key)];
@@ -276,29 +278,34 @@ class Comparison {
     }
   }
 
-  #compareCooldown(entryId: string, expected: CooldownInstants | undefined, stored: CooldownInstants | undefined): void {
-    if (!isSameInstant(expected?.until, stored?.until)) this.#list(this.report.state, { entryId, expected: expected?.until, stored: stored?.until });
-    // The table does not know it of what was set before schema version 5.
+  #compareCooldown(entryId: string, expected?: CooldownInstants, stored?: CooldownInstants): void {
+    if (!isSameInstant(expected?.until, stored?.until)) {
+      this.#list(this.report.state, { entryId, expected: expected?.until, stored: stored?.until });
+    }
+    // Before schema version 5 the table did not hold when a cooldown was set.
     if (!expected || !stored || stored.setAt === null || isSameInstant(expected.setAt, stored.setAt)) return;
-    this.#list(this.report.state, { entryId, of: 'setAt', expected: expected.setAt ?? undefined, stored: stored.setAt });
+    const difference = { expected: expected.setAt ?? undefined, stored: stored.setAt };
+    this.#list(this.report.state, { entryId, of: 'setAt', ...difference });
   }
 
   finish(): ParityReport {
     const { missingInSqlite, missingInLedger, mismatched, unreadable, state, more } = this.report;
-    this.report.isConsistent = missingInSqlite.length + missingInLedger.length + mismatched.length + unreadable.length + state.length + more === 0;
+    const lists = [missingInSqlite, missingInLedger, mismatched, unreadable, state];
+    this.report.isConsistent = more === 0 && lists.every(({ length }) => length === 0);
     return this.report;
   }
 }
 
-/** Refuses what is no ledger of this store. */
+/** Refuses a ledger that does not exist, and the ledger of another store. */
 export function checkLedger(connection: ModuleConnection, ledger: Ledger): void {
   checkIsLedger(ledger);
   const { store } = attempt(`read ${ledger.path}`, () => ledger.refresh());
   if (store === undefined) throw new StoreError('ERR_STORE_NOT_FOUND', `there is no ledger at ${ledger.path}`);
-  if (store !== connection.uuid) throw new StoreError('ERR_STORE_CONFLICT', `${ledger.path} is the ledger of another store (${store}, not ${connection.uuid})`);
+  if (store === connection.uuid) return;
+  const owner = `${store}, not ${connection.uuid}`;
+  throw new StoreError('ERR_STORE_CONFLICT', `${ledger.path} is the ledger of another store (${owner})`);
 }
 
-/** Refuses what is no ledger at all. */
 export function checkIsLedger(ledger: Ledger): void {
   if (!(ledger instanceof Ledger)) throw invalid('ledger', ledger, 'a Ledger');
 }

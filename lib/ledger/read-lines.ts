@@ -1,10 +1,10 @@
 // Reading a file line by line, in constant memory, whatever it holds.
-import { invalid } from '../values.ts';
+import { invalid } from '../values/checks.ts';
 import type { LedgerFiles } from './file.ts';
 
 /**
- * A line without its newline. `bytes` is absent for one that is too long to be held, and good only until the next line is
- * asked for; `complete`: a newline ended it.
+ * A line without its newline. `bytes` is absent for a line that is too long to be held, and valid only until the next
+ * line is asked for; `complete` says that a newline ended the line.
  */
 export interface RawLine {
   number: number;
@@ -14,20 +14,24 @@ export interface RawLine {
   complete: boolean;
 }
 
-const operations = ['openSync', 'closeSync', 'readSync', 'writeSync', 'fsyncSync', 'ftruncateSync', 'fstatSync'] as const satisfies (keyof LedgerFiles)[];
+const operations = [
+  'openSync', 'closeSync', 'readSync', 'writeSync', 'fsyncSync', 'ftruncateSync', 'fstatSync',
+] as const satisfies (keyof LedgerFiles)[];
 
-/** Refuses what lacks one of a ledger's file operations: it would be missed in the middle of a write. */
+/** Refuses an object without all file operations: one that is missing would fail in the middle of a write. */
 export function checkFiles(files: LedgerFiles): LedgerFiles {
-  if (operations.some((name) => typeof files?.[name] !== 'function')) throw invalid('options.files', files, `an object with ${operations.join(', ')}`);
-  return files;
+  if (operations.every((name) => typeof files?.[name] === 'function')) return files;
+  throw invalid('options.files', files, `an object with ${operations.join(', ')}`);
 }
 
-// An event of this size has no business in a log; a line without an end must not fill the memory.
+// No event needs this size, and a line that never ends must not fill the memory.
 export const maxLineBytes = 32 * 1024 * 1024;
 const chunkBytes = 256 * 1024;
 
 /** The lines between two offsets; `from` must be the beginning of a line, which is counted as the first. */
-export function* readLines(files: LedgerFiles, fd: number, from: number, to: number): Generator<RawLine, void, undefined> {
+export function* readLines(
+  files: LedgerFiles, fd: number, from: number, to: number,
+): Generator<RawLine, void, undefined> {
   const chunk = Buffer.allocUnsafe(Math.min(chunkBytes, Math.max(1, to - from)));
   let parts: Buffer[] = [];
   let held = 0;
@@ -35,11 +39,11 @@ export function* readLines(files: LedgerFiles, fd: number, from: number, to: num
   let number = 1;
   for (let offset = from; offset < to; ) {
     const read = files.readSync(fd, chunk, 0, Math.min(chunk.length, to - offset), offset);
-    if (read === 0) break; // cut off meanwhile
+    if (read === 0) break; // the file was cut off meanwhile
     let at = 0;
     for (let newline = chunk.indexOf(10, at); newline >= 0 && newline < read; newline = chunk.indexOf(10, at)) {
       const rest = chunk.subarray(at, newline);
-      // Not copied where the line is in one piece: a million copies are garbage that outgrows what is really held.
+      // A line inside one chunk is not copied, because a million copies are garbage that outgrows the memory in use.
       const bytes = held + rest.length > maxLineBytes ? undefined : held === 0 ? rest : Buffer.concat([...parts, rest]);
       const end = offset + newline + 1;
       yield { number, start, end, bytes, complete: true };
@@ -54,5 +58,7 @@ export function* readLines(files: LedgerFiles, fd: number, from: number, to: num
     else if (read > at) parts.push(Buffer.from(chunk.subarray(at, read)));
     offset += read;
   }
-  if (held > 0) yield { number, start, end: start + held, bytes: held > maxLineBytes ? undefined : Buffer.concat(parts), complete: false };
+  if (held === 0) return;
+  const bytes = held > maxLineBytes ? undefined : Buffer.concat(parts);
+  yield { number, start, end: start + held, bytes, complete: false };
 }

@@ -1,28 +1,28 @@
 // Verifying a ledger: every line against the format, the chain, the signatures and an anchor.
 import { isUtf8 } from 'node:buffer';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { anchorFault } from '../audit.ts';
-import type { Anchor, CheckedVerifyOptions } from '../audit.ts';
-import { genesisHash, SignatureWalk } from '../chain.ts';
-import { attempt } from '../errors.ts';
+import { type Anchor, genesisHash } from '../core/chain.ts';
+import { attempt } from '../values/errors.ts';
+import { anchorFault, type CheckedVerifyOptions } from '../verify/chain-walk.ts';
+import { SignatureWalk } from '../verify/signatures.ts';
 import type { LedgerFile, LedgerFiles } from './file.ts';
-import { lineHash, parseHeader, parseLine } from './line.ts';
-import type { LedgerLine } from './line.ts';
-import { readLines } from './read-lines.ts';
-import type { RawLine } from './read-lines.ts';
+import { type LedgerLine, lineHash, parseHeader, parseLine } from './line.ts';
+import { type RawLine, readLines } from './read-lines.ts';
 
 /**
  * What can be wrong with a line:
  *
  * - `not-a-ledger`: the first line is not the header
- * - `bad-encoding`: not UTF-8
- * - `bad-line`: not a line as this package writes it: noise, NUL bytes, a BOM, CRLF, other fields or another order, too long
+ * - `bad-encoding`: the line is not UTF-8
+ * - `bad-line`: not a line as this package writes it: noise, NUL bytes, a BOM, CRLF, other fields or another order, too
+ *   long
  * - `tampered`: the hash is not the one of the content
- * - `gap`: does not follow the line before it: lines were removed, inserted, repeated or have changed places
+ * - `gap`: the line does not follow the line before it: lines were removed, inserted, repeated or have changed places
  * - `other-store`: the chain begins in another store
- * - `torn-line`, `torn-group`: the file ends inside a line or a group, as after a power cut; the store mends that at open
- * - `truncated`, `forked`: the line that the anchor was taken of is not there, or another one is
- * - `bad-signature`, `missing-signature`: of a line that the given key must have signed
+ * - `torn-line`, `torn-group`: the file ends inside a line or a group, as after a power cut; the store mends that at
+ *   open
+ * - `truncated`, `forked`: the anchor's line is missing, or another line has its id
+ * - `bad-signature`, `missing-signature`: a line that the given key must have signed has a wrong signature or none
  */
 export type LedgerFindingKind =
   | 'not-a-ledger' | 'bad-encoding' | 'bad-line' | 'tampered' | 'gap' | 'other-store' | 'torn-line' | 'torn-group'
@@ -36,7 +36,10 @@ export interface LedgerFinding {
   message: string;
 }
 
-/** What `verify` found: at most 1,000 findings, and how many more there are. `checked` counts the lines behind the header; `head` is the last one that could be read. */
+/**
+ * What `verify` found: at most 1,000 findings, and how many more there are. `checked` counts the lines after the
+ * header; `head` is the last event that could be read.
+ */
 export interface LedgerReport {
   ok: boolean;
   checked: number;
@@ -45,12 +48,13 @@ export interface LedgerReport {
   more: number;
 }
 
-// Some milliseconds of work between two turns of the event loop.
+// This many bytes take some milliseconds, after which the event loop gets a turn.
 const batchBytes = 256 * 1024;
 const maxFindings = 1_000;
 
 /** Verifies a ledger's file; see `Ledger.verify`. */
-export async function verifyFile(file: LedgerFile, { anchor, publicKey, signal, onProgress }: CheckedVerifyOptions): Promise<LedgerReport> {
+export async function verifyFile(file: LedgerFile, options: CheckedVerifyOptions): Promise<LedgerReport> {
+  const { anchor, publicKey, signal, onProgress } = options;
   signal?.throwIfAborted();
   const what = `verify ${file.path}`;
   const walk = new LineWalk(anchor, publicKey && new SignatureWalk(publicKey));
@@ -75,9 +79,11 @@ export async function verifyFile(file: LedgerFile, { anchor, publicKey, signal, 
   }
 }
 
-/** The lines of the file; what ends inside of a line or group and has grown since is what a writer has just begun. */
-function* readToEnd(files: LedgerFiles, fd: number): Generator<{ line: RawLine; done: number; total: number }, void, undefined> {
-  let start = 0; // of the first line that was not given yet
+/** The lines of the file. Where it ends inside a line or group, its size is read again: a writer may be at work. */
+function* readToEnd(
+  files: LedgerFiles, fd: number,
+): Generator<{ line: RawLine; done: number; total: number }, void, undefined> {
+  let start = 0; // the offset of the first line that was not given yet
   let number = 0;
   for (let total = files.fstatSync(fd).size; start < total; ) {
     let hasMore = false;
@@ -94,7 +100,7 @@ function* readToEnd(files: LedgerFiles, fd: number): Generator<{ line: RawLine; 
   }
 }
 
-/** Follows the chain. A fault is one finding: the walk goes on from what the next line can be held against. */
+/** Follows the chain. A fault is reported once, because the walk then accepts each hash that may rightly follow. */
 class LineWalk {
   readonly #report: LedgerReport = { ok: true, checked: 0, findings: [], more: 0 };
   readonly #anchor: Anchor | undefined;
@@ -102,12 +108,12 @@ class LineWalk {
   /** The hashes that the next line may name as its predecessor's; the first is that of the line before. */
   #previous: string[] = [];
   #head: Anchor | undefined;
-  /** Whether the id of the next line says something: not behind one that is itself wrong. */
+  /** Whether the id of the next line can be checked, which it cannot after a faulty line. */
   #knowsId = true;
   /** Whether lines that could not be read stand before the next one. */
   #skipped = false;
   #isAdopted = false;
-  /** Ids that were left out although the chain holds; an adopted store may have such. */
+  /** Ids that were skipped although the chain holds, as an adopted store may rightly have them. */
   #jumps: LedgerFinding[] = [];
   #moreJumps = 0;
   #anchored: string | undefined;
@@ -151,12 +157,15 @@ class LineWalk {
     const unsigned = this.#signatures?.step(type, data, hash, line.sig ?? null);
     if (computed !== hash) {
       this.#found(line, 'tampered', 'the hash is not the one of the content');
-      // Where it is the hash that was changed, the next line follows the one that was there.
+      // If only the hash was changed, the next line names the hash that was there before, which is the computed one.
       this.#goOn(line, [hash, computed], false);
     } else if (!this.#follows(line)) {
-      if (!this.#head && id === 1) this.#found(line, 'other-store', 'the chain begins in another store than that of the first line');
-      else this.#found(line, 'gap', this.#head ? `row ${id} does not follow row ${this.#head.id}` : `row ${id} stands where the first row is due`);
-      // Where the line was inserted, the next one follows what stood before it.
+      const first = `row ${id} stands where the first row is due`;
+      const gap = this.#head ? `row ${id} does not follow row ${this.#head.id}` : first;
+      const otherStore = 'the chain begins in another store than that of the first line';
+      if (!this.#head && id === 1) this.#found(line, 'other-store', otherStore);
+      else this.#found(line, 'gap', gap);
+      // If this line was inserted, the next one names the line before it.
       this.#goOn(line, [hash, ...this.#previous.slice(0, 1)], false);
     } else {
       this.#checkId(line);
@@ -168,7 +177,7 @@ class LineWalk {
     if (id === this.#anchor?.id && this.#anchored !== this.#anchor.hash) this.#anchored = hash;
   }
 
-  /** Behind lines that cannot be read, a line that is not older than the last one may well be in its place. */
+  /** Whether a line may be in its place. Behind unreadable lines, any line with a larger id than the last one may. */
   #follows({ id, prev }: LedgerLine): boolean {
     return this.#previous.includes(prev) || (this.#skipped && id > (this.#head?.id ?? 0));
   }
@@ -176,8 +185,9 @@ class LineWalk {
   #checkId(line: LedgerLine): void {
     const due = (this.#head?.id ?? 0) + 1;
     if (!this.#knowsId || this.#skipped || line.id === due) return;
-    const finding: LedgerFinding = { line: this.#number, id: line.id, kind: 'gap', message: `row ${line.id} stands where row ${due} is due` };
-    // The rows before store_adopted have the ids that they had.
+    const message = `row ${line.id} stands where row ${due} is due`;
+    const finding: LedgerFinding = { line: this.#number, id: line.id, kind: 'gap', message };
+    // Skipped ids are kept apart, because rows from before store_adopted may rightly have gaps.
     if (line.id < due) this.#add(finding);
     else if (this.#jumps.length < maxFindings) this.#jumps.push(finding);
     else this.#moreJumps++;
@@ -205,7 +215,7 @@ class LineWalk {
     else this.#report.more++;
   }
 
-  /** What only the end can tell. */
+  /** Adds the findings that only the end can show. */
   end(): LedgerReport {
     const report = this.#report;
     if (this.#last?.more) this.#found(this.#last, 'torn-group', 'the file ends inside of a group of events');

@@ -1,17 +1,17 @@
 // Writing rows as lines, in constant memory, and refusing what could not be read again.
-import { StoreError } from '../errors.ts';
-import type { EventTexts } from '../events.ts';
-import { escapesIn } from '../json-length.ts';
-import type { MirroredRow } from '../mirror-port.ts';
+import type { EventTexts } from '../core/events.ts';
+import { StoreError } from '../values/errors.ts';
+import { escapesIn } from '../values/json.ts';
 import type { LedgerFile } from './file.ts';
 import { lineText, toLine } from './line.ts';
 import { maxLineBytes } from './read-lines.ts';
+import type { LedgerRow } from './rows.ts';
 
 const chunkBytes = 1024 * 1024;
 
-/** Writes rows as lines from an offset on, not synced. Gives the offset behind them. `each` hears of every row. */
+/** Writes rows as lines from an offset on, not synced; gives the offset behind them. Calls `each` with every row. */
 export function writeLines(
-  file: LedgerFile, rows: Iterable<MirroredRow>, from: number, each?: (row: MirroredRow) => void,
+  file: LedgerFile, rows: Iterable<LedgerRow>, from: number, each?: (row: LedgerRow) => void,
 ): number {
   let position = from;
   let texts: string[] = [];
@@ -34,10 +34,10 @@ export function writeLines(
   return position;
 }
 
-/** Refuses a row whose line would be too long, before that is built: it may be longer than the memory holds. */
-export function checkLength({ type, data, meta }: EventTexts | Pick<MirroredRow, 'type' | 'data' | 'meta'>): void {
+/** Refuses a row whose line would be too long, before the line is built, because it might not fit into memory. */
+export function checkLength({ type, data, meta }: EventTexts | Pick<LedgerRow, 'type' | 'data' | 'meta'>): void {
   const length = type.length + data.length + (meta?.length ?? 0);
-  // No character takes more than six, so that nothing has to be counted in most cases.
+  // No character takes more than six bytes in a line, so most rows pass without being counted.
   if (6 * length <= maxLineBytes) return;
   const bytes = (): number => writtenBytes(type) + writtenBytes(data) + writtenBytes(meta ?? '');
   if (length > maxLineBytes || bytes() > maxLineBytes) throw tooLarge(length);
@@ -45,7 +45,7 @@ export function checkLength({ type, data, meta }: EventTexts | Pick<MirroredRow,
 
 /** How many bytes a text takes inside of a line. */
 function writtenBytes(text: string | Uint8Array): number {
-  if (typeof text !== 'string') return 2 * text.length; // its hexadecimal digits
+  if (typeof text !== 'string') return 2 * text.length; // written as hexadecimal digits
   return Buffer.byteLength(text) + escapesIn(text);
 }
 

@@ -1,5 +1,5 @@
 -- Adopts a database that holds the four tables of version 0 (audit_log, usage, cooldowns, snapshot): the tables are
--- made anew and every row is carried over as it is. chain_hash and adopted_snapshot are functions of lib/schema.ts.
+-- made anew and every row is carried over as it is. chain_hash and adopted_snapshot are functions of lib/migrate/adopt.ts.
 
 ALTER TABLE audit_log RENAME TO adopted_audit_log;
 ALTER TABLE usage RENAME TO adopted_usage;

@@ -1,4 +1,4 @@
--- When a cooldown was set, so that it lasts no longer than it was set for whatever becomes of the clock (lib/cooldowns.ts).
+-- When a cooldown was set, so that it lasts no longer than it was set for whatever becomes of the clock (lib/core/cooldowns.ts).
 -- Of the rows that are there already it is unknown: their end stands.
 
 ALTER TABLE cooldowns ADD COLUMN set_at TEXT;

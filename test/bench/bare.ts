@@ -1,6 +1,6 @@
-// What a service would write by itself, on node:sqlite or better-sqlite3, with the same promises: a commit is on the disk when it
-// returns, written with the same PRAGMAs. No hash chain, no checks, no health. Rows come back as the store gives them: events
-// parsed, instants as `Date`s, totals as numbers.
+// What a service would write by itself, on node:sqlite or better-sqlite3, with the same promises: a commit is on the
+// disk when it returns, written with the same PRAGMAs. No hash chain, no checks, no health. Rows come back as the store
+// gives them: events parsed, instants as `Date`s, totals as numbers.
 import { DatabaseSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
 
@@ -20,7 +20,10 @@ interface Statement {
 /** Opens a database at a path. */
 export type Driver = (path: string) => Database;
 
-/** node:sqlite, padding commits in the WAL to whole sectors as the store does. better-sqlite3 takes no `file:` URL, so cannot. */
+/**
+ * node:sqlite, padding commits in the WAL to whole sectors as the store does. better-sqlite3 takes no `file:` URL, so
+ * cannot.
+ */
 export function nodeSqlite(path: string): Database {
   const url = pathToFileURL(path);
   url.searchParams.set('psow', '0');
@@ -28,8 +31,10 @@ export function nodeSqlite(path: string): Database {
 }
 
 const schema = `
-  CREATE TABLE IF NOT EXISTS audit_log (id INTEGER PRIMARY KEY, timestamp TEXT NOT NULL, event_type TEXT NOT NULL, event_data TEXT NOT NULL);
-  CREATE TABLE IF NOT EXISTS usage (entry_id TEXT NOT NULL, day TEXT NOT NULL, duration_ms INTEGER NOT NULL, PRIMARY KEY (entry_id, day));
+  CREATE TABLE IF NOT EXISTS audit_log (
+    id INTEGER PRIMARY KEY, timestamp TEXT NOT NULL, event_type TEXT NOT NULL, event_data TEXT NOT NULL);
+  CREATE TABLE IF NOT EXISTS usage (
+    entry_id TEXT NOT NULL, day TEXT NOT NULL, duration_ms INTEGER NOT NULL, PRIMARY KEY (entry_id, day));
   CREATE TABLE IF NOT EXISTS cooldowns (entry_id TEXT PRIMARY KEY, until TEXT NOT NULL);
   CREATE TABLE IF NOT EXISTS snapshot (id INTEGER PRIMARY KEY CHECK (id = 1), data TEXT NOT NULL);`;
 
@@ -55,12 +60,19 @@ export class BareStore {
     this.#db.exec('PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL');
     this.#db.exec(schema);
     this.#insert = this.#db.prepare('INSERT INTO audit_log (timestamp, event_type, event_data) VALUES (?, ?, ?)');
-    this.#add = this.#db.prepare('INSERT INTO usage VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET duration_ms = duration_ms + excluded.duration_ms RETURNING duration_ms');
+    this.#add = this.#db.prepare(
+      `INSERT INTO usage VALUES (?, ?, ?)
+      ON CONFLICT DO UPDATE SET duration_ms = duration_ms + excluded.duration_ms RETURNING duration_ms`,
+    );
     this.#usage = this.#db.prepare('SELECT duration_ms FROM usage WHERE entry_id = ? AND day = ?');
     this.#recent = this.#db.prepare('SELECT * FROM audit_log ORDER BY id DESC LIMIT ?');
-    this.#setCooldown = this.#db.prepare('INSERT INTO cooldowns VALUES (?, ?) ON CONFLICT DO UPDATE SET until = excluded.until');
+    this.#setCooldown = this.#db.prepare(
+      'INSERT INTO cooldowns VALUES (?, ?) ON CONFLICT DO UPDATE SET until = excluded.until',
+    );
     this.#cooldown = this.#db.prepare('SELECT until FROM cooldowns WHERE entry_id = ?');
-    this.#snapshot = this.#db.prepare('INSERT INTO snapshot VALUES (1, ?) ON CONFLICT DO UPDATE SET data = excluded.data');
+    this.#snapshot = this.#db.prepare(
+      'INSERT INTO snapshot VALUES (1, ?) ON CONFLICT DO UPDATE SET data = excluded.data',
+    );
   }
 
   append({ type, ...data }: { type: string; [field: string]: unknown }): void {

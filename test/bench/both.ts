@@ -2,8 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { SqliteStore } from '../../lib/index.ts';
-import { BareStore } from './bare.ts';
-import type { Driver } from './bare.ts';
+import { BareStore, type Driver } from './bare.ts';
 
 export const day = '2026-11-21';
 export const otherDay = '2026-11-22';
@@ -11,14 +10,29 @@ export const otherDay = '2026-11-22';
 export const entries = Array.from({ length: 50 }, (_, number) => `entry-${number}`);
 export const entry = (number: number): string => entries[number % entries.length]!;
 export const cooldownEnd = (number: number): Date => new Date(Date.UTC(2027, 0, 1, 0, 0, number));
-export const started = (number: number) => ({ type: 'session_started' as const, sessionId: `session-${number}`, entryId: entry(number), label: 'A game' });
-export const ended = (number: number) => (
-  { type: 'session_ended' as const, sessionId: `session-${number}`, entryId: entry(number), reason: { type: 'user_stop' as const }, durationMs: 90_500 }
-);
+export const started = (number: number) => ({
+  type: 'session_started' as const,
+  sessionId: `session-${number}`,
+  entryId: entry(number),
+  label: 'A game',
+});
+export const ended = (number: number) => ({
+  type: 'session_ended' as const,
+  sessionId: `session-${number}`,
+  entryId: entry(number),
+  reason: { type: 'user_stop' as const },
+  durationMs: 90_500,
+});
 /** A running session, whose snapshot is saved again and again. */
 export const state = (number: number) => ({
   timestamp: cooldownEnd(number),
-  activeSession: { sessionId: `session-${number}`, entryId: entry(number), startedAt: cooldownEnd(0), warningsIssued: [300], elapsedMs: number * 1_000 },
+  activeSession: {
+    sessionId: `session-${number}`,
+    entryId: entry(number),
+    startedAt: cooldownEnd(0),
+    warningsIssued: [300],
+    elapsedMs: number * 1_000,
+  },
 });
 
 export interface Both {

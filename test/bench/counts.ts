@@ -2,15 +2,14 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { SqliteStore } from '../../lib/index.ts';
 import { plainEnvironment } from '../support/child.ts';
 import { readTrace, tracing } from '../support/trace.ts';
-import { SqliteStore } from '../../lib/index.ts';
 import { BareStore, nodeSqlite } from './bare.ts';
 import { day, entry, started } from './both.ts';
 import { bytesWritten } from './measure.ts';
 import { endSession, endSessionBare } from './operations.ts';
-import { cost, limited } from './row.ts';
-import type { Row } from './row.ts';
+import { cost, limited, type Row } from './row.ts';
 import type { Sizes } from './sizes.ts';
 
 /** fsyncs of each operation, without checkpoints. */
@@ -30,7 +29,10 @@ function countFsyncs(folder: string, traced: number): Map<string, number> {
   mkdirSync(counted);
   const output = join(folder, 'trace');
   const worker = [process.execPath, join(import.meta.dirname, 'fsync-worker.ts'), counted, String(traced)];
-  const [program, ...args] = [...tracing(output, ['fsync', 'fdatasync', 'sync_file_range', 'write'], '--seccomp-bpf'), ...worker] as [string, ...string[]];
+  const [program, ...args] = [
+    ...tracing(output, ['fsync', 'fdatasync', 'sync_file_range', 'write'], '--seccomp-bpf'),
+    ...worker,
+  ] as [string, ...string[]];
   const { status, stderr, error } = spawnSync(program, args, { encoding: 'utf8', env: plainEnvironment() });
   if (error && (error as NodeJS.ErrnoException).code === 'ENOENT') {
     console.error('fsyncs are not counted: there is no strace');
@@ -42,22 +44,46 @@ function countFsyncs(folder: string, traced: number): Map<string, number> {
   for (const call of readTrace(output)) {
     const told = /^1<[^>]*>, "(?:begin (\w+)|end)\\n"/.exec(call.args);
     if (told) name = told[1];
-    else if (name !== undefined && call.name !== 'write' && call.path.startsWith(counted)) counts.set(name, (counts.get(name) ?? 0) + 1);
+    else if (name !== undefined && call.name !== 'write' && call.path.startsWith(counted))
+      counts.set(name, (counts.get(name) ?? 0) + 1);
   }
   return counts;
 }
 
 /** Bytes written by many operations and the close behind them, beside those of the bare statements. */
 export function bytes(folder: string, { counted }: Sizes): Row[] {
-  const kinds: [name: string, peer: string, ours: (store: SqliteStore, number: number) => unknown, theirs: (bare: BareStore, number: number) => unknown][] = [
-    ['addUsage', 'bare upsert', (store, number) => store.addUsage(entry(number), day, 1_500), (bare, number) => bare.addUsage(entry(number), day, 1_500)],
-    ['append', 'bare insert', (store, number) => store.appendAudit(started(number)), (bare, number) => bare.append(started(number))],
-    ['end of session', 'four statements in one transaction', (store, number) => endSession({ store }, number), (bare, number) => bare.transaction(() => endSessionBare(bare, number))],
+  const kinds: [
+    name: string,
+    peer: string,
+    ours: (store: SqliteStore, number: number) => unknown,
+    theirs: (bare: BareStore, number: number) => unknown,
+  ][] = [
+    [
+      'addUsage',
+      'bare upsert',
+      (store, number) => store.addUsage(entry(number), day, 1_500),
+      (bare, number) => bare.addUsage(entry(number), day, 1_500),
+    ],
+    [
+      'append',
+      'bare insert',
+      (store, number) => store.appendAudit(started(number)),
+      (bare, number) => bare.append(started(number)),
+    ],
+    [
+      'end of session',
+      'four statements in one transaction',
+      (store, number) => endSession({ store }, number),
+      (bare, number) => bare.transaction(() => endSessionBare(bare, number)),
+    ],
   ];
   return kinds.map(([name, peer, ours, theirs], index) => {
     const store = SqliteStore.open(join(folder, `bytes-${index}.db`));
     const bare = new BareStore(join(folder, `bytes-${index}-bare.db`), nodeSqlite);
-    const pair: [number, number] = [bytesOf(store, counted, (number) => ours(store, number)), bytesOf(bare, counted, (number) => theirs(bare, number))];
+    const pair: [number, number] = [
+      bytesOf(store, counted, (number) => ours(store, number)),
+      bytesOf(bare, counted, (number) => theirs(bare, number)),
+    ];
     return cost(`bytes written per ${name}`, `node:sqlite, ${peer}`, pair, 1.05, 'bytes');
   });
 }

@@ -1,9 +1,8 @@
-// How page size and checkpoint threshold change what is written: the reason for the values in lib/checkpoints.ts.
+// How page size and checkpoint threshold change what is written: the reason for the values in lib/core/checkpoints.ts.
 import { mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { DatabaseSync, StatementSync } from 'node:sqlite';
-import type { SQLInputValue } from 'node:sqlite';
-import { checkpointPages } from '../../lib/checkpoints.ts';
+import { DatabaseSync, type SQLInputValue, StatementSync } from 'node:sqlite';
+import { checkpointPages } from '../../lib/core/checkpoints.ts';
 import { SqliteStore } from '../../lib/index.ts';
 import { bytesWritten, median, timed } from './measure.ts';
 
@@ -41,7 +40,8 @@ function withThreshold<T>(threshold: number, fn: () => T): T {
 function makeStore(path: string, pageBytes: number): void {
   const store = SqliteStore.open(path);
   store.transaction(() => {
-    for (let number = 0; number < 5_000; number++) store.appendAudit({ type: 'session_started', sessionId: `session-${number}`, entryId: 'minecraft' });
+    for (let number = 0; number < 5_000; number++)
+      store.appendAudit({ type: 'session_started', sessionId: `session-${number}`, entryId: 'minecraft' });
     for (let number = 0; number < 365; number++) {
       const date = new Date(Date.UTC(2026, 0, number + 1)).toISOString().slice(0, 10);
       for (let entry = 0; entry < 20; entry++) store.addUsage(`entry-${entry}`, date, 90_500);
@@ -54,8 +54,10 @@ function makeStore(path: string, pageBytes: number): void {
 
 /** Half events, a third usage, the rest cooldowns: what a busy service does between two snapshots. */
 function work(store: SqliteStore, number: number): void {
-  if (number % 2 === 0) store.appendAudit({ type: 'warning_issued', sessionId: `session-${number}`, thresholdSecs: 300 });
-  else if (number % 3 === 0) store.setCooldownUntil(`entry-${number % 20}`, new Date(Date.UTC(2027, 0, 1, 0, 0, number)));
+  if (number % 2 === 0)
+    store.appendAudit({ type: 'warning_issued', sessionId: `session-${number}`, thresholdSecs: 300 });
+  else if (number % 3 === 0)
+    store.setCooldownUntil(`entry-${number % 20}`, new Date(Date.UTC(2027, 0, 1, 0, 0, number)));
   else store.addUsage(`entry-${number % 20}`, day, 1_500);
 }
 
@@ -74,7 +76,8 @@ function run(path: string, pageBytes: number, checkpointAt: number): Measured {
     });
     store.close();
   });
-  if (checkpointAt < checkpointPages && walBytes > 2 * checkpointAt * pageBytes) throw new Error('the threshold had no effect');
+  if (checkpointAt < checkpointPages && walBytes > 2 * checkpointAt * pageBytes)
+    throw new Error('the threshold had no effect');
   return {
     pageBytes, checkpointAt, longestMs, walMegabytes: walBytes / 1e6,
     bytesPerOperation: (bytesWritten() - before) / operations, usPerOperation: (totalMs / operations) * 1000,
@@ -83,14 +86,21 @@ function run(path: string, pageBytes: number, checkpointAt: number): Measured {
 
 /** Each combination twice in turn; the medians. */
 export function experiment(folder: string): Measured[] {
-  const combinations = [4096, 8192].flatMap((pageBytes) => [100, 250, 1_000, 4_000].map((checkpointAt) => ({ pageBytes, checkpointAt, runs: [] as Measured[] })));
+  const combinations = [4096, 8192].flatMap((pageBytes) =>
+    [100, 250, 1_000, 4_000].map((checkpointAt) => ({ pageBytes, checkpointAt, runs: [] as Measured[] })),
+  );
   mkdirSync(join(folder, 'experiment'));
   for (let round = 0; round < 2; round++) {
-    for (const { pageBytes, checkpointAt, runs } of combinations) runs.push(run(join(folder, 'experiment', `${pageBytes}-${checkpointAt}-${round}.db`), pageBytes, checkpointAt));
+    for (const { pageBytes, checkpointAt, runs } of combinations)
+      runs.push(run(join(folder, 'experiment', `${pageBytes}-${checkpointAt}-${round}.db`), pageBytes, checkpointAt));
   }
   const middle = (runs: Measured[], name: keyof Measured): number => median(runs.map((each) => each[name]));
   return combinations.map(({ pageBytes, checkpointAt, runs }) => ({
-    pageBytes, checkpointAt, bytesPerOperation: middle(runs, 'bytesPerOperation'), usPerOperation: middle(runs, 'usPerOperation'),
-    longestMs: middle(runs, 'longestMs'), walMegabytes: middle(runs, 'walMegabytes'),
+    pageBytes,
+    checkpointAt,
+    bytesPerOperation: middle(runs, 'bytesPerOperation'),
+    usPerOperation: middle(runs, 'usPerOperation'),
+    longestMs: middle(runs, 'longestMs'),
+    walMegabytes: middle(runs, 'walMegabytes'),
   }));
 }

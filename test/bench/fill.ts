@@ -1,6 +1,6 @@
 // A long log, made as fast as SQLite can: its rows are those that appendAudit would have made.
 import { DatabaseSync } from 'node:sqlite';
-import { genesisHash, rowHash } from '../../lib/chain.ts';
+import { genesisHash, rowHash } from '../../lib/core/chain.ts';
 import { SqliteStore } from '../../lib/index.ts';
 import { day, entries, entry } from './both.ts';
 
@@ -13,14 +13,27 @@ export function makeLong(path: string, rows: number): void {
   store.close();
   using db = new DatabaseSync(path);
   // Nobody else has the file, and a machine that stops now has lost nothing.
-  db.exec('PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE; PRAGMA cache_size = -64000');
-  const triggers = db.prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'").all() as { name: string; sql: string }[];
+  db.exec(
+    'PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE; PRAGMA cache_size = -64000',
+  );
+  const triggers = db.prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'").all() as {
+    name: string;
+    sql: string;
+  }[];
   for (const { name } of triggers) db.exec(`DROP TRIGGER ${name}`);
-  const insert = db.prepare('INSERT INTO audit_log (id, timestamp, event_type, event_data, event_hash) VALUES (?, ?, ?, ?, ?)');
+  const insert = db.prepare(
+    'INSERT INTO audit_log (id, timestamp, event_type, event_data, event_hash) VALUES (?, ?, ?, ?, ?)',
+  );
   let hash = genesisHash((db.prepare('SELECT uuid FROM store_meta').get() as { uuid: string }).uuid);
   db.exec('BEGIN');
   for (let id = 1; id <= rows; id++) {
-    const row = { id, timestamp, type: 'session_started', data: `{"sessionId":"session-${id}","entryId":"${entry(id)}","label":"A game"}`, meta: null };
+    const row = {
+      id,
+      timestamp,
+      type: 'session_started',
+      data: `{"sessionId":"session-${id}","entryId":"${entry(id)}","label":"A game"}`,
+      meta: null,
+    };
     hash = rowHash(hash, row);
     insert.run(id, timestamp, row.type, row.data, hash);
   }

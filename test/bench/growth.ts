@@ -4,10 +4,8 @@ import { join } from 'node:path';
 import { SqliteStore } from '../../lib/index.ts';
 import { day, entry, started } from './both.ts';
 import { makeLong } from './fill.ts';
-import { alternate, inTurn } from './measure.ts';
-import type { Pair, Repeats } from './measure.ts';
-import { cost, limited } from './row.ts';
-import type { Row } from './row.ts';
+import { alternate, inTurn, type Pair, type Repeats } from './measure.ts';
+import { cost, limited, type Row } from './row.ts';
 import type { Sizes } from './sizes.ts';
 
 const count = (rows: number): string => rows.toLocaleString('en');
@@ -27,7 +25,12 @@ export function growth(folder: string, { longLog, rounds, write, read, list }: S
   };
   const opened = inTurn(rounds, open(longLog), open(few));
   const [long, short] = [SqliteStore.open(pathOf(longLog)), SqliteStore.open(pathOf(some))];
-  const both = (sizes: Repeats, fn: (store: SqliteStore, number: number) => unknown): Pair => alternate(sizes, (number) => fn(long, number), (number) => fn(short, number));
+  const both = (sizes: Repeats, fn: (store: SqliteStore, number: number) => unknown): Pair =>
+    alternate(
+      sizes,
+      (number) => fn(long, number),
+      (number) => fn(short, number),
+    );
   const peer = `the same at ${count(some)} rows`;
   const at = `at ${count(longLog)} rows`;
   const rows = [

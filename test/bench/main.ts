@@ -7,22 +7,26 @@ import { bytes, fsyncs } from './counts.ts';
 import { experiment } from './experiment.ts';
 import { growth } from './growth.ts';
 import { table } from './measure.ts';
-import { compareRuns } from './runs.ts';
 import { reads, snapshots, writes } from './operations.ts';
 import { buildPackage, packed } from './package.ts';
-import { findPeers, noPeers } from './peers.ts';
-import type { Peers } from './peers.ts';
+import { findPeers, noPeers, type Peers } from './peers.ts';
 import { memory, starts } from './processes.ts';
-import { shown } from './row.ts';
-import type { Row } from './row.ts';
-import { full, quick } from './sizes.ts';
-import type { Sizes } from './sizes.ts';
+import { type Row, shown } from './row.ts';
+import { compareRuns } from './runs.ts';
+import { full, quick, type Sizes } from './sizes.ts';
 import { walks } from './walks.ts';
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: {
-    experiment: { type: 'boolean' }, runs: { type: 'boolean' }, quick: { type: 'boolean' }, rows: { type: 'string' }, json: { type: 'string' }, folder: { type: 'string' },
-  } });
+  const { values } = parseArgs({
+    options: {
+      experiment: { type: 'boolean' },
+      runs: { type: 'boolean' },
+      quick: { type: 'boolean' },
+      rows: { type: 'string' },
+      json: { type: 'string' },
+      folder: { type: 'string' },
+    },
+  });
   // What lasts from one run to the next: the peers, and the last result.
   const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'shepherd-store-bench');
   const json = resolve(values.json ?? join(cache, values.experiment ? 'experiment.json' : 'result.json'));
@@ -32,8 +36,15 @@ async function main(): Promise<void> {
     const peers = values.quick || values.experiment || values.runs ? noPeers : findPeers(join(cache, 'peers'));
     const machine = describeMachine(peers);
     console.log(`${machine.join(', ')}\n`);
-    const sizes = { ...(values.quick ? quick : full), ...(values.rows === undefined ? undefined : { longLog: checkRows(Number(values.rows)) }) };
-    const results = values.experiment ? showExperiment(folder) : values.runs ? showRuns(folder) : showRows(await measure(folder, peers, sizes));
+    const sizes = {
+      ...(values.quick ? quick : full),
+      ...(values.rows === undefined ? undefined : { longLog: checkRows(Number(values.rows)) }),
+    };
+    const results = values.experiment
+      ? showExperiment(folder)
+      : values.runs
+        ? showRuns(folder)
+        : showRows(await measure(folder, peers, sizes));
     const seconds = Math.round((performance.now() - start) / 1000);
     mkdirSync(resolve(json, '..'), { recursive: true });
     writeFileSync(json, `${JSON.stringify({ machine, seconds, ...results }, undefined, 2)}\n`);
@@ -44,14 +55,19 @@ async function main(): Promise<void> {
 }
 
 function checkRows(rows: number): number {
-  if (!Number.isSafeInteger(rows) || rows <= 10_000) throw new Error('--rows must be a whole number of more than 10,000: it is compared with as many');
+  if (!Number.isSafeInteger(rows) || rows <= 10_000)
+    throw new Error('--rows must be a whole number of more than 10,000: it is compared with as many');
   return rows;
 }
 
 function describeMachine({ versions }: Peers): string[] {
   return [
-    `Node ${process.version}`, `SQLite ${process.versions['sqlite']}`, ...Object.entries(versions).map(([name, version]) => `${name} ${version}`),
-    `Linux ${release()}`, `${availableParallelism()} cores of ${cpus()[0]?.model}`, `${Math.round(totalmem() / 2 ** 30)} GB`,
+    `Node ${process.version}`,
+    `SQLite ${process.versions['sqlite']}`,
+    ...Object.entries(versions).map(([name, version]) => `${name} ${version}`),
+    `Linux ${release()}`,
+    `${availableParallelism()} cores of ${cpus()[0]?.model}`,
+    `${Math.round(totalmem() / 2 ** 30)} GB`,
   ];
 }
 
@@ -90,10 +106,18 @@ function showRows(rows: Row[]): object {
 
 function showExperiment(folder: string): object {
   const combinations = experiment(folder);
-  console.log(table(combinations.map(({ pageBytes, checkpointAt, bytesPerOperation, usPerOperation, longestMs, walMegabytes }) => ({
-    'page, bytes': pageBytes, 'checkpoint at, pages': checkpointAt, 'written, bytes each': bytesPerOperation.toFixed(0), 'µs each': usPerOperation.toFixed(0),
-    'longest, ms': longestMs.toFixed(1), '-wal, MB': walMegabytes.toFixed(1),
-  }))));
+  console.log(
+    table(
+      combinations.map(({ pageBytes, checkpointAt, bytesPerOperation, usPerOperation, longestMs, walMegabytes }) => ({
+        'page, bytes': pageBytes,
+        'checkpoint at, pages': checkpointAt,
+        'written, bytes each': bytesPerOperation.toFixed(0),
+        'µs each': usPerOperation.toFixed(0),
+        'longest, ms': longestMs.toFixed(1),
+        '-wal, MB': walMegabytes.toFixed(1),
+      })),
+    ),
+  );
   return { combinations };
 }
 

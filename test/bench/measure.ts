@@ -34,13 +34,22 @@ export interface Repeats {
   size: number;
 }
 
-/** The medians, in microseconds an operation, of two things done in alternating batches. Each call gets the next number. */
-export function alternate({ batches, size }: Repeats, ours: (number: number) => unknown, theirs: ((number: number) => unknown) | undefined): Pair {
+/**
+ * The medians, in microseconds an operation, of two things done in alternating batches. Each call gets the next number.
+ */
+export function alternate(
+  { batches, size }: Repeats,
+  ours: (number: number) => unknown,
+  theirs: ((number: number) => unknown) | undefined,
+): Pair {
   const batchOf = (fn: (number: number) => unknown): (() => number) => {
     let number = 0;
-    return () => timed(() => {
-      for (let count = 0; count < size; count++) fn(number++);
-    }) * 1000 / size;
+    return () =>
+      (timed(() => {
+        for (let count = 0; count < size; count++) fn(number++);
+      }) *
+        1000) /
+      size;
   };
   return inTurn(batches, batchOf(ours), theirs && batchOf(theirs));
 }
@@ -55,6 +64,9 @@ export function table(rows: readonly Record<string, string | number>[], left = 1
   const names = Object.keys(rows[0]!);
   const cells = [names, ...rows.map((row) => names.map((name) => String(row[name])))];
   const widths = names.map((_, column) => Math.max(...cells.map((line) => line[column]!.length)));
-  return cells.map((line) => `| ${line.map((cell, column) => (column < left ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!))).join(' | ')} |`)
-    .toSpliced(1, 0, `| ${widths.map((width, column) => (column < left ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`)).join(' | ')} |`).join('\n');
+  const lines = cells.map((line) =>
+    line.map((cell, column) => (column < left ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!))),
+  );
+  const rule = widths.map((width, column) => (column < left ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`));
+  return lines.toSpliced(1, 0, rule).map((line) => `| ${line.join(' | ')} |`).join('\n');
 }

@@ -15,7 +15,8 @@ async function ours(path: string): Promise<Side> {
   const { SqliteStore } = await import('../../lib/index.ts');
   const store = SqliteStore.open(path);
   return {
-    append: (number) => store.appendAudit({ type: 'session_started', sessionId: `session-${number}`, entryId: 'minecraft' }),
+    append: (number) =>
+      store.appendAudit({ type: 'session_started', sessionId: `session-${number}`, entryId: 'minecraft' }),
     addUsage: (entryId) => store.addUsage(entryId, day, 1_500),
     setCooldown: (entryId) => store.setCooldownUntil(entryId, new Date()),
     read: (entryId) => [store.getUsage(entryId, day), store.getCooldownUntil(entryId), store.getRecentAudits(20)],

@@ -4,21 +4,38 @@ import { stripTypeScriptTypes } from 'node:module';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { manifest, node, root, run } from '../support/project.ts';
-import { limited } from './row.ts';
-import type { Row } from './row.ts';
+import { limited, type Row } from './row.ts';
 
 /** Builds the package in a new folder, with the programs beside it that run in processes of their own. */
 export function buildPackage(folder: string): void {
   mkdirSync(folder);
   // As `npm run build` does it, to another folder.
   for (const part of [['--emitDeclarationOnly'], ['--declaration', 'false', '--removeComments']]) {
-    const built = node(root, join(root, 'node_modules/typescript/bin/tsc'), '-p', root, '--outDir', join(folder, 'dist'), ...part);
-    if (built.status !== 0) throw new Error(`the build failed (npm ci installs the compiler): ${built.stdout}${built.stderr}`);
+    const built = node(
+      root,
+      join(root, 'node_modules/typescript/bin/tsc'),
+      '-p',
+      root,
+      '--outDir',
+      join(folder, 'dist'),
+      ...part,
+    );
+    if (built.status !== 0)
+      throw new Error(`the build failed (npm ci installs the compiler): ${built.stdout}${built.stderr}`);
   }
-  for (const name of ['package.json', 'README.md', 'LICENSE', ...manifest.files.filter((name) => !name.includes('dist'))]) cpSync(join(root, name), join(folder, name), { recursive: true });
+  for (const name of [
+    'package.json',
+    'README.md',
+    'LICENSE',
+    ...manifest.files.filter((name) => !name.includes('dist')),
+  ])
+    cpSync(join(root, name), join(folder, name), { recursive: true });
   for (const name of ['start-worker', 'memory-worker', 'walk-worker', 'bare']) {
     const text = stripTypeScriptTypes(readFileSync(join(import.meta.dirname, `${name}.ts`), 'utf8'));
-    writeFileSync(join(folder, `${name}.js`), text.replaceAll('../../lib/', './dist/').replace(/(from|import\() *'(\.[^']*)\.ts'/g, "$1 '$2.js'"));
+    writeFileSync(
+      join(folder, `${name}.js`),
+      text.replaceAll('../../lib/', './dist/').replace(/(from|import\() *'(\.[^']*)\.ts'/g, "$1 '$2.js'"),
+    );
   }
 }
 
@@ -26,12 +43,23 @@ export function buildPackage(folder: string): void {
 export function packed(folder: string): Row[] {
   const { status, stdout, stderr } = run(folder, 'npm', 'pack', '--dry-run', '--json', '--ignore-scripts');
   if (status !== 0) throw new Error(`npm pack failed: ${stderr}`);
-  const packedBytes = (files: string[]): number => gzipSync(Buffer.concat(files.sort().map((file) => readFileSync(join(folder, file)))), { level: 9 }).length;
+  const packedBytes = (files: string[]): number =>
+    gzipSync(Buffer.concat(files.sort().map((file) => readFileSync(join(folder, file)))), { level: 9 }).length;
   const [tarball] = JSON.parse(stdout) as { size: number }[];
   return [
     limited('packed tarball', tarball!.size / 1_000, 60, 'kB'),
-    limited('its JavaScript alone, without comments', packedBytes(globSync('dist/**/*.js', { cwd: folder })) / 1_000, undefined, 'kB'),
+    limited(
+      'its JavaScript alone, without comments',
+      packedBytes(globSync('dist/**/*.js', { cwd: folder })) / 1_000,
+      undefined,
+      'kB',
+    ),
     limited('the core alone of that', packedBytes(globSync('dist/*.js', { cwd: folder })) / 1_000, undefined, 'kB'),
-    limited('runtime dependencies', Object.keys(manifest).filter((field) => /^(dep|opt|peer|bundle).*dependencies$/i.test(field)).length, 0, ''),
+    limited(
+      'runtime dependencies',
+      Object.keys(manifest).filter((field) => /^(dep|opt|peer|bundle).*dependencies$/i.test(field)).length,
+      0,
+      '',
+    ),
   ];
 }

@@ -1,5 +1,5 @@
-// What a user would pick instead. It is installed outside of this package, which depends on nothing, and stays there for the next
-// run. A peer that cannot be had is missing from the result, which says so.
+// What a user would pick instead. It is installed outside of this package, which depends on nothing, and stays there
+// for the next run. A peer that cannot be had is missing from the result, which says so.
 import { mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -62,7 +62,8 @@ function writerOf(low: { data: object; write(): void }): (value: object) => void
 
 function versionIn(folder: string, name: string): string | undefined {
   try {
-    return (JSON.parse(readFileSync(join(folder, 'node_modules', name, 'package.json'), 'utf8')) as { version: string }).version;
+    return (JSON.parse(readFileSync(join(folder, 'node_modules', name, 'package.json'), 'utf8')) as { version: string })
+      .version;
   } catch {
     return undefined;
   }
@@ -71,6 +72,16 @@ function versionIn(folder: string, name: string): string | undefined {
 function install(folder: string): void {
   const wanted = Object.entries(versions).map(([name, version]) => `${name}@${version}`);
   console.error(`installing ${wanted.join(', ')} into ${folder}`);
-  const { status, stderr } = run(folder, 'npm', 'install', '--prefix', folder, '--no-audit', '--no-fund', '--loglevel=error', ...wanted);
+  const { status, stderr } = run(
+    folder,
+    'npm',
+    'install',
+    '--prefix',
+    folder,
+    '--no-audit',
+    '--no-fund',
+    '--loglevel=error',
+    ...wanted,
+  );
   if (status !== 0) console.error(`npm install failed: ${stderr.trim()}`);
 }

@@ -24,17 +24,37 @@ function named(peer: string, theirs: number | undefined): string {
 
 /** How fast beside a peer: 2 is half its time. Without a target it is told for comparison. */
 export function speed(what: string, peer: string, [ours, theirs]: Pair, atLeast?: number, unit = 'µs'): Row {
-  return judged({ what, peer: named(peer, theirs), unit, ours, theirs, measure: 'speed', value: theirs && theirs / ours }, '≥', atLeast);
+  return judged(
+    { what, peer: named(peer, theirs), unit, ours, theirs, measure: 'speed', value: theirs && theirs / ours },
+    '≥',
+    atLeast,
+  );
 }
 
 /** How many times a peer's cost. */
 export function cost(what: string, peer: string, [ours, theirs]: Pair, atMost: number | undefined, unit: string): Row {
-  return judged({ what, peer: named(peer, theirs), unit, ours, theirs, measure: 'cost', value: theirs && ours / theirs }, '≤', atMost);
+  return judged(
+    { what, peer: named(peer, theirs), unit, ours, theirs, measure: 'cost', value: theirs && ours / theirs },
+    '≤',
+    atMost,
+  );
 }
 
 /** How much more than a peer. */
 export function above(what: string, peer: string, [ours, theirs]: Pair, atMost: number | undefined, unit: string): Row {
-  return judged({ what, peer: named(peer, theirs), unit, ours, theirs, measure: 'difference', value: theirs === undefined ? undefined : ours - theirs }, '≤', atMost);
+  return judged(
+    {
+      what,
+      peer: named(peer, theirs),
+      unit,
+      ours,
+      theirs,
+      measure: 'difference',
+      value: theirs === undefined ? undefined : ours - theirs,
+    },
+    '≤',
+    atMost,
+  );
 }
 
 /** A number with a limit of its own. */
@@ -49,10 +69,29 @@ function judged(row: Row, comparison: '≥' | '≤', limit: number | undefined):
   return { ...judgedRow, isMet: comparison === '≥' ? row.value >= limit : row.value <= limit };
 }
 
-const digits = (value: number | undefined): string => (value === undefined || Number.isNaN(value) ? '' : Number.isInteger(value) ? String(value) : value.toFixed(value < 10 ? 2 : value < 1_000 ? 1 : 0));
+const digits = (value: number | undefined): string =>
+  value === undefined || Number.isNaN(value)
+    ? ''
+    : Number.isInteger(value)
+      ? String(value)
+      : value.toFixed(value < 10 ? 2 : value < 1_000 ? 1 : 0);
 
 /** A row as the table shows it. */
 export function shown({ what, peer, unit, ours, theirs, measure, value, target, isMet }: Row): Record<string, string> {
-  const ratio = measure === 'number' || value === undefined ? '' : measure === 'difference' && value > 0 ? `+${digits(value)}` : digits(value);
-  return { what, beside: peer, unit, ours: digits(ours), theirs: digits(theirs), ratio, target: target ?? '', met: isMet === undefined ? '' : isMet ? 'yes' : 'NO' };
+  const ratio =
+    measure === 'number' || value === undefined
+      ? ''
+      : measure === 'difference' && value > 0
+        ? `+${digits(value)}`
+        : digits(value);
+  return {
+    what,
+    beside: peer,
+    unit,
+    ours: digits(ours),
+    theirs: digits(theirs),
+    ratio,
+    target: target ?? '',
+    met: isMet === undefined ? '' : isMet ? 'yes' : 'NO',
+  };
 }

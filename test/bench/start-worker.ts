@@ -15,8 +15,13 @@ if (side === undefined) {
   if (side === 'loaded') await Promise.all([import('node:fs'), import('node:crypto')]);
   const db = new DatabaseSync(path!);
   db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL');
-  db.exec('CREATE TABLE IF NOT EXISTS audit_log (id INTEGER PRIMARY KEY, timestamp TEXT NOT NULL, event_type TEXT NOT NULL, event_data TEXT NOT NULL)');
-  db.prepare('INSERT INTO audit_log (timestamp, event_type, event_data) VALUES (?, ?, ?)').run(new Date().toISOString(), 'service_started', '{}');
+  db.exec(`CREATE TABLE IF NOT EXISTS audit_log (
+    id INTEGER PRIMARY KEY, timestamp TEXT NOT NULL, event_type TEXT NOT NULL, event_data TEXT NOT NULL)`);
+  db.prepare('INSERT INTO audit_log (timestamp, event_type, event_data) VALUES (?, ?, ?)').run(
+    new Date().toISOString(),
+    'service_started',
+    '{}',
+  );
   console.log(String(process.hrtime.bigint()));
   db.close();
 }

@@ -1,49 +1,56 @@
-// What must hold of a store after a power cut: it opens, has everything that was acknowledged, has nothing twice, and is whole.
+// What must hold of a store after a power cut: it opens, has everything that was acknowledged, has nothing twice, and
+// is whole.
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
+import type { SqliteStore } from '../../lib/index.ts';
 import { Ledger, verifyParity } from '../../lib/ledger/index.ts';
 import { isSound, parseLine } from '../../lib/ledger/line.ts';
-import type { SqliteStore } from '../../lib/index.ts';
 import { connect } from '../../lib/store.ts';
-import { laterClock, openStore } from './child.ts';
-import type { Settings } from './child.ts';
-import { fileView, viewOf } from './view.ts';
-import type { View } from './view.ts';
+import { laterClock, openStore, type Settings } from './child.ts';
+import { fileView, type View, viewOf } from './view.ts';
 
 /** What is to be expected besides the views. */
 export interface Rules {
   /** Something was lost before the recording began, so that recovering it is no fault. */
   mayRecover: boolean;
   /**
-   * Whether each file must have all by itself before the store heals it: the snapshot file every acknowledged state, the
-   * ledger every committed event. Not so where a page of one was destroyed, or an fsync had failed.
+   * Whether each file must have all by itself before the store heals it: the snapshot file every acknowledged state,
+   * the ledger every committed event. Not so where a page of one was destroyed, or an fsync had failed.
    */
   eachFile: boolean;
 }
 
 /**
- * Opens the store twice and throws what is wrong. The first of the views is what was acknowledged last; in the others what was
- * being done is there, as a whole.
+ * Opens the store twice and throws what is wrong. The first of the views is what was acknowledged last; in the others
+ * what was being done is there, as a whole.
  */
 export async function checkStore(settings: Settings, views: readonly View[], rules: Rules): Promise<void> {
   const before = views[0]!;
   const { path, ledger } = settings;
   const expected = views.map(({ tables }) => tables);
   // The ledger has no snapshots: an unacknowledged group that it brings in comes without the one of its transaction.
-  if (ledger !== undefined) expected.push(...views.slice(1).map(({ tables }) => ({ ...tables, snapshot: before.tables['snapshot']! })));
+  if (ledger !== undefined)
+    expected.push(...views.slice(1).map(({ tables }) => ({ ...tables, snapshot: before.tables['snapshot']! })));
   const file = fileView(path);
   assert.notEqual(file, 'damaged', 'the snapshot file is damaged');
-  if (rules.eachFile) assert.ok(views.some((view) => view.file === file), `the snapshot file holds another state than the one acknowledged last: ${file}, not ${views.map((view) => view.file).join(' or ')}`);
+  if (rules.eachFile) assert.ok(views.some((view) => view.file === file), `the snapshot file holds another state `
+    + `than the one acknowledged last: ${file}, not ${views.map((view) => view.file).join(' or ')}`);
   const lines = ledger === undefined ? 0 : countLines(ledger);
-  if (rules.eachFile && ledger !== undefined) assert.ok(lines >= before.head, `the ledger has ${lines} of ${before.head} acknowledged events`);
+  if (rules.eachFile && ledger !== undefined)
+    assert.ok(lines >= before.head, `the ledger has ${lines} of ${before.head} acknowledged events`);
   const store = openStore(settings, laterClock);
   try {
     // What was being written to the ledger may have become a torn end: it is set aside, and told.
-    if (!rules.mayRecover) assert.ok(!store.recovery || store.recovery.found === 'ledger-torn', `something was lost: ${store.recovery?.found}`);
+    if (!rules.mayRecover)
+      assert.ok(
+        !store.recovery || store.recovery.found === 'ledger-torn',
+        `something was lost: ${store.recovery?.found}`,
+      );
     const { tables, head: last } = viewOf(store);
     const head = last - (store.recovery?.setAside?.length ?? 0);
     assert.ok(expected.some((each) => isSame(each, tables)), `the store holds ${differences(tables, expected)}`);
-    if (rules.eachFile && ledger !== undefined && before.head > 0) assert.ok(lines >= head, `the database had ${head} events and the ledger ${lines}: they were committed first`);
+    if (rules.eachFile && ledger !== undefined && before.head > 0)
+      assert.ok(lines >= head, `the database had ${head} events and the ledger ${lines}: they were committed first`);
     await checkWhole(store, settings);
     store.appendAudit({ type: 'service_started' });
   } finally {
@@ -96,6 +103,11 @@ function isSame(a: Record<string, string>, b: Record<string, string>): boolean {
 }
 
 function differences(found: Record<string, string>, expected: readonly Record<string, string>[]): string {
-  const names = Object.keys(found).filter((name) => expected.every((each) => each[name] !== found[name]) || !isSame(found, expected[0]!));
-  return names.filter((name) => expected.some((each) => each[name] !== found[name])).map((name) => `in ${name} ${found[name]}, not ${expected.map((each) => each[name]).join(' or ')}`).join('; ');
+  const names = Object.keys(found).filter(
+    (name) => expected.every((each) => each[name] !== found[name]) || !isSame(found, expected[0]!),
+  );
+  return names
+    .filter((name) => expected.some((each) => each[name] !== found[name]))
+    .map((name) => `in ${name} ${found[name]}, not ${expected.map((each) => each[name]).join(' or ')}`)
+    .join('; ');
 }

@@ -4,11 +4,10 @@ import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { main } from '../../lib/cli/program.ts';
 import { importStore } from '../../lib/import/index.ts';
-import { SqliteStore } from '../../lib/index.ts';
-import type { OpenOptions } from '../../lib/index.ts';
+import { type OpenOptions, SqliteStore } from '../../lib/index.ts';
 import { Ledger } from '../../lib/ledger/index.ts';
-import { backup, restore } from '../../lib/modules/backup.ts';
-import { SessionTracker } from '../../lib/modules/sessions.ts';
+import { backup, restore } from '../../lib/modules/backup/backup.ts';
+import { SessionTracker } from '../../lib/modules/sessions/sessions.ts';
 import { connect } from '../../lib/store.ts';
 import { operation, perform } from '../support/crash-worker.ts';
 import { viewOf } from './view.ts';
@@ -25,7 +24,11 @@ let clockMs = Date.parse('2026-01-01T00:00:00Z');
 export const laterClock = (): Date => new Date('2026-12-31T00:00:00Z');
 
 export function openStore({ path, ledger, recover }: Settings, clock: () => Date): SqliteStore {
-  const options: OpenOptions = { clock, ...(recover === undefined ? undefined : { recover }), ...(ledger === undefined ? undefined : { ledger: Ledger.open(ledger) }) };
+  const options: OpenOptions = {
+    clock,
+    ...(recover === undefined ? undefined : { recover }),
+    ...(ledger === undefined ? undefined : { ledger: Ledger.open(ledger) }),
+  };
   return SqliteStore.open(path, options);
 }
 
@@ -52,7 +55,10 @@ function checkpoint(store: SqliteStore): void {
 type Task = (settings: Settings, ...args: string[]) => void | Promise<void>;
 
 export const tasks: Record<string, Task> = {
-  /** Operations of a plan, with a checkpoint after some of them. `end`: closed or killed; `stopped …`: at the first error. */
+  /**
+   * Operations of a plan, with a checkpoint after some of them. `end`: closed or killed; `stopped …`: at the first
+   * error.
+   */
   plan(settings, seed, from, count, end) {
     const store = open(settings);
     for (let number = Number(from); number < Number(from) + Number(count); number++) {
@@ -78,7 +84,7 @@ export const tasks: Record<string, Task> = {
   /** Sessions of a tracker, the last one left running. */
   sessions(settings, count) {
     let monotonicMs = 0;
-    const store = SqliteStore.open(settings.path, { clock: () => new Date(clockMs), monotonicMs: () => monotonicMs });
+    const store = SqliteStore.open(settings.path, { clock: () => new Date(clockMs) });
     acknowledge(store, settings);
     const step = (fn: () => unknown): void => {
       clockMs += 3_600_000;
@@ -86,7 +92,7 @@ export const tasks: Record<string, Task> = {
       fn();
       acknowledge(store, settings);
     };
-    const tracker = new SessionTracker(store, { timeZone: 'UTC' });
+    const tracker = new SessionTracker(store, { timeZone: 'UTC', monotonicMs: () => monotonicMs });
     step(() => tracker.recover());
     for (let number = 1; number <= Number(count); number++) {
       step(() => tracker.start({ entryId: 'game', sessionId: `${monotonicMs} ${number} of ${count}` }));
@@ -123,7 +129,10 @@ export const tasks: Record<string, Task> = {
   /** A pair of keys beside the store; an event says that they were made. */
   async keygen(settings, name) {
     // What stands on standard output is an acknowledgement here.
-    const code = await main(['keygen', '--key', join(dirname(settings.path), name!)], { stdout: process.stderr, stderr: process.stderr });
+    const code = await main(['keygen', '--key', join(dirname(settings.path), name!)], {
+      stdout: process.stderr,
+      stderr: process.stderr,
+    });
     if (code !== 0) throw new Error(`keygen ended with ${code}`);
     const store = openStore(settings, () => new Date(clockMs));
     store.appendAudit({ type: 'config_reloaded', success: true });
@@ -131,7 +140,9 @@ export const tasks: Record<string, Task> = {
     store.close();
   },
 
-  /** Turns the ledger on for a store that has something already, at the time at which it would be turned on afterwards. */
+  /**
+   * Turns the ledger on for a store that has something already, at the time at which it would be turned on afterwards.
+   */
   attach(settings) {
     clockMs = laterClock().getTime();
     const store = open(settings);

@@ -28,8 +28,9 @@ export interface NameChange {
 }
 
 /**
- * `strict`: a name is durable once its folder was fsynced, as POSIX has it; unsynced changes of names reach the disk in any
- * order. `kind`: any fsync takes all earlier changes of names along, and they reach the disk in order, as with ext4's journal.
+ * `strict`: a name is durable once its folder was fsynced, as POSIX has it; unsynced changes of names reach the disk in
+ * any order. `kind`: any fsync takes all earlier changes of names along, and they reach the disk in order, as with
+ * ext4's journal.
  */
 export type NameModel = 'strict' | 'kind';
 
@@ -57,23 +58,47 @@ export class Disk {
 
   apply(operation: Operation): void {
     switch (operation.type) {
-      case 'create': if (!this.names.has(operation.path)) this.#rename([[operation.path, { cache: Buffer.alloc(0), durable: Buffer.alloc(0), pending: [], stuck: [] }]]); return;
-      case 'mkdir': return this.#rename([[operation.path, 'folder']]);
-      case 'unlink': case 'rmdir': return this.#rename([[operation.path, undefined]]);
-      case 'rename': return this.#rename([[operation.from, undefined], [operation.path, this.names.get(operation.from)]]);
-      case 'link': return this.#rename([[operation.path, this.names.get(operation.from)]]);
-      case 'sync': return this.#sync(operation.path, operation.failed);
-      case 'acknowledge': return;
+      case 'create':
+        if (!this.names.has(operation.path))
+          this.#rename([
+            [operation.path, { cache: Buffer.alloc(0), durable: Buffer.alloc(0), pending: [], stuck: [] }],
+          ]);
+        return;
+      case 'mkdir':
+        return this.#rename([[operation.path, 'folder']]);
+      case 'unlink':
+      case 'rmdir':
+        return this.#rename([[operation.path, undefined]]);
+      case 'rename':
+        return this.#rename([
+          [operation.from, undefined],
+          [operation.path, this.names.get(operation.from)],
+        ]);
+      case 'link':
+        return this.#rename([[operation.path, this.names.get(operation.from)]]);
+      case 'sync':
+        return this.#sync(operation.path, operation.failed);
+      case 'acknowledge':
+        return;
       case 'write': {
         const { cache } = this.#file(operation.path);
-        return this.#change(operation.path, { offset: operation.offset === 'end' ? cache.length : operation.offset, data: operation.data });
+        return this.#change(operation.path, {
+          offset: operation.offset === 'end' ? cache.length : operation.offset,
+          data: operation.data,
+        });
       }
       case 'copy': {
         const { cache } = this.#file(operation.from);
-        return this.#change(operation.path, { offset: operation.offset, data: Buffer.from(cache.subarray(operation.fromOffset, operation.fromOffset + operation.length)) });
+        return this.#change(operation.path, {
+          offset: operation.offset,
+          data: Buffer.from(cache.subarray(operation.fromOffset, operation.fromOffset + operation.length)),
+        });
       }
-      case 'truncate': return this.#change(operation.path, { size: operation.size });
-      case 'extend': if (operation.size > this.#file(operation.path).cache.length) this.#change(operation.path, { size: operation.size });
+      case 'truncate':
+        return this.#change(operation.path, { size: operation.size });
+      case 'extend':
+        if (operation.size > this.#file(operation.path).cache.length)
+          this.#change(operation.path, { size: operation.size });
     }
   }
 
@@ -86,7 +111,8 @@ export class Disk {
 
   #file(path: string): Inode {
     const entry = this.names.get(path);
-    if (entry === undefined || entry === 'folder') throw new Error(`the trace changes ${path}, which is no file of the model`);
+    if (entry === undefined || entry === 'folder')
+      throw new Error(`the trace changes ${path}, which is no file of the model`);
     return entry;
   }
 
@@ -99,7 +125,8 @@ export class Disk {
 
   #rename(sets: [string, Entry][]): void {
     const folder = dirname(sets[0]![0]);
-    if (sets.some(([path]) => dirname(path) !== folder)) throw new Error(`a name moves to another folder: ${sets.map(([path]) => path).join(' to ')}`);
+    if (sets.some(([path]) => dirname(path) !== folder))
+      throw new Error(`a name moves to another folder: ${sets.map(([path]) => path).join(' to ')}`);
     const change = { folder, sets, stuck: false };
     setAll(this.names, change);
     this.pendingNames.push(change);
@@ -107,7 +134,8 @@ export class Disk {
 
   #sync(path: string, failed: boolean): void {
     const entry = this.names.get(path);
-    if (entry === 'folder' || entry === undefined) this.#syncNames(path, failed); // the watched folder itself has no name here
+    if (entry === 'folder' || entry === undefined)
+      this.#syncNames(path, failed); // the watched folder itself has no name here
     else syncFile(entry, failed);
     if (!failed && this.#model === 'kind') this.#settle(() => true);
   }
@@ -162,7 +190,9 @@ function syncFile(inode: Inode, failed: boolean): void {
   const dirty = new Set(changes.flatMap(pagesOf));
   inode.durable = resized(inode.durable, inode.cache.length);
   for (const page of dirty) inode.cache.copy(inode.durable, page * pageBytes, page * pageBytes, (page + 1) * pageBytes);
-  inode.stuck = inode.stuck.filter((change) => !('size' in change) && !dirty.has(Math.floor(change.offset / pageBytes)));
+  inode.stuck = inode.stuck.filter(
+    (change) => !('size' in change) && !dirty.has(Math.floor(change.offset / pageBytes)),
+  );
 }
 
 function pagesOf(change: Change): number[] {

@@ -1,10 +1,10 @@
 // One of four processes on one folder: does what a random number says, again and again, until it is killed.
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { schemaVersion } from '../../lib/core/schema.ts';
 import { SqliteStore } from '../../lib/index.ts';
 import { Ledger, rebuildDatabase, rebuildLedger } from '../../lib/ledger/index.ts';
-import { backup, restore } from '../../lib/modules/backup.ts';
-import { schemaVersion } from '../../lib/schema.ts';
+import { backup, restore } from '../../lib/modules/backup/backup.ts';
 import { tell } from '../support/child.ts';
 import { seededRandom } from '../support/random.ts';
 import { day } from './pause-tasks.ts';

@@ -1,5 +1,6 @@
-// npm run faults: every workload of the power cuts, every pair of the pause matrix, every fault that is put in, and what other
-// packages lose, in child processes on all cores; then four processes at random, and the full runs of the other tests.
+// npm run faults: every workload of the power cuts, every pair of the pause matrix, every fault that is put in, and
+// what other packages lose, in child processes on all cores; then four processes at random, and the full runs of the
+// other tests.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
@@ -9,13 +10,12 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { table } from '../bench/measure.ts';
 import { plainEnvironment } from '../support/child.ts';
-import { runOthers } from './others.ts';
 import { runFour } from './four-processes.ts';
-import { replayPause, pauseNames, runPauseFault, runPauses } from './pause.ts';
+import { runOthers } from './others.ts';
 import { pauseFaults } from './pause-weakenings.ts';
+import { pauseNames, replayPause, runPauseFault, runPauses } from './pause.ts';
 import { installPeers, peers, runPeer } from './peers.ts';
-import { runWorkload } from './run.ts';
-import type { Outcome } from './run.ts';
+import { type Outcome, runWorkload } from './run.ts';
 import { faults } from './weakenings.ts';
 import { workloads } from './workloads.ts';
 
@@ -44,7 +44,12 @@ export function jobs(seed: number, states: number): Job[] {
   const limit = Math.ceil((1.3 * states) / names.length);
   return [
     ...names.map((name): Job => ({ kind: 'workload', name, seed, limit })),
-    ...Object.keys(faults).map((name): Job => ({ kind: 'fault', name, seed, limit: Math.min(Math.max(limit, 300), 2_000) })),
+    ...Object.keys(faults).map((name): Job => ({
+      kind: 'fault',
+      name,
+      seed,
+      limit: Math.min(Math.max(limit, 300), 2_000),
+    })),
   ];
 }
 
@@ -53,7 +58,12 @@ export function pauseJobs(seed: number, runs: number): Job[] {
   const limit = runs === Infinity ? null : Math.ceil(runs / pauseNames.length);
   return [
     ...pauseNames.map((name): Job => ({ kind: 'pause', name, seed, limit })),
-    ...Object.keys(pauseFaults).map((name): Job => ({ kind: 'pause fault', name, seed, limit: Math.min(limit ?? 60, 60) })),
+    ...Object.keys(pauseFaults).map((name): Job => ({
+      kind: 'pause fault',
+      name,
+      seed,
+      limit: Math.min(limit ?? 60, 60),
+    })),
   ];
 }
 
@@ -77,7 +87,10 @@ export async function runAll(all: readonly Job[], onDone: (done: Done) => void):
   const walk = async (): Promise<void> => {
     for (let job = waiting.shift(); job; job = waiting.shift()) {
       const began = performance.now();
-      const child = spawn(process.execPath, [fileURLToPath(import.meta.url), '--job', JSON.stringify(job)], { env: plainEnvironment(), stdio: ['ignore', 'pipe', 'pipe'] });
+      const child = spawn(process.execPath, [fileURLToPath(import.meta.url), '--job', JSON.stringify(job)], {
+        env: plainEnvironment(),
+        stdio: ['ignore', 'pipe', 'pipe'],
+      });
       let output = '';
       let errors = '';
       child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
@@ -96,9 +109,16 @@ export function count({ outcome }: Done, what: 'states' | 'lost'): number {
 }
 
 const options = {
-  job: { type: 'string' }, seed: { type: 'string' }, states: { type: 'string' }, peers: { type: 'boolean', default: true },
-  others: { type: 'boolean', default: true }, cuts: { type: 'boolean', default: true }, pauses: { type: 'boolean', default: true },
-  processes: { type: 'boolean', default: true }, pause: { type: 'string' }, library: { type: 'string' },
+  job: { type: 'string' },
+  seed: { type: 'string' },
+  states: { type: 'string' },
+  peers: { type: 'boolean', default: true },
+  others: { type: 'boolean', default: true },
+  cuts: { type: 'boolean', default: true },
+  pauses: { type: 'boolean', default: true },
+  processes: { type: 'boolean', default: true },
+  pause: { type: 'string' },
+  library: { type: 'string' },
 } as const;
 
 async function main(): Promise<void> {
@@ -109,18 +129,27 @@ async function main(): Promise<void> {
   }
   if (values.pause !== undefined) return replay(values.pause, values.library);
   const seed = Number(values.seed ?? Date.now() % 1e6);
-  const all = [...(values.cuts ? jobs(seed, Number(values.states ?? 180_000)) : []), ...(values.pauses ? pauseJobs(seed, Infinity) : [])];
+  const all = [
+    ...(values.cuts ? jobs(seed, Number(values.states ?? 180_000)) : []),
+    ...(values.pauses ? pauseJobs(seed, Infinity) : []),
+  ];
   const packages = values.peers ? installPeers() : undefined;
-  if (packages !== undefined) all.push(...Object.keys(peers).map((name): Job => ({ kind: 'peer', name, seed, limit: 2_000, packages })));
+  if (packages !== undefined)
+    all.push(...Object.keys(peers).map((name): Job => ({ kind: 'peer', name, seed, limit: 2_000, packages })));
   console.log(`seed ${seed}; again: npm run faults -- --seed=${seed}\n`);
   const done: Done[] = [];
   await runAll(all, (each) => {
     done.push(each);
-    console.log(`${each.kind} ${each.name}: ${each.outcome.points} points, ${count(each, 'states')} states, ${count(each, 'lost')} lost, ${each.seconds.toFixed(0)} s`);
+    const counts = `${count(each, 'states')} states, ${count(each, 'lost')} lost, ${each.seconds.toFixed(0)} s`;
+    console.log(`${each.kind} ${each.name}: ${each.outcome.points} points, ${counts}`);
     if (!each.kind.endsWith('fault')) for (const example of each.outcome.examples) console.log(`  ${example}`);
   });
   if (packages !== undefined) rmSync(packages, { recursive: true });
-  const isSound = [done.length === 0 || report(done), !values.processes || (await reportFour(seed)), !values.others || runOthers()];
+  const isSound = [
+    done.length === 0 || report(done),
+    !values.processes || (await reportFour(seed)),
+    !values.others || runOthers(),
+  ];
   process.exitCode = isSound.every(Boolean) ? 0 : 1;
 }
 
@@ -132,11 +161,19 @@ async function reportFour(seed: number): Promise<boolean> {
   return problems.length === 0;
 }
 
-/** `--pause=first,second,index`: one moment of the pause matrix again, or all of a pair. `--library`: of another version. */
+/**
+ * `--pause=first,second,index`: one moment of the pause matrix again, or all of a pair. `--library`: of another
+ * version.
+ */
 async function replay(text: string, library: string | undefined): Promise<void> {
   const results = await replayPause(text, library === undefined ? undefined : pathToFileURL(`${resolve(library)}/`));
   for (const { pair, index, after, problems } of results) {
-    console.log([`${pair.first},${pair.second},${index} after ${after}`, ...(problems.length > 0 ? problems : ['nothing wrong'])].join('\n  '));
+    console.log(
+      [
+        `${pair.first},${pair.second},${index} after ${after}`,
+        ...(problems.length > 0 ? problems : ['nothing wrong']),
+      ].join('\n  '),
+    );
   }
   process.exitCode = results.length > 0 && results.every(({ problems }) => problems.length === 0) ? 0 : 1;
 }
@@ -145,7 +182,10 @@ async function replay(text: string, library: string | undefined): Promise<void> 
 function report(done: readonly Done[]): boolean {
   const of = (kind: Job['kind']): Done[] => done.filter((each) => each.kind === kind);
   const row = (each: Done, fault: string, method: string): Record<string, string> => ({
-    fault, method, 'cases tried': count(each, 'states').toLocaleString('en'), 'acknowledged writes lost': count(each, 'lost').toLocaleString('en'),
+    fault,
+    method,
+    'cases tried': count(each, 'states').toLocaleString('en'),
+    'acknowledged writes lost': count(each, 'lost').toLocaleString('en'),
   });
   console.log(`\n${table([
     ...of('workload').map((each) => row(each, 'power cut', each.name)),
@@ -153,12 +193,17 @@ function report(done: readonly Done[]): boolean {
     ...of('pause').map((each) => row(each, 'another process between two system calls', each.name)),
     ...of('pause fault').map((each) => row(each, each.name, 'the repair taken out of a copy')),
   ])}`);
-  const byModel = (each: Done): Record<string, string> => Object.fromEntries(Object.entries(each.outcome.states).map(([model, states]) => [model, `${each.outcome.lost[model]} of ${states}`]));
+  const byModel = (each: Done): Record<string, string> =>
+    Object.fromEntries(
+      Object.entries(each.outcome.states).map(([model, states]) => [model, `${each.outcome.lost[model]} of ${states}`]),
+    );
   const others = of('peer');
-  if (others.length > 0) console.log(`\n${table(others.map((each) => ({ 'states with a loss': each.name, ...byModel(each) })))}`);
+  if (others.length > 0)
+    console.log(`\n${table(others.map((each) => ({ 'states with a loss': each.name, ...byModel(each) })))}`);
   const own = of('workload');
   const total = own.reduce((sum, each) => sum + count(each, 'states'), 0);
-  if (own.length > 0) console.log(`\n${total.toLocaleString('en')} distinct states at ${own.reduce((sum, { outcome }) => sum + outcome.points, 0).toLocaleString('en')} moments.`);
+  const moments = own.reduce((sum, { outcome }) => sum + outcome.points, 0).toLocaleString('en');
+  if (own.length > 0) console.log(`\n${total.toLocaleString('en')} distinct states at ${moments} moments.`);
   const hasLost = (each: Done): boolean => count(each, 'lost') > 0;
   return ![...own, ...of('pause')].some(hasLost) && [...of('fault'), ...of('pause fault')].every(hasLost);
 }

@@ -4,15 +4,66 @@ import { fileURLToPath } from 'node:url';
 import { table } from '../bench/measure.ts';
 import { plainEnvironment } from '../support/child.ts';
 
-/** Each fault, how it is put in and how often, and the test that does it. Tests end at the first acknowledged write that is lost. */
-const others: readonly { fault: string; method: string; cases: string; test: string; counts: Record<string, string> }[] = [
-  { fault: 'kill -9 at random moments', method: 'a child process', cases: '600', test: 'crash', counts: { SHEPHERD_CRASH_ROUNDS: '600' } },
-  { fault: 'the same in ledger mode', method: 'a child process', cases: '400', test: 'ledger-crash', counts: { SHEPHERD_LEDGER_CRASH_ROUNDS: '400' } },
-  { fault: 'a system call that fails, once or from then on', method: '`strace -e inject`', cases: '600', test: 'failing-disk', counts: { SHEPHERD_FAULTS: '600' } },
-  { fault: 'a full disk', method: 'every amount of free space, by 4 KiB', cases: '334', test: 'full-disk', counts: { SHEPHERD_FULL_DISK: '1' } },
-  { fault: 'damaged bytes and pages, older copies', method: 'database, `-wal`, snapshot, ledger', cases: '2,000', test: 'corruption', counts: { SHEPHERD_CORRUPTIONS: '2000' } },
-  { fault: 'random programs of all operations', method: 'a model in memory', cases: '10,000', test: 'random-programs', counts: { SHEPHERD_STEPS: '10000' } },
-  { fault: 'one of both files destroyed', method: 'after random histories', cases: '1,000', test: 'ledger-history', counts: {} },
+/**
+ * Each fault, how it is put in and how often, and the test that does it. Tests end at the first acknowledged write that
+ * is lost.
+ */
+const others: readonly {
+  fault: string;
+  method: string;
+  cases: string;
+  test: string;
+  counts: Record<string, string>;
+}[] = [
+  {
+    fault: 'kill -9 at random moments',
+    method: 'a child process',
+    cases: '600',
+    test: 'crash',
+    counts: { SHEPHERD_CRASH_ROUNDS: '600' },
+  },
+  {
+    fault: 'the same in ledger mode',
+    method: 'a child process',
+    cases: '400',
+    test: 'ledger-crash',
+    counts: { SHEPHERD_LEDGER_CRASH_ROUNDS: '400' },
+  },
+  {
+    fault: 'a system call that fails, once or from then on',
+    method: '`strace -e inject`',
+    cases: '600',
+    test: 'failing-disk',
+    counts: { SHEPHERD_FAULTS: '600' },
+  },
+  {
+    fault: 'a full disk',
+    method: 'every amount of free space, by 4 KiB',
+    cases: '334',
+    test: 'full-disk',
+    counts: { SHEPHERD_FULL_DISK: '1' },
+  },
+  {
+    fault: 'damaged bytes and pages, older copies',
+    method: 'database, `-wal`, snapshot, ledger',
+    cases: '2,000',
+    test: 'corruption',
+    counts: { SHEPHERD_CORRUPTIONS: '2000' },
+  },
+  {
+    fault: 'random programs of all operations',
+    method: 'a model in memory',
+    cases: '10,000',
+    test: 'random-programs',
+    counts: { SHEPHERD_STEPS: '10000' },
+  },
+  {
+    fault: 'one of both files destroyed',
+    method: 'after random histories',
+    cases: '1,000',
+    test: 'ledger-history',
+    counts: {},
+  },
 ];
 
 // What CI tries is the same each time; a full run tries something new.
@@ -23,11 +74,18 @@ export function runOthers(): boolean {
   const seed = String(Date.now() % 1e6);
   const rows = others.map(({ fault, method, cases, test, counts }) => {
     const began = performance.now();
-    const file = fileURLToPath(new URL(`../${test}.test.ts`, import.meta.url));
+    const file = fileURLToPath(new URL(`${test}.test.ts`, import.meta.url));
     const env = { ...plainEnvironment(), ...Object.fromEntries(seeds.map((name) => [name, seed])), ...counts };
-    const { status, stdout } = spawnSync(process.execPath, ['--test', '--test-reporter=spec', file], { env, encoding: 'utf8', maxBuffer: 1e9 });
+    const { status, stdout } = spawnSync(process.execPath, ['--test', '--test-reporter=spec', file], {
+      env,
+      encoding: 'utf8',
+      maxBuffer: 1e9,
+    });
     const told = stdout.split('\n').filter((line) => /^\s*(✖|ℹ (?!suites|cancelled|skipped|todo|duration))/.test(line));
-    const how = [...Object.entries(counts).map(([name, value]) => `${name}=${value}`), `node --test test/${test}.test.ts`].join(' ');
+    const how = [
+      ...Object.entries(counts).map(([name, value]) => `${name}=${value}`),
+      `node --test test/faults/${test}.test.ts`,
+    ].join(' ');
     console.log([`\n${fault} (${how}), ${((performance.now() - began) / 1_000).toFixed(0)} s`, ...told].join('\n  '));
     return { fault, method, 'cases tried': cases, 'acknowledged writes lost': status === 0 ? '0' : 'FAILED' };
   });

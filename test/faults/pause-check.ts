@@ -5,8 +5,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { SqliteStore } from '../../lib/index.ts';
 import { Ledger, verifyParity } from '../../lib/ledger/index.ts';
 import type { StartingState } from './pause-states.ts';
-import { day } from './pause-tasks.ts';
-import type { Told } from './pause-tasks.ts';
+import { day, type Told } from './pause-tasks.ts';
 
 /** What one run did, as both processes told it. */
 export interface Account {

@@ -1,7 +1,6 @@
 // One process stands still after one of its system calls, another does its work from beginning to end, the first
 // goes on.
-import { spawn } from 'node:child_process';
-import type { ChildProcessByStdio } from 'node:child_process';
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,12 +9,9 @@ import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { plainEnvironment } from '../support/child.ts';
-import { copyAsKilled, problemsOf, remains } from './pause-check.ts';
-import type { Account, Pair } from './pause-check.ts';
-import { copyState, makeState } from './pause-states.ts';
-import type { StartingState } from './pause-states.ts';
-import { loadLibrary } from './pause-tasks.ts';
-import type { Job, Library, Told } from './pause-tasks.ts';
+import { type Account, copyAsKilled, type Pair, problemsOf, remains } from './pause-check.ts';
+import { copyState, makeState, type StartingState } from './pause-states.ts';
+import { type Job, type Library, loadLibrary, type Told } from './pause-tasks.ts';
 
 /** What the first process does, and in which state of the folder. */
 export const firsts: Record<string, { state: string; task: string }> = {

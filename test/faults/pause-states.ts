@@ -1,10 +1,10 @@
 // The folders that the pause matrix begins with: each is made once and copied for every run.
-import { closeSync, copyFileSync, cpSync, mkdirSync, openSync, renameSync, rmSync, symlinkSync } from 'node:fs';
-import { writeSync } from 'node:fs';
+import {
+  closeSync, copyFileSync, cpSync, mkdirSync, openSync, renameSync, rmSync, symlinkSync, writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import type { SqliteStore } from '../../lib/index.ts';
-import { day, stateOf } from './pause-tasks.ts';
-import type { Library, Told } from './pause-tasks.ts';
+import { day, type Library, stateOf, type Told } from './pause-tasks.ts';
 
 export interface StartingState {
   /** Whether a service opens it with a ledger. */

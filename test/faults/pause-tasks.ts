@@ -39,10 +39,10 @@ export async function loadLibrary(root: URL) {
   return {
     ...(await load<typeof import('../../lib/index.ts')>('index.ts')),
     ...(await load<typeof import('../../lib/ledger/index.ts')>('ledger/index.ts')),
-    ...(await load<typeof import('../../lib/modules/backup.ts')>('modules/backup.ts')),
-    ...(await load<typeof import('../../lib/migrate.ts')>('migrate.ts')),
-    ...(await load<typeof import('../../lib/options.ts')>('options.ts')),
-    ...(await load<typeof import('../../lib/schema.ts')>('schema.ts')),
+    ...(await load<typeof import('../../lib/modules/backup/backup.ts')>('modules/backup/backup.ts')),
+    ...(await load<typeof import('../../lib/opening/migrate.ts')>('opening/migrate.ts')),
+    ...(await load<typeof import('../../lib/core/options.ts')>('core/options.ts')),
+    ...(await load<typeof import('../../lib/core/schema.ts')>('core/schema.ts')),
   };
 }
 

@@ -20,12 +20,12 @@ export const pauseFaults: Record<string, PauseFault> = {
   'a descriptor of the database closed beside a handle': {
     first: 'look',
     seconds: ['open', 'recover'],
-    replace: [['descriptors.ts', 'export function readDatabaseBytes<', `${careless}function careful<`]],
+    replace: [['values/descriptors.ts', 'export function readDatabaseBytes<', `${careless}function careful<`]],
   },
   'recoveries of one path that take no turns': {
     first: 'damaged',
     seconds: ['recover'],
-    replace: [['open.ts', 'using _turn = takeTurn(path, options);', '']],
+    replace: [['opening/open.ts', 'using _turn = takeTurn(path, options);', '']],
   },
 };
 

@@ -1,7 +1,6 @@
 // A process of the pause matrix: loads the package once and does the jobs that its standard input names, one line each.
 import { readSync } from 'node:fs';
-import { loadLibrary, perform } from './pause-tasks.ts';
-import type { Job } from './pause-tasks.ts';
+import { type Job, loadLibrary, perform } from './pause-tasks.ts';
 
 /** A line of the parent's, without an event loop; `undefined` at its end. */
 function readLine(): string | undefined {

@@ -4,12 +4,10 @@ import { rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { seededRandom } from '../support/random.ts';
 import type { Pair } from './pause-check.ts';
-import { firsts, Stage } from './pause-run.ts';
-import type { Moment, Result } from './pause-run.ts';
+import { firsts, type Moment, type Result, Stage } from './pause-run.ts';
 import { secondNames } from './pause-tasks.ts';
 import { pauseFaults, weaken } from './pause-weakenings.ts';
-import { workFolder } from './run.ts';
-import type { Outcome } from './run.ts';
+import { type Outcome, workFolder } from './run.ts';
 
 const own = new URL('../../', import.meta.url);
 
@@ -73,7 +71,14 @@ function choose(moments: readonly Moment[], { first, seconds }: Pairs, seed: num
   return shuffled.slice(0, limit).map(({ each }) => each);
 }
 
-async function explore(stage: Stage, pairs: Pairs, seed: number, limit: number, how: string, enough = Infinity): Promise<Outcome> {
+async function explore(
+  stage: Stage,
+  pairs: Pairs,
+  seed: number,
+  limit: number,
+  how: string,
+  enough = Infinity,
+): Promise<Outcome> {
   const moments = await stage.momentsOf(pairs.first);
   const outcome: Outcome = { points: moments.length, states: {}, lost: {}, examples: [] };
   for (const { first, second, ...moment } of choose(moments, pairs, seed, limit)) {

@@ -1,13 +1,13 @@
-// Other packages that keep a state in a file, in the same harness: each writes the same numbered snapshots one after the other.
+// Other packages that keep a state in a file, in the same harness: each writes the same numbered snapshots one after
+// the other.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync, writeSync, renameSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { SqliteStore } from '../../lib/index.ts';
 import { seededRandom } from '../support/random.ts';
-import { explore, recordCommand, workFolder } from './run.ts';
-import type { Outcome } from './run.ts';
+import { explore, type Outcome, recordCommand, workFolder } from './run.ts';
 
 interface Snapshot {
   number: number;
@@ -29,7 +29,11 @@ export const peers: Record<string, Peer> = {
   'shepherd-store': {
     async open(folder) {
       const store = SqliteStore.open(join(folder, 'store.db'));
-      return ({ number }) => store.saveSnapshot({ timestamp: new Date(number), activeSession: { sessionId: 'x'.repeat(6_000), entryId: 'e', startedAt: new Date(0), warningsIssued: [] } });
+      return ({ number }) =>
+        store.saveSnapshot({
+          timestamp: new Date(number),
+          activeSession: { sessionId: 'x'.repeat(6_000), entryId: 'e', startedAt: new Date(0), warningsIssued: [] },
+        });
     },
     read(folder) {
       using store = SqliteStore.open(join(folder, 'store.db'));
@@ -77,8 +81,12 @@ export function installPeers(): string {
   const folder = workFolder();
   const names = Object.keys(peers).filter((name) => / \d/.test(name)).map((name) => name.replace(' ', '@'));
   writeFileSync(join(folder, 'package.json'), '{}');
-  const { status, stderr } = spawnSync('npm', ['install', '--no-audit', '--no-fund', '--ignore-scripts', ...names], { cwd: folder, encoding: 'utf8' });
-  if (status !== 0) throw new Error(`the packages to compare with could not be installed (--no-peers leaves them out): ${stderr}`);
+  const { status, stderr } = spawnSync('npm', ['install', '--no-audit', '--no-fund', '--ignore-scripts', ...names], {
+    cwd: folder,
+    encoding: 'utf8',
+  });
+  if (status !== 0)
+    throw new Error(`the packages to compare with could not be installed (--no-peers leaves them out): ${stderr}`);
   return folder;
 }
 
@@ -88,7 +96,12 @@ export async function runPeer(name: string, seed: number, limit: number, package
   const folder = join(work, 'folder');
   try {
     mkdirSync(folder, { mode: 0o700 });
-    const recorded = await recordCommand(work, folder, [process.execPath, fileURLToPath(import.meta.url), name, folder, packages], { tables: {}, head: 0 });
+    const recorded = await recordCommand(
+      work,
+      folder,
+      [process.execPath, fileURLToPath(import.meta.url), name, folder, packages],
+      { tables: {}, head: 0 },
+    );
     return await explore(work, folder, recorded, limit, seededRandom(seed), async (place, views) => {
       const found = (peers[name]!.read ?? readPlain)(place) ?? 0;
       const allowed = views.map(({ head }) => head);

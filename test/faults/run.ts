@@ -1,21 +1,19 @@
 // One workload: recorded, and then its folder as a power cut would leave it at every point, opened and checked.
 import assert from 'node:assert/strict';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { seededRandom } from '../support/random.ts';
 import { checkStore } from './check.ts';
 import type { Settings } from './child.ts';
-import { Disk } from './disk.ts';
-import type { NameModel } from './disk.ts';
-import { States } from './states.ts';
-import type { Damage, State } from './states.ts';
-import { record } from './trace.ts';
-import type { Operation } from './trace.ts';
+import { Disk, type NameModel } from './disk.ts';
+import { type Damage, type State, States } from './states.ts';
+import { type Operation, record } from './trace.ts';
 import type { View } from './view.ts';
-import { prepared, workloads } from './workloads.ts';
-import type { Phase, Workload } from './workloads.ts';
+import { type Phase, prepared, type Workload, workloads } from './workloads.ts';
 
 /** What makes a child write worse than the store does; it must be found out. */
 export interface Weakening {
@@ -67,7 +65,12 @@ function disksOf(work: string, folder: string): Recorded['disks'] {
 }
 
 /** Runs one command in the folder. */
-export async function recordCommand(work: string, folder: string, command: readonly string[], first: View): Promise<Recorded> {
+export async function recordCommand(
+  work: string,
+  folder: string,
+  command: readonly string[],
+  first: View,
+): Promise<Recorded> {
   const disks = disksOf(work, folder);
   const operations = await record({ folder, command, output: join(work, 'trace') });
   const disk = disks.strict();
@@ -77,7 +80,13 @@ export async function recordCommand(work: string, folder: string, command: reado
 }
 
 /** Runs the phases in the folder as it is, and holds the model against the real folder after each. */
-async function recordPhases(work: string, folder: string, workload: Workload, first: readonly View[], weakening: Weakening = {}): Promise<Recorded> {
+async function recordPhases(
+  work: string,
+  folder: string,
+  workload: Workload,
+  first: readonly View[],
+  weakening: Weakening = {},
+): Promise<Recorded> {
   const disks = disksOf(work, folder);
   const checked = disks.strict();
   const parts: Step[][] = [];
@@ -94,13 +103,34 @@ async function recordPhases(work: string, folder: string, workload: Workload, fi
   return { disks, first, steps: expectNext(parts.flat()) };
 }
 
-async function recordPhase(work: string, folder: string, workload: Workload, phase: Phase, { env = {} }: Weakening, inject?: string): Promise<Operation[]> {
-  const command = [process.execPath, childFile, phase.task, JSON.stringify(settingsIn(folder, workload)), ...phase.args];
+async function recordPhase(
+  work: string,
+  folder: string,
+  workload: Workload,
+  phase: Phase,
+  { env = {} }: Weakening,
+  inject?: string,
+): Promise<Operation[]> {
+  const command = [
+    process.execPath,
+    childFile,
+    phase.task,
+    JSON.stringify(settingsIn(folder, workload)),
+    ...phase.args,
+  ];
   return record({ folder, command, output: join(work, 'trace'), killed: phase.killed ?? false, inject, env });
 }
 
-/** Runs a phase on a copy of the folder, to know which call is to fail and what the operation would have done that it cuts short. */
-async function rehearse(work: string, folder: string, workload: Workload, phase: Phase): Promise<{ inject: string; views: View[] }> {
+/**
+ * Runs a phase on a copy of the folder, to know which call is to fail and what the operation would have done that it
+ * cuts short.
+ */
+async function rehearse(
+  work: string,
+  folder: string,
+  workload: Workload,
+  phase: Phase,
+): Promise<{ inject: string; views: View[] }> {
   const copy = join(work, 'rehearsal');
   cpSync(folder, copy, { recursive: true });
   const operations = await recordPhase(work, copy, workload, phase, {});
@@ -139,10 +169,28 @@ function expectNext(steps: Step[]): Step[] {
 
 /** With nothing lost the model must be the real folder, byte for byte; but for the -shm, which is memory. */
 function assertSame(disk: Disk, folder: string): void {
-  const ours = [...disk.names].map(([path, entry]) => [path.slice(folder.length + 1), entry === 'folder' ? entry : entry.cache] as const);
-  const real = (readdirSync(folder, { recursive: true }) as string[]).map((name) => [name, statSync(join(folder, name)).isDirectory() ? 'folder' : readFileSync(join(folder, name))] as const);
-  const texts = ([...entries]: typeof ours): string[] => entries.map(([name, content]) => (name.endsWith('-shm') || content === 'folder' ? name : `${name} ${content.toString('base64')}`)).sort();
-  assert.ok(JSON.stringify(texts(ours)) === JSON.stringify(texts(real)), `the model differs from the real folder: ${ours.map(([name]) => name).sort().join()} and ${real.map(([name]) => name).sort().join()}`);
+  const ours = [...disk.names].map(
+    ([path, entry]) => [path.slice(folder.length + 1), entry === 'folder' ? entry : entry.cache] as const,
+  );
+  const real = (readdirSync(folder, { recursive: true }) as string[]).map(
+    (name) => [name, statSync(join(folder, name)).isDirectory() ? 'folder' : readFileSync(join(folder, name))] as const,
+  );
+  const texts = ([...entries]: typeof ours): string[] =>
+    entries
+      .map(([name, content]) =>
+        name.endsWith('-shm') || content === 'folder' ? name : `${name} ${content.toString('base64')}`,
+      )
+      .sort();
+  assert.ok(
+    JSON.stringify(texts(ours)) === JSON.stringify(texts(real)),
+    `the model differs from the real folder: ${ours
+      .map(([name]) => name)
+      .sort()
+      .join()} and ${real
+      .map(([name]) => name)
+      .sort()
+      .join()}`,
+  );
 }
 
 /** Writes a state into an empty folder. */
@@ -166,7 +214,15 @@ const passes: readonly { names: NameModel; damage: Damage; share: number }[] = [
 ];
 
 /** Checks about `limit` of the states of a recording, until `enough` have lost something. */
-export async function explore(work: string, folder: string, recorded: Recorded, limit: number, random: () => number, check: Check, enough = Infinity): Promise<Outcome> {
+export async function explore(
+  work: string,
+  folder: string,
+  recorded: Recorded,
+  limit: number,
+  random: () => number,
+  check: Check,
+  enough = Infinity,
+): Promise<Outcome> {
   const outcome: Outcome = { points: recorded.steps.length + 1, states: {}, lost: {}, examples: [] };
   const place = join(work, 'cut');
   for (const { names, damage, share } of passes) {
@@ -183,7 +239,10 @@ export async function explore(work: string, folder: string, recorded: Recorded, 
         await check(place, views, damage);
       } catch (error) {
         outcome.lost[model]!++;
-        if (outcome.examples.length < 3) outcome.examples.push(`${model}, ${at}: ${(error as Error).message}\n    ${state.fates.replaceAll(`${folder}/`, '')}`);
+        if (outcome.examples.length < 3)
+          outcome.examples.push(
+            `${model}, ${at}: ${(error as Error).message}\n    ${state.fates.replaceAll(`${folder}/`, '')}`,
+          );
       }
     }
     outcome.states[model] = seen.size;
@@ -193,7 +252,13 @@ export async function explore(work: string, folder: string, recorded: Recorded, 
 }
 
 /** The states to look at: at each point all that there are, up to as many as make the limit in all. */
-function* chosen(recorded: Recorded, names: NameModel, damage: Damage, limit: number, random: () => number): Generator<{ state: State; views: readonly View[]; at: string }> {
+function* chosen(
+  recorded: Recorded,
+  names: NameModel,
+  damage: Damage,
+  limit: number,
+  random: () => number,
+): Generator<{ state: State; views: readonly View[]; at: string }> {
   const all = Array.from(points(recorded, names), ({ disk }) => new States(disk, damage, random));
   const counts = all.map((states) => states.count);
   const whole = all.map((states) => states.isFewNames);
@@ -212,7 +277,10 @@ function* chosen(recorded: Recorded, names: NameModel, damage: Damage, limit: nu
   }
 }
 
-function* points({ disks, first, steps }: Recorded, names: NameModel): Generator<{ disk: Disk; views: readonly View[]; at: string; index: number }> {
+function* points(
+  { disks, first, steps }: Recorded,
+  names: NameModel,
+): Generator<{ disk: Disk; views: readonly View[]; at: string; index: number }> {
   const disk = disks[names]();
   const next = steps.find(({ operation }) => operation.type === 'acknowledge');
   yield { disk, views: next ? [...first, next.views[0]!] : first, at: 'before anything', index: 0 };
@@ -223,11 +291,18 @@ function* points({ disks, first, steps }: Recorded, names: NameModel): Generator
 }
 
 function describe(operation: Operation): string {
-  return operation.type === 'acknowledge' ? 'an acknowledgement' : `${operation.type} ${operation.path.replace(/^.*\//, '')}${'offset' in operation ? ` at ${operation.offset}` : ''}`;
+  return operation.type === 'acknowledge' ? 'an acknowledgement' : `${operation.type} `
+    + `${operation.path.replace(/^.*\//, '')}${'offset' in operation ? ` at ${operation.offset}` : ''}`;
 }
 
 /** Everything about one workload of the table. */
-export async function runWorkload(name: string, seed: number, limit: number, weakening: Weakening = {}, enough = Infinity): Promise<Outcome> {
+export async function runWorkload(
+  name: string,
+  seed: number,
+  limit: number,
+  weakening: Weakening = {},
+  enough = Infinity,
+): Promise<Outcome> {
   const workload = workloads[name];
   if (!workload) throw new Error(`there is no workload "${name}"`);
   const work = workFolder();
@@ -251,7 +326,9 @@ export async function runWorkload(name: string, seed: number, limit: number, wea
     const outcomes: Outcome[] = [];
     for (const { state, views } of spread([...chosen(base, 'strict', 'sectors', 10 * cuts, random)], cuts, random)) {
       materialize(state, folder, folder);
-      outcomes.push(await explore(work, folder, await recordPhases(work, folder, workload, views), limit / cuts, random, check));
+      outcomes.push(
+        await explore(work, folder, await recordPhases(work, folder, workload, views), limit / cuts, random, check),
+      );
     }
     return sum(outcomes);
   } finally {

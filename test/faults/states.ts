@@ -1,13 +1,12 @@
-// What a power cut can leave of a folder at one moment: for every change that was not synced, one of the things that can have
-// become of it.
+// What a power cut can leave of a folder at one moment: for every change that was not synced, one of the things that
+// can have become of it.
 import { hash } from 'node:crypto';
 import { dirname } from 'node:path';
-import { changed } from './disk.ts';
-import type { Change, Disk, Entry, Inode } from './disk.ts';
+import { type Change, changed, type Disk, type Entry, type Inode } from './disk.ts';
 
 /**
- * `sectors`: what was being written is there, not there, there in part (in units of 512 or 4096 bytes), or noise. `pages`: the
- * card programs whole pages, so that the 4 KiB around it are noise, whatever was there for how long.
+ * `sectors`: what was being written is there, not there, there in part (in units of 512 or 4096 bytes), or noise.
+ * `pages`: the card programs whole pages, so that the 4 KiB around it are noise, whatever was there for how long.
  */
 export type Damage = 'sectors' | 'pages';
 
@@ -47,7 +46,13 @@ export class States {
     this.#damage = damage;
     this.#random = random;
     this.#paths = new Map([...disk.durableNames, ...disk.names].map(([path, entry]) => [entry, path]));
-    this.#open = [...this.#openChanges(), ...disk.pendingNames.map((_, name) => ({ name, fates: [{ name: 'there', apply: (bytes: Buffer) => bytes }, dropped] }))];
+    this.#open = [
+      ...this.#openChanges(),
+      ...disk.pendingNames.map((_, name) => ({
+        name,
+        fates: [{ name: 'there', apply: (bytes: Buffer) => bytes }, dropped],
+      })),
+    ];
   }
 
   /** How many there are, as far as they are told apart here. */
@@ -55,7 +60,10 @@ export class States {
     return this.#open.reduce((product, { fates }) => Math.min(1e9, product * fates.length), 1);
   }
 
-  /** Whether only names are undecided, and few: those of a rename that comes before another, which chance would seldom meet. */
+  /**
+   * Whether only names are undecided, and few: those of a rename that comes before another, which chance would seldom
+   * meet.
+   */
   get isFewNames(): boolean {
     return this.count <= 8 && this.#open.every((open) => 'name' in open);
   }
@@ -64,7 +72,9 @@ export class States {
   *some(limit: number): Generator<State, void, undefined> {
     const isAll = this.count <= limit;
     for (let made = 0; made < (isAll ? this.count : limit); made++) {
-      yield this.#state(isAll ? this.#nth(made) : limit > 8 && made < extremes.length ? this.#extreme(made) : this.#choose());
+      yield this.#state(
+        isAll ? this.#nth(made) : limit > 8 && made < extremes.length ? this.#extreme(made) : this.#choose(),
+      );
     }
   }
 
@@ -99,7 +109,11 @@ export class States {
   }
 
   #openChanges(): Open[] {
-    const inodes = new Set([...this.#disk.durableNames.values(), ...this.#disk.names.values(), ...this.#disk.pendingNames.flatMap(({ sets }) => sets.map(([, entry]) => entry))]);
+    const inodes = new Set([
+      ...this.#disk.durableNames.values(),
+      ...this.#disk.names.values(),
+      ...this.#disk.pendingNames.flatMap(({ sets }) => sets.map(([, entry]) => entry)),
+    ]);
     const open: Open[] = [];
     for (const inode of inodes) {
       if (inode === undefined || inode === 'folder') continue;
@@ -116,10 +130,15 @@ export class States {
     if (this.#damage === 'pages') {
       const from = Math.floor(offset / 4096) * 4096;
       const to = Math.ceil(end / 4096) * 4096;
-      return [kept, dropped, { name: 'its pages noise', apply: (bytes) => noisy(changed(bytes, change), from, to, this.#random) }];
+      return [
+        kept,
+        dropped,
+        { name: 'its pages noise', apply: (bytes) => noisy(changed(bytes, change), from, to, this.#random) },
+      ];
     }
     const fates: Fate[] = [
-      kept, dropped,
+      kept,
+      dropped,
       { name: 'noise', apply: (bytes) => noisy(changed(bytes, change), offset, end, this.#random) },
       // The size is on the disk and the bytes are not.
       { name: 'size only', apply: (bytes) => changed(bytes, { size: Math.max(bytes.length, end) }) },
@@ -129,9 +148,18 @@ export class States {
       const cuts = Math.ceil(end / unit) - first;
       if (cuts < 1) continue;
       const at = Math.max(0, (first + this.#below(cuts)) * unit - offset);
-      fates.push({ name: `torn at ${at}, the beginning kept`, apply: (bytes) => changed(bytes, { offset, data: data.subarray(0, at) }) });
-      fates.push({ name: `torn at ${at}, the end kept`, apply: (bytes) => changed(bytes, { offset: offset + at, data: data.subarray(at) }) });
-      fates.push({ name: `noise up to ${at}`, apply: (bytes) => noisy(changed(bytes, change), offset, offset + at, this.#random) });
+      fates.push({
+        name: `torn at ${at}, the beginning kept`,
+        apply: (bytes) => changed(bytes, { offset, data: data.subarray(0, at) }),
+      });
+      fates.push({
+        name: `torn at ${at}, the end kept`,
+        apply: (bytes) => changed(bytes, { offset: offset + at, data: data.subarray(at) }),
+      });
+      fates.push({
+        name: `noise up to ${at}`,
+        apply: (bytes) => noisy(changed(bytes, change), offset, offset + at, this.#random),
+      });
     }
     return fates;
   }
@@ -144,7 +172,8 @@ export class States {
       const fate = open.fates[choice[index]!]!;
       if ('name' in open) {
         if (choice[index] === 0) done.add(open.name);
-        fates.push(`${this.#disk.pendingNames[open.name]!.sets.map(([path, entry]) => `${entry ? '' : 'no '}${path}`).join()}: ${fate.name}`);
+        const names = this.#disk.pendingNames[open.name]!.sets.map(([path, entry]) => `${entry ? '' : 'no '}${path}`);
+        fates.push(`${names.join()}: ${fate.name}`);
       } else {
         bytes.set(open.inode, fate.apply(bytes.get(open.inode) ?? open.inode.durable));
         fates.push(`${this.#paths.get(open.inode)}: ${fate.name}`);

@@ -1,5 +1,6 @@
-// What a child process did to the files of one folder, and what it acknowledged, in the order in which it happened: recorded by
-// strace, with the bytes. Whatever could change a file in a way that the harness does not know ends the recording.
+// What a child process did to the files of one folder, and what it acknowledged, in the order in which it happened:
+// recorded by strace, with the bytes. Whatever could change a file in a way that the harness does not know ends the
+// recording.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -18,12 +19,18 @@ export type Operation =
 
 /** Cannot change what is in a file, or the names in a folder. Everything else is recorded, and must be known below. */
 const harmless = [
-  '%signal', '%clock', '%creds', '%stat', '%lstat', '%fstat', '%statfs', '%fstatfs', '%net', 'read', 'pread64', 'readv', 'preadv', 'futex', 'mprotect', 'munmap',
-  'brk', 'madvise', 'close', 'fcntl', 'ioctl', 'getdents64', 'getcwd', 'readlink', 'readlinkat', 'access', 'faccessat', 'faccessat2', 'statx', 'fadvise64',
-  'epoll_create1', 'epoll_ctl', 'epoll_wait', 'epoll_pwait', 'epoll_pwait2', 'poll', 'ppoll', 'eventfd2', 'pipe2', 'timerfd_create', 'timerfd_settime',
-  'sched_yield', 'sched_getaffinity', 'sched_setaffinity', 'sched_getparam', 'sched_getscheduler', 'sched_setscheduler', 'nanosleep', 'clock_nanosleep',
-  'sysinfo', 'uname', 'getrandom', 'prctl', 'arch_prctl', 'prlimit64', 'getrlimit', 'getrusage', 'rseq', 'set_robust_list', 'set_tid_address', 'membarrier',
-  'restart_syscall', 'getpid', 'gettid', 'getppid', 'getpriority', 'setpriority', 'exit', 'exit_group', 'clone', 'clone3', 'pkey_alloc', 'pkey_mprotect',
+  '%signal', '%clock', '%creds', '%stat', '%lstat', '%fstat', '%statfs', '%fstatfs', '%net', 'read', 'pread64',
+  'readv', 'preadv', 'futex', 'mprotect', 'munmap',
+  'brk', 'madvise', 'close', 'fcntl', 'ioctl', 'getdents64', 'getcwd', 'readlink', 'readlinkat', 'access',
+  'faccessat', 'faccessat2', 'statx', 'fadvise64',
+  'epoll_create1', 'epoll_ctl', 'epoll_wait', 'epoll_pwait', 'epoll_pwait2', 'poll', 'ppoll', 'eventfd2', 'pipe2',
+  'timerfd_create', 'timerfd_settime',
+  'sched_yield', 'sched_getaffinity', 'sched_setaffinity', 'sched_getparam', 'sched_getscheduler',
+  'sched_setscheduler', 'nanosleep', 'clock_nanosleep',
+  'sysinfo', 'uname', 'getrandom', 'prctl', 'arch_prctl', 'prlimit64', 'getrlimit', 'getrusage', 'rseq',
+  'set_robust_list', 'set_tid_address', 'membarrier',
+  'restart_syscall', 'getpid', 'gettid', 'getppid', 'getpriority', 'setpriority', 'exit', 'exit_group', 'clone',
+  'clone3', 'pkey_alloc', 'pkey_mprotect',
   'flock', 'mlock', 'munlock', 'mincore',
   'execve', 'mremap', 'umask', 'dup', 'dup2', 'dup3',
   'inotify_init1', 'inotify_add_watch', 'inotify_rm_watch',
@@ -44,15 +51,37 @@ export interface Recording {
 }
 
 /** Runs a command and gives what it did in the folder. Rejects where it failed, or did something that is not known. */
-export async function record({ folder, command, inject, env, output, killed = false }: Recording): Promise<Operation[]> {
-  const options = ['-f', '-qq', '-xx', '-y', '-s', '16777216', '--seccomp-bpf', '-o', output, `--trace=!${harmless.join()}`];
+export async function record({
+  folder,
+  command,
+  inject,
+  env,
+  output,
+  killed = false,
+}: Recording): Promise<Operation[]> {
+  const options = [
+    '-f',
+    '-qq',
+    '-xx',
+    '-y',
+    '-s',
+    '16777216',
+    '--seccomp-bpf',
+    '-o',
+    output,
+    `--trace=!${harmless.join()}`,
+  ];
   // Without io_uring, whose requests no tracer sees; libuv then does without.
   const refused = ['--inject=io_uring_setup:error=ENOSYS', ...(inject === undefined ? [] : [`--inject=${inject}`])];
-  const child = spawn('strace', [...options, ...refused, ...command], { stdio: ['ignore', 'ignore', 'pipe'], env: { ...plainEnvironment(), ...env } });
+  const child = spawn('strace', [...options, ...refused, ...command], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: { ...plainEnvironment(), ...env },
+  });
   let errors = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text));
   const [code, signal] = (await once(child, 'close')) as [number | null, string | null];
-  if (killed ? signal !== 'SIGKILL' : code !== 0) throw new Error(`${command.join(' ')} ended with ${signal ?? code}: ${errors}`);
+  if (killed ? signal !== 'SIGKILL' : code !== 0)
+    throw new Error(`${command.join(' ')} ended with ${signal ?? code}: ${errors}`);
   return new TraceReader(folder).read(readFileSync(output, 'latin1'));
 }
 
@@ -96,32 +125,74 @@ class TraceReader {
 
   #known(name: string, args: string, result: number): void {
     switch (name) {
-      case 'open': case 'openat': case 'creat': return this.#opened(name, args, result);
-      case 'write': case 'pwrite64': return this.#wrote(args, result, name === 'pwrite64');
-      case 'writev': case 'pwritev': return this.#wrote(args, result, name !== 'writev');
-      case 'lseek': if (result >= 0) this.#offsets.set(args.slice(0, args.indexOf('<')), result); return;
-      case 'ftruncate': case 'truncate': return this.#sized('truncate', name === 'truncate' ? this.#paths(args).at(-1)! : this.#descriptor(args).path, Number(lastOf(args)), result);
+      case 'open':
+      case 'openat':
+      case 'creat':
+        return this.#opened(name, args, result);
+      case 'write':
+      case 'pwrite64':
+        return this.#wrote(args, result, name === 'pwrite64');
+      case 'writev':
+      case 'pwritev':
+        return this.#wrote(args, result, name !== 'writev');
+      case 'lseek':
+        if (result >= 0) this.#offsets.set(args.slice(0, args.indexOf('<')), result);
+        return;
+      case 'ftruncate':
+      case 'truncate':
+        return this.#sized(
+          'truncate',
+          name === 'truncate' ? this.#paths(args).at(-1)! : this.#descriptor(args).path,
+          Number(lastOf(args)),
+          result,
+        );
       case 'fallocate': {
         if (!/>, 0, /.test(args) && this.#isOurs(this.#descriptor(args).path)) throw unknown(name, args);
         const [offset, length] = args.split(', ').slice(-2).map(Number);
         return this.#sized('extend', this.#descriptor(args).path, offset! + length!, result);
       }
-      case 'fsync': case 'fdatasync': return this.#push({ type: 'sync', path: this.#descriptor(args).path, failed: result !== 0 });
-      case 'mkdir': case 'mkdirat': if (result === 0) this.#push({ type: 'mkdir', path: this.#paths(args).at(-1)! }); return;
-      case 'rmdir': if (result === 0) this.#push({ type: 'rmdir', path: this.#paths(args).at(-1)! }); return;
-      case 'unlink': case 'unlinkat': if (result === 0) this.#push({ type: args.includes('AT_REMOVEDIR') ? 'rmdir' : 'unlink', path: this.#paths(args).at(-1)! }); return;
-      case 'rename': case 'renameat': case 'renameat2': case 'link': case 'linkat': {
+      case 'fsync':
+      case 'fdatasync':
+        return this.#push({ type: 'sync', path: this.#descriptor(args).path, failed: result !== 0 });
+      case 'mkdir':
+      case 'mkdirat':
+        if (result === 0) this.#push({ type: 'mkdir', path: this.#paths(args).at(-1)! });
+        return;
+      case 'rmdir':
+        if (result === 0) this.#push({ type: 'rmdir', path: this.#paths(args).at(-1)! });
+        return;
+      case 'unlink':
+      case 'unlinkat':
+        if (result === 0)
+          this.#push({ type: args.includes('AT_REMOVEDIR') ? 'rmdir' : 'unlink', path: this.#paths(args).at(-1)! });
+        return;
+      case 'rename':
+      case 'renameat':
+      case 'renameat2':
+      case 'link':
+      case 'linkat': {
         if (/RENAME_EXCHANGE|RENAME_WHITEOUT|AT_EMPTY_PATH/.test(args)) throw unknown(name, args);
         const [from, path] = this.#paths(args).slice(-2);
         if (result === 0) this.#push({ type: name.startsWith('rename') ? 'rename' : 'link', from: from!, path: path! });
         return;
       }
-      case 'sendfile': case 'copy_file_range': return this.#copied(name, args, result);
+      case 'sendfile':
+      case 'copy_file_range':
+        return this.#copied(name, args, result);
       case 'mmap':
-        if (/PROT_WRITE/.test(args) && /MAP_SHARED/.test(args) && this.#isOurs(decode(args)) && !/-shm>/.test(decode(args))) throw new Error(`a writable shared mapping: ${decode(args)}`);
+        if (
+          /PROT_WRITE/.test(args) &&
+          /MAP_SHARED/.test(args) &&
+          this.#isOurs(decode(args)) &&
+          !/-shm>/.test(decode(args))
+        )
+          throw new Error(`a writable shared mapping: ${decode(args)}`);
         return;
-      case 'io_uring_setup': if (result >= 0) throw new Error('the child got an io_uring, whose requests no tracer sees'); return;
-      default: throw unknown(name, args);
+      case 'io_uring_setup':
+        if (result >= 0) throw new Error('the child got an io_uring, whose requests no tracer sees');
+        return;
+      default:
+        throw unknown(name, args);
     }
   }
 
@@ -132,13 +203,17 @@ class TraceReader {
     if (!this.#isOurs(path)) return;
     if (/O_TMPFILE|O_DIRECT\b/.test(args)) throw unknown(name, args);
     if (/O_CREAT/.test(args) || name === 'creat') this.#push({ type: 'create', path });
-    if ((/O_TRUNC/.test(args) && !readOnly.test(args)) || name === 'creat') this.#push({ type: 'truncate', path, size: 0 });
+    if ((/O_TRUNC/.test(args) && !readOnly.test(args)) || name === 'creat')
+      this.#push({ type: 'truncate', path, size: 0 });
   }
 
   #wrote(args: string, result: number, isAtOffset: boolean): void {
     const { fd, path } = this.#descriptor(args);
     if (!(result > 0)) return;
-    const data = Buffer.concat([...args.matchAll(/"((?:\\x[0-9a-f]{2})*)"/g)].map(([, hex]) => fromHex(hex!))).subarray(0, result);
+    const data = Buffer.concat([...args.matchAll(/"((?:\\x[0-9a-f]{2})*)"/g)].map(([, hex]) => fromHex(hex!))).subarray(
+      0,
+      result,
+    );
     if (fd === '1') return this.#acknowledged(data);
     if (!this.#isOurs(path)) return;
     if (data.length !== result) throw new Error(`a write of ${result} bytes has ${data.length} in the trace`);
@@ -157,7 +232,10 @@ class TraceReader {
 
   #copied(name: string, args: string, result: number): void {
     if (!(result > 0)) return;
-    const [first, second] = [...args.matchAll(/(\d+)<((?:\\x[0-9a-f]{2})*)>, /g)].map(([, fd, hex]) => ({ fd: fd!, path: fromHex(hex!).toString() }));
+    const [first, second] = [...args.matchAll(/(\d+)<((?:\\x[0-9a-f]{2})*)>, /g)].map(([, fd, hex]) => ({
+      fd: fd!,
+      path: fromHex(hex!).toString(),
+    }));
     const [from, to] = name === 'sendfile' ? [second!, first!] : [first!, second!];
     if (!this.#isOurs(to.path)) return;
     const given = [...args.matchAll(/\[(\d+)\](?: => \[\d+\])?/g)].map(([, at]) => Number(at));
@@ -184,7 +262,9 @@ class TraceReader {
 
   /** Every path among the arguments, relative ones from the folder before them. */
   #paths(args: string): string[] {
-    return [...args.matchAll(/(?:(?:AT_FDCWD|\d+)<([^>]*)>, )?"((?:\\x[0-9a-f]{2})*)"/g)].map(([, folder, path]) => resolve(decode(folder ?? ''), decode(path!)));
+    return [...args.matchAll(/(?:(?:AT_FDCWD|\d+)<([^>]*)>, )?"((?:\\x[0-9a-f]{2})*)"/g)].map(([, folder, path]) =>
+      resolve(decode(folder ?? ''), decode(path!)),
+    );
   }
 
   #isOurs(path: string): boolean {

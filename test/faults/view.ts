@@ -1,12 +1,14 @@
 // What a store holds, short enough to be told after each operation and compared ten thousand times.
 import { hash } from 'node:crypto';
-import { snapshotPathOf } from '../../lib/files.ts';
+import { readSnapshotFile } from '../../lib/core/snapshot-file.ts';
 import { SqliteStore } from '../../lib/index.ts';
-import { readSnapshotFile } from '../../lib/snapshot-file.ts';
 import { connect } from '../../lib/store.ts';
+import { snapshotPathOf } from '../../lib/values/paths.ts';
 
 export interface View {
-  /** Of each table: how many rows, and their hash. Of the log without the store's own events about how it was opened. */
+  /**
+   * Of each table: how many rows, and their hash. Of the log without the store's own events about how it was opened.
+   */
   tables: Record<string, string>;
   /** The id of the newest event. */
   head: number;
@@ -16,20 +18,27 @@ export interface View {
 
 // The identity is a new one where a store was lost before anything was acknowledged.
 const columns: Record<string, string> = {
-  audit_log: "SELECT timestamp, event_type, event_data, event_meta FROM audit_log WHERE event_type NOT IN ('store_adopted', 'store_recovered', 'ledger_attached', 'ledger_set_aside') ORDER BY id",
+  audit_log: "SELECT timestamp, event_type, event_data, event_meta FROM audit_log WHERE event_type NOT IN "
+    + "('store_adopted', 'store_recovered', 'ledger_attached', 'ledger_set_aside') ORDER BY id",
   snapshot: 'SELECT data FROM snapshot',
 };
 const leftOut = ['store_meta', 'schema_version'];
 
 export function viewOf(store: SqliteStore, path?: string): View {
   const { prepare } = connect(store);
-  const names = prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name").all().map((row) => String((row as unknown as unknown[])[0]));
+  const names = prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+    .all()
+    .map((row) => String((row as unknown as unknown[])[0]));
   const tables = names.filter((name) => !leftOut.includes(name)).map((name) => {
     const rows = prepare(columns[name] ?? `SELECT * FROM "${name}" ORDER BY 1, 2`).all();
     return [name, `${rows.length} rows ${hash('sha1', JSON.stringify(rows)).slice(0, 16)}`];
   });
   const file = path === undefined ? undefined : fileView(path);
-  return { tables: Object.fromEntries(tables) as View['tables'], head: store.auditHead()?.id ?? 0, ...(file === undefined ? undefined : { file }) };
+  return {
+    tables: Object.fromEntries(tables) as View['tables'],
+    head: store.auditHead()?.id ?? 0,
+    ...(file === undefined ? undefined : { file }),
+  };
 }
 
 /** The state in the file beside a database; 'damaged' where it is not whole. */

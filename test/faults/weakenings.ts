@@ -1,6 +1,7 @@
-// Faults that are put in, to prove that they are found: what a child does worse, or a recording without a step that counts.
-import type { Operation } from './trace.ts';
+// Faults that are put in, to prove that they are found: what a child does worse, or a recording without a step that
+// counts.
 import type { Weakening } from './run.ts';
+import type { Operation } from './trace.ts';
 
 export interface Fault extends Weakening {
   workload: string;
@@ -8,25 +9,56 @@ export interface Fault extends Weakening {
   method: string;
 }
 
-const without = (isLeftOut: (operation: Operation, before: Operation | undefined) => boolean) => (operations: Operation[]): Operation[] =>
-  operations.filter((operation, index) => !isLeftOut(operation, operations[index - 1]));
+const without =
+  (isLeftOut: (operation: Operation, before: Operation | undefined) => boolean) =>
+  (operations: Operation[]): Operation[] =>
+    operations.filter((operation, index) => !isLeftOut(operation, operations[index - 1]));
 
-const isSyncOf = (operation: Operation | undefined, end: string): boolean => operation?.type === 'sync' && operation.path.endsWith(end);
+const isSyncOf = (operation: Operation | undefined, end: string): boolean =>
+  operation?.type === 'sync' && operation.path.endsWith(end);
 
 const core = 'the core, from an empty folder';
 const ledger = 'ledger mode, from an empty folder';
 
 /** By the names that the report has. */
 export const faults: Record<string, Fault> = {
-  'synchronous=NORMAL': { workload: core, method: 'PRAGMA after the store\'s own', env: { SHEPHERD_SYNCHRONOUS: '1' } },
-  'synchronous=OFF': { workload: core, method: 'PRAGMA after the store\'s own', env: { SHEPHERD_SYNCHRONOUS: '0' } },
-  'no fsync of the snapshot file': { workload: core, method: 'left out of the recording', change: without((operation) => isSyncOf(operation, '.tmp')) },
-  'no fsync of the folder after its rename': { workload: core, method: 'left out of the recording', change: without((operation, before) => operation.type === 'sync' && before?.type === 'rename') },
-  'no fsync of the ledger': { workload: ledger, method: 'left out of the recording', change: without((operation) => isSyncOf(operation, '.jsonl')) },
-  'no fsync of the folder that a new ledger is in': { workload: 'a ledger in a folder of its own', method: 'left out of the recording', change: without((operation) => isSyncOf(operation, '/elsewhere')) },
-  'no fsync between a second name and a rename': { workload: 'a restore', method: 'left out of the recording', change: without((operation, before) => operation.type === 'sync' && before?.type === 'link') },
-  'no fsync of a new key': { workload: 'a pair of keys', method: 'left out of the recording', change: without((operation) => isSyncOf(operation, 'ledger.key')) },
-  'the ledger\'s fsync after the commit': { workload: ledger, method: 'moved in the recording', change: syncLedgerLater },
+  'synchronous=NORMAL': { workload: core, method: "PRAGMA after the store's own", env: { SHEPHERD_SYNCHRONOUS: '1' } },
+  'synchronous=OFF': { workload: core, method: "PRAGMA after the store's own", env: { SHEPHERD_SYNCHRONOUS: '0' } },
+  'no fsync of the snapshot file': {
+    workload: core,
+    method: 'left out of the recording',
+    change: without((operation) => isSyncOf(operation, '.tmp')),
+  },
+  'no fsync of the folder after its rename': {
+    workload: core,
+    method: 'left out of the recording',
+    change: without((operation, before) => operation.type === 'sync' && before?.type === 'rename'),
+  },
+  'no fsync of the ledger': {
+    workload: ledger,
+    method: 'left out of the recording',
+    change: without((operation) => isSyncOf(operation, '.jsonl')),
+  },
+  'no fsync of the folder that a new ledger is in': {
+    workload: 'a ledger in a folder of its own',
+    method: 'left out of the recording',
+    change: without((operation) => isSyncOf(operation, '/elsewhere')),
+  },
+  'no fsync between a second name and a rename': {
+    workload: 'a restore',
+    method: 'left out of the recording',
+    change: without((operation, before) => operation.type === 'sync' && before?.type === 'link'),
+  },
+  'no fsync of a new key': {
+    workload: 'a pair of keys',
+    method: 'left out of the recording',
+    change: without((operation) => isSyncOf(operation, 'ledger.key')),
+  },
+  "the ledger's fsync after the commit": {
+    workload: ledger,
+    method: 'moved in the recording',
+    change: syncLedgerLater,
+  },
 };
 
 /** Each fsync of the ledger moves to just before the acknowledgement. */

@@ -1,16 +1,16 @@
 // What is recorded: one line a workload, each a series of child processes on one folder.
 import assert from 'node:assert/strict';
 import { createPrivateKey, createPublicKey } from 'node:crypto';
-import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync,
+} from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { snapshotPathOf } from '../../lib/files.ts';
 import { SqliteStore } from '../../lib/index.ts';
+import { snapshotPathOf } from '../../lib/values/paths.ts';
 import { operation, perform } from '../support/crash-worker.ts';
-import { laterClock, openStore } from './child.ts';
-import type { Settings, tasks } from './child.ts';
-import { emptyView, viewOf } from './view.ts';
-import type { View } from './view.ts';
+import { laterClock, openStore, type Settings, type tasks } from './child.ts';
+import { emptyView, type View, viewOf } from './view.ts';
 
 /** One process: a task of child.ts with its arguments. */
 export interface Phase {
@@ -27,7 +27,10 @@ export interface Workload {
   /** The name of the ledger in the folder of the recording; `true` for one beside the database. */
   ledger?: boolean | string;
   recover?: boolean;
-  /** Whether the store is behind or another one at first, so that opening it may recover something and the files may differ. */
+  /**
+   * Whether the store is behind or another one at first, so that opening it may recover something and the files may
+   * differ.
+   */
   mayRecover?: boolean;
   /** What else must hold of the folder as the power cut left it, before anything is opened. */
   check?(settings: Settings, views: readonly View[]): void;
@@ -38,9 +41,17 @@ export interface Workload {
 }
 
 const plan = (from: number, count: number, end = 'closed', failSync?: number): Phase => ({
-  task: 'plan', args: ['27', String(from), String(count), end], killed: end.endsWith('killed'), ...(failSync === undefined ? undefined : { failSync }),
+  task: 'plan',
+  args: ['27', String(from), String(count), end],
+  killed: end.endsWith('killed'),
+  ...(failSync === undefined ? undefined : { failSync }),
 });
-const failing = (nth: number, end: string): readonly Phase[] => [plan(0, 8), plan(20, 12, end, nth), plan(40, 5, 'killed'), plan(60, 2)];
+const failing = (nth: number, end: string): readonly Phase[] => [
+  plan(0, 8),
+  plan(20, 12, end, nth),
+  plan(40, 5, 'killed'),
+  plan(60, 2),
+];
 const fixture = fileURLToPath(new URL('../fixtures/shepherdd-utc.db', import.meta.url));
 
 /** A store with the first operations of a plan. */
@@ -62,7 +73,10 @@ function viewOfCopy(settings: Settings): View {
   const copy = mkdtempSync(`${folder}-copy-`);
   cpSync(folder, copy, { recursive: true });
   const inCopy = (path: string): string => join(copy, basename(path));
-  using store = openStore({ path: inCopy(settings.path), ledger: settings.ledger && inCopy(settings.ledger), recover: settings.recover }, laterClock);
+  using store = openStore(
+    { path: inCopy(settings.path), ledger: settings.ledger && inCopy(settings.ledger), recover: settings.recover },
+    laterClock,
+  );
   const view = viewOf(store, inCopy(settings.path));
   store.close();
   rmSync(copy, { recursive: true });
@@ -89,9 +103,12 @@ function lost(settings: Settings): View {
 
 /** Services that stop at a failed fsync and start again; every second one is killed then. */
 function restarts(syncs: readonly number[], ledger: boolean): Record<string, Workload> {
-  return Object.fromEntries(syncs.map((nth, index) => [
-    `a restart after fsync ${nth} failed${ledger ? ' in ledger mode' : ''}`, { ledger, phases: failing(nth, index % 2 === 0 ? 'stopped' : 'stopped, killed') },
-  ]));
+  return Object.fromEntries(
+    syncs.map((nth, index) => [
+      `a restart after fsync ${nth} failed${ledger ? ' in ledger mode' : ''}`,
+      { ledger, phases: failing(nth, index % 2 === 0 ? 'stopped' : 'stopped, killed') },
+    ]),
+  );
 }
 
 /** A store, and beside it a copy from before that it is to go back to. */
@@ -112,7 +129,10 @@ function isKept(text: string) {
   return ({ path }: Settings): void => {
     const folder = dirname(path);
     const kept = readdirSync(folder).filter((name) => name.startsWith(basename(path)));
-    assert.ok(kept.some((name) => readFileSync(join(folder, name)).includes(text)), `nothing of ${kept.join()} has what was there`);
+    assert.ok(
+      kept.some((name) => readFileSync(join(folder, name)).includes(text)),
+      `nothing of ${kept.join()} has what was there`,
+    );
   };
 }
 
@@ -141,7 +161,12 @@ function areKeysThere({ path }: Settings, views: readonly View[]): void {
 export const workloads: Record<string, Workload> = {
   'the core, from an empty folder': { phases: [plan(0, 14), plan(14, 9, 'killed'), plan(23, 5)] },
   'ledger mode, from an empty folder': { ledger: true, phases: [plan(0, 14), plan(14, 9, 'killed'), plan(23, 5)] },
-  'sessions': { phases: [{ task: 'sessions', args: ['3'], killed: true }, { task: 'sessions', args: ['2'], killed: true }] },
+  'sessions': {
+    phases: [
+      { task: 'sessions', args: ['3'], killed: true },
+      { task: 'sessions', args: ['2'], killed: true },
+    ],
+  },
   'a migration from version 1': { prepare: older(1), phases: [{ task: 'open', args: [] }, plan(30, 2)] },
   'an adoption of four tables': { prepare: older(0), phases: [{ task: 'open', args: [] }, plan(30, 2)] },
   'an import': {
@@ -159,15 +184,46 @@ export const workloads: Record<string, Workload> = {
     },
     phases: [{ task: 'backup', args: ['source.db'] }, plan(30, 2)],
   },
-  'the beginning of a ledger': { ledger: true, prepare: ({ path }) => ({ ...prepareStore({ path }), head: 0 }), phases: [{ task: 'attach', args: [] }, plan(30, 2)] },
+  'the beginning of a ledger': {
+    ledger: true,
+    prepare: ({ path }) => ({ ...prepareStore({ path }), head: 0 }),
+    phases: [{ task: 'attach', args: [] }, plan(30, 2)],
+  },
   'a recovery from the snapshot file': { recover: true, prepare: lost, phases: [{ task: 'open', args: [] }] },
   'a recovery from the ledger': { recover: true, ledger: true, prepare: lost, phases: [{ task: 'open', args: [] }] },
-  'a power cut while recovering from a power cut': { after: 'the core, from an empty folder', phases: [{ task: 'open', args: [] }] },
-  'the same in ledger mode': { ledger: true, after: 'ledger mode, from an empty folder', phases: [{ task: 'open', args: [] }] },
-  'a restore': { mayRecover: true, prepare: prepareBackup, phases: [{ task: 'restore', args: ['backup.db'] }], check: isKept('only in what was replaced') },
-  'a migration down': { prepare: prepareStore, phases: [{ task: 'migrate', args: ['1'] }, { task: 'open', args: [] }] },
-  'a recovery of a damaged database': { recover: true, prepare: damaged, phases: [{ task: 'open', args: [] }], check: isKept('damagedamage') },
-  'a recovery of a database that is behind': { mayRecover: true, prepare: behind, phases: [{ task: 'open', args: [] }] },
+  'a power cut while recovering from a power cut': {
+    after: 'the core, from an empty folder',
+    phases: [{ task: 'open', args: [] }],
+  },
+  'the same in ledger mode': {
+    ledger: true,
+    after: 'ledger mode, from an empty folder',
+    phases: [{ task: 'open', args: [] }],
+  },
+  'a restore': {
+    mayRecover: true,
+    prepare: prepareBackup,
+    phases: [{ task: 'restore', args: ['backup.db'] }],
+    check: isKept('only in what was replaced'),
+  },
+  'a migration down': {
+    prepare: prepareStore,
+    phases: [
+      { task: 'migrate', args: ['1'] },
+      { task: 'open', args: [] },
+    ],
+  },
+  'a recovery of a damaged database': {
+    recover: true,
+    prepare: damaged,
+    phases: [{ task: 'open', args: [] }],
+    check: isKept('damagedamage'),
+  },
+  'a recovery of a database that is behind': {
+    mayRecover: true,
+    prepare: behind,
+    phases: [{ task: 'open', args: [] }],
+  },
   'a ledger in a folder of its own': { ledger: 'elsewhere/audit.jsonl', phases: [plan(0, 8), plan(8, 4, 'killed')] },
   'a pair of keys': { prepare: prepareStore, phases: [{ task: 'keygen', args: ['ledger.key'] }], check: areKeysThere },
   ...restarts([1, 2, 3, 5, 8], false),

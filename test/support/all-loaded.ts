@@ -1,5 +1,6 @@
-// A reporter for node:test that tells which files of lib/ no test loads: Node's coverage does not count such a file at all, so
-// without this a new module without any test would leave the percentages as they are. `.ci/run` adds it to the coverage report.
+// A reporter for node:test that tells which files of lib/ no test loads: Node's coverage does not count such a file at
+// all, so without this a new module without any test would leave the percentages as they are. `.ci/run` adds it to the
+// coverage report.
 import { globSync, readFileSync } from 'node:fs';
 import { stripTypeScriptTypes } from 'node:module';
 import { resolve } from 'node:path';

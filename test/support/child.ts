@@ -1,9 +1,8 @@
-// Processes beside the test's own. Each runs a file of test/support/ whose name ends in -worker.ts; such a file does nothing
-// without an argument, because a bare `node --test` runs it as well.
-import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
-import { createInterface } from 'node:readline';
+// Processes beside the test's own. Each runs a file of test/support/ whose name ends in -worker.ts; such a file does
+// nothing without an argument, because a bare `node --test` runs it as well.
+import { type ChildProcess, spawn } from 'node:child_process';
 import { readSync, writeSync } from 'node:fs';
+import { createInterface } from 'node:readline';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
@@ -18,8 +17,8 @@ export function waitForParent(): void {
 }
 
 /**
- * The environment for a process whose system calls count, or of which there are many: no coverage that it writes, no options
- * of the test runner's, and modules that are compiled already (compile-cache.ts).
+ * The environment for a process whose system calls count, or of which there are many: no coverage that it writes, no
+ * options of the test runner's, and modules that are compiled already (compile-cache.ts).
  */
 export function plainEnvironment(): NodeJS.ProcessEnv {
   const { NODE_V8_COVERAGE: _coverage, NODE_OPTIONS: _options, NODE_TEST_CONTEXT: _context, ...rest } = process.env;
@@ -42,7 +41,12 @@ export class Worker {
   #errors = '';
 
   /** `command` stands before the worker's own: a program that runs or watches it. */
-  constructor(t: TestContext, name: string, args: readonly string[], { command = [] as readonly string[], env = process.env } = {}) {
+  constructor(
+    t: TestContext,
+    name: string,
+    args: readonly string[],
+    { command = [] as readonly string[], env = process.env } = {},
+  ) {
     const [program, ...rest] = [...command, process.execPath, workerFile(name), ...args];
     this.#process = spawn(program!, rest, { stdio: ['pipe', 'pipe', 'pipe'], env });
     this.#process.stderr!.setEncoding('utf8').on('data', (text: string) => (this.#errors += text));

@@ -9,7 +9,10 @@ export class Clocks {
     this.wall = Date.parse(start);
   }
 
-  readonly options = { clock: (): Date => new Date(this.wall), monotonicMs: (): number => this.elapsed };
+  /** Of `SqliteStore.open`. */
+  readonly options = { clock: (): Date => new Date(this.wall) };
+  /** Of `SessionTracker`. */
+  readonly forTracker = { monotonicMs: (): number => this.elapsed };
 
   pass(ms: number): void {
     this.wall += ms;

@@ -1,6 +1,6 @@
-// Puts V8's raw coverage of an earlier run, which RAW_COVERAGE names, where the run of node:test that this file is part of looks
-// for its own. So `.ci/run` gets Node's coverage report from the run of the README's command, which knows nothing about coverage,
-// and no test has to run once more for it. Without RAW_COVERAGE it does nothing.
+// Puts V8's raw coverage of an earlier run, which RAW_COVERAGE names, where the run of node:test that this file is part
+// of looks for its own. So `.ci/run` gets Node's coverage report from the run of the README's command, which knows
+// nothing about coverage, and no test has to run once more for it. Without RAW_COVERAGE it does nothing.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 

@@ -32,12 +32,26 @@ class Screen extends Writable {
 
 function screen(columns: number | undefined): Screen {
   if (columns === undefined) return new Screen();
-  return Object.assign(new Screen(), { isTTY: true, columns, getColorDepth: () => WriteStream.prototype.getColorDepth.call(process.stdout) });
+  return Object.assign(new Screen(), {
+    isTTY: true,
+    columns,
+    getColorDepth: () => WriteStream.prototype.getColorDepth.call(process.stdout),
+  });
 }
 
 /** Calls the command in this process. */
 export async function shepherd(argv: readonly string[], { terminal, clock, signal }: Calling = {}): Promise<Said> {
   const [stdout, stderr] = [screen(terminal), screen(terminal)];
-  const code = await main(argv, { stdout, stderr, ...(clock ? { clock } : undefined), ...(signal ? { signal } : undefined) });
+  const code = await main(argv, {
+    stdout,
+    stderr,
+    ...(clock ? { clock } : undefined),
+    ...(signal ? { signal } : undefined),
+  });
   return { code, out: stdout.text, err: stderr.text };
+}
+
+/** One pattern of several that follow each other: for what is too long for one line. */
+export function pattern(...parts: readonly RegExp[]): RegExp {
+  return new RegExp(parts.map(({ source }) => source).join(''));
 }

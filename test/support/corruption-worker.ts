@@ -1,11 +1,13 @@
-// The process of test/corruption.test.ts that damages copies of stores and looks what becomes of them. It tells the number of
-// each trial before it begins, so that a crash or a hang has a name; it fails with what is wrong.
+// The process of test/faults/corruption.test.ts that damages copies of stores and looks what becomes of them. It tells
+// the number of each trial before it begins, so that a crash or a hang has a name; it fails with what is wrong.
 import assert from 'node:assert/strict';
-import { closeSync, copyFileSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeSync } from 'node:fs';
+import {
+  closeSync, copyFileSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, statSync, truncateSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { SqliteStore, StoreError } from '../../lib/index.ts';
-import type { Anchor, AuditEvent } from '../../lib/index.ts';
+import { type Anchor, type AuditEvent, SqliteStore, StoreError } from '../../lib/index.ts';
 import { Ledger, verifyParity } from '../../lib/ledger/index.ts';
 import { tell } from './child.ts';
 import { flipBit, picture } from './files.ts';
@@ -19,12 +21,18 @@ const pageBytes = 4096;
 /** The folders that are damaged: made by `makeBases`. Each has an `old` one beside it, from before its last half. */
 export const bases = ['closed', 'killed', 'closed-ledger', 'killed-ledger'];
 
-const state = (number: number) => ({ timestamp: new Date(Date.UTC(2026, 10, 21, 10, 0, number)), activeSession: { sessionId: `s${number}`, entryId: 'minecraft', startedAt: new Date(0), warningsIssued: [300, 60] } });
+const state = (number: number) => ({
+  timestamp: new Date(Date.UTC(2026, 10, 21, 10, 0, number)),
+  activeSession: { sessionId: `s${number}`, entryId: 'minecraft', startedAt: new Date(0), warningsIssued: [300, 60] },
+});
 
 function fillHalf(store: SqliteStore, half: number): void {
   for (let number = half * 20; number < half * 20 + 20; number++) {
     const entryId = ['minecraft', 'tuxpaint', 'film'][number % 3]!;
-    store.appendAudit({ type: 'launch_denied', entryId, reasons: ['quota '.repeat((number * 7) % 40), `${number}`] }, number % 4 === 0 ? { eventId: `e${number}` } : {});
+    store.appendAudit(
+      { type: 'launch_denied', entryId, reasons: ['quota '.repeat((number * 7) % 40), `${number}`] },
+      number % 4 === 0 ? { eventId: `e${number}` } : {},
+    );
     store.addUsage(entryId, days[number % days.length]!, 1_000 * number + 7);
     for (let other = 0; other < 3; other++) store.addUsage(`entry-${number}-${other}`, days[other]!, 500);
     store.setCooldownUntil(entryId, new Date(Date.UTC(2026, 10, 21, 13, number)));
@@ -34,10 +42,17 @@ function fillHalf(store: SqliteStore, half: number): void {
 
 function openIn(folder: string, options: { recover?: boolean } = {}): SqliteStore {
   const ledgerPath = join(folder, 'audit.jsonl');
-  return SqliteStore.open(join(folder, 'store.db'), { clock, ...options, ...(folder.includes('-ledger') ? { ledger: Ledger.open(ledgerPath, options) } : undefined) });
+  return SqliteStore.open(join(folder, 'store.db'), {
+    clock,
+    ...options,
+    ...(folder.includes('-ledger') ? { ledger: Ledger.open(ledgerPath, options) } : undefined),
+  });
 }
 
-/** Makes one base: the store after half of it as `old`, and after all of it, closed or as a kill leaves it. Ends with a kill. */
+/**
+ * Makes one base: the store after half of it as `old`, and after all of it, closed or as a kill leaves it. Ends with a
+ * kill.
+ */
 function makeBase(root: string, name: string): void {
   const folder = join(root, name);
   mkdirSync(folder);
@@ -88,7 +103,10 @@ async function look(folder: string, anchor: Anchor | undefined): Promise<View> {
   try {
     const report = await guarded(() => store.verifyAudit(anchor ? { anchor } : {}));
     const events = await guarded(() => [...store.iterateAudits()]);
-    const balances = await guarded(() => ({ usage: days.map((day) => store.getUsageForDay(day)), cooldowns: store.listCooldowns() }));
+    const balances = await guarded(() => ({
+      usage: days.map((day) => store.getUsageForDay(day)),
+      cooldowns: store.listCooldowns(),
+    }));
     const snapshot = await guarded(() => store.loadSnapshot());
     store.health();
     store.isHealthy();
@@ -103,7 +121,13 @@ async function look(folder: string, anchor: Anchor | undefined): Promise<View> {
         }
       })) === true;
     }
-    return { whole: report?.ok === true, parity, ...(events ? { events } : undefined), ...(balances ? { balances } : undefined), snapshot };
+    return {
+      whole: report?.ok === true,
+      parity,
+      ...(events ? { events } : undefined),
+      ...(balances ? { balances } : undefined),
+      snapshot,
+    };
   } finally {
     store.close();
   }
@@ -118,11 +142,14 @@ interface Base extends View {
 type Random = () => number;
 
 const damages: Record<string, (path: string, old: string, random: Random) => void> = {
-  'a flipped bit': (path, _old, random) => flipBit(path, Math.floor(random() * statSync(path).size), Math.floor(random() * 8)),
-  'a random byte': (path, _old, random) => overwrite(path, Math.floor(random() * statSync(path).size), noise(1, random)),
+  'a flipped bit': (path, _old, random) =>
+    flipBit(path, Math.floor(random() * statSync(path).size), Math.floor(random() * 8)),
+  'a random byte': (path, _old, random) =>
+    overwrite(path, Math.floor(random() * statSync(path).size), noise(1, random)),
   'a page of noise': (path, _old, random) => overwrite(path, pageIn(path, random), noise(pageBytes, random)),
   'a page of zeros': (path, _old, random) => overwrite(path, pageIn(path, random), Buffer.alloc(pageBytes)),
-  'a page of another place': (path, _old, random) => overwrite(path, pageIn(path, random), readPage(path, pageIn(path, random))),
+  'a page of another place': (path, _old, random) =>
+    overwrite(path, pageIn(path, random), readPage(path, pageIn(path, random))),
   'its end cut off': (path, _old, random) => truncateSync(path, Math.floor(statSync(path).size * random())),
   'nothing but zeros': (path) => overwrite(path, 0, Buffer.alloc(statSync(path).size)),
   'no file': (path) => rmSync(path),
@@ -156,12 +183,16 @@ function pick<T>(list: readonly T[], random: Random): T {
 async function attempt(root: string, loaded: Base[], number: number, seed: number): Promise<void> {
   const random = seededRandom(seed * 1_000_003 + number);
   const base = pick(loaded, random);
-  const names = readdirSync(base.folder).filter((name) => !name.endsWith('-shm') && statSync(join(base.folder, name)).size > 0);
+  const names = readdirSync(base.folder).filter(
+    (name) => !name.endsWith('-shm') && statSync(join(base.folder, name)).size > 0,
+  );
   const name = pick(names, random);
   // Single places as often as all the rest together.
   const what = random() < 0.5 ? pick(Object.keys(damages).slice(0, 2), random) : pick(Object.keys(damages), random);
   tell(`${number}: ${what} in ${name} of ${base.folder}`);
-  const [first, second] = ['a', 'b'].map((suffix) => join(root, `trial${suffix}-${base.folder.includes('-ledger') ? '-ledger' : ''}`)) as [string, string];
+  const [first, second] = ['a', 'b'].map((suffix) =>
+    join(root, `trial${suffix}-${base.folder.includes('-ledger') ? '-ledger' : ''}`),
+  ) as [string, string];
   for (const folder of [first, second]) rmSync(folder, { recursive: true, force: true });
   copyAll(base.folder, first);
   damages[what]!(join(first, name), join(base.old, name), random);
@@ -180,7 +211,8 @@ function checkView(view: View, base: Base): void {
 
 /** A service that opens it without recover: it is refused and left as it was, or nothing is worse afterwards. */
 async function openPlainly(folder: string, before: View, base: Base): Promise<void> {
-  const files = (...but: string[]): object => Object.fromEntries(Object.entries(picture(folder)).filter(([name]) => ![...but, 'store.db-shm'].includes(name)));
+  const files = (...but: string[]): object =>
+    Object.fromEntries(Object.entries(picture(folder)).filter(([name]) => ![...but, 'store.db-shm'].includes(name)));
   const [found, foundOthers] = [files(), files('store.db', 'store.db-wal')];
   let store: SqliteStore;
   try {
@@ -188,7 +220,8 @@ async function openPlainly(folder: string, before: View, base: Base): Promise<vo
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
     // The ledger is held against the database, which is opened for that: its -wal is in it then.
-    if (error.code !== 'ERR_STORE_PARITY') return assert.deepEqual(files(), found, `refused with ${error.message}, and changed`);
+    if (error.code !== 'ERR_STORE_PARITY')
+      return assert.deepEqual(files(), found, `refused with ${error.message}, and changed`);
     assert.deepEqual(files('store.db', 'store.db-wal'), foundOthers, `refused with ${error.message}, and changed`);
     return assert.deepEqual(await look(folder, base.anchor), before, `refused with ${error.message}, and changed`);
   }
@@ -219,7 +252,8 @@ async function openToRecover(folder: string, base: Base): Promise<void> {
   }
   const again = openIn(folder);
   assert.equal(again.recovery, undefined);
-  if (recovery?.found === 'damaged' || recovery?.found === 'missing') assert.deepEqual((await again.verifyAudit()).findings, []);
+  if (recovery?.found === 'damaged' || recovery?.found === 'missing')
+    assert.deepEqual((await again.verifyAudit()).findings, []);
   again.close();
 }
 
@@ -237,7 +271,10 @@ async function checkNamed(store: SqliteStore, { events = [] }: Base): Promise<vo
   for (const event of events) {
     if (isDeepStrictEqual(kept.get(event.id), event)) continue;
     const isLost = lost !== undefined && event.id <= lost.to && event.id >= (lost.from ?? 1);
-    assert.ok(isLost || findings.some(({ id }) => id === event.id) || findings.some(({ kind }) => kind === 'gap'), `event ${event.id} is not as it was, and nothing says so: ${JSON.stringify({ lost, findings })}`);
+    assert.ok(
+      isLost || findings.some(({ id }) => id === event.id) || findings.some(({ kind }) => kind === 'gap'),
+      `event ${event.id} is not as it was, and nothing says so: ${JSON.stringify({ lost, findings })}`,
+    );
   }
 }
 

@@ -1,7 +1,6 @@
-// The process that test/crash.test.ts kills: it does the operations of a plan, from one number on, until it is killed. Each
-// operation follows from the seed and its number alone, so that the test knows what it was.
-import type { CoreEvent, StateSnapshot } from '../../lib/index.ts';
-import { SqliteStore } from '../../lib/index.ts';
+// The process that test/faults/crash.test.ts kills: it does the operations of a plan, from one number on, until it is
+// killed. Each operation follows from the seed and its number alone, so that the test knows what it was.
+import { type CoreEvent, SqliteStore, type StateSnapshot } from '../../lib/index.ts';
 import { tell } from './child.ts';
 import { seededRandom } from './random.ts';
 
@@ -25,20 +24,39 @@ export function operation(seed: number, number: number): Operation {
   const kind = (['append', 'usage', 'cooldown', 'clear', 'snapshot', 'transaction', 'transaction'] as const)[below(7)]!;
   const entryId = `entry-${below(5)}`;
   const session = (part: number): CoreEvent & { type: 'session_ended' } => ({
-    type: 'session_ended', sessionId: `${number}.${part}`, entryId: `entry-${below(5)}`, reason: { type: 'user_stop' }, durationMs: 1 + below(5_000),
+    type: 'session_ended',
+    sessionId: `${number}.${part}`,
+    entryId: `entry-${below(5)}`,
+    reason: { type: 'user_stop' },
+    durationMs: 1 + below(5_000),
   });
   const snapshot = (): StateSnapshot => ({
     timestamp: new Date(firstUntil + number),
-    activeSession: { sessionId: `session of ${number}`, entryId, startedAt: new Date(firstUntil), warningsIssued: Array.from({ length: below(50) }, (_, index) => index) },
+    activeSession: {
+      sessionId: `session of ${number}`,
+      entryId,
+      startedAt: new Date(firstUntil),
+      warningsIssued: Array.from({ length: below(50) }, (_, index) => index),
+    },
   });
   const cooldown = { entryId, until: new Date(firstUntil + number) };
   switch (kind) {
-    case 'append': return { kind, events: [{ type: 'launch_denied', entryId, reasons: ['x'.repeat(below(6_000)), String(number)] }], usage: [], cooldowns: [] };
+    case 'append':
+      return {
+        kind,
+        events: [{ type: 'launch_denied', entryId, reasons: ['x'.repeat(below(6_000)), String(number)] }],
+        usage: [],
+        cooldowns: [],
+      };
     // Booked without an event, so on an entry of its own: the others' totals are traced to their events.
-    case 'usage': return { kind, events: [], usage: [{ entryId: 'unaudited', day, durationMs: 1 + below(5_000) }], cooldowns: [] };
-    case 'cooldown': return { kind, events: [], usage: [], cooldowns: [cooldown] };
-    case 'clear': return { kind, events: [], usage: [], cooldowns: [{ entryId, until: undefined }] };
-    case 'snapshot': return { kind, events: [], usage: [], cooldowns: [], snapshot: snapshot() };
+    case 'usage':
+      return { kind, events: [], usage: [{ entryId: 'unaudited', day, durationMs: 1 + below(5_000) }], cooldowns: [] };
+    case 'cooldown':
+      return { kind, events: [], usage: [], cooldowns: [cooldown] };
+    case 'clear':
+      return { kind, events: [], usage: [], cooldowns: [{ entryId, until: undefined }] };
+    case 'snapshot':
+      return { kind, events: [], usage: [], cooldowns: [], snapshot: snapshot() };
     case 'transaction': {
       const events = Array.from({ length: 1 + below(6) }, (_, part) => session(part));
       const usage = events.map((event) => ({ entryId: event.entryId, day, durationMs: event.durationMs }));

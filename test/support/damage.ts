@@ -6,7 +6,10 @@ import type { SqliteStore } from '../../lib/index.ts';
 // node:sqlite of Node 24 cuts a text off at NUL: there is nothing there that anybody could see.
 const showsNul = new DatabaseSync(':memory:').prepare("SELECT 'a' || char(0) AS text").get()!['text'] !== 'a';
 
-/** What a column of each kind may not hold, as SQL; one that may be NULL is `optional …`. A NUL is in no text that a method takes. */
+/**
+ * What a column of each kind may not hold, as SQL; one that may be NULL is `optional …`. A NUL is in no text that a
+ * method takes.
+ */
 const kinds = {
   text: [...(showsNul ? ["'a' || char(0)"] : []), "x'61'", 'NULL'],
   word: ["'sunning'", "''", "x'61'", 'NULL'],
@@ -17,7 +20,10 @@ const kinds = {
 };
 export type Kind = keyof typeof kinds | `optional ${keyof typeof kinds}`;
 
-/** Changes a table by an UPDATE that neither types nor checks nor keys stop, while those who have it open notice nothing. */
+/**
+ * Changes a table by an UPDATE that neither types nor checks nor keys stop, while those who have it open notice
+ * nothing.
+ */
 export function damage(path: string, table: string, sql: string): void {
   using db = new DatabaseSync(path, { defensive: false, enableForeignKeyConstraints: false });
   db.exec(`PRAGMA writable_schema = ON; PRAGMA ignore_check_constraints = ON;
@@ -39,11 +45,19 @@ export interface Damages<T> {
 }
 
 /**
- * Damages a column in each way of its kind, on a store made anew for each, and expects every call to refuse it by name and
- * to write nothing.
+ * Damages a column in each way of its kind, on a store made anew for each, and expects every call to refuse it by name
+ * and to write nothing.
  */
-export function assertRefused<T>(table: string, column: string, { columns, where, calls }: Damages<T>, make: () => { path: string; store: SqliteStore; modules: T }): void {
-  const [name, isOptional] = [columns[column]!.replace('optional ', '') as keyof typeof kinds, columns[column]!.startsWith('optional')];
+export function assertRefused<T>(
+  table: string,
+  column: string,
+  { columns, where, calls }: Damages<T>,
+  make: () => { path: string; store: SqliteStore; modules: T },
+): void {
+  const [name, isOptional] = [
+    columns[column]!.replace('optional ', '') as keyof typeof kinds,
+    columns[column]!.startsWith('optional'),
+  ];
   for (const value of kinds[name]) {
     if (isOptional && value === 'NULL') continue;
     const { path, store, modules } = make();
@@ -53,8 +67,13 @@ export function assertRefused<T>(table: string, column: string, { columns, where
     const before = state();
     for (const [call, fn] of Object.entries(calls)) {
       // node:sqlite gives no number beyond 2^53, and no name with its error.
-      const message = value.length > 15 && name === 'count' ? /out of range/ : new RegExp(`: ${column} cannot be read: `);
-      assert.throws(() => fn(modules), { name: 'StoreError', code: 'ERR_STORE_CORRUPT', message }, `${table}.${column} = ${value}: ${call}`);
+      const message =
+        value.length > 15 && name === 'count' ? /out of range/ : new RegExp(`: ${column} cannot be read: `);
+      assert.throws(
+        () => fn(modules),
+        { name: 'StoreError', code: 'ERR_STORE_CORRUPT', message },
+        `${table}.${column} = ${value}: ${call}`,
+      );
     }
     assert.deepEqual(state(), before);
     store.close();

@@ -1,6 +1,6 @@
-// The process whose system calls fail in test/failing-disk.test.ts: opens a store, does operations of a plan, and goes on after
-// each error. It says what became of each by writev, a call that nothing of the store uses, so that a failing write keeps it
-// from nothing.
+// The process whose system calls fail in test/faults/failing-disk.test.ts: opens a store, does operations of a plan,
+// and goes on after each error. It says what became of each by writev, a call that nothing of the store uses, so that a
+// failing write keeps it from nothing.
 import { writevSync } from 'node:fs';
 import { SqliteStore, StoreError } from '../../lib/index.ts';
 import { Ledger } from '../../lib/ledger/ledger.ts';
@@ -45,7 +45,13 @@ function work(path: string, ledgerPath: string, seed: number, from: number, coun
     } catch (error) {
       code = codeOf(error);
     }
-    say({ what: number, ...(code === undefined ? undefined : { code }), before, stopped: isStopped(store), healthy: store.isHealthy() });
+    say({
+      what: number,
+      ...(code === undefined ? undefined : { code }),
+      before,
+      stopped: isStopped(store),
+      healthy: store.isHealthy(),
+    });
   }
   try {
     store.close();

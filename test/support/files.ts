@@ -4,8 +4,8 @@ import { closeSync, lstatSync, openSync, readdirSync, readFileSync, readlinkSync
 import { join } from 'node:path';
 
 /**
- * Every name below a folder with its mode, size and contents. It opens files: not while this process has a database open
- * there, whose locks it would drop.
+ * Every name below a folder with its mode, size and contents. It opens files: not while this process has a database
+ * open there, whose locks it would drop.
  */
 export function picture(folder: string): Record<string, string> {
   const found: Record<string, string> = {};

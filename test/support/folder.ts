@@ -5,8 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { TestContext } from 'node:test';
-import { SqliteStore } from '../../lib/index.ts';
-import type { CoreEvent, EventBase, OpenOptions } from '../../lib/index.ts';
+import { type CoreEvent, type EventBase, type OpenOptions, SqliteStore } from '../../lib/index.ts';
 
 export class TestFolder {
   /** The folder itself, mode 0700. */

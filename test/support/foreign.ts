@@ -5,8 +5,10 @@ import { run } from './process.ts';
 
 /** The four tables of version 0, with two rows of each kind that a service would write. */
 export const fourTables = `
-  CREATE TABLE audit_log (id INTEGER PRIMARY KEY, timestamp TEXT NOT NULL, event_type TEXT NOT NULL, event_data TEXT NOT NULL);
-  CREATE TABLE usage (entry_id TEXT NOT NULL, day TEXT NOT NULL, duration_secs INTEGER NOT NULL, PRIMARY KEY (entry_id, day));
+  CREATE TABLE audit_log (
+    id INTEGER PRIMARY KEY, timestamp TEXT NOT NULL, event_type TEXT NOT NULL, event_data TEXT NOT NULL);
+  CREATE TABLE usage (
+    entry_id TEXT NOT NULL, day TEXT NOT NULL, duration_secs INTEGER NOT NULL, PRIMARY KEY (entry_id, day));
   CREATE TABLE cooldowns (entry_id TEXT PRIMARY KEY, until TEXT NOT NULL);
   CREATE TABLE snapshot (id INTEGER PRIMARY KEY CHECK (id = 1), data TEXT NOT NULL);
   CREATE INDEX idx_audit_timestamp ON audit_log (timestamp);
@@ -15,7 +17,9 @@ export const fourTables = `
     (3, '2026-11-20T09:05:00.123456Z', 'session_started', '{"session_id":"s1","entry_id":"minecraft"}');
   INSERT INTO usage VALUES ('minecraft', '2026-11-20', 90), ('tuxpaint', '2026-11-20', 30);
   INSERT INTO cooldowns VALUES ('minecraft', '2026-11-20T10:00:00Z');
-  INSERT INTO snapshot VALUES (1, '{"timestamp":"2026-11-20T09:30:00Z","active_session":{"session_id":"s1","entry_id":"minecraft","started_at":"2026-11-20T09:05:00Z","deadline":null,"warnings_issued":[300,60]}}');
+  INSERT INTO snapshot VALUES (1, '{"timestamp":"2026-11-20T09:30:00Z",' ||
+    '"active_session":{"session_id":"s1","entry_id":"minecraft","started_at":"2026-11-20T09:05:00Z",' ||
+    '"deadline":null,"warnings_issued":[300,60]}}');
 `;
 
 /** Makes a database with plain SQLite and closes it. */

@@ -1,13 +1,13 @@
-// The process of test/full-disk.test.ts, in a mount namespace of its own: mounts a small file system, and does each operation on
-// it with every amount of free space from none to enough. Fails with what is wrong; tells how many it did.
+// The process of test/faults/full-disk.test.ts, in a mount namespace of its own: mounts a small file system, and does
+// each operation on it with every amount of free space from none to enough. Fails with what is wrong; tells how many it
+// did.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { SqliteStore, StoreError } from '../../lib/index.ts';
-import type { CoreEvent, StateSnapshot } from '../../lib/index.ts';
+import { type CoreEvent, SqliteStore, type StateSnapshot, StoreError } from '../../lib/index.ts';
 import { Ledger } from '../../lib/ledger/ledger.ts';
-import { SessionTracker } from '../../lib/modules/sessions.ts';
+import { SessionTracker } from '../../lib/modules/sessions/sessions.ts';
 import { tell } from './child.ts';
 import { seededRandom } from './random.ts';
 
@@ -24,7 +24,8 @@ interface Operation {
 }
 
 let elapsedMs = 0;
-const options = { clock: (): Date => new Date('2026-11-21T10:00:00Z'), monotonicMs: (): number => elapsedMs };
+const options = { clock: (): Date => new Date('2026-11-21T10:00:00Z') };
+const trackerOptions = { timeZone: 'UTC', monotonicMs: (): number => elapsedMs };
 
 const event: CoreEvent & { type: 'launch_denied' } = { type: 'launch_denied', entryId: 'a', reasons: ['quota'] };
 const session = { sessionId: 's', entryId: 'a', startedAt: new Date(0), warningsIssued: [60] };
@@ -37,23 +38,29 @@ const operations: Operation[] = [
   { what: 'clearCooldown', act: (store) => store.clearCooldown('b') },
   { what: 'saveSnapshot', act: (store) => store.saveSnapshot({ timestamp: new Date(7), activeSession: session }) },
   {
-    what: 'transaction', act: (store) => store.transaction(() => {
-      store.appendAudit(event);
-      store.transaction(() => store.addUsage('a', day, 9));
-      store.saveSnapshot({ timestamp: new Date(8) });
-      for (let index = 0; index < 60; index++) store.addUsage(`entry-${index}`, day, 1_000);
-    }),
+    what: 'transaction',
+    act: (store) =>
+      store.transaction(() => {
+        store.appendAudit(event);
+        store.transaction(() => store.addUsage('a', day, 9));
+        store.saveSnapshot({ timestamp: new Date(8) });
+        for (let index = 0; index < 60; index++) store.addUsage(`entry-${index}`, day, 1_000);
+      }),
   },
-  { what: 'start of a session', act: (store) => store.transaction(() => new SessionTracker(store, { timeZone: 'UTC' }).start({ entryId: 'c', sessionId: 'c' })) },
+  {
+    what: 'start of a session',
+    act: (store) =>
+      store.transaction(() => new SessionTracker(store, trackerOptions).start({ entryId: 'c', sessionId: 'c' })),
+  },
   {
     what: 'end of a session',
     first: (store) => {
       elapsedMs = 0;
-      new SessionTracker(store, { timeZone: 'UTC' }).start({ entryId: 'c', sessionId: 'c' });
+      new SessionTracker(store, trackerOptions).start({ entryId: 'c', sessionId: 'c' });
     },
     act: (store) => {
       elapsedMs = 4_000;
-      const tracker = new SessionTracker(store, { timeZone: 'UTC' });
+      const tracker = new SessionTracker(store, trackerOptions);
       tracker.recover();
     },
   },
@@ -61,7 +68,10 @@ const operations: Operation[] = [
 ];
 
 function open(folder: string, withLedger: boolean): SqliteStore {
-  return SqliteStore.open(join(folder, 'store.db'), { ...options, ...(withLedger ? { ledger: Ledger.open(join(folder, 'audit.jsonl')) } : undefined) });
+  return SqliteStore.open(join(folder, 'store.db'), {
+    ...options,
+    ...(withLedger ? { ledger: Ledger.open(join(folder, 'audit.jsonl')) } : undefined),
+  });
 }
 
 interface State {
@@ -72,7 +82,12 @@ interface State {
 }
 
 function dump(store: SqliteStore): State {
-  return { audits: [...store.iterateAudits()], usage: store.getUsageForDay(day), cooldowns: store.listCooldowns(), snapshot: store.loadSnapshot() };
+  return {
+    audits: [...store.iterateAudits()],
+    usage: store.getUsageForDay(day),
+    cooldowns: store.listCooldowns(),
+    snapshot: store.loadSnapshot(),
+  };
 }
 
 /** Leaves so many pages free. */
@@ -102,7 +117,9 @@ function codeOf(act: () => unknown): string | undefined {
 function afterKill(folder: string, elsewhere: string, withLedger: boolean): State {
   rmSync(elsewhere, { recursive: true, force: true });
   mkdirSync(elsewhere);
-  const files = ['store.db', 'store.db-wal', 'store.snapshot.json', 'audit.jsonl'].map((name) => join(folder, name)).filter((path) => existsSync(path));
+  const files = ['store.db', 'store.db-wal', 'store.snapshot.json', 'audit.jsonl']
+    .map((name) => join(folder, name))
+    .filter((path) => existsSync(path));
   // By another process: this one would drop SQLite's locks with the descriptor.
   execFileSync('cp', [...files, elsewhere]);
   using store = open(elsewhere, withLedger);
@@ -134,24 +151,38 @@ function whenDone(folder: string, withLedger: boolean, operation: Operation): St
 }
 
 /** One operation with so much space. Gives whether there was enough. */
-async function attempt(mount: string, elsewhere: string, withLedger: boolean, operation: Operation, pages: number): Promise<boolean> {
+async function attempt(
+  mount: string,
+  elsewhere: string,
+  withLedger: boolean,
+  operation: Operation,
+  pages: number,
+): Promise<boolean> {
   const folder = join(mount, 'home');
   const wanted = whenDone(folder, withLedger, operation);
   let store = begin(folder, withLedger, operation);
   const before = dump(store);
   fill(mount, pages);
   const code = codeOf(() => operation.act(store));
-  // Its lines are in the ledger, and the next write brings them in: only the snapshot, which no ledger has, is to be saved again.
+  // Its lines are in the ledger, and the next write brings them in: only the snapshot, which no ledger has, is to be
+  // saved again.
   const isPending = withLedger && code === 'ERR_STORE_IO';
   if (code !== undefined) {
     if (!isPending) assert.equal(code, 'ERR_STORE_DISK_FULL');
     const now = dump(store);
     // Events that the ledger has may be in the database already, and only the snapshot is missing.
-    assert.deepEqual(now, isPending && now.audits.length > before.audits.length ? { ...wanted, snapshot: before.snapshot } : before);
+    assert.deepEqual(
+      now,
+      isPending && now.audits.length > before.audits.length ? { ...wanted, snapshot: before.snapshot } : before,
+    );
     assert.equal(store.isHealthy(), true);
     assert.equal(store.health().lastError?.code, code);
     const found = afterKill(folder, elsewhere, withLedger);
-    assert.deepEqual(found, isPending ? { ...wanted, snapshot: before.snapshot } : before, 'what was refused is not there after a crash');
+    assert.deepEqual(
+      found,
+      isPending ? { ...wanted, snapshot: before.snapshot } : before,
+      'what was refused is not there after a crash',
+    );
   }
   empty(mount);
   if (isPending) store.transaction(() => undefined);
@@ -163,7 +194,10 @@ async function attempt(mount: string, elsewhere: string, withLedger: boolean, op
   store.close();
   store = open(folder, withLedger);
   assert.deepEqual(dump(store), after);
-  assert.deepEqual([store.recovery, store.health().findings.filter(({ kind }) => kind !== 'clock-behind')], [undefined, []]);
+  assert.deepEqual(
+    [store.recovery, store.health().findings.filter(({ kind }) => kind !== 'clock-behind')],
+    [undefined, []],
+  );
   assert.deepEqual((await store.verifyAudit()).findings, []);
   store.close();
   rmSync(folder, { recursive: true });
@@ -197,10 +231,12 @@ async function work(mount: string, elsewhere: string, portion: number, seed: num
   const counts: Record<string, number> = {};
   for (const withLedger of [false, true]) {
     for (const kind of ['new', 'closed', 'killed']) {
-      const base = kind === 'new' ? undefined : makeBase(`${elsewhere}-${kind}-${withLedger}`, kind === 'killed', withLedger);
+      const base =
+        kind === 'new' ? undefined : makeBase(`${elsewhere}-${kind}-${withLedger}`, kind === 'killed', withLedger);
       await eachSize(`open of a ${kind} store`, (pages) => attemptOpen(mount, withLedger, base, pages));
     }
-    for (const operation of operations) await eachSize(operation.what, (pages) => attempt(mount, elsewhere, withLedger, operation, pages));
+    for (const operation of operations)
+      await eachSize(operation.what, (pages) => attempt(mount, elsewhere, withLedger, operation, pages));
   }
   tell(JSON.stringify(counts));
 

@@ -10,7 +10,9 @@ export const importModule = new URL('../../lib/import/index.ts', import.meta.url
 
 /** Runs a module in a process of its own. */
 export function runModule(code: string): { status: number | null; signal: string | null; stderr: string } {
-  const { status, signal, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', code], { encoding: 'utf8' });
+  const { status, signal, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', code], {
+    encoding: 'utf8',
+  });
   return { status, signal, stderr };
 }
 
@@ -24,10 +26,16 @@ export function makeFrom(folder: TestFolder, fixture: string, sql = '', name = f
 
 /** Takes every constraint from a database's tables, so that they can hold what their service would not write. */
 export function loosen(...tables: string[]): string {
-  return `PRAGMA foreign_keys = OFF; ${tables.map((table) => `CREATE TABLE loose AS SELECT * FROM ${table}; DROP TABLE ${table}; ALTER TABLE loose RENAME TO ${table};`).join(' ')}`;
+  const each = tables.map(
+    (name) => `CREATE TABLE loose AS SELECT * FROM ${name}; DROP TABLE ${name}; ALTER TABLE loose RENAME TO ${name};`,
+  );
+  return `PRAGMA foreign_keys = OFF; ${each.join(' ')}`;
 }
 
-/** A service in a process of its own that has the source open in WAL mode, with its last commit, made by `sql`, in the WAL only. */
+/**
+ * A service in a process of its own that has the source open in WAL mode, with its last commit, made by `sql`, in the
+ * WAL only.
+ */
 export async function runService(source: string, sql: string): Promise<{ kill(): Promise<void> }> {
   const code = `
     import { DatabaseSync } from 'node:sqlite';
@@ -48,9 +56,15 @@ export async function runService(source: string, sql: string): Promise<{ kill():
 }
 
 /** Aborts at the given share of the work. */
-export function abortAt(share: number, reason: unknown): { signal: AbortSignal; onProgress: (progress: { done: number; total: number }) => void } {
+export function abortAt(
+  share: number,
+  reason: unknown,
+): { signal: AbortSignal; onProgress: (progress: { done: number; total: number }) => void } {
   const controller = new AbortController();
-  return { signal: controller.signal, onProgress: ({ done, total }) => done >= total * share && controller.abort(reason) };
+  return {
+    signal: controller.signal,
+    onProgress: ({ done, total }) => done >= total * share && controller.abort(reason),
+  };
 }
 
 /** The rows, without what differs from one import to another: when it was and what the store is called. */

@@ -10,7 +10,9 @@ export function acknowledgedBy(worker: Worker, from: number): number {
   return from + numbers.length;
 }
 
-/** Kills it: in one round of six while it opens what the one before has left, in the others after a while of writing. */
+/**
+ * Kills it: in one round of six while it opens what the one before has left, in the others after a while of writing.
+ */
 export async function killSometime(worker: Worker, round: number, random: () => number): Promise<void> {
   if (round % 6 === 5) await sleep(50 + random() * 100);
   else {

@@ -1,15 +1,13 @@
 // A store with a ledger beside it: opening both, and holding one against the other.
 import assert from 'node:assert/strict';
-import { appendFileSync, readFileSync } from 'node:fs';
 import * as system from 'node:fs';
+import { appendFileSync, readFileSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
-import { genesisHash, rowHash } from '../../lib/chain.ts';
-import { isSound, lineText, parseHeader, parseLine } from '../../lib/ledger/line.ts';
-import type { LedgerLine } from '../../lib/ledger/line.ts';
-import { Ledger } from '../../lib/ledger/ledger.ts';
-import type { LedgerFiles } from '../../lib/ledger/file.ts';
-import type { LedgerOptions } from '../../lib/ledger/ledger.ts';
+import { genesisHash, rowHash } from '../../lib/core/chain.ts';
 import type { OpenOptions, SqliteStore } from '../../lib/index.ts';
+import type { LedgerFiles } from '../../lib/ledger/file.ts';
+import { Ledger, type LedgerOptions } from '../../lib/ledger/ledger.ts';
+import { isSound, type LedgerLine, lineText, parseHeader, parseLine } from '../../lib/ledger/line.ts';
 import type { TestFolder } from './folder.ts';
 
 /** The ledger in a test's folder. */
@@ -20,7 +18,10 @@ export function ledgerIn(folder: TestFolder, options?: LedgerOptions): Ledger {
 /** Opens the folder's store with its ledger. */
 export function openBoth(folder: TestFolder, options: Omit<OpenOptions, 'ledger'> & LedgerOptions = {}): SqliteStore {
   const { signingKey, files, ...rest } = options;
-  const ledgerOptions = { ...(signingKey === undefined ? undefined : { signingKey }), ...(files === undefined ? undefined : { files }) };
+  const ledgerOptions = {
+    ...(signingKey === undefined ? undefined : { signingKey }),
+    ...(files === undefined ? undefined : { files }),
+  };
   return folder.open({ ...rest, ledger: ledgerIn(folder, ledgerOptions) });
 }
 
@@ -39,7 +40,12 @@ type Row = [number, string, string, string, string | null, string, string | null
 /** The rows of the audit log as SQLite has them. */
 export function rowsOf(path: string): Row[] {
   using db = new DatabaseSync(path, { readOnly: true });
-  return db.prepare('SELECT id, timestamp, event_type, event_data, event_meta, event_hash, signature FROM audit_log ORDER BY id').all().map((row) => Object.values(row) as Row);
+  return db
+    .prepare(
+      'SELECT id, timestamp, event_type, event_data, event_meta, event_hash, signature FROM audit_log ORDER BY id',
+    )
+    .all()
+    .map((row) => Object.values(row) as Row);
 }
 
 /** Both files are whole and hold the same rows in one chain. Not while this process has the store open. */
@@ -72,7 +78,13 @@ export function linesOf(ledgerPath: string): Row[] {
 export function plant(ledgerPath: string, fields: Pick<LedgerLine, 'type' | 'data'> & Partial<LedgerLine>): number {
   const last = parseLine(Buffer.from(readFileSync(ledgerPath, 'utf8').split('\n').at(-2)!))!;
   const line = { id: last.id + 1, at: last.at, prev: last.hash, ...fields };
-  const hash = rowHash(line.prev, { id: line.id, timestamp: line.at, type: line.type, data: line.data, meta: line.meta ?? null });
+  const hash = rowHash(line.prev, {
+    id: line.id,
+    timestamp: line.at,
+    type: line.type,
+    data: line.data,
+    meta: line.meta ?? null,
+  });
   appendFileSync(ledgerPath, lineText({ ...line, hash }));
   return line.id;
 }
@@ -82,7 +94,9 @@ export function plantInBoth(path: string, ledgerPath: string, fields: Parameters
   const id = plant(ledgerPath, fields);
   const { at, type, data, meta, hash } = parseLine(Buffer.from(readFileSync(ledgerPath, 'utf8').split('\n').at(-2)!))!;
   using db = new DatabaseSync(path);
-  db.prepare('INSERT INTO audit_log (id, timestamp, event_type, event_data, event_meta, event_hash) VALUES (?, ?, ?, ?, ?, ?)').run(id, at, type, data, meta ?? null, hash);
+  db.prepare(
+    'INSERT INTO audit_log (id, timestamp, event_type, event_data, event_meta, event_hash) VALUES (?, ?, ?, ?, ?, ?)',
+  ).run(id, at, type, data, meta ?? null, hash);
   return id;
 }
 
@@ -90,7 +104,9 @@ export function plantInBoth(path: string, ledgerPath: string, fields: Parameters
 export function dump(store: SqliteStore): object {
   const days = ['2026-11-20', '2026-11-21', '2026-11-22'];
   return {
-    audits: [...store.iterateAudits()].filter(({ event: { type } }) => !['store_recovered', 'ledger_set_aside'].includes(type)),
+    audits: [...store.iterateAudits()].filter(
+      ({ event: { type } }) => !['store_recovered', 'ledger_set_aside'].includes(type),
+    ),
     usage: days.map((day) => store.getUsageForDay(day)),
     cooldowns: store.listCooldowns(),
     snapshot: store.loadSnapshot(),

@@ -1,8 +1,7 @@
-// Other processes that run a few lines of code given by the test: for what one process cannot show, such as being killed,
-// being somebody else, or two at once.
+// Other processes that run a few lines of code given by the test: for what one process cannot show, such as being
+// killed, being somebody else, or two at once.
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
-import type { ChildProcessWithoutNullStreams } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import type { TestContext } from 'node:test';
@@ -31,7 +30,10 @@ interface Settings {
   /** Who to be, once everything is loaded; only where the tests run as root. */
   uid?: number;
   umask?: number;
-  /** Runs where it may mount: in a mount namespace of its own, and in a user namespace too where mounting is refused otherwise. */
+  /**
+   * Runs where it may mount: in a mount namespace of its own, and in a user namespace too where mounting is refused
+   * otherwise.
+   */
   unshared?: boolean;
   /** What stands before Node's own command. */
   before?: string[];
@@ -54,13 +56,24 @@ function commandOf(path: string, code: string, settings: Settings): [string, str
     ${uid === undefined ? '' : `become(${uid});`}
     ${code}
     process.stdin.destroy();`;
-  const [command, ...args] = [...(unshared ? unsharing() : []), ...before, process.execPath, ...nodeOptions, '--input-type=module', '--eval', source, path];
+  const [command, ...args] = [
+    ...(unshared ? unsharing() : []),
+    ...before,
+    process.execPath,
+    ...nodeOptions,
+    '--input-type=module',
+    '--eval',
+    source,
+    path,
+  ];
   return [command!, args];
 }
 
 let mayMount: boolean | undefined;
 
-/** The command that gives a mount namespace in which mounting works. Whoever runs it fails where both ways are refused. */
+/**
+ * The command that gives a mount namespace in which mounting works. Whoever runs it fails where both ways are refused.
+ */
 export function unsharing(): string[] {
   mayMount ??= spawnSync('unshare', ['-m', 'mount', '-t', 'tmpfs', 'none', '/mnt']).status === 0;
   return mayMount ? ['unshare', '-m'] : ['unshare', '-Urm'];
@@ -69,7 +82,11 @@ export function unsharing(): string[] {
 /** Runs `code` in another process to its end and gives the values that it reported. */
 export function run(path: string, code: string, settings: Settings = {}): unknown[] {
   const [command, args] = commandOf(path, code, settings);
-  const { status, signal, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8', input: '', env: plainEnvironment() });
+  const { status, signal, stdout, stderr } = spawnSync(command, args, {
+    encoding: 'utf8',
+    input: '',
+    env: plainEnvironment(),
+  });
   assert.ok(status === 0 || signal === 'SIGKILL', `the process failed (${status}): ${stderr}`);
   return stdout.split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as unknown);
 }

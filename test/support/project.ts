@@ -8,8 +8,16 @@ import { fileURLToPath } from 'node:url';
 export const root = fileURLToPath(new URL('../../', import.meta.url));
 
 export const manifest = readJson(join(root, 'package.json')) as {
-  name: string; version: string; type: string; license: string; engines: { node: string }; files: string[]; bin: Record<string, string>;
-  exports: Record<string, string | Record<string, string>>; scripts: Record<string, string>; devDependencies: Record<string, string>;
+  name: string;
+  version: string;
+  type: string;
+  license: string;
+  engines: { node: string };
+  files: string[];
+  bin: Record<string, string>;
+  exports: Record<string, string | Record<string, string>>;
+  scripts: Record<string, string>;
+  devDependencies: Record<string, string>;
 };
 
 /** The entry points that hold code, as `shepherd-store`, `shepherd-store/sessions`, …, with their conditions. */
@@ -26,9 +34,15 @@ export function emptyFolder(owner: { after(fn: () => void): void }): string {
 
 export interface Outcome { status: number | null; stdout: string; stderr: string }
 
-/** Runs a program in a folder to its end, with this Node first on the PATH and nothing of the npm or test run around it. */
+/**
+ * Runs a program in a folder to its end, with this Node first on the PATH and nothing of the npm or test run around it.
+ */
 export function run(cwd: string, program: string, ...args: string[]): Outcome {
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(npm_config_package|npm_package_.*|npm_lifecycle_.*|NODE_OPTIONS|NODE_TEST_CONTEXT)$/.test(name)));
+  const env = Object.fromEntries(
+    Object.entries(process.env).filter(
+      ([name]) => !/^(npm_config_package|npm_package_.*|npm_lifecycle_.*|NODE_OPTIONS|NODE_TEST_CONTEXT)$/.test(name),
+    ),
+  );
   env['PATH'] = [dirname(process.execPath), env['PATH']].join(delimiter);
   const { status, stdout, stderr, error } = spawnSync(program, args, { cwd, env, encoding: 'utf8' });
   if (error) throw error;
@@ -51,6 +65,18 @@ export function readJson(path: string): unknown {
 
 /** The names of the top level: what is committed, or, in a folder without history, what is neither made nor ignored. */
 export function topLevel(): string[] {
-  if (!existsSync(join(root, '.git'))) return readdirSync(root).filter((name) => !['node_modules', 'dist', 'coverage'].includes(name)).sort();
-  return [...new Set(run(root, 'git', 'ls-files', '-z').stdout.split('\0').map((path) => path.split('/')[0]!))].filter((name) => name !== '').sort();
+  if (!existsSync(join(root, '.git'))) {
+    return readdirSync(root)
+      .filter((name) => !['node_modules', 'dist', 'coverage'].includes(name))
+      .sort();
+  }
+  return [
+    ...new Set(
+      run(root, 'git', 'ls-files', '-z')
+        .stdout.split('\0')
+        .map((path) => path.split('/')[0]!),
+    ),
+  ]
+    .filter((name) => name !== '')
+    .sort();
 }

@@ -3,8 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { isBuiltin, stripTypeScriptTypes } from 'node:module';
 import { fileURLToPath } from 'node:url';
-import { createContext, runInContext, SourceTextModule, SyntheticModule } from 'node:vm';
-import type { Context, Module } from 'node:vm';
+import { type Context, createContext, type Module, runInContext, SourceTextModule, SyntheticModule } from 'node:vm';
 
 export class Realm {
   /** What `runInContext` takes: all of Node's globals, beside those of the language. */

@@ -58,7 +58,8 @@ export function change(path: string, sql: string): void {
 /** Rows of the source's log with a fraction of a second that tells them apart. */
 export function addEvents(count: number): string {
   return `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${count})
-    INSERT INTO audit_log (timestamp, event_json) SELECT printf('2026-03-15T10:00:00.%09d+00:00', i), '{"type":"service_started"}' FROM n;`;
+    INSERT INTO audit_log (timestamp, event_json)
+      SELECT printf('2026-03-15T10:00:00.%09d+00:00', i), '{"type":"service_started"}' FROM n;`;
 }
 
 /** The file and what stands beside it: names, times and bytes. Only for files that this process does not have open. */
@@ -72,6 +73,9 @@ export function filesOf(path: string): unknown[] {
 /** Every row of every table. */
 export function dump(path: string): Record<string, unknown[]> {
   using db = new DatabaseSync(path, { readOnly: true });
-  const tables = db.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name").all().map(({ name }) => String(name));
+  const tables = db
+    .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+    .all()
+    .map(({ name }) => String(name));
   return Object.fromEntries(tables.map((table) => [table, db.prepare(`SELECT * FROM "${table}" ORDER BY 1, 2`).all()]));
 }

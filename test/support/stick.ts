@@ -1,5 +1,6 @@
-// File systems that have no hard links, as sticks and cards have them: a small one in a file, mounted by the kernel where it knows
-// them. A program in user space serves for exFAT; the one for FAT that Debian has reads back other bytes than were written.
+// File systems that have no hard links, as sticks and cards have them: a small one in a file, mounted by the kernel
+// where it knows them. A program in user space serves for exFAT; the one for FAT that Debian has reads back other bytes
+// than were written.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

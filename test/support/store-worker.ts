@@ -1,9 +1,7 @@
 // The other processes of test/processes.test.ts: each does one of these tasks on the store at a path.
-import { StatementSync } from 'node:sqlite';
-import type { SQLInputValue } from 'node:sqlite';
-import { SqliteStore } from '../../lib/index.ts';
-import type { StoreError } from '../../lib/index.ts';
-import { readSnapshotFile } from '../../lib/snapshot-file.ts';
+import { type SQLInputValue, StatementSync } from 'node:sqlite';
+import { readSnapshotFile } from '../../lib/core/snapshot-file.ts';
+import { SqliteStore, type StoreError } from '../../lib/index.ts';
 import { tell, waitForParent } from './child.ts';
 import { seededRandom } from './random.ts';
 
@@ -62,7 +60,10 @@ const tasks: Record<string, (path: string, ...args: string[]) => void> = {
     tell('ready');
     waitForParent();
     for (let number = 1; number <= Number(count); number++) {
-      store.saveSnapshot({ timestamp: new Date(), activeSession: { sessionId: `${name} ${number}`, entryId: 'e', startedAt: new Date(0), warningsIssued: [] } });
+      store.saveSnapshot({
+        timestamp: new Date(),
+        activeSession: { sessionId: `${name} ${number}`, entryId: 'e', startedAt: new Date(0), warningsIssued: [] },
+      });
     }
     tell(JSON.stringify(store.health().findings.map(({ kind }) => kind)));
   },

@@ -1,11 +1,11 @@
-// Programs that a machine may not have: a test that needs one is left out there, and says so. CI installs them all and counts a
-// test that was left out as a failure.
+// Programs that a machine may not have: a test that needs one is left out there, and says so. CI installs them all and
+// counts a test that was left out as a failure.
 import { spawnSync } from 'node:child_process';
 import { unsharing } from './process.ts';
 
 /**
- * What can be needed, and how it is asked for; `mount` stands for a mount namespace of one's own in which mounting works,
- * `users` for a user namespace, `root` for the right to be two users.
+ * What can be needed, and how it is asked for; `mount` stands for a mount namespace of one's own in which mounting
+ * works, `users` for a user namespace, `root` for the right to be two users.
  */
 const tools = {
   strace: ['strace', '--version'],

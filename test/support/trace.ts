@@ -12,9 +12,20 @@ export interface SystemCall {
   result: number;
 }
 
-/** The command that traces another: all threads, descriptors with their paths. It is left out where there is no strace. */
+/**
+ * The command that traces another: all threads, descriptors with their paths. It is left out where there is no strace.
+ */
 export function tracing(output: string, calls: readonly string[], ...more: readonly string[]): string[] {
-  return ['strace', '--follow-forks', '--quiet=all', '--decode-fds=path', '--string-limit=40', `--output=${output}`, `--trace=${calls.join()}`, ...more];
+  return [
+    'strace',
+    '--follow-forks',
+    '--quiet=all',
+    '--decode-fds=path',
+    '--string-limit=40',
+    `--output=${output}`,
+    `--trace=${calls.join()}`,
+    ...more,
+  ];
 }
 
 /** The calls in the order in which they began; one that a kill cut short has the result NaN. */
@@ -37,7 +48,8 @@ export function readTrace(output: string): SystemCall[] {
     const [, args = '', result] = /^(.*?)(?: <unfinished \.\.\.>|\) += (-?\d+|\?).*)$/.exec(text) ?? [];
     call.args += args;
     if (result !== undefined) call.result = Number(result === '?' ? NaN : result);
-    call.path = /^\d+<([^>]*)>/.exec(call.args)?.[1] ?? [...call.args.matchAll(/"((?:[^"\\]|\\.)*)"/g)].at(-1)?.[1] ?? '';
+    call.path =
+      /^\d+<([^>]*)>/.exec(call.args)?.[1] ?? [...call.args.matchAll(/"((?:[^"\\]|\\.)*)"/g)].at(-1)?.[1] ?? '';
   }
   return calls;
 }

@@ -1,19 +1,19 @@
-// The rows of projects, their task history and their assignments, as values.
-import { present, RowReader } from '../../row-reader.ts';
-import type { ModuleConnection } from '../../store.ts';
-import { quote } from '../../values.ts';
+// Reads and writes the rows of projects, their task history and their assignments.
+import type { ModuleConnection } from '../../core/door.ts';
+import { quote } from '../../values/checks.ts';
+import { present, RowReader } from '../row-reader.ts';
 
-/** A project by its path, canonical where it was recorded here. */
+/** A project. Its path is canonical unless the project was imported. */
 export interface Project {
   path: string;
   /** When its last successful run started. */
   lastRunAt?: Date;
   runCount: number;
-  /** When somebody who processes it now has claimed it. */
+  /** When the caller who processes it now claimed it. */
   claimedAt?: Date;
 }
 
-/** When a type of task was last started in a project, of those that were done. */
+/** When a type of task was last started in a project, of the tasks that were done. */
 export interface TaskRun {
   taskType: string;
   lastRunAt: Date;
@@ -43,7 +43,7 @@ export function allProjects(connection: ModuleConnection): Project[] {
   return (connection.prepare(`${projectColumns} ORDER BY path`).all() as unknown as ProjectRow[]).map(decodeProject);
 }
 
-/** Reads what a row of `projects` holds. */
+/** Gives a reader for the row of a project. */
 export function projectReader(path: string): RowReader {
   return new RowReader(`project ${quote(path)}`);
 }
@@ -51,8 +51,8 @@ export function projectReader(path: string): RowReader {
 export function decodeProject([path, lastRunAt, runCount, claimedAt]: ProjectRow): Project {
   const reader = projectReader(path);
   return present<Project>({
-    path: reader.text('path', path), lastRunAt: reader.optionalInstant('last_run_at', lastRunAt), runCount: reader.count('run_count', runCount),
-    claimedAt: reader.optionalInstant('claimed_at', claimedAt),
+    path: reader.text('path', path), lastRunAt: reader.optionalInstant('last_run_at', lastRunAt),
+    runCount: reader.count('run_count', runCount), claimedAt: reader.optionalInstant('claimed_at', claimedAt),
   });
 }
 
@@ -68,13 +68,14 @@ export type AssignmentRow = [taskId: string, project: string, taskType: string, 
 export function decodeAssignment([taskId, project, taskType, assignedAt]: AssignmentRow): Assignment {
   const reader = new RowReader(`assigned task ${quote(taskId)}`);
   return {
-    taskId: reader.text('task_id', taskId), project: reader.text('project_path', project), taskType: reader.text('task_type', taskType),
-    assignedAt: reader.instant('assigned_at', assignedAt),
+    taskId: reader.text('task_id', taskId), project: reader.text('project_path', project),
+    taskType: reader.text('task_type', taskType), assignedAt: reader.instant('assigned_at', assignedAt),
   };
 }
 
 /** Inserts an assignment and says whether its task id was free. */
 export function insertAssignment(connection: ModuleConnection, row: AssignmentRow): boolean {
-  const sql = 'INSERT INTO assigned_tasks (task_id, project_path, task_type, assigned_at) VALUES (?, ?, ?, ?) ON CONFLICT (task_id) DO NOTHING';
+  const sql = `INSERT INTO assigned_tasks (task_id, project_path, task_type, assigned_at) VALUES (?, ?, ?, ?)
+    ON CONFLICT (task_id) DO NOTHING`;
   return connection.prepare(sql).run(...row).changes === 1;
 }

@@ -1,17 +1,19 @@
-// Run records: what a run of the service did, in the order of recording.
+// Run records: what each run of the service did, in the order of recording.
 import { randomUUID } from 'node:crypto';
-import { localDay } from '../../days.ts';
-import { StoreError } from '../../errors.ts';
-import { present, RowReader } from '../../row-reader.ts';
-import type { ModuleConnection } from '../../store.ts';
-import { checkArray, checkInstant, checkInteger, checkOptions, checkText, invalid, quote } from '../../values.ts';
+import type { ModuleConnection } from '../../core/door.ts';
+import {
+  checkArray, checkInstant, checkInteger, checkOptions, checkText, invalid, quote,
+} from '../../values/checks.ts';
+import { localDay } from '../../values/days.ts';
+import { StoreError } from '../../values/errors.ts';
+import { present, RowReader } from '../row-reader.ts';
 import { projectPath } from './paths.ts';
 import { makeKnown } from './rows.ts';
 
-/** How a run ended: `partial` where some of it was done. */
+/** How a run ended; `partial` means that some of it was done. */
 export type RunRecordStatus = 'success' | 'failed' | 'partial';
 
-/** A run of the service, over whatever projects and tasks it had. */
+/** A run of the service, with all the projects and tasks that it had. */
 export interface RunRecord {
   /** A UUID. */
   id: string;
@@ -20,7 +22,7 @@ export interface RunRecord {
   provider?: string;
   /** Canonical paths. */
   projects: string[];
-  /** The types of the tasks, one for each task. */
+  /** The type of each task; a type stands there once for each of its tasks. */
   tasks: string[];
   tokensUsed: number;
   status: RunRecordStatus;
@@ -42,7 +44,7 @@ export interface DaySummary {
   tokensUsed: number;
   /** How many different projects. */
   projects: number;
-  /** How many tasks, those of one type counted each. */
+  /** How many tasks; several of one type in a run count each. */
   tasks: number;
 }
 
@@ -55,51 +57,67 @@ type Row = [
 ];
 const columns = 'id, started_at, ended_at, provider, projects, tasks, tokens_used, status, error, branch';
 
-/** A caller's record, checked, as a row; and its projects. */
+const names = [
+  'id', 'startedAt', 'endedAt', 'provider', 'projects', 'tasks', 'tokensUsed', 'status', 'error', 'branch',
+];
+
+/** Checks a caller's record and gives it as a row, with its projects. */
 export function encodeRunRecord(connection: ModuleConnection, given: NewRunRecord): { row: Row; projects: string[] } {
-  const record = checkOptions('record', given, ['id', 'startedAt', 'endedAt', 'provider', 'projects', 'tasks', 'tokensUsed', 'status', 'error', 'branch']);
+  const record = checkOptions('record', given, names);
   const { id = randomUUID(), endedAt, projects: paths = [], tasks: types = [], tokensUsed = 0, status } = record;
   if (!uuid.test(checkText('record.id', id))) throw invalid('record.id', id, 'a UUID');
   if (!statuses.includes(status)) throw invalid('record.status', status, `one of ${statuses.join(', ')}`);
-  const text = (name: 'provider' | 'error' | 'branch'): string | null => (record[name] === undefined ? null : checkText(`record.${name}`, record[name]));
-  const projects = [...new Set(checkArray('record.projects', paths, 'an array of paths', (name, path) => projectPath(connection, name, path)))];
+  const text = (name: 'provider' | 'error' | 'branch'): string | null => {
+    return record[name] === undefined ? null : checkText(`record.${name}`, record[name]);
+  };
+  const checkProject = (name: string, path: unknown): string => projectPath(connection, name, path);
+  const projects = [...new Set(checkArray('record.projects', paths, 'an array of paths', checkProject))];
   const tasks = checkArray('record.tasks', types, 'an array of task types', checkText);
   const row: Row = [
-    id.toLowerCase(), checkInstant('record.startedAt', record.startedAt), endedAt === undefined ? null : checkInstant('record.endedAt', endedAt), text('provider'),
-    JSON.stringify(projects), JSON.stringify(tasks), checkInteger('record.tokensUsed', tokensUsed, 0), status, text('error'), text('branch'),
+    id.toLowerCase(), checkInstant('record.startedAt', record.startedAt),
+    endedAt === undefined ? null : checkInstant('record.endedAt', endedAt), text('provider'),
+    JSON.stringify(projects), JSON.stringify(tasks), checkInteger('record.tokensUsed', tokensUsed, 0),
+    status, text('error'), text('branch'),
   ];
   return { row, projects };
 }
 
 export function insertRunRecord(connection: ModuleConnection, row: Row, projects: readonly string[]): void {
   const sql = `INSERT INTO run_records (${columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`;
-  if (connection.prepare(sql).run(...row).changes === 0) throw new StoreError('ERR_STORE_CONFLICT', `failed to add the run record ${row[0]}: there is one with this id`);
+  if (connection.prepare(sql).run(...row).changes === 0) {
+    throw new StoreError('ERR_STORE_CONFLICT', `failed to add the run record ${row[0]}: there is one with this id`);
+  }
   for (const path of projects) makeKnown(connection, path);
 }
 
 export function newestRunRecords(connection: ModuleConnection, limit: number): RunRecord[] {
-  const rows = connection.prepare(`SELECT ${columns} FROM run_records ORDER BY started_at DESC, position DESC LIMIT ?`).all(limit) as unknown as Row[];
-  return rows.map(decodeRunRecord);
+  const sql = `SELECT ${columns} FROM run_records ORDER BY started_at DESC, position DESC LIMIT ?`;
+  return (connection.prepare(sql).all(limit) as unknown as Row[]).map(decodeRunRecord);
 }
 
-/** Deletes all but the newest and says how many. */
+/** Deletes all run records but the newest, and says how many it deleted. */
 export function deleteOldRunRecords(connection: ModuleConnection, keep: number): number {
-  const sql = 'DELETE FROM run_records WHERE position IN (SELECT position FROM run_records ORDER BY started_at DESC, position DESC LIMIT -1 OFFSET ?)';
+  const sql = `DELETE FROM run_records WHERE position IN (
+    SELECT position FROM run_records ORDER BY started_at DESC, position DESC LIMIT -1 OFFSET ?)`;
   return Number(connection.prepare(sql).run(keep).changes);
 }
 
-// No zone's day begins or ends further than this from any instant in it.
+// In no time zone does a day begin or end further than this from an instant in it.
 const twoDaysMs = 2 * 86_400_000;
 
-/** What started on the local day of `now`. */
+/** Sums the runs up that started on the local day of `now`. */
 export function summaryOfDay(connection: ModuleConnection, now: Date, timeZone: string | undefined): DaySummary {
   const day = localDay(now, timeZone);
-  const [from, to] = [-twoDaysMs, twoDaysMs].map((ms) => new Date(now.getTime() + ms).toISOString()) as [string, string];
-  const rows = connection.prepare(`SELECT ${columns} FROM run_records WHERE started_at > ? AND started_at < ?`).all(from, to) as unknown as Row[];
+  const [from, to] = [-twoDaysMs, twoDaysMs].map((ms) => new Date(now.getTime() + ms).toISOString());
+  const sql = `SELECT ${columns} FROM run_records WHERE started_at > ? AND started_at < ?`;
+  const rows = connection.prepare(sql).all(from!, to!) as unknown as Row[];
   const records = rows.map(decodeRunRecord).filter(({ startedAt }) => localDay(startedAt, timeZone) === day);
   const having = (status: RunRecordStatus): number => records.filter((record) => record.status === status).length;
   const tokensUsed = records.reduce((sum, record) => sum + record.tokensUsed, 0);
-  if (!Number.isSafeInteger(tokensUsed)) throw new StoreError('ERR_STORE_CORRUPT', `the run records of ${day} cannot be summed up: their tokens_used pass 2^53 - 1`);
+  if (!Number.isSafeInteger(tokensUsed)) {
+    const why = 'their tokens_used pass 2^53 - 1';
+    throw new StoreError('ERR_STORE_CORRUPT', `the run records of ${day} cannot be summed up: ${why}`);
+  }
   return {
     day, runs: records.length, succeeded: having('success'), failed: having('failed'), partial: having('partial'),
     tokensUsed,
@@ -108,11 +126,14 @@ export function summaryOfDay(connection: ModuleConnection, now: Date, timeZone: 
   };
 }
 
-function decodeRunRecord([id, startedAt, endedAt, provider, projects, tasks, tokensUsed, status, error, branch]: Row): RunRecord {
+function decodeRunRecord([
+  id, startedAt, endedAt, provider, projects, tasks, tokensUsed, status, error, branch,
+]: Row): RunRecord {
   const reader = new RowReader(`run record ${quote(id)}`);
   return present<RunRecord>({
-    id: reader.text('id', id), startedAt: reader.instant('started_at', startedAt), endedAt: reader.optionalInstant('ended_at', endedAt),
-    provider: reader.optionalText('provider', provider), projects: reader.texts('projects', projects), tasks: reader.texts('tasks', tasks),
+    id: reader.text('id', id), startedAt: reader.instant('started_at', startedAt),
+    endedAt: reader.optionalInstant('ended_at', endedAt), provider: reader.optionalText('provider', provider),
+    projects: reader.texts('projects', projects), tasks: reader.texts('tasks', tasks),
     tokensUsed: reader.count('tokens_used', tokensUsed), status: reader.word('status', status, statuses),
     error: reader.optionalText('error', error), branch: reader.optionalText('branch', branch),
   });

@@ -1,10 +1,12 @@
 // The rows of `plan_units`.
 import { randomUUID } from 'node:crypto';
-import { present, RowReader } from '../../row-reader.ts';
-import type { ModuleConnection } from '../../store.ts';
-import { checkArray, checkOptions, checkText, quote } from '../../values.ts';
-import type { JsonValue } from '../../values.ts';
-import { all, checkOneOf, conflict, encodeJson, encodeOptionalJson, get, naming, notFound, nowText, timesAfter } from './rows.ts';
+import type { ModuleConnection } from '../../core/door.ts';
+import { checkArray, checkOptions, checkText, quote } from '../../values/checks.ts';
+import type { JsonValue } from '../../values/json.ts';
+import { present, RowReader } from '../row-reader.ts';
+import {
+  all, checkOneOf, conflict, encodeJson, encodeOptionalJson, get, naming, notFound, nowText, timesAfter,
+} from './rows.ts';
 import { mustHaveRun } from './run.ts';
 
 const actions = ['create', 'update', 'delete', 'read'] as const;
@@ -12,11 +14,12 @@ const actions = ['create', 'update', 'delete', 'read'] as const;
 export type PlanUnitAction = (typeof actions)[number];
 
 const unitStatuses = ['pending', 'running', 'completed', 'failed', 'skipped'] as const;
-/** Where a unit stands: pending → running or skipped, running → completed, failed or pending, failed → pending. */
+/** The status of a unit: pending → running or skipped, running → completed, failed or pending, failed → pending. */
 export type PlanUnitStatus = (typeof unitStatuses)[number];
 
 const changes: Record<PlanUnitStatus, readonly PlanUnitStatus[]> = {
-  pending: ['running', 'skipped'], running: ['completed', 'failed', 'pending'], failed: ['pending'], completed: [], skipped: [],
+  pending: ['running', 'skipped'], running: ['completed', 'failed', 'pending'], failed: ['pending'],
+  completed: [], skipped: [],
 };
 
 /** One step of a run. */
@@ -27,7 +30,7 @@ export interface PlanUnit {
   resourceName: string;
   action: PlanUnitAction;
   status: PlanUnitStatus;
-  /** The units of the same run that have to be completed before. */
+  /** The ids of units of the same run that have to be completed before this one starts. */
   dependencies: string[];
   desiredState: JsonValue;
   actualState?: JsonValue;
@@ -52,23 +55,34 @@ export interface NewPlanUnit {
   desiredState: JsonValue;
 }
 
-/** What a change of a unit's status may bring with it. States that are absent stay as they are. */
+/** What a change of a unit's status may set as well. States that are absent stay as they are. */
 export interface PlanUnitOutcome {
   actualState?: JsonValue;
   diff?: JsonValue;
   error?: string;
 }
 
-type CheckedUnit = Required<Pick<NewPlanUnit, 'id' | 'runId' | 'resourceType' | 'resourceName' | 'action'>> & { dependencies: string[]; desiredState: string };
+interface CheckedUnit {
+  id: string;
+  runId: string;
+  resourceType: string;
+  resourceName: string;
+  action: PlanUnitAction;
+  dependencies: string[];
+  desiredState: string;
+}
 
 export function checkNewUnit(given: NewPlanUnit): CheckedUnit {
-  const { id = randomUUID(), runId, resourceType, resourceName, action, dependencies = [], desiredState } = checkOptions(
-    'unit', given, ['id', 'runId', 'resourceType', 'resourceName', 'action', 'dependencies', 'desiredState'],
-  );
+  const names = ['id', 'runId', 'resourceType', 'resourceName', 'action', 'dependencies', 'desiredState'];
+  const unit = checkOptions('unit', given, names);
+  const { id = randomUUID(), dependencies = [] } = unit;
   return {
-    id: checkText('unit.id', id), runId: checkText('unit.runId', runId), resourceType: checkText('unit.resourceType', resourceType),
-    resourceName: checkText('unit.resourceName', resourceName), action: checkOneOf('unit.action', action, actions),
-    dependencies: checkArray('unit.dependencies', dependencies, 'an array of plan unit ids', checkText), desiredState: encodeJson('unit.desiredState', desiredState),
+    id: checkText('unit.id', id), runId: checkText('unit.runId', unit.runId),
+    resourceType: checkText('unit.resourceType', unit.resourceType),
+    resourceName: checkText('unit.resourceName', unit.resourceName),
+    action: checkOneOf('unit.action', unit.action, actions),
+    dependencies: checkArray('unit.dependencies', dependencies, 'an array of plan unit ids', checkText),
+    desiredState: encodeJson('unit.desiredState', unit.desiredState),
   };
 }
 
@@ -85,13 +99,14 @@ interface CheckedOutcome {
 export function checkOutcome(given: PlanUnitOutcome | undefined): CheckedOutcome {
   const { actualState, diff, error } = checkOptions('outcome', given, ['actualState', 'diff', 'error']);
   return {
-    actualState: encodeOptionalJson('outcome.actualState', actualState), diff: encodeOptionalJson('outcome.diff', diff),
+    actualState: encodeOptionalJson('outcome.actualState', actualState),
+    diff: encodeOptionalJson('outcome.diff', diff),
     error: error === undefined ? null : checkText('outcome.error', error),
   };
 }
 
-const columns = `id, run_id, resource_type, resource_name, action, status, dependencies, desired_state, actual_state, diff, error, retries,
-  started_at, completed_at, created_at, updated_at`;
+const columns = `id, run_id, resource_type, resource_name, action, status, dependencies, desired_state, actual_state,
+  diff, error, retries, started_at, completed_at, created_at, updated_at`;
 type UnitRow = [id: string, ...unknown[]];
 
 function readerOf(id: string): RowReader {
@@ -104,12 +119,15 @@ function decodeUnit([
 ]: UnitRow): PlanUnit {
   const reader = readerOf(id);
   return present<PlanUnit>({
-    id: reader.text('id', id), runId: reader.text('run_id', runId), resourceType: reader.text('resource_type', resourceType),
-    resourceName: reader.text('resource_name', resourceName), action: reader.word('action', action, actions),
-    status: reader.word('status', status, unitStatuses), dependencies: reader.texts('dependencies', dependencies),
-    desiredState: reader.json('desired_state', desiredState), actualState: reader.optionalJson('actual_state', actualState),
-    diff: reader.optionalJson('diff', diff), error: reader.optionalText('error', error), retries: reader.count('retries', retries),
-    startedAt: reader.optionalInstant('started_at', startedAt), completedAt: reader.optionalInstant('completed_at', completedAt),
+    id: reader.text('id', id), runId: reader.text('run_id', runId),
+    resourceType: reader.text('resource_type', resourceType), resourceName: reader.text('resource_name', resourceName),
+    action: reader.word('action', action, actions), status: reader.word('status', status, unitStatuses),
+    dependencies: reader.texts('dependencies', dependencies),
+    desiredState: reader.json('desired_state', desiredState),
+    actualState: reader.optionalJson('actual_state', actualState), diff: reader.optionalJson('diff', diff),
+    error: reader.optionalText('error', error), retries: reader.count('retries', retries),
+    startedAt: reader.optionalInstant('started_at', startedAt),
+    completedAt: reader.optionalInstant('completed_at', completedAt),
     createdAt: reader.instant('created_at', createdAt), updatedAt: reader.instant('updated_at', updatedAt),
   });
 }
@@ -118,13 +136,18 @@ export function insertUnit(connection: ModuleConnection, what: string, unit: Che
   const { id, runId, dependencies } = unit;
   mustHaveRun(connection, what, runId);
   if (get(connection, 'SELECT 1 FROM plan_units WHERE id = ?', id)) throw conflict(what, 'the id is taken');
-  // Units depend on earlier ones, and dependencies never change: this is the only cycle there can be.
+  // A unit can only depend on units that are there already, and dependencies never change, so a unit that depends on
+  // itself is the only cycle that there can be.
   if (dependencies.includes(id)) throw conflict(what, 'it would depend on itself, a cycle');
   const unknown = get<[string]>(connection, unknownSql, JSON.stringify(dependencies), runId);
   if (unknown) throw notFound(what, `plan unit ${quote(unknown[0])} in run ${quote(runId)} to depend on`);
-  const sql = `INSERT INTO plan_units (id, run_id, resource_type, resource_name, action, status, dependencies, desired_state, created_at, updated_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, 'pending', ?6, ?7, ?8, ?8) RETURNING ${columns}`;
-  const values = [id, runId, unit.resourceType, unit.resourceName, unit.action, JSON.stringify(dependencies), unit.desiredState, nowText(connection)];
+  const sql = `INSERT INTO plan_units (
+      id, run_id, resource_type, resource_name, action, status, dependencies, desired_state, created_at, updated_at
+    ) VALUES (?1, ?2, ?3, ?4, ?5, 'pending', ?6, ?7, ?8, ?8) RETURNING ${columns}`;
+  const { resourceType, resourceName, action, desiredState } = unit;
+  const values = [
+    id, runId, resourceType, resourceName, action, JSON.stringify(dependencies), desiredState, nowText(connection),
+  ];
   return decodeUnit(get<UnitRow>(connection, sql, ...values)!);
 }
 
@@ -137,7 +160,10 @@ export function findUnit(connection: ModuleConnection, what: string, id: string)
   return decodeUnit(row);
 }
 
-/** Gives the unit as it was and as it is. A unit that is pending again has not started. */
+/**
+ * Changes a unit's status and gives the unit as it was before and as it is now. A unit that is pending again counts as
+ * not started.
+ */
 export function changeUnitStatus(
   connection: ModuleConnection, what: string, id: string, status: PlanUnitStatus, outcome: CheckedOutcome,
 ): [before: PlanUnit, after: PlanUnit] {
@@ -147,43 +173,55 @@ export function changeUnitStatus(
   const startedAt = status === 'pending' ? null : before.startedAt?.toISOString() ?? null;
   const sql = `UPDATE plan_units SET status = ?2, started_at = ?3, completed_at = ?4, error = ?5, updated_at = ?6,
     actual_state = coalesce(?7, actual_state), diff = coalesce(?8, diff) WHERE id = ?1 RETURNING ${columns}`;
-  const row = get<UnitRow>(connection, sql, id, status, ...timesAfter(status, startedAt, now), outcome.error, now, outcome.actualState, outcome.diff)!;
-  return [before, decodeUnit(row)];
+  const { actualState, diff, error } = outcome;
+  const values = [id, status, ...timesAfter(status, startedAt, now), error, now, actualState, diff];
+  return [before, decodeUnit(get<UnitRow>(connection, sql, ...values)!)];
 }
 
 export function countRetry(connection: ModuleConnection, what: string, id: string): PlanUnit {
-  findUnit(connection, what, id); // a damaged count must not be gone on from
-  return decodeUnit(get<UnitRow>(connection, `UPDATE plan_units SET retries = retries + 1, updated_at = ?2 WHERE id = ?1 RETURNING ${columns}`, id, nowText(connection))!);
+  findUnit(connection, what, id); // throws where the count is damaged, so that nothing is added to it
+  const sql = `UPDATE plan_units SET retries = retries + 1, updated_at = ?2 WHERE id = ?1 RETURNING ${columns}`;
+  return decodeUnit(get<UnitRow>(connection, sql, id, nowText(connection))!);
 }
 
 export function selectUnits(connection: ModuleConnection, runId: string): PlanUnit[] {
-  return all<UnitRow>(connection, `SELECT ${columns} FROM plan_units WHERE run_id = ? ORDER BY position`, runId).map(decodeUnit);
+  const sql = `SELECT ${columns} FROM plan_units WHERE run_id = ? ORDER BY position`;
+  return all<UnitRow>(connection, sql, runId).map(decodeUnit);
 }
 
-/** Where a unit stands among those of its run. */
+/** What decides whether a unit can start. */
 type Standing = Pick<PlanUnit, 'id' | 'status' | 'dependencies'>;
 
-/** Of all units, and not in SQL: there one with a status that no method knows would just not be among those asked for. */
+/**
+ * Reads the standings of all units of a run. SQL does not choose among them, because it would leave a unit whose status
+ * is damaged out without an error.
+ */
 function selectStandings(connection: ModuleConnection, runId: string): Standing[] {
-  return all<UnitRow>(connection, 'SELECT id, status, dependencies FROM plan_units WHERE run_id = ? ORDER BY position', runId).map(([id, status, dependencies]) => {
+  const sql = 'SELECT id, status, dependencies FROM plan_units WHERE run_id = ? ORDER BY position';
+  return all<UnitRow>(connection, sql, runId).map(([id, status, dependencies]) => {
     const reader = readerOf(id);
-    return { id, status: reader.word('status', status, unitStatuses), dependencies: reader.texts('dependencies', dependencies) };
+    return {
+      id, status: reader.word('status', status, unitStatuses), dependencies: reader.texts('dependencies', dependencies),
+    };
   });
 }
 
-/** A dependency that is not there, which only another program can bring about, is not completed. */
+/** Gives the units that can start. A dependency that another program has deleted counts as not completed. */
 export function selectReadyUnits(connection: ModuleConnection, what: string, runId: string): PlanUnit[] {
   mustHaveRun(connection, what, runId);
   const standings = selectStandings(connection, runId);
   const completed = new Set(standings.filter(({ status }) => status === 'completed').map(({ id }) => id));
-  const ready = standings.filter(({ status, dependencies }) => status === 'pending' && dependencies.every((id) => completed.has(id)));
+  const ready = standings.filter(({ status, dependencies }) => {
+    return status === 'pending' && dependencies.every((id) => completed.has(id));
+  });
   return ready.map(({ id }) => findUnit(connection, what, id));
 }
 
-/** Its events go with it, by their foreign key. Gives the unit that was. */
+/** Deletes a unit and gives it as it was. Its events are deleted with it, by their foreign key. */
 export function removeUnit(connection: ModuleConnection, what: string, id: string): PlanUnit {
   const unit = findUnit(connection, what, id);
-  const dependents = selectStandings(connection, unit.runId).filter(({ dependencies }) => dependencies.includes(id)).map((dependent) => dependent.id);
+  const standings = selectStandings(connection, unit.runId);
+  const dependents = standings.filter(({ dependencies }) => dependencies.includes(id)).map((dependent) => dependent.id);
   if (dependents.length > 0) throw conflict(what, `on it depends ${naming(dependents)}`);
   connection.prepare('DELETE FROM plan_units WHERE id = ?').run(id);
   return unit;

@@ -1,11 +1,10 @@
 // The rows of `resource_state`.
 import { hash, randomUUID } from 'node:crypto';
-import { RowReader } from '../../row-reader.ts';
-import type { ModuleConnection } from '../../store.ts';
-import { checkInstant, checkOptions, checkText, quote } from '../../values.ts';
-import type { JsonValue } from '../../values.ts';
-import { all, checkOptionalText, conflict, encodeJson, get, nowText } from './rows.ts';
-import type { Page } from './rows.ts';
+import type { ModuleConnection } from '../../core/door.ts';
+import { checkInstant, checkOptions, checkText, quote } from '../../values/checks.ts';
+import type { JsonValue } from '../../values/json.ts';
+import { RowReader } from '../row-reader.ts';
+import { all, checkOptionalText, conflict, encodeJson, get, nowText, type Page } from './rows.ts';
 import { mustHaveRun } from './run.ts';
 
 /** What is known of a resource. */
@@ -16,14 +15,14 @@ export interface ResourceState {
   state: JsonValue;
   /** SHA-256 of the state's JSON text (`JSON.stringify`), 64 hexadecimal digits. */
   hash: string;
-  /** The run that last changed it, which cannot be deleted meanwhile. */
+  /** The run that last changed it. That run cannot be deleted while the state names it. */
   lastRunId: string;
   lastApplied: Date;
   createdAt: Date;
   updatedAt: Date;
 }
 
-/** What a resource's state is set to. A new one gets a new UUID as its id unless given; `lastApplied` is now unless given. */
+/** What a resource's state is set to. A new state gets a new UUID as its id, and `lastApplied` is now, unless given. */
 export interface NewResourceState {
   id?: string;
   resourceType: string;
@@ -61,14 +60,19 @@ export function checkNewState(given: NewResourceState): CheckedState {
 const columns = 'id, resource_type, resource_name, state, hash, last_run_id, last_applied, created_at, updated_at';
 type StateRow = [id: unknown, resourceType: string, resourceName: string, ...unknown[]];
 
-function decodeState([id, resourceType, resourceName, text, stored, lastRunId, lastApplied, createdAt, updatedAt]: StateRow): ResourceState {
+function decodeState([
+  id, resourceType, resourceName, text, stored, lastRunId, lastApplied, createdAt, updatedAt,
+]: StateRow): ResourceState {
   const reader = new RowReader(`resource state ${quote(`${resourceType}/${resourceName}`)}`);
   const state = reader.json('state', text);
   const expected = reader.text('hash', stored);
-  if (hash('sha256', reader.text('state', text)) !== expected) throw reader.damaged('state', text, new Error(`its hash is not ${expected}`));
+  if (hash('sha256', reader.text('state', text)) !== expected) {
+    throw reader.damaged('state', text, new Error(`its hash is not ${expected}`));
+  }
   return {
-    id: reader.text('id', id), resourceType: reader.text('resource_type', resourceType), resourceName: reader.text('resource_name', resourceName),
-    state, hash: expected, lastRunId: reader.text('last_run_id', lastRunId), lastApplied: reader.instant('last_applied', lastApplied),
+    id: reader.text('id', id), resourceType: reader.text('resource_type', resourceType),
+    resourceName: reader.text('resource_name', resourceName), state, hash: expected,
+    lastRunId: reader.text('last_run_id', lastRunId), lastApplied: reader.instant('last_applied', lastApplied),
     createdAt: reader.instant('created_at', createdAt), updatedAt: reader.instant('updated_at', updatedAt),
   };
 }
@@ -81,37 +85,52 @@ export function setState(connection: ModuleConnection, what: string, given: Chec
   const now = nowText(connection);
   const sql = `INSERT INTO resource_state (${columns}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)
     ON CONFLICT (resource_type, resource_name) DO UPDATE
-    SET state = excluded.state, hash = excluded.hash, last_run_id = excluded.last_run_id, last_applied = excluded.last_applied, updated_at = excluded.updated_at
+    SET state = excluded.state, hash = excluded.hash, last_run_id = excluded.last_run_id,
+      last_applied = excluded.last_applied, updated_at = excluded.updated_at
     RETURNING ${columns}`;
-  const values = [current ?? given.id ?? randomUUID(), resourceType, resourceName, state, hash('sha256', state), lastRunId, given.lastApplied ?? now, now];
+  const values = [
+    current ?? given.id ?? randomUUID(), resourceType, resourceName, state, hash('sha256', state), lastRunId,
+    given.lastApplied ?? now, now,
+  ];
   return decodeState(get<StateRow>(connection, sql, ...values)!);
 }
 
 function idOf(connection: ModuleConnection, resourceType: string, resourceName: string): string | undefined {
-  return get<[string]>(connection, 'SELECT id FROM resource_state WHERE resource_type = ? AND resource_name = ?', resourceType, resourceName)?.[0];
+  const sql = 'SELECT id FROM resource_state WHERE resource_type = ? AND resource_name = ?';
+  return get<[string]>(connection, sql, resourceType, resourceName)?.[0];
 }
 
-/** A state keeps the id that it was created with, and no other has it. */
+/** Refuses an id that is not the one that the state was created with, or that another state has. */
 function refuseTaken(connection: ModuleConnection, what: string, id: string, current: string | undefined): void {
   if (current !== undefined) throw conflict(what, `its id is ${quote(current)}, not ${quote(id)}`);
-  const other = get<[string, string]>(connection, 'SELECT resource_type, resource_name FROM resource_state WHERE id = ?', id);
+  const sql = 'SELECT resource_type, resource_name FROM resource_state WHERE id = ?';
+  const other = get<[string, string]>(connection, sql, id);
   if (other) throw conflict(what, `the id ${quote(id)} is taken by ${quote(other.join('/'))}`);
 }
 
-export function findState(connection: ModuleConnection, resourceType: string, resourceName: string): ResourceState | undefined {
-  const row = get<StateRow>(connection, `SELECT ${columns} FROM resource_state WHERE resource_type = ? AND resource_name = ?`, resourceType, resourceName);
+export function findState(
+  connection: ModuleConnection, resourceType: string, resourceName: string,
+): ResourceState | undefined {
+  const sql = `SELECT ${columns} FROM resource_state WHERE resource_type = ? AND resource_name = ?`;
+  const row = get<StateRow>(connection, sql, resourceType, resourceName);
   return row && decodeState(row);
 }
 
-export function selectStates(connection: ModuleConnection, resourceType: string | undefined, page: [limit: number, offset: number]): ResourceState[] {
+export function selectStates(
+  connection: ModuleConnection, resourceType: string | undefined, page: [limit: number, offset: number],
+): ResourceState[] {
   const rest = 'ORDER BY resource_type, resource_name LIMIT ? OFFSET ?';
-  const rows = resourceType === undefined
-    ? all<StateRow>(connection, `SELECT ${columns} FROM resource_state ${rest}`, ...page)
-    : all<StateRow>(connection, `SELECT ${columns} FROM resource_state WHERE resource_type = ? ${rest}`, resourceType, ...page);
-  return rows.map(decodeState);
+  if (resourceType === undefined) {
+    return all<StateRow>(connection, `SELECT ${columns} FROM resource_state ${rest}`, ...page).map(decodeState);
+  }
+  const sql = `SELECT ${columns} FROM resource_state WHERE resource_type = ? ${rest}`;
+  return all<StateRow>(connection, sql, resourceType, ...page).map(decodeState);
 }
 
-/** Gives the hash of the state that was, where there was one. */
-export function removeState(connection: ModuleConnection, resourceType: string, resourceName: string): string | undefined {
-  return get<[string]>(connection, 'DELETE FROM resource_state WHERE resource_type = ? AND resource_name = ? RETURNING hash', resourceType, resourceName)?.[0];
+/** Deletes a state and gives the hash that it had; `undefined` where there was none. */
+export function removeState(
+  connection: ModuleConnection, resourceType: string, resourceName: string,
+): string | undefined {
+  const sql = 'DELETE FROM resource_state WHERE resource_type = ? AND resource_name = ? RETURNING hash';
+  return get<[string]>(connection, sql, resourceType, resourceName)?.[0];
 }

@@ -1,21 +1,22 @@
-// What the files of this folder share: rows as arrays, errors with their context, and checks.
-import { StoreError } from '../../errors.ts';
-import type { ModuleConnection } from '../../store.ts';
-import { checkInteger, checkJson, checkText, invalid, quote } from '../../values.ts';
+// What the files of this folder share: reading rows as arrays, errors with their context, and checks.
+import type { ModuleConnection } from '../../core/door.ts';
+import { checkInteger, checkText, invalid, quote } from '../../values/checks.ts';
+import { StoreError } from '../../values/errors.ts';
+import { checkJson } from '../../values/json.ts';
 
 type Value = string | number | null;
 
-/** The first row that `sql` gives, as an array. */
+/** Gives the first row of `sql`, as an array. */
 export function get<Row>(connection: ModuleConnection, sql: string, ...values: Value[]): Row | undefined {
   return connection.prepare(sql).get(...values) as Row | undefined;
 }
 
-/** All rows that `sql` gives, as arrays. */
+/** Gives all rows of `sql`, as arrays. */
 export function all<Row>(connection: ModuleConnection, sql: string, ...values: Value[]): Row[] {
   return connection.prepare(sql).all(...values) as unknown as Row[];
 }
 
-/** The time of the open transaction as it is stored. */
+/** Gives the time of the open transaction, in the form in which it is stored. */
 export function nowText(connection: ModuleConnection): string {
   return connection.now().toISOString();
 }
@@ -30,12 +31,12 @@ export function notFound(what: string, missing: string): StoreError {
   return new StoreError('ERR_STORE_NOT_FOUND', `failed to ${what}: there is no ${missing}`);
 }
 
-/** A few names for a message; `names` has one more than are shown where there are others. */
+/** Lists the first names for a message, and says `others` where `names` has more than `shownNames`. */
 export function naming(names: readonly string[]): string {
   return [...names.slice(0, shownNames).map(quote), ...(names.length > shownNames ? ['others'] : [])].join(', ');
 }
 
-/** How many names a message shows; one more is asked for. */
+/** How many names a message shows. A query asks for one more, so that `naming` knows whether there are others. */
 export const shownNames = 3;
 
 /** Refuses anything but one of the words. */
@@ -51,13 +52,13 @@ export function checkOptionalText(name: string, value: unknown): string | undefi
 
 /** Which rows of a list to give. */
 export interface Page {
-  /** At most so many; all of them where absent. */
+  /** The most rows to give; all of them where absent. */
   limit?: number;
-  /** Behind so many, which are read past: far into a long list that takes its time. */
+  /** How many rows to skip first. Each of them is read, so a large offset takes its time. */
   offset?: number;
 }
 
-/** What LIMIT and OFFSET get for a page; a negative limit is none to SQLite. */
+/** Gives the values of LIMIT and OFFSET for a page. To SQLite a negative limit means no limit. */
 export function checkPage({ limit, offset }: Page): [limit: number, offset: number] {
   return [
     limit === undefined ? -1 : checkInteger('options.limit', limit, 0),
@@ -65,7 +66,7 @@ export function checkPage({ limit, offset }: Page): [limit: number, offset: numb
   ];
 }
 
-/** A value as the JSON text that is stored. Throws `ERR_STORE_SERIALIZATION` for what JSON does not carry unchanged. */
+/** Gives the JSON text of a value. Throws `ERR_STORE_SERIALIZATION` for a value that JSON does not carry unchanged. */
 export function encodeJson(name: string, value: unknown): string {
   return JSON.stringify(checkJson(name, value));
 }
@@ -76,10 +77,12 @@ export function encodeOptionalJson(name: string, value: unknown): string | null 
 }
 
 /**
- * `started_at` and `completed_at` that follow from a change to `status`: running starts, unless it has a start already;
- * pending has not ended; everything else ends.
+ * Gives the `started_at` and `completed_at` that follow from a change to `status`: `running` sets the start, unless
+ * there is one already; neither `running` nor `pending` has ended; every other status sets the end.
  */
-export function timesAfter(status: string, startedAt: string | null, now: string): [startedAt: string | null, completedAt: string | null] {
+export function timesAfter(
+  status: string, startedAt: string | null, now: string,
+): [startedAt: string | null, completedAt: string | null] {
   if (status === 'running') return [startedAt ?? now, null];
   return [startedAt, status === 'pending' ? null : now];
 }

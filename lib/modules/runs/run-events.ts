@@ -1,10 +1,11 @@
 // The rows of `run_events`.
-import { present, RowReader } from '../../row-reader.ts';
-import type { ModuleConnection } from '../../store.ts';
-import { checkOptions, checkText, quote } from '../../values.ts';
-import type { JsonValue } from '../../values.ts';
-import { all, checkOneOf, checkOptionalText, conflict, encodeOptionalJson, get, notFound, nowText } from './rows.ts';
-import type { Page } from './rows.ts';
+import type { ModuleConnection } from '../../core/door.ts';
+import { checkOptions, checkText, quote } from '../../values/checks.ts';
+import type { JsonValue } from '../../values/json.ts';
+import { present, RowReader } from '../row-reader.ts';
+import {
+  all, checkOneOf, checkOptionalText, conflict, encodeOptionalJson, get, notFound, nowText, type Page,
+} from './rows.ts';
 import { mustHaveRun } from './run.ts';
 
 const levels = ['debug', 'info', 'warning', 'error'] as const;
@@ -23,7 +24,7 @@ export interface RunEvent {
   timestamp: Date;
 }
 
-/** What an event is appended with. One of a unit gets the unit's run. */
+/** What a run event is appended with. An event of a unit gets the unit's run. */
 export interface NewRunEvent {
   runId?: string;
   planUnitId?: string;
@@ -32,7 +33,7 @@ export interface NewRunEvent {
   details?: JsonValue;
 }
 
-/** Which events to give; every field narrows. */
+/** Which events to give: those that match every field that is there. */
 export interface RunEventFilter extends Page {
   runId?: string;
   planUnitId?: string;
@@ -48,20 +49,24 @@ interface CheckedEvent {
 }
 
 export function checkNewEvent(given: NewRunEvent): CheckedEvent {
-  const { runId, planUnitId, level, message, details } = checkOptions('event', given, ['runId', 'planUnitId', 'level', 'message', 'details']);
+  const names = ['runId', 'planUnitId', 'level', 'message', 'details'];
+  const { runId, planUnitId, level, message, details } = checkOptions('event', given, names);
   return {
     runId: checkOptionalText('event.runId', runId), planUnitId: checkOptionalText('event.planUnitId', planUnitId),
-    level: checkOneOf('event.level', level, levels), message: checkText('event.message', message), details: encodeOptionalJson('event.details', details),
+    level: checkOneOf('event.level', level, levels), message: checkText('event.message', message),
+    details: encodeOptionalJson('event.details', details),
   };
 }
 
-/** The conditions of a query, those first that narrow most. */
-export function checkEventFilter({ runId, planUnitId, level }: RunEventFilter): [column: string, value: string][] {
-  return [
-    ...(planUnitId === undefined ? [] : [['plan_unit_id', checkText('options.planUnitId', planUnitId)] as [string, string]]),
-    ...(runId === undefined ? [] : [['run_id', checkText('options.runId', runId)] as [string, string]]),
-    ...(level === undefined ? [] : [['level', checkOneOf('options.level', level, levels)] as [string, string]]),
-  ];
+type Condition = [column: string, value: string];
+
+/** Gives the conditions of a query; the first one is the one that matches fewest rows. */
+export function checkEventFilter({ runId, planUnitId, level }: RunEventFilter): Condition[] {
+  const conditions: Condition[] = [];
+  if (planUnitId !== undefined) conditions.push(['plan_unit_id', checkText('options.planUnitId', planUnitId)]);
+  if (runId !== undefined) conditions.push(['run_id', checkText('options.runId', runId)]);
+  if (level !== undefined) conditions.push(['level', checkOneOf('options.level', level, levels)]);
+  return conditions;
 }
 
 const columns = 'id, run_id, plan_unit_id, level, message, details, timestamp';
@@ -77,26 +82,34 @@ function decodeEvent([id, runId, planUnitId, level, message, details, timestamp]
 }
 
 export function insertEvent(connection: ModuleConnection, what: string, event: CheckedEvent): RunEvent {
-  const sql = `INSERT INTO run_events (run_id, plan_unit_id, level, message, details, timestamp) VALUES (?, ?, ?, ?, ?, ?) RETURNING ${columns}`;
-  const runId = runOf(connection, what, event);
-  return decodeEvent(get<EventRow>(connection, sql, runId, event.planUnitId ?? null, event.level, event.message, event.details, nowText(connection))!);
+  const sql = `INSERT INTO run_events (run_id, plan_unit_id, level, message, details, timestamp)
+    VALUES (?, ?, ?, ?, ?, ?) RETURNING ${columns}`;
+  const { planUnitId = null, level, message, details } = event;
+  const values = [runOf(connection, what, event), planUnitId, level, message, details, nowText(connection)];
+  return decodeEvent(get<EventRow>(connection, sql, ...values)!);
 }
 
-/** The run that an event belongs to: so that a query by run finds also the events of its units. */
+/** Gives the run of an event. An event of a unit gets the unit's run, so that a query by run finds it as well. */
 function runOf(connection: ModuleConnection, what: string, { runId, planUnitId }: CheckedEvent): string | null {
   if (runId !== undefined) mustHaveRun(connection, what, runId);
   if (planUnitId === undefined) return runId ?? null;
   const unit = get<[string]>(connection, 'SELECT run_id FROM plan_units WHERE id = ?', planUnitId);
   if (!unit) throw notFound(what, `plan unit ${quote(planUnitId)}`);
-  if (runId !== undefined && runId !== unit[0]) throw conflict(what, `plan unit ${quote(planUnitId)} is of run ${quote(unit[0])}, not ${quote(runId)}`);
-  return unit[0];
+  const [unitRunId] = unit;
+  if (runId !== undefined && runId !== unitRunId) {
+    throw conflict(what, `plan unit ${quote(planUnitId)} is of run ${quote(unitRunId)}, not ${quote(runId)}`);
+  }
+  return unitRunId;
 }
 
-export function selectEvents(connection: ModuleConnection, conditions: [column: string, value: string][], page: [limit: number, offset: number]): RunEvent[] {
-  // The plus keeps SQLite from the index of a condition that may hold for nearly every row, such as a level.
+export function selectEvents(
+  connection: ModuleConnection, conditions: readonly Condition[], page: [limit: number, offset: number],
+): RunEvent[] {
+  // The plus keeps SQLite from the index of a later condition, which may hold for nearly every row, such as a level.
   const where = conditions.map(([column], index) => `${index === 0 ? 'WHERE ' : 'AND +'}${column} = ?`).join(' ');
   const rest = 'ORDER BY id DESC LIMIT ? OFFSET ?';
-  // By level alone in two steps: in one, SQLite takes the level from the index, and a damaged one in the row goes unseen.
+  // Where the level comes first the rows are read in a second step: in one step SQLite would take the level from the
+  // index, and a damaged level in the row would go unseen.
   const sql = conditions[0]?.[0] === 'level'
     ? `SELECT ${columns} FROM run_events WHERE id IN (SELECT id FROM run_events ${where} ${rest}) ORDER BY id DESC`
     : `SELECT ${columns} FROM run_events ${where} ${rest}`;

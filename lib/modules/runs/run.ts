@@ -1,18 +1,20 @@
 // The rows of `runs`.
 import { randomUUID } from 'node:crypto';
-import { present, RowReader } from '../../row-reader.ts';
-import type { ModuleConnection } from '../../store.ts';
-import { checkInstant, checkOptions, checkText, quote } from '../../values.ts';
-import type { JsonValue } from '../../values.ts';
-import { all, checkOneOf, conflict, encodeJson, get, naming, notFound, nowText, shownNames, timesAfter } from './rows.ts';
-import type { Page } from './rows.ts';
+import type { ModuleConnection } from '../../core/door.ts';
+import { checkInstant, checkOptions, checkText, quote } from '../../values/checks.ts';
+import type { JsonValue } from '../../values/json.ts';
+import { present, RowReader } from '../row-reader.ts';
+import {
+  all, checkOneOf, conflict, encodeJson, get, naming, notFound, nowText, type Page, shownNames, timesAfter,
+} from './rows.ts';
 
 const runStatuses = ['pending', 'running', 'completed', 'failed', 'cancelled'] as const;
-/** Where a run stands: pending → running or cancelled, running → completed, failed or cancelled. */
+/** The status of a run: pending → running or cancelled, running → completed, failed or cancelled. */
 export type RunStatus = (typeof runStatuses)[number];
 
 const changes: Record<RunStatus, readonly RunStatus[]> = {
-  pending: ['running', 'cancelled'], running: ['completed', 'failed', 'cancelled'], completed: [], failed: [], cancelled: [],
+  pending: ['running', 'cancelled'], running: ['completed', 'failed', 'cancelled'],
+  completed: [], failed: [], cancelled: [],
 };
 
 /** One execution of a plan. */
@@ -34,7 +36,7 @@ export interface NewRun {
   id?: string;
   planPath: string;
   status?: RunStatus;
-  /** When it started, where that is not when it gets the status `running`. */
+  /** When the run started, where that is not when it gets the status `running`. */
   startedAt?: Date;
   metadata?: JsonValue;
 }
@@ -54,10 +56,13 @@ interface CheckedRun {
 
 export function checkNewRun(given: NewRun): CheckedRun {
   const names = ['id', 'planPath', 'status', 'startedAt', 'metadata'];
-  const { id = randomUUID(), planPath, status = 'pending', startedAt, metadata = {} } = checkOptions('run', given, names);
+  const checked = checkOptions('run', given, names);
+  const { id = randomUUID(), planPath, status = 'pending', startedAt, metadata = {} } = checked;
   return {
-    id: checkText('run.id', id), planPath: checkText('run.planPath', planPath), status: checkRunStatus('run.status', status),
-    startedAt: startedAt === undefined ? null : checkInstant('run.startedAt', startedAt), metadata: encodeJson('run.metadata', metadata),
+    id: checkText('run.id', id), planPath: checkText('run.planPath', planPath),
+    status: checkRunStatus('run.status', status),
+    startedAt: startedAt === undefined ? null : checkInstant('run.startedAt', startedAt),
+    metadata: encodeJson('run.metadata', metadata),
   };
 }
 
@@ -71,9 +76,11 @@ type RunRow = [id: string, ...unknown[]];
 function decodeRun([id, planPath, status, startedAt, completedAt, error, metadata, createdAt, updatedAt]: RunRow): Run {
   const reader = new RowReader(`run ${quote(id)}`);
   return present<Run>({
-    id: reader.text('id', id), planPath: reader.text('plan_path', planPath), status: reader.word('status', status, runStatuses),
+    id: reader.text('id', id), planPath: reader.text('plan_path', planPath),
+    status: reader.word('status', status, runStatuses),
     error: reader.optionalText('error', error), metadata: reader.json('metadata', metadata),
-    startedAt: reader.optionalInstant('started_at', startedAt), completedAt: reader.optionalInstant('completed_at', completedAt),
+    startedAt: reader.optionalInstant('started_at', startedAt),
+    completedAt: reader.optionalInstant('completed_at', completedAt),
     createdAt: reader.instant('created_at', createdAt), updatedAt: reader.instant('updated_at', updatedAt),
   });
 }
@@ -83,7 +90,9 @@ export function insertRun(connection: ModuleConnection, what: string, run: Check
   const now = nowText(connection);
   const sql = `INSERT INTO runs (id, plan_path, status, started_at, completed_at, metadata, created_at, updated_at)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7) RETURNING ${columns}`;
-  return decodeRun(get<RunRow>(connection, sql, run.id, run.planPath, run.status, ...timesAfter(run.status, run.startedAt, now), run.metadata, now)!);
+  const times = timesAfter(run.status, run.startedAt, now);
+  const row = get<RunRow>(connection, sql, run.id, run.planPath, run.status, ...times, run.metadata, now)!;
+  return decodeRun(row);
 }
 
 export function hasRun(connection: ModuleConnection, id: string): boolean {
@@ -100,31 +109,41 @@ export function findRun(connection: ModuleConnection, what: string, id: string):
   return decodeRun(row);
 }
 
-/** Gives the run as it was and as it is. */
-export function changeRunStatus(connection: ModuleConnection, what: string, id: string, status: RunStatus, error: string | undefined): [before: Run, after: Run] {
+/** Changes a run's status and gives the run as it was before and as it is now. */
+export function changeRunStatus(
+  connection: ModuleConnection, what: string, id: string, status: RunStatus, error: string | undefined,
+): [before: Run, after: Run] {
   const before = findRun(connection, what, id);
   if (!changes[before.status].includes(status)) throw conflict(what, `it is ${before.status}`);
   const now = nowText(connection);
-  const sql = `UPDATE runs SET status = ?2, started_at = ?3, completed_at = ?4, error = ?5, updated_at = ?6 WHERE id = ?1 RETURNING ${columns}`;
-  const row = get<RunRow>(connection, sql, id, status, ...timesAfter(status, before.startedAt?.toISOString() ?? null, now), error ?? null, now)!;
+  const sql = `UPDATE runs SET status = ?2, started_at = ?3, completed_at = ?4, error = ?5, updated_at = ?6
+    WHERE id = ?1 RETURNING ${columns}`;
+  const times = timesAfter(status, before.startedAt?.toISOString() ?? null, now);
+  const row = get<RunRow>(connection, sql, id, status, ...times, error ?? null, now)!;
   return [before, decodeRun(row)];
 }
 
-export function selectRuns(connection: ModuleConnection, status: RunStatus | undefined, page: [limit: number, offset: number]): Run[] {
-  // By position: the order of creation, whatever the clock said.
+export function selectRuns(
+  connection: ModuleConnection, status: RunStatus | undefined, page: [limit: number, offset: number],
+): Run[] {
+  // The position is the order of creation, whatever the clock said.
   const rest = 'ORDER BY position DESC LIMIT ? OFFSET ?';
-  const rows = status === undefined
-    ? all<RunRow>(connection, `SELECT ${columns} FROM runs ${rest}`, ...page)
-    // In two steps: in one, SQLite takes the status from the index, and a damaged one in the row goes unseen.
-    : all<RunRow>(connection, `SELECT ${columns} FROM runs WHERE position IN (SELECT position FROM runs WHERE status = ? ${rest}) ORDER BY position DESC`, status, ...page);
-  return rows.map(decodeRun);
+  if (status === undefined) {
+    return all<RunRow>(connection, `SELECT ${columns} FROM runs ${rest}`, ...page).map(decodeRun);
+  }
+  // The rows are read in a second step: in one step SQLite would take the status from the index, and a damaged status
+  // in the row would go unseen.
+  const sql = `SELECT ${columns} FROM runs WHERE position IN (SELECT position FROM runs WHERE status = ? ${rest})
+    ORDER BY position DESC`;
+  return all<RunRow>(connection, sql, status, ...page).map(decodeRun);
 }
 
-/** Its units and events go with it, by their foreign keys. Gives the run that was. */
+/** Deletes a run and gives it as it was. Its units and events are deleted with it, by their foreign keys. */
 export function removeRun(connection: ModuleConnection, what: string, id: string): Run {
   const run = findRun(connection, what, id);
-  const states = all<[string, string]>(connection, `SELECT resource_type, resource_name FROM resource_state WHERE last_run_id = ? LIMIT ${shownNames + 1}`, id);
-  if (states.length > 0) throw conflict(what, `it is the last run of the resource state ${naming(states.map((state) => state.join('/')))}`);
+  const sql = `SELECT resource_type, resource_name FROM resource_state WHERE last_run_id = ? LIMIT ${shownNames + 1}`;
+  const states = all<[string, string]>(connection, sql, id).map((state) => state.join('/'));
+  if (states.length > 0) throw conflict(what, `it is the last run of the resource state ${naming(states)}`);
   connection.prepare('DELETE FROM runs WHERE id = ?').run(id);
   return run;
 }

@@ -1,23 +1,22 @@
-// Which days a session's time belongs to: a forward-only clock says how long it ran, the wall clock names the days.
-import { localDay, nameable, splitByDay } from '../../days.ts';
-import type { DayPart } from '../../days.ts';
-import type { SessionSnapshot } from '../../snapshot-file.ts';
+// Finds the days of a session's time: a forward-only clock says how long it ran, and the wall clock names the days.
+import type { SessionSnapshot } from '../../core/state.ts';
+import { type DayPart, localDay, nameable, splitByDay } from '../../values/days.ts';
 
-/** A session with its time, and the days that the time belongs to. */
+/** A session with the time that it ran, and the days that the time belongs to. */
 export type CountedSession = SessionSnapshot & { elapsedMs: number; days: DayPart[] };
 
-/** A session as it was saved. One from elsewhere may lack its time: the wall clock is all there is of it then. */
+/** Completes a saved session. A snapshot from elsewhere may lack its time, which then follows from the wall clock. */
 export function countedSession(session: SessionSnapshot, savedAt: Date, timeZone: string | undefined): CountedSession {
   const { startedAt, elapsedMs = Math.max(0, savedAt.getTime() - startedAt.getTime()) } = session;
   return { ...session, elapsedMs, days: grownDays(session.days, elapsedMs, [startedAt, savedAt], timeZone) };
 }
 
-/** From when to when a time passed, by the wall clock: it may have been set back meanwhile. */
+/** From when to when a time passed by the wall clock. `to` may lie before `from`, because the clock can be set back. */
 type WallSpan = readonly [from: Date, to: Date];
 
 /**
- * Days that add up to `elapsedMs`: those given, and what they lack on days that the clock named meanwhile. Days that
- * hold more than that are of another count, and are not gone on from.
+ * Gives days that add up to `elapsedMs`: those given, and what they lack on the days that the clock named meanwhile.
+ * Days that hold more than `elapsedMs` come from another count, so all of the time is divided anew.
  */
 export function grownDays(
   days: readonly DayPart[] = [], elapsedMs: number, wall: WallSpan, timeZone: string | undefined,
@@ -28,15 +27,17 @@ export function grownDays(
 }
 
 const hourMs = 3_600_000;
-// What a clock has to be moved by to pass over a whole day: one of 23 hours, or less where a zone changes as well.
+// A clock that is moved by less than this cannot pass over a whole day: a day has 23 hours, or less where a zone
+// changes.
 const shortestDayMs = 20 * hourMs;
 const longestSplitMs = 366 * 24 * hourMs;
 
 /**
- * The days of a time during which the wall clock went from `from` to `to`: a longer way where the machine slept, any
- * other where the clock was set. The time is counted back from `to`: what ran before the sleep was saved by then, but
- * for the last seconds. A day that the clock may have passed over gets none: that, and what does not fit, goes to the
- * day of `from`, which the clock named for sure. A time of years is a broken clock's, and goes to the last day.
+ * Divides a time during which the wall clock went from `from` to `to` among days. The clock went further than the time
+ * where the machine slept, and anywhere where it was set. The time is counted back from `to`, because what ran before a
+ * sleep was saved by then, but for the last seconds. A day that the clock may have passed over gets nothing: its part,
+ * and what does not fit between `from` and `to`, goes to the day of `from`, which the clock named for sure. A time of
+ * years comes from a broken clock, and goes to the last day.
  */
 function daysBetween([from, to]: WallSpan, durationMs: number, timeZone: string | undefined): DayPart[] {
   const [first, last] = [nameable(from, timeZone), nameable(to, timeZone)];
@@ -55,7 +56,7 @@ function sumOf(parts: readonly DayPart[]): number {
   return parts.reduce((sum, { durationMs }) => sum + durationMs, 0);
 }
 
-/** One part a day, in the order in which the days came first. */
+/** Adds the parts of each day up to one, in the order in which the days came first. */
 function merged(parts: readonly DayPart[]): DayPart[] {
   const days = new Map<string, number>();
   for (const { day, durationMs } of parts) if (durationMs > 0) days.set(day, (days.get(day) ?? 0) + durationMs);

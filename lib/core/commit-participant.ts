@@ -1,0 +1,22 @@
+// What takes part in the commits of a connection.
+
+/**
+ * Something kept together with the database, which takes part in its outermost transactions; every method is optional.
+ */
+export interface CommitParticipant {
+  /** Runs after BEGIN; what it throws undoes the transaction. Only for a participant that attends every transaction. */
+  begin?(): void;
+  /** Runs after BEGIN where another connection has committed since this one last wrote; may throw as `begin` may. */
+  beginChanged?(): void;
+  /** Runs before COMMIT; what it throws undoes the transaction. */
+  prepare?(): void;
+  /** Runs after COMMIT, and may not throw. */
+  committed?(): void;
+  /** Runs after a rollback of the whole transaction, or of a nested one where `isWhole` is false, and may not throw. */
+  undone?(isWhole: boolean): void;
+  /** Says after a COMMIT that failed what became of the transaction. */
+  carryForward?(): Carried;
+}
+
+/** What became of a transaction whose COMMIT failed. `unknown`: the ledger has it, and the database may lack it. */
+export type Carried = 'none' | 'done' | 'unknown';

@@ -1,0 +1,228 @@
+// What the audit log holds: the event types, their attributes, and how both become the texts of a row and back.
+import {
+  checkArray, checkInstant, checkInteger, checkOptions, checkText, invalid, parseInstant, show,
+} from '../values/checks.ts';
+import { StoreError } from '../values/errors.ts';
+import { checkJson, checkJsonLength, type JsonObject, type JsonValue, parseJson } from '../values/json.ts';
+import { checkPolicy, decodePolicy, type PolicyAttributes, type RecordedDecision } from './policy.ts';
+
+/** Why a session ended. */
+export type SessionEndReason =
+  | { type: 'expired' | 'user_stop' | 'admin_stop' | 'policy_stop' | 'service_shutdown' | 'service_crashed' }
+  | { type: 'process_exited'; exitCode?: number }
+  | { type: 'launch_failed'; error: string };
+
+/**
+ * The events that every service of this kind records, and the store's own. Instants inside an event are ISO 8601 texts.
+ */
+export type CoreEvent =
+  | { type: 'service_started' }
+  | { type: 'service_stopped' }
+  | { type: 'policy_loaded'; entryCount: number }
+  | { type: 'config_reloaded'; success: boolean }
+  | { type: 'session_started'; sessionId: string; entryId: string; label?: string; deadline?: string }
+  | { type: 'session_ended'; sessionId: string; entryId: string; reason: SessionEndReason; durationMs: number }
+  | { type: 'warning_issued'; sessionId: string; thresholdSecs: number }
+  | { type: 'launch_denied'; entryId: string; reasons: string[] }
+  | StoreEvent;
+
+/** The events that only the store itself writes; `appendAudit` refuses their types. */
+export type StoreEvent =
+  | {
+      type: 'store_adopted'; upToId: number; gaps: [from: number, to: number][]; moreGaps?: number;
+      /** The fields of the adopted snapshot for which a state has no place, by their paths. */
+      snapshotFields?: JsonObject;
+      /** Why the adopted snapshot cannot be read; it stays as it was. */
+      unreadableSnapshot?: string;
+    }
+  | {
+      type: 'store_recovered'; found: string; lost?: { from?: number; to: number }; moved: string[];
+      usage: number; cooldowns: number;
+    }
+  // With a ledger every change of usage and cooldowns is an event, from the balances after `ledger_attached` on.
+  | { type: 'ledger_attached' }
+  | { type: 'ledger_detached' }
+  | { type: 'signing_started'; publicKey: string }
+  // A damaged part of the ledger was copied to a file of its own before the ledger was written again.
+  | { type: 'ledger_set_aside'; file: string; bytes: number; sha256: string }
+  | { type: 'usage_added'; entryId: string; day: string; durationMs: number }
+  // setAt: when it was set, where that is not the event's own time; null where it is unknown.
+  | { type: 'cooldown_set'; entryId: string; until: string; setAt?: string | null }
+  | { type: 'cooldown_cleared'; entryId: string };
+
+/** What every event of a service's own must have: a `type`. The other fields are whatever JSON carries. */
+export type EventBase = { type: string };
+
+/** What a caller may say about an event besides its fields; kept in `event_meta` and covered by the chain. */
+export interface AuditAttributes extends PolicyAttributes {
+  /** The caller's own id of the event. A second event with the same id is refused: `ERR_STORE_CONFLICT`. */
+  eventId?: string;
+  /** When it happened, where that is not when it was recorded. */
+  observedAt?: Date;
+  /** Who or what caused it (the actor). */
+  source?: string;
+  /** Whom or what it concerns. */
+  target?: string;
+  traceId?: string;
+  tags?: string[];
+  ipAddress?: string;
+}
+
+/** An event as the log holds it: `id` is its position, `timestamp` when it was recorded. */
+export interface AuditEvent<E extends EventBase = CoreEvent> extends AuditAttributes {
+  id: number;
+  timestamp: Date;
+  event: E | CoreEvent;
+  /** Why the event was accepted, where it came with a `policy`. */
+  policyDecision?: RecordedDecision;
+}
+
+/** An event on its way into the log, as texts. */
+export interface EventTexts {
+  type: string;
+  data: string;
+  meta: string | null;
+}
+
+/** An event that was checked. */
+export interface EncodedEvent extends EventTexts {
+  /** What the decision before the write is based on; the decision becomes a part of `meta`. */
+  policy?: PolicyAttributes;
+  /** The event as an object that nobody else has and could change. */
+  event: EventBase;
+}
+
+// usage_added and its like change usage and cooldowns when a ledger is replayed, so only the store may write them.
+const reserved: ReadonlySet<string> = new Set([
+  'usage_added', 'cooldown_set', 'cooldown_cleared', 'signing_started', 'ledger_attached', 'ledger_detached',
+  'ledger_set_aside',
+] satisfies StoreEvent['type'][]);
+
+/** Whether only the store itself may write events of this type. */
+function isReserved(type: string): boolean {
+  return type.startsWith('store_') || reserved.has(type);
+}
+
+export type FieldChecks = Record<string, (name: string, value: unknown) => unknown>;
+
+// A number that a reader adds up or compares must not be wrong in the log, where nobody can mend it.
+const checkCount = (name: string, value: unknown): number => checkInteger(name, value, 0);
+const eventChecks: Record<string, FieldChecks> = {
+  policy_loaded: { entryCount: checkCount },
+  session_started: { sessionId: checkText, entryId: checkText },
+  session_ended: { sessionId: checkText, entryId: checkText, durationMs: checkCount },
+  warning_issued: { sessionId: checkText, thresholdSecs: checkCount },
+  launch_denied: { entryId: checkText },
+};
+
+/** Checks a caller's event and attributes. Throws `ERR_STORE_INVALID_ARGUMENT` or `ERR_STORE_SERIALIZATION`. */
+export function encodeEvent(event: unknown, attributes?: AuditAttributes): EncodedEvent {
+  const copy = typeof event === 'object' ? checkJson('event', event) : null;
+  const isObject = typeof copy === 'object' && copy !== null && !Array.isArray(copy);
+  if (!isObject) throw invalid('event', event, 'an object with a type');
+  const type = checkText('event.type', copy['type']);
+  if (isReserved(type)) throw invalid('event.type', type, 'a type that is not reserved for the store');
+  const checks = eventChecks[type] ?? {};
+  for (const field of Object.keys(checks)) {
+    if (copy[field] !== undefined) checks[field]!(`event.${field}`, copy[field]);
+  }
+  const encoded = encodeOwnEvent(copy as JsonObject & EventBase);
+  return attributes === undefined ? encoded : { ...encoded, ...encodeAttributes(attributes) };
+}
+
+/** Checks a caller's group of events as `encodeEvent` does. */
+export function encodeEvents(items: unknown): EncodedEvent[] {
+  return checkArray('items', items, 'an array of { event, attributes? }', (name, item) => {
+    const given = item as { event: unknown; attributes?: AuditAttributes };
+    const { event, attributes } = checkOptions(name, given, ['event', 'attributes']);
+    return encodeEvent(event, attributes);
+  });
+}
+
+/** The texts of an event that the store itself made. */
+export function encodeOwnEvent(event: EventBase): EncodedEvent {
+  const { type, ...fields } = event;
+  return { type, data: JSON.stringify(fields), meta: null, event };
+}
+
+const textAttributes = ['eventId', 'source', 'target', 'traceId', 'ipAddress'] as const;
+
+function encodeAttributes(given: AuditAttributes): Pick<EncodedEvent, 'meta' | 'policy'> {
+  const names = [...textAttributes, 'observedAt', 'tags', 'policy', 'breakGlass'];
+  const attributes = checkOptions('attributes', given, names);
+  const meta: JsonObject = {};
+  for (const name of textAttributes) {
+    if (attributes[name] !== undefined) meta[name] = checkText(name, attributes[name]);
+  }
+  if (attributes.observedAt !== undefined) meta['observedAt'] = checkInstant('observedAt', attributes.observedAt);
+  const { tags } = attributes;
+  if (tags !== undefined) meta['tags'] = checkArray('tags', tags, 'an array of strings', checkText);
+  const policy = checkPolicy(attributes);
+  const all = { ...meta, ...policy };
+  checkJsonLength('attributes', all);
+  return { meta: Object.keys(all).length > 0 ? JSON.stringify(all) : null, ...(policy ? { policy } : undefined) };
+}
+
+/** A row of `audit_log`: id, timestamp, event_type, event_data, event_meta. */
+export type AuditRow = [id: number, timestamp: string, type: string, data: string, meta: string | null];
+
+/**
+ * The event in a row. An event of an unknown type is given as it was stored. Throws `ERR_STORE_CORRUPT` for a text that
+ * its column cannot hold.
+ */
+export function decodeEvent<E extends EventBase>([id, timestamp, type, data, meta]: AuditRow): AuditEvent<E> {
+  const instant = parseInstant(timestamp);
+  if (!instant) throw damagedRow(id, 'timestamp', timestamp);
+  const fields = parseColumn(id, 'event_data', data);
+  // An adopted row may hold any JSON, and some writers mean "no fields" by null. The type comes from its own column.
+  const isObject = typeof fields === 'object' && fields !== null && !Array.isArray(fields);
+  const event: EventBase = { ...(isObject ? fields : fields === null ? {} : { data: fields }), type };
+  if (meta === null) return { id, timestamp: instant, event: event as E };
+  return { id, timestamp: instant, event: event as E, ...decodeAttributes(id, meta) };
+}
+
+/** The event that was just written, as every reader will get it. */
+export function writtenEvent<E extends EventBase>(
+  id: number, timestamp: Date, { type, data, meta, event }: EncodedEvent,
+): AuditEvent<E> {
+  if (meta !== null) return decodeEvent([id, timestamp.toISOString(), type, data, meta]);
+  return { id, timestamp: new Date(timestamp), event: event as E };
+}
+
+function decodeAttributes(id: number, meta: string): Omit<AuditEvent, 'id' | 'timestamp' | 'event'> {
+  const stored = parseColumn(id, 'event_meta', meta);
+  if (typeof stored !== 'object' || stored === null || Array.isArray(stored)) throw damagedRow(id, 'event_meta', meta);
+  const attributes: AuditAttributes = {};
+  for (const name of textAttributes) {
+    const value = stored[name];
+    if (typeof value === 'string') attributes[name] = value;
+    else if (value !== undefined) throw damagedRow(id, 'event_meta', meta);
+  }
+  if (stored['observedAt'] !== undefined) {
+    const observedAt = parseInstant(stored['observedAt']);
+    if (!observedAt) throw damagedRow(id, 'event_meta', meta);
+    attributes.observedAt = observedAt;
+  }
+  const { tags } = stored;
+  if (Array.isArray(tags) && tags.every((tag) => typeof tag === 'string')) attributes.tags = tags;
+  else if (tags !== undefined) throw damagedRow(id, 'event_meta', meta);
+  try {
+    return { ...attributes, ...decodePolicy(stored) };
+  } catch (cause) {
+    throw damagedRow(id, 'event_meta', meta, cause);
+  }
+}
+
+export function parseColumn(id: number, column: string, text: string): JsonValue {
+  try {
+    return parseJson(text);
+  } catch (cause) {
+    throw damagedRow(id, column, text, cause);
+  }
+}
+
+/** The error for a row whose column cannot be read. */
+export function damagedRow(id: number, column: string, value: unknown, cause?: unknown): StoreError {
+  const message = `audit_log row ${id}: ${column} cannot be read: ${show(value)}`;
+  return new StoreError('ERR_STORE_CORRUPT', message, { cause });
+}

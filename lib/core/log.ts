@@ -1,0 +1,133 @@
+// The rows of the audit log: appending at the head, and reading by position.
+import { StoreError } from '../values/errors.ts';
+import { checkJsonLength } from '../values/json.ts';
+import { type Anchor, chainedColumns, type ChainedRow, genesisHash, hashedNames, rowHash } from './chain.ts';
+import type { CommitParticipant } from './commit-participant.ts';
+import type { Connection } from './connection.ts';
+import { encodeOwnEvent, type EventTexts, type StoreEvent } from './events.ts';
+import type { Mirror } from './mirror-port.ts';
+
+const insertSql = `INSERT INTO audit_log (${chainedColumns}, event_hash, signature)
+  VALUES (?, ${hashedNames.map(() => '?').join(', ')}, ?, ?)`;
+const eventIdSql = "json_extract(event_meta, '$.eventId')";
+
+/** The audit log of a store, and whether it has a ledger. */
+export class AuditLog implements CommitParticipant {
+  readonly uuid: string;
+  /** What keeps a ledger equal to the log, where the store has one. */
+  mirror: Mirror | undefined;
+  readonly #connection: Connection;
+  /** The last row, where this connection wrote it, so that the next row is chained to it without a look-up. */
+  #head: Anchor | undefined;
+
+  constructor(connection: Connection, uuid: string) {
+    this.#connection = connection;
+    this.uuid = uuid;
+    connection.attend(this);
+  }
+
+  beginChanged(): void {
+    this.#head = undefined;
+    this.#checkLedger();
+  }
+
+  /**
+   * Stops the store where another process has attached a ledger or detached it, because new events would go into only
+   * one of the two files.
+   */
+  #checkLedger(): void {
+    const isExpected = this.mirror?.isAttached ?? false;
+    if (this.mirror && !isExpected) return; // it is being attached
+    const hasLedger = this.hasLedger();
+    if (hasLedger === isExpected) return;
+    const found = hasLedger
+      ? 'found that another process has given the store a ledger, without which nothing may be written'
+      : 'found that another process has detached the ledger';
+    throw this.#connection.stop(new StoreError('ERR_STORE_CONFLICT', found));
+  }
+
+  hasLedger(): boolean {
+    return this.#connection.get<[number]>('SELECT has_ledger FROM store_meta WHERE id = 1')?.[0] === 1;
+  }
+
+  undone(): void {
+    this.#head = undefined;
+  }
+
+  /** The last row's id and hash. */
+  head(): Anchor | undefined {
+    return readHead(this.#connection);
+  }
+
+  /** The hash of the row with this id. */
+  hashAt(id: number): string | undefined {
+    return this.#connection.get<[string]>('SELECT event_hash FROM audit_log WHERE id = ?', id)?.[0];
+  }
+
+  /** Appends an event behind the head and gives its id. Throws `ERR_STORE_CONFLICT` for an event id that is taken. */
+  append(event: EventTexts, timestamp: string = this.#connection.now().toISOString()): number {
+    const head = this.#head ?? this.head();
+    const id = (head?.id ?? 0) + 1;
+    if (!Number.isSafeInteger(id)) {
+      throw new StoreError('ERR_STORE_CORRUPT', `audit_log has a row ${head?.id}, after which there can be no other`);
+    }
+    const row: ChainedRow = { ...event, id, timestamp };
+    const hash = rowHash(head?.hash ?? genesisHash(this.uuid), row);
+    this.insert(row, hash, this.mirror?.sign(hash) ?? null);
+    return id;
+  }
+
+  /** Inserts a row unchanged. Throws `ERR_STORE_CONFLICT` for an event id that is taken. */
+  insert(row: ChainedRow, hash: string, signature: string | null): void {
+    try {
+      this.#connection.run(insertSql, row.id, ...hashedNames.map((name) => row[name]), hash, signature);
+      this.#head = { id: row.id, hash };
+    } catch (cause) {
+      // Any SQLITE_CONSTRAINT counts, because the trigger audit_log_no_replace_event_id refuses the row before the
+      // unique index does.
+      const isConstraint = ((cause as { errcode?: number }).errcode ?? 0) % 256 === 19;
+      if (!isConstraint || !this.#isTaken(row.meta)) throw cause;
+      const message = `an event with this eventId is recorded already: ${row.meta}`;
+      throw new StoreError('ERR_STORE_CONFLICT', message, { cause });
+    }
+  }
+
+  /** Whether there is an event with the event id that a meta has. */
+  #isTaken(meta: string | null): boolean {
+    // IS NOT NULL: SQLite uses the index of event ids, which has no other rows, only where the statement says so too.
+    const sql = `SELECT 1 FROM audit_log
+      WHERE ${eventIdSql} = json_extract(?, '$.eventId') AND ${eventIdSql} IS NOT NULL`;
+    return this.#connection.get(sql, meta) !== undefined;
+  }
+
+  /** Whether there is an event with this event id. */
+  hasEvent(eventId: string): boolean {
+    return this.#isTaken(JSON.stringify({ eventId }));
+  }
+
+  /**
+   * With a ledger, appends the event of a change of usage or cooldowns, because the events alone account for both then.
+   */
+  recordChange(event: StoreEvent): void {
+    if (!this.mirror) return;
+    checkJsonLength('the event', event);
+    const encoded = encodeOwnEvent(event);
+    this.mirror.checkEvent(encoded);
+    this.append(encoded);
+  }
+}
+
+/** The last row's id and hash. */
+export function readHead(connection: Pick<Connection, 'get'>): Anchor | undefined {
+  const row = connection.get<[number, string]>('SELECT id, event_hash FROM audit_log ORDER BY id DESC LIMIT 1');
+  return row && { id: row[0], hash: row[1] };
+}
+
+/** Large enough that the event loop's turns cost nothing, small enough that a page of long events fits into memory. */
+export const pageRows = 500;
+
+/** Throws for rows that were not asked for, as a damaged page gives them: the walk would begin again and never end. */
+export function checkAdvance(lastId: number, after: number): void {
+  if (lastId > after) return;
+  throw new StoreError('ERR_STORE_CORRUPT', `audit_log is damaged: row ${lastId} stands behind row ${after}`);
+}

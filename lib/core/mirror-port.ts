@@ -1,0 +1,45 @@
+// The port for a ledger: what the core asks of one. It imports nothing of lib/ledger/, which satisfies it.
+import type { CommitParticipant } from './commit-participant.ts';
+import type { EncodedEvent, EventTexts } from './events.ts';
+
+/** A file with a part of a ledger that was set aside before the ledger was written again. */
+export interface SetAside {
+  path: string;
+  bytes: number;
+  sha256: string;
+  /** `torn`: the end, as a power cut leaves it. `damaged`: anything else, which only `recover` sets aside. */
+  kind: 'torn' | 'damaged';
+}
+
+/** What attaching a ledger found and did. */
+export interface Attached {
+  /** How many rows the database lacked. */
+  replayed: number;
+  setAside: SetAside[];
+  /** The ids of rows that only the ledger had, behind damage. */
+  lost?: { from: number; to: number };
+}
+
+/** Keeps the log and its ledger equal in every commit, once it is attached. */
+export interface Mirror extends CommitParticipant {
+  /** Whether the store has been written to and has no ledger yet. */
+  readonly isFirst: boolean;
+  /** Makes the ledger where there is none, makes it equal to the log, and begins ledger mode or signing; for open. */
+  attach(): Attached;
+  /** Whether the store had this ledger before the open transaction began. */
+  readonly isAttached: boolean;
+  /** Refuses an event that is too long for a line of the ledger. Throws `ERR_STORE_INVALID_ARGUMENT`. */
+  checkEvent(event: EventTexts): void;
+  /** The events as they are to be stored, each with the decision on it. Throws `ERR_STORE_POLICY`. */
+  permit(events: readonly EncodedEvent[]): readonly EncodedEvent[];
+  /** Notes that the open transaction writes what no event records: a snapshot, or rows of a module. */
+  noteOther(): void;
+  /** The signature of a row's hash; `null` where there is no key. */
+  sign(hash: string): string | null;
+  /** Ends ledger mode by an event, inside a transaction; `end` follows when that has committed. */
+  detach(): void;
+  /** Takes part in no further commit, and closes the file. */
+  end(): void;
+  /** Closes the file, together with the store or where the store could not be opened. */
+  close(): void;
+}

@@ -1,0 +1,103 @@
+// The options of `open`: declared, checked and given their defaults.
+import { checkDate, checkFunction, checkInteger, checkOptions, checkText, invalid } from '../values/checks.ts';
+import { absolutePath, snapshotPathOf } from '../values/paths.ts';
+import type { Anchor } from './chain.ts';
+import type { Mirror } from './mirror-port.ts';
+import type { StoreParts } from './parts.ts';
+
+/** How to open a store. */
+export interface OpenOptions {
+  /** Where the time comes from; the system's clock by default. */
+  clock?: () => Date;
+  /** How long to wait for another process that writes, in milliseconds; 5,000 by default. */
+  busyTimeoutMs?: number;
+  /** The plain file of the snapshot pair; by default beside the database: `x.db` → `x.snapshot.json`. */
+  snapshotPath?: string;
+  /** Whether a lost or damaged database is moved aside and made anew from what is left, instead of refused. */
+  recover?: boolean;
+  /**
+   * A `Ledger`, which gets every event too. A store that has one is not opened for writing without it; so a store that
+   * is in use gets its first only while no other process has it open, or else `ERR_STORE_BUSY`.
+   */
+  ledger?: AuditMirror;
+}
+
+/** What is known of the end of a ledger. */
+export interface LedgerEnd {
+  /** The UUID of the store whose ledger it is, and when that store was made; undefined where there is no file yet. */
+  store: string | undefined;
+  created: string | undefined;
+  /** The last sound row. */
+  head: Anchor | undefined;
+  /** The id of the last row that completes a group. */
+  groupEnd: number;
+  /** Whether the last row is signed. */
+  isSigned: boolean;
+  /** Whether damaged bytes follow the last sound row. */
+  torn: boolean;
+}
+
+/** The ledger that `open` takes, as `Ledger.open` gives it. */
+export interface AuditMirror {
+  readonly path: string;
+  /** The public half of the key that it signs with. */
+  readonly publicKey: string | undefined;
+  /** Whether it may write rows without a signature where signing has begun. */
+  readonly unsigned: boolean;
+  /** Throws where the file may not be written, or not be made. */
+  checkWritable(): void;
+  /** Reads the end of the file again, because another process may have appended to it. */
+  refresh(): LedgerEnd;
+  /** Gives what keeps a store's log and this ledger equal; `recover` also mends damage that no power cut can cause. */
+  mirror(parts: StoreParts, recover: boolean): Mirror;
+}
+
+/** The options with their defaults. */
+export interface CheckedOptions extends Required<Omit<OpenOptions, 'snapshotPath' | 'ledger'>> {
+  snapshotPath: string | undefined;
+  ledger: AuditMirror | undefined;
+}
+
+const names: readonly (keyof OpenOptions)[] = ['clock', 'busyTimeoutMs', 'snapshotPath', 'recover', 'ledger'];
+
+/** Refuses an unknown option by name. Throws `ERR_STORE_INVALID_ARGUMENT`. */
+export function checkOpenOptions(
+  options?: OpenOptions, known: readonly (keyof OpenOptions)[] = names,
+): CheckedOptions {
+  const { clock, busyTimeoutMs = 5_000, ...rest } = checkOptions('options', options, known);
+  const { snapshotPath, recover = false, ledger } = rest;
+  if (typeof recover !== 'boolean') throw invalid('options.recover', recover, 'true or false');
+  if (ledger !== undefined && typeof (ledger as Partial<AuditMirror> | null)?.refresh !== 'function') {
+    throw invalid('options.ledger', ledger, 'what Ledger.open gives');
+  }
+  if (snapshotPath !== undefined) checkText('options.snapshotPath', snapshotPath);
+  return {
+    clock: checkFunction('options.clock', clock) ?? ((): Date => new Date()),
+    // SQLite keeps the timeout in 32 bits.
+    busyTimeoutMs: checkInteger('options.busyTimeoutMs', busyTimeoutMs, 0, 2 ** 31 - 1),
+    snapshotPath: snapshotPath === undefined ? undefined : absolutePath(snapshotPath),
+    recover,
+    ledger,
+  };
+}
+
+/** Checks the options of an operation that can be forced. Throws `ERR_STORE_INVALID_ARGUMENT`. */
+export function checkForce(options: { force?: boolean } | undefined): boolean {
+  const { force = false } = checkOptions('options', options, ['force']);
+  if (typeof force !== 'boolean') throw invalid('options.force', force, 'true or false');
+  return force;
+}
+
+/** One reading of the clock. Throws `ERR_STORE_INVALID_ARGUMENT` where it gives no valid Date. */
+export function readClock({ clock }: CheckedOptions): Date {
+  return checkDate('what options.clock gives', clock());
+}
+
+/** The snapshot file's path. A rename replaces that file, so it must not be one of the database's own files. */
+export function snapshotPathFor(path: string, options: CheckedOptions): string {
+  const snapshotPath = options.snapshotPath ?? snapshotPathOf(path);
+  if (['', '-wal', '-shm', '-journal'].some((suffix) => snapshotPath === path + suffix)) {
+    throw invalid('options.snapshotPath', snapshotPath, 'another file than the database');
+  }
+  return snapshotPath;
+}

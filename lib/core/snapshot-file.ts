@@ -1,0 +1,160 @@
+// The snapshot file, which is the plain half of the pair: its format and checksum, written whole or not at all, read
+// back or said why not.
+import { hash, randomUUID } from 'node:crypto';
+import {
+  closeSync, constants, fstatSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { checkDuration, checkInteger, checkText, parseInstant } from '../values/checks.ts';
+import { checkDay } from '../values/days.ts';
+import { syncFolder } from '../values/folders.ts';
+import { makeLike } from '../values/owner.ts';
+import { temporaryStem } from '../values/stem.ts';
+import type { CooldownTexts } from './cooldowns.ts';
+import { checkBytes, decodeState, leastLength, maxBytes, type StateSnapshot } from './state.ts';
+
+/** What the snapshot file holds: the state, and what a service needs to go on enforcing limits without the database. */
+export interface SnapshotContent {
+  store: string;
+  generation: number;
+  savedAt: string;
+  state: StateSnapshot;
+  usage: { entryId: string; day: string; durationMs: number }[];
+  cooldowns: CooldownTexts[];
+  head: { id: number; hash: string } | null;
+}
+
+/** What is at the snapshot file's path. `damaged` is all that cannot be read as one of this package's files. */
+export type SnapshotFile =
+  | { state: 'absent' }
+  | { state: 'whole'; content: SnapshotContent; bytes: number }
+  | { state: 'damaged'; reason: string };
+
+// {"format":"…","checksum":"<SHA-256 of the content's text>","content":{…}}: one JSON document whose content is hashed
+// as the exact text that stands in the file.
+const opening = '{"format":"shepherd-store snapshot 1","checksum":"';
+const middle = '","content":';
+const contentAt = opening.length + 64 + middle.length;
+
+function encodeFile(content: Omit<SnapshotContent, 'state'>, stateText: string): string {
+  checkBytes(leastLength(content) + stateText.length);
+  const text = JSON.stringify({ ...content, state: JSON.parse(stateText) as unknown });
+  const whole = `${opening}${hash('sha256', text)}${middle}${text}}\n`;
+  checkBytes(Buffer.byteLength(whole));
+  return whole;
+}
+
+// Error codes that mean that the file itself is damaged. Any other code (no permission, no descriptor left) says
+// nothing about the file, so that its content is unknown.
+const damageCodes = new Set<unknown>([undefined, 'ELOOP', 'EIO', 'ENXIO', 'EISDIR']);
+
+/** Reads the file. Throws the system's error where that does not say what is there. */
+export function readSnapshotFile(path: string): SnapshotFile {
+  let text: string;
+  try {
+    text = readRegularFile(path);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === 'ENOENT') return { state: 'absent' };
+    if (!damageCodes.has(code)) throw error;
+    return { state: 'damaged', reason: (error as Error).message };
+  }
+  const content = text.slice(contentAt, -2);
+  const isFramed = text.startsWith(opening) && text.endsWith('}\n');
+  if (!isFramed || text.slice(opening.length, contentAt) !== hash('sha256', content) + middle) {
+    const why = 'the file is torn or was edited; the next snapshot replaces it';
+    return { state: 'damaged', reason: `the checksum does not match: ${why}` };
+  }
+  const decoded = decodeContent(content);
+  if (!decoded) return { state: 'damaged', reason: 'the content is not a snapshot; the next one replaces it' };
+  return { state: 'whole', content: decoded, bytes: Buffer.byteLength(text) };
+}
+
+function readRegularFile(path: string): string {
+  // Without O_NOFOLLOW a planted link would be read, without O_NONBLOCK a planted pipe would hang the service.
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    const stat = fstatSync(fd);
+    if (!stat.isFile()) throw new Error('it is not a regular file');
+    if (stat.size > maxBytes) throw new Error(`it is larger than ${maxBytes} bytes`);
+    return readFileSync(fd, 'utf8');
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Checks every value before it is used, because a file with the right checksum may still come from elsewhere. */
+function decodeContent(text: string): SnapshotContent | undefined {
+  try {
+    const content = JSON.parse(text) as SnapshotContent;
+    const state = decodeState(JSON.stringify(content.state));
+    if (!/^[0-9a-f-]{36}$/.test(checkText('store', content.store))) return undefined;
+    checkInteger('generation', content.generation, 1, Number.MAX_SAFE_INTEGER - 1);
+    for (const { entryId, day, durationMs } of content.usage) {
+      checkText('entryId', entryId);
+      checkDay('day', day);
+      checkDuration('durationMs', durationMs);
+    }
+    for (const { entryId, until, setAt } of content.cooldowns) {
+      checkText('entryId', entryId);
+      if (!parseInstant(until) || (setAt !== undefined && !parseInstant(setAt))) return undefined;
+    }
+    if (content.head !== null) {
+      checkInteger('head.id', content.head.id, 1);
+      if (!/^[0-9a-f]{64}$/.test(content.head.hash)) return undefined;
+    }
+    return state && parseInstant(content.savedAt) ? { ...content, state } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The paths of this snapshot file's temporary files, which killed processes may have left. */
+export function temporariesOf(path: string): string[] {
+  const folder = dirname(path);
+  const stem = temporaryStem(path);
+  const found: string[] = [];
+  for (const name of readdirSync(folder)) {
+    if (name.startsWith(stem) && /^[0-9a-f-]{36}\.tmp$/.test(name.slice(stem.length))) found.push(join(folder, name));
+  }
+  return found;
+}
+
+/**
+ * Writes the file under an unpredictable temporary name and fsyncs it, so that everything that can fail fails before
+ * the database commits. The file is private from its first byte, except to those to whom the owner opened the database.
+ * Gives the temporary path. Throws the system's error, and leaves nothing behind then.
+ */
+export function prepareSnapshotFile(
+  path: string, database: string, content: Omit<SnapshotContent, 'state'>, stateText: string,
+): string {
+  const temporary = join(dirname(path), `${temporaryStem(path)}${randomUUID()}.tmp`);
+  const text = encodeFile(content, stateText);
+  const own = statSync(database);
+  try {
+    // wx: O_EXCL follows no planted link; 0600 from the first byte.
+    const fd = openSync(temporary, 'wx', 0o600);
+    try {
+      makeLike(fd, own); // SQLite does the same with its -wal
+      // flush: without the fsync a power cut after the rename leaves an empty or zeroed file under the final name.
+      writeFileSync(fd, text, { flush: true });
+    } finally {
+      closeSync(fd);
+    }
+    return temporary;
+  } catch (error) {
+    discardSnapshotFile(temporary);
+    throw error;
+  }
+}
+
+/** Renames a prepared file into place. Throws the system's error, and leaves the old file or the whole new one then. */
+export function placeSnapshotFile(temporary: string, path: string): void {
+  renameSync(temporary, path);
+  syncFolder(dirname(path));
+}
+
+/** Removes a prepared file that is not to be placed. */
+export function discardSnapshotFile(temporary: string): void {
+  rmSync(temporary, { force: true });
+}

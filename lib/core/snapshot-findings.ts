@@ -1,0 +1,82 @@
+// The two copies of a snapshot compared with the log, as findings, and as `health()` shows them.
+import { Connection } from './connection.ts';
+import type { Faults } from './faults.ts';
+import type { SnapshotContent, SnapshotFile } from './snapshot-file.ts';
+import type { StateSnapshot } from './state.ts';
+
+/** One of the two copies, as `health()` shows it. */
+export interface SnapshotCopy {
+  state: 'absent' | 'whole' | 'damaged';
+  generation?: number;
+  /** The age of the state by its own timestamp and the store's clock. */
+  ageMs?: number;
+}
+
+/** What of the database's row is reported. */
+interface StoredCopy {
+  generation: number;
+  state: StateSnapshot | undefined;
+}
+
+/** Records what is wrong with a copy, and clears the findings that no longer hold. */
+export function reportCopies(
+  faults: Faults, path: string | undefined, file: SnapshotFile, row: StoredCopy | undefined,
+): void {
+  if (file.state === 'damaged') faults.report('snapshot-file-damaged', `${path}: ${file.reason}`);
+  else faults.clear('snapshot-file-damaged');
+  const isMissing = file.state === 'absent' && row && path !== undefined;
+  if (isMissing) faults.report('snapshot-file-missing', `${path} is missing; the next snapshot writes it again`);
+  else faults.clear('snapshot-file-missing');
+  const unreadable = 'the snapshot in the database cannot be read; the next snapshot replaces it';
+  if (row && !row.state) faults.report('snapshot-row-damaged', unreadable);
+  else faults.clear('snapshot-row-damaged');
+}
+
+/** Clears every finding about a copy, after a save that has put both in place. */
+export function clearCopies(faults: Faults): void {
+  faults.clear('snapshot-not-placed');
+  faults.clear('snapshot-file-damaged');
+  faults.clear('snapshot-file-missing');
+  faults.clear('snapshot-row-damaged');
+}
+
+/** How a database lacks what the snapshot file was written with; see `compareHead`. */
+export type HeadLoss = 'behind' | 'forked' | undefined;
+
+/** Reports a loss: a store that was opened read-only does not heal it, as opening it for writing would. */
+export function reportLoss(faults: Faults, path: string | undefined, loss: HeadLoss): void {
+  if (!loss) return faults.clear('behind');
+  const why = 'it has lost commits, or an older copy was put in its place';
+  const what = `the database lacks what ${path} was written with (${loss})`;
+  faults.report('behind', `${what}: ${why}; opening it for writing heals it`);
+}
+
+/** Both copies, for `health()`. `isRowRead`: false where the row could not be read. */
+export function describeCopies(
+  file: SnapshotFile, row: StoredCopy | undefined, now: Date, isRowRead: boolean,
+): { row: SnapshotCopy; file: SnapshotCopy } {
+  const whole = (generation: number, state: StateSnapshot): SnapshotCopy =>
+    ({ state: 'whole', generation, ageMs: now.getTime() - state.timestamp.getTime() });
+  const stored = (): SnapshotCopy => {
+    if (!row) return { state: isRowRead ? 'absent' : 'damaged' };
+    return row.state ? whole(row.generation, row.state) : { state: 'damaged', generation: row.generation };
+  };
+  return {
+    row: stored(),
+    file: file.state === 'whole' ? whole(file.content.generation, file.content.state) : { state: file.state },
+  };
+}
+
+/**
+ * Whether the database has what the file was written with: the head of the log, by one look-up, and the save. A save is
+ * in the database before its file is in place, so a save that only the file has was lost.
+ */
+export function compareHead(
+  connection: Pick<Connection, 'get'>, { head, generation }: SnapshotContent,
+): HeadLoss {
+  const sql = 'SELECT event_hash FROM audit_log WHERE id = ?';
+  const stored = head === null ? undefined : connection.get<[string]>(sql, head.id)?.[0];
+  if (head !== null && stored !== head.hash) return stored === undefined ? 'behind' : 'forked';
+  const [saved] = connection.get<[number]>('SELECT generation FROM snapshot WHERE id = 1') ?? [0];
+  return saved < generation ? 'behind' : undefined;
+}

@@ -1,0 +1,271 @@
+// The snapshot pair: the row in the database and the file beside it, saved together and read as one.
+import { existsSync, lstatSync } from 'node:fs';
+import { localDay, nameable } from '../values/days.ts';
+import { StoreError } from '../values/errors.ts';
+import type { CommitParticipant } from './commit-participant.ts';
+import type { Connection } from './connection.ts';
+import type { StoreParts } from './parts.ts';
+import {
+  discardSnapshotFile, placeSnapshotFile, prepareSnapshotFile, readSnapshotFile, type SnapshotContent,
+  type SnapshotFile, temporariesOf,
+} from './snapshot-file.ts';
+import {
+  clearCopies, compareHead, describeCopies, reportCopies, reportLoss, type SnapshotCopy,
+} from './snapshot-findings.ts';
+import { readRow, SnapshotRow, writeRow } from './snapshot-row.ts';
+import type { StateSnapshot } from './state.ts';
+
+/** What the file carries of usage and cooldowns. */
+type Balances = Pick<SnapshotContent, 'usage' | 'cooldowns'>;
+
+/** A snapshot file that is written and not yet renamed into place. */
+interface Prepared {
+  temporary: string;
+  path: string;
+  generation: number;
+}
+
+const dayMs = 86_400_000;
+
+export class SnapshotPair implements CommitParticipant {
+  readonly #connection: Connection;
+  readonly #parts: StoreParts;
+  readonly #path: string | undefined;
+  /** The file as it was found at open, until another one is put in its place. */
+  #found: SnapshotFile | undefined;
+  #fileGeneration: number;
+  /** The row's generation before the open transaction saved; undefined where it has not. */
+  #base: number | undefined;
+  /** The file that the open transaction has prepared. */
+  #prepared: Prepared | undefined;
+  /** How many rows this object has written. */
+  #saves = 0;
+  /** The balances in the last file, and the state of the database that they were read from. */
+  #balances: { asOf: string; at: Date; read: Balances } | undefined;
+
+  /** `path` is absent for a store in memory; `found` is the file that was there at open, where it has been read. */
+  constructor(parts: StoreParts, path: string | undefined, found?: SnapshotFile) {
+    this.#connection = parts.connection;
+    this.#parts = parts;
+    this.#path = path;
+    this.#found = found;
+    this.#fileGeneration = found?.state === 'whole' && this.#isOwn(found.content) ? found.content.generation : 0;
+  }
+
+  #isOwn({ store }: SnapshotContent): boolean {
+    return store === this.#parts.log.uuid;
+  }
+
+  /** Writes the row, inside the open transaction; the file follows at its commit. `text` comes from `encodeState`. */
+  save(text: string): void {
+    const generation = this.row()?.generation ?? 0;
+    this.#base ??= generation;
+    this.#connection.join(this);
+    this.#parts.log.mirror?.noteOther();
+    writeRow(this.#connection, text, Math.max(generation, this.#fileGeneration) + 1);
+    this.#saves++;
+  }
+
+  row(): SnapshotRow | undefined {
+    return readRow(this.#connection);
+  }
+
+  prepare(): void {
+    if (this.#base === undefined || this.#path === undefined) return;
+    const row = this.row();
+    if (!row || row.generation === this.#base) return; // every save of this transaction was rolled back
+    this.#prepared = this.#prepareFile(this.#path, row, this.#knownBalances());
+  }
+
+  committed(): void {
+    if (this.#prepared) this.#place(this.#prepared);
+    this.#base = this.#prepared = undefined;
+  }
+
+  undone(isWhole: boolean): void {
+    if (!isWhole) return;
+    if (this.#prepared) this.#discard(this.#prepared.temporary);
+    this.#base = this.#prepared = this.#balances = undefined;
+  }
+
+  /**
+   * The balances, inside a write; read again only where anything but the snapshot was written since. A session is saved
+   * again and again while nothing else changes, and to read the balances takes longer than all the rest of a save but
+   * the disk.
+   */
+  #knownBalances(): Balances {
+    // `asOf` changes with every row that this connection changes, even if rolled back, and every other commit.
+    const [changes] = this.#connection.get<[number]>('SELECT total_changes()')!;
+    const [now, days] = [this.#connection.now(), this.#days()];
+    const asOf = JSON.stringify([changes - this.#saves, this.#connection.dataVersion, days]);
+    const known = this.#balances;
+    // After the clock was set back, cooldowns that were left out as over may run again.
+    if (known?.asOf === asOf && known.at <= now) return known.read;
+    const read = this.#readBalances(days);
+    this.#balances = { asOf, at: now, read };
+    return read;
+  }
+
+  /** The days whose usage the file carries: the two that were written last, and the clock's today and yesterday. */
+  #days(): string[] {
+    const today = localDay(nameable(this.#connection.now()));
+    const yesterday = new Date(Date.parse(`${today}T00:00:00Z`) - dayMs).toISOString().slice(0, 10);
+    return [...new Set([...this.#parts.usage.lastDays(), today, yesterday])];
+  }
+
+  #readBalances(days = this.#days()): Balances {
+    const { usage, cooldowns } = this.#parts;
+    // Cooldowns of the last day stay in, because the clock may be wrong; older ones would make the file grow for ever.
+    const since = new Date(this.#connection.now().getTime() - dayMs);
+    return { usage: usage.readable(days), cooldowns: cooldowns.readableSince(since) };
+  }
+
+  #prepareFile(path: string, row: SnapshotRow, balances = this.#readBalances()): Prepared {
+    const { generation, text } = row;
+    const content = this.#content(generation, balances);
+    return { temporary: prepareSnapshotFile(path, this.#connection.path!, content, text), path, generation };
+  }
+
+  #content(generation: number, balances: Balances): Omit<SnapshotContent, 'state'> {
+    const { log } = this.#parts;
+    const savedAt = this.#connection.now().toISOString();
+    return { store: log.uuid, generation, savedAt, ...balances, head: log.head() ?? null };
+  }
+
+  /** Puts the file in place after COMMIT. The row is durable whatever happens here, so a failure is only a finding. */
+  #place({ temporary, path, generation }: Prepared): void {
+    const { faults } = this.#connection;
+    this.#found = undefined;
+    try {
+      // The rename needs the write lock, and the row must still be this one: of two processes that save at once, the
+      // slower one must not rename its older file over the newer one.
+      this.#connection.locked(() => {
+        const row = this.row();
+        if (row?.generation !== generation) discardSnapshotFile(temporary);
+        else if (existsSync(temporary)) placeSnapshotFile(temporary, path);
+        // Another process opened the store after the commit, and removed the file as one that a killed process had
+        // left.
+        else if (!this.#isPlaced(generation)) placeSnapshotFile(this.#prepareFile(path, row).temporary, path);
+      });
+      this.#fileGeneration = generation;
+      clearCopies(faults);
+    } catch (error) {
+      const message = `the snapshot is in the database, but not in ${path}: ${(error as Error).message}`;
+      faults.report('snapshot-not-placed', message, error);
+      this.#discard(temporary);
+    }
+  }
+
+  #isPlaced(generation: number): boolean {
+    const file = this.#lookAtFile();
+    return file.state === 'whole' && file.content.generation === generation;
+  }
+
+  #discard(temporary: string): void {
+    try {
+      discardSnapshotFile(temporary);
+    } catch (error) {
+      const message = `${temporary} could not be removed: ${(error as Error).message}`;
+      this.#connection.faults.report('snapshot-not-placed', message, error);
+    }
+  }
+
+  /** The newer of the two copies that is whole. */
+  load(): StateSnapshot | undefined {
+    const file = this.#readFile();
+    const row = this.row();
+    reportCopies(this.#connection.faults, this.#path, file, row);
+    const isFileNewer = file.state === 'whole' && file.content.generation > (row?.state ? row.generation : 0);
+    if (isFileNewer) return file.content.state;
+    // A row is written before its file, so where only a damaged file is left there was a state, which is unknown.
+    if (row?.state || (!row && file.state !== 'damaged')) return row?.state;
+    const what = `the row in the database ${row ? 'cannot be read' : 'is missing'} and the file is ${file.state}`;
+    throw new StoreError('ERR_STORE_CORRUPT', `failed to load the snapshot: ${what}`);
+  }
+
+  /**
+   * At open, writes a file that is missing or older than the row, because a crash came between the commit and the
+   * rename. The file gets the row's own generation, because nothing was saved. A full disk then is a finding, not a
+   * reason to refuse the store.
+   */
+  placeAgain(): void {
+    const path = this.#path;
+    if (path === undefined) return;
+    try {
+      const prepared = this.#connection.readTogether('write the snapshot file again', () => {
+        const row = this.row();
+        return row && row.generation > this.#fileGeneration && row.state ? this.#prepareFile(path, row) : undefined;
+      });
+      if (prepared) this.#place(prepared);
+    } catch (error) {
+      this.#connection.faults.report('snapshot-not-placed', (error as Error).message, error);
+    }
+  }
+
+  /**
+   * For a copy of the database: writes the file that belongs beside it, from its row, under a temporary name in the
+   * folder of `path`, and gives that. `undefined` where no state was saved.
+   */
+  prepareBeside(path: string): string | undefined {
+    return this.#connection.readTogether('write the snapshot file', () => {
+      const row = this.row();
+      return row?.state && row.generation > 0 ? this.#prepareFile(path, row).temporary : undefined;
+    });
+  }
+
+  /** At open, records what is wrong with the two copies. */
+  check(): void {
+    reportCopies(this.#connection.faults, this.#path, this.#lookAtFile(), this.row());
+  }
+
+  /**
+   * Both copies, for `health()`. `told` runs a read and gives its result, or `undefined` where a damaged page of the
+   * database has ended the read, which says nothing of the file.
+   */
+  copies(now: Date, told: <T>(read: () => T) => T | undefined): { row: SnapshotCopy; file: SnapshotCopy } {
+    this.#found = undefined;
+    const { faults } = this.#connection;
+    const both = told(() => ({ file: this.#lookAtFile(), row: this.row() }));
+    const { file, row } = both ?? { file: this.#lookAtFile(), row: undefined };
+    reportCopies(faults, this.#path, file, row);
+    told(() => {
+      const loss = file.state === 'whole' ? compareHead(this.#connection, file.content) : undefined;
+      reportLoss(faults, this.#path, loss);
+    });
+    return describeCopies(file, row, now, both !== undefined);
+  }
+
+  #readFile(): SnapshotFile {
+    if (this.#path === undefined) return { state: 'absent' };
+    const file = this.#found ?? readSnapshotFile(this.#path);
+    this.#found = undefined; // what was found at open is good for one use, because the file may be another by now
+    if (file.state !== 'whole' || this.#isOwn(file.content)) return file;
+    return { state: 'damaged', reason: 'it belongs to another store' };
+  }
+
+  /** Reads the file for a report, where a file that cannot be read counts as damaged. */
+  #lookAtFile(): SnapshotFile {
+    try {
+      return this.#readFile();
+    } catch (error) {
+      return { state: 'damaged', reason: (error as Error).message };
+    }
+  }
+
+  /** Reads what the next save will read, so that damage there is found while a recovery can still mend it. */
+  rehearse(): void {
+    this.#content(0, this.#readBalances());
+  }
+
+  /**
+   * Removes the temporary files that killed processes left. Under the write lock no process is between its file and
+   * COMMIT; one between COMMIT and the rename looks whether its file is still there, and writes it again if not.
+   */
+  removeTemporaries(): void {
+    const left = temporariesOf(this.#path!);
+    if (left.length === 0) return;
+    this.#connection.locked(() => {
+      for (const file of left) if (lstatSync(file, { throwIfNoEntry: false })?.isFile()) discardSnapshotFile(file);
+    });
+  }
+}

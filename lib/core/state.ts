@@ -1,0 +1,131 @@
+// The state that a service resumes from: its fields, their checks, and its text in both halves of the snapshot pair.
+import {
+  checkArray, checkDuration, checkInstant, checkInteger, checkOptions, checkText, invalid, parseInstant,
+} from '../values/checks.ts';
+import { checkDay, type DayPart } from '../values/days.ts';
+import { StoreError } from '../values/errors.ts';
+
+/** The state a service resumes from after a crash. */
+export interface StateSnapshot {
+  timestamp: Date;
+  activeSession?: SessionSnapshot;
+}
+
+/** The session that was running. `elapsedMs` is what a monotonic clock had counted when the snapshot was taken. */
+export interface SessionSnapshot {
+  sessionId: string;
+  entryId: string;
+  startedAt: Date;
+  deadline?: Date;
+  /** The thresholds, in seconds before the deadline, of the warnings already shown. */
+  warningsIssued: number[];
+  elapsedMs?: number;
+  /** The days to which `elapsedMs` belongs. What they lack of it lies between `startedAt` and the snapshot. */
+  days?: DayPart[];
+}
+
+/** The text of a state. Throws `ERR_STORE_INVALID_ARGUMENT`, also for a state that is too large to be read back. */
+export function encodeState(snapshot: StateSnapshot): string {
+  const fields = checkFields(snapshot);
+  checkBytes(leastLength(fields));
+  return JSON.stringify(fields);
+}
+
+/** The fields of a state as they are written. */
+function checkFields(snapshot: StateSnapshot): object {
+  if (snapshot === undefined) throw invalid('snapshot', snapshot, 'a state with a timestamp');
+  const { timestamp, activeSession } = checkOptions('snapshot', snapshot, ['timestamp', 'activeSession']);
+  const fields = { timestamp: checkInstant('snapshot.timestamp', timestamp) };
+  return activeSession === undefined ? fields : { ...fields, activeSession: encodeSession(activeSession) };
+}
+
+export const sessionFields = [
+  'sessionId', 'entryId', 'startedAt', 'deadline', 'warningsIssued', 'elapsedMs', 'days',
+] as const satisfies (keyof SessionSnapshot)[];
+
+function encodeSession(given: SessionSnapshot): object {
+  const name = 'snapshot.activeSession';
+  const session = checkOptions(name, given, sessionFields);
+  const { deadline, warningsIssued, elapsedMs, days } = session;
+  return {
+    sessionId: checkText(`${name}.sessionId`, session.sessionId),
+    entryId: checkText(`${name}.entryId`, session.entryId),
+    startedAt: checkInstant(`${name}.startedAt`, session.startedAt),
+    ...(deadline === undefined ? undefined : { deadline: checkInstant(`${name}.deadline`, deadline) }),
+    warningsIssued: checkArray(`${name}.warningsIssued`, warningsIssued, 'an array of whole seconds', checkSecs),
+    ...(elapsedMs === undefined ? undefined : { elapsedMs: checkDuration(`${name}.elapsedMs`, elapsedMs) }),
+    ...(days === undefined ? undefined : { days: checkArray(`${name}.days`, days, acceptedDays, checkDayPart) }),
+  };
+}
+
+const acceptedDays = 'an array of days with their durations';
+
+function checkSecs(name: string, value: unknown): number {
+  return checkInteger(name, value, 0);
+}
+
+function checkDayPart(name: string, given: unknown): DayPart {
+  const { day, durationMs } = checkOptions(name, given as DayPart, ['day', 'durationMs']);
+  return { day: checkDay(`${name}.day`, day), durationMs: checkDuration(`${name}.durationMs`, durationMs) };
+}
+
+/** The state in a text, checked as strictly as when it was saved; `undefined` where the text holds none. */
+export function decodeState(text: string): StateSnapshot | undefined {
+  try {
+    return checkState(JSON.parse(text));
+  } catch {
+    return undefined; // the caller reports which copy it was
+  }
+}
+
+/**
+ * The state in a JSON value, whose instants are texts; `null` means no session. Throws `ERR_STORE_INVALID_ARGUMENT` for
+ * an unreadable or unknown field, because what is ignored of a running session is not charged.
+ */
+export function checkState(value: unknown): StateSnapshot {
+  const names = ['timestamp', 'activeSession'];
+  const { timestamp, activeSession } = checkOptions('snapshot', value as Record<string, unknown>, names);
+  const state = {
+    timestamp: instantOf('snapshot.timestamp', timestamp),
+    ...(activeSession == null ? undefined : { activeSession: checkSession(activeSession as Record<string, unknown>) }),
+  };
+  checkFields(state as StateSnapshot);
+  return state as StateSnapshot;
+}
+
+function checkSession({ startedAt, deadline, ...rest }: Record<string, unknown>): object {
+  return {
+    ...Object.fromEntries(Object.entries(rest).filter(([, item]) => item !== undefined)),
+    startedAt: instantOf('snapshot.activeSession.startedAt', startedAt),
+    ...(deadline === undefined ? undefined : { deadline: instantOf('snapshot.activeSession.deadline', deadline) }),
+  };
+}
+
+function instantOf(name: string, text: unknown): Date {
+  const instant = parseInstant(text);
+  if (!instant) throw invalid(name, text, 'an instant as RFC 3339 has it');
+  return instant;
+}
+// Days and cooldowns of every entry fit into this many times over, and a planted file must not fill the memory.
+export const maxBytes = 64 * 1024 * 1024;
+
+/** Refuses a snapshot that is too large to be read back, before anything is written. */
+export function checkBytes(bytes: number): void {
+  if (bytes <= maxBytes) return;
+  const what = 'the state, the usage of the last days and the cooldowns that are not over';
+  const limit = `${maxBytes} are read back: ${what} have to fit`;
+  throw new StoreError('ERR_STORE_INVALID_ARGUMENT', `the snapshot would have ${bytes} bytes or more, and ${limit}`);
+}
+
+/**
+ * The least length that a value has as JSON. It is checked before the text is built, because V8 has no text of half a
+ * GiB characters; a text has at most six times this length.
+ */
+export function leastLength(value: unknown): number {
+  if (typeof value === 'string') return value.length + 2;
+  if (typeof value !== 'object' || value === null) return String(value).length;
+  let length = 1;
+  if (Array.isArray(value)) for (const item of value) length += leastLength(item) + 1;
+  else for (const [key, item] of Object.entries(value)) length += key.length + leastLength(item) + 4;
+  return length;
+}

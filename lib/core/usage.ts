@@ -1,0 +1,141 @@
+// Usage per entry and day (`addUsage`, `getUsage`, `getUsageForDay`, `getStatus`): its rows, read strictly. What cannot
+// be right is an error and never a friendlier value, because a total that reads as 0 would hand out the quota again.
+import { isText, show } from '../values/checks.ts';
+import { type DayPart, isDay } from '../values/days.ts';
+import { StoreError } from '../values/errors.ts';
+import { checkJsonLength } from '../values/json.ts';
+import type { Connection } from './connection.ts';
+import type { CooldownColumns, Cooldowns } from './cooldowns.ts';
+import type { AuditLog } from './log.ts';
+
+/**
+ * What a launcher shows of an entry. `cooldownUntil` may have passed: a cooldown is over when it is not in the future.
+ */
+export interface EntryStatus {
+  entryId: string;
+  durationMs: number;
+  cooldownUntil?: Date;
+}
+
+/** An entry's total of a day. */
+export interface EntryUsage extends DayPart {
+  entryId: string;
+}
+
+const maxMs = Number.MAX_SAFE_INTEGER;
+/** Whether a row holds a total that a method can have written. */
+const isSoundSql = `typeof(duration_secs) = 'integer' AND duration_secs BETWEEN 0 AND ${Math.floor(maxMs / 1000)}
+    AND typeof(carry_ms) = 'integer' AND carry_ms BETWEEN 0 AND 999`;
+
+// The CASTs are there because node:sqlite binds every number as REAL, whose division leaves a fraction. The WHERE keeps
+// a damaged total, and one that would pass 2^53 - 1 ms, as they are; no row comes back then.
+const addSql = `INSERT INTO usage (entry_id, day, duration_secs, carry_ms)
+  VALUES (?1, ?2, CAST(?3 AS INTEGER), CAST(?4 AS INTEGER))
+  ON CONFLICT (entry_id, day) DO UPDATE SET
+    duration_secs = duration_secs + CAST(?3 AS INTEGER) + (carry_ms + CAST(?4 AS INTEGER)) / 1000,
+    carry_ms = (carry_ms + CAST(?4 AS INTEGER)) % 1000
+  WHERE ${isSoundSql}
+    AND duration_secs * 1000 + carry_ms + CAST(?3 AS INTEGER) * 1000 + CAST(?4 AS INTEGER) <= ${maxMs}
+  RETURNING duration_secs, carry_ms`;
+
+const statusSql = `SELECT entry.key, usage.duration_secs, usage.carry_ms, cooldowns.entry_id IS NOT NULL,
+    cooldowns.until, cooldowns.set_at, cooldowns.clock_behind_at
+  FROM json_each(?1) AS entry
+  LEFT JOIN usage ON usage.entry_id = entry.value AND usage.day = ?2
+  LEFT JOIN cooldowns ON cooldowns.entry_id = entry.value`;
+
+type StatusRow = [index: number, secs: number | null, carry: number | null, hasCooldown: number, ...CooldownColumns];
+
+/** The usage of a store. */
+export class Usage {
+  readonly #connection: Connection;
+  readonly #log: AuditLog;
+  readonly #cooldowns: Cooldowns;
+
+  constructor(connection: Connection, log: AuditLog, cooldowns: Cooldowns) {
+    this.#connection = connection;
+    this.#log = log;
+    this.#cooldowns = cooldowns;
+  }
+
+  /** Adds to a day's total, records an event where there is a ledger, and gives the new total. */
+  add(entryId: string, day: string, durationMs: number): number {
+    const total = this.addRow(entryId, day, durationMs);
+    if (this.#log.mirror) this.#log.recordChange({ type: 'usage_added', entryId, day, durationMs });
+    return total;
+  }
+
+  /** Adds to a day's total without recording an event. */
+  addRow(entryId: string, day: string, durationMs: number): number {
+    const [secs, carry] = [Math.floor(durationMs / 1000), durationMs % 1000];
+    const row = this.#connection.get<[number, number]>(addSql, entryId, day, secs, carry);
+    if (row) return totalMs(row[0], row[1], entryId, day);
+    const total = this.total(entryId, day); // a damaged total throws here
+    const what = `${durationMs} on top of ${total} would pass 2^53 - 1 for ${show(entryId)} on ${day}`;
+    throw new StoreError('ERR_STORE_INVALID_ARGUMENT', `durationMs is too large: ${what}`);
+  }
+
+  /** The total of an entry on a day; 0 where there is none. */
+  total(entryId: string, day: string): number {
+    const sql = 'SELECT duration_secs, carry_ms FROM usage WHERE entry_id = ? AND day = ?';
+    const row = this.#connection.get<[number, number]>(sql, entryId, day);
+    return row ? totalMs(row[0], row[1], entryId, day) : 0;
+  }
+
+  range(entryId: string, from: string, to: string): DayPart[] {
+    const sql = `SELECT day, duration_secs, carry_ms FROM usage
+      WHERE entry_id = ? AND day BETWEEN ? AND ? ORDER BY day`;
+    const rows = this.#connection.all<[string, number, number]>(sql, entryId, from, to);
+    return rows.map(([day, secs, carry]) => ({ day, durationMs: totalMs(secs, carry, entryId, day) }));
+  }
+
+  forDay(day: string): { entryId: string; durationMs: number }[] {
+    const sql = 'SELECT entry_id, duration_secs, carry_ms FROM usage WHERE day = ? ORDER BY entry_id';
+    const rows = this.#connection.all<[string, number, number]>(sql, day);
+    return rows.map(([entryId, secs, carry]) => ({ entryId, durationMs: totalMs(secs, carry, entryId, day) }));
+  }
+
+  status(entryIds: readonly string[], day: string): EntryStatus[] {
+    const statuses: EntryStatus[] = entryIds.map((entryId) => ({ entryId, durationMs: 0 }));
+    checkJsonLength('entryIds', entryIds);
+    const rows = this.#connection.all<StatusRow>(statusSql, JSON.stringify(entryIds), day);
+    const now = this.#connection.now();
+    for (const [index, secs, carry, hasCooldown, ...columns] of rows) {
+      const status = statuses[index]!;
+      if (secs !== null) status.durationMs = totalMs(secs, carry, status.entryId, day);
+      if (hasCooldown === 1) status.cooldownUntil = this.#cooldowns.end(status.entryId, columns, now);
+    }
+    return statuses;
+  }
+
+  /**
+   * The two days to which rows were added last, the last one first. The snapshot file carries them, because they need
+   * not be the clock's. The order of the rows tells them, because a wrong clock cannot.
+   */
+  lastDays(): string[] {
+    const sql = `WITH newest AS (SELECT day FROM usage ORDER BY rowid DESC LIMIT 1)
+      SELECT day FROM newest UNION ALL
+      SELECT day FROM (SELECT day FROM usage WHERE day <> (SELECT day FROM newest) ORDER BY rowid DESC LIMIT 1)`;
+    return this.#connection.all<[string]>(sql).map(([day]) => day);
+  }
+
+  /** The usage of these days that can be read. Damaged rows are left out. */
+  readable(days: readonly string[]): EntryUsage[] {
+    const sql = `SELECT entry_id, day, duration_secs, carry_ms FROM usage WHERE day IN (SELECT value FROM json_each(?))
+      AND ${isSoundSql} AND duration_secs * 1000 + carry_ms <= ${maxMs} ORDER BY day, entry_id`;
+    const rows = this.#connection.all<[string, string, number, number]>(sql, JSON.stringify(days));
+    // An adopted table may hold an entry id or a day that no method accepts, with which the whole snapshot file or
+    // ledger would be refused.
+    const isReadable = rows.filter(([entryId, day]) => isText(entryId) && isDay(day));
+    return isReadable.map(([entryId, day, secs, carry]) => ({ entryId, day, durationMs: secs * 1000 + carry }));
+  }
+}
+
+function totalMs(secs: unknown, carry: unknown, entryId: string, day: string): number {
+  const isWhole = Number.isSafeInteger(secs) && Number.isSafeInteger(carry);
+  const total = isWhole ? (secs as number) * 1000 + (carry as number) : NaN;
+  const isCarry = (carry as number) >= 0 && (carry as number) <= 999;
+  if (Number.isSafeInteger(total) && (secs as number) >= 0 && isCarry) return total;
+  const stored = `${show(secs)} s and ${show(carry)} ms`;
+  throw new StoreError('ERR_STORE_CORRUPT', `the usage of ${show(entryId)} on ${show(day)} cannot be read: ${stored}`);
+}

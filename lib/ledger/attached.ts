@@ -1,0 +1,337 @@
+// A ledger that is attached to an open store: what happens at open, before each write and at each commit so that log
+// and ledger hold the same rows. All of it runs under SQLite's write lock.
+import { statSync } from 'node:fs';
+import { basename } from 'node:path';
+import { type Anchor, genesisHash } from '../core/chain.ts';
+import type { Carried } from '../core/commit-participant.ts';
+import type { Connection } from '../core/connection.ts';
+import { type EncodedEvent, encodeOwnEvent, type EventTexts, type StoreEvent } from '../core/events.ts';
+import type { Attached, Mirror, SetAside } from '../core/mirror-port.ts';
+import type { StoreParts } from '../core/parts.ts';
+import { quote } from '../values/checks.ts';
+import { hasCode, StoreError } from '../values/errors.ts';
+import type { JsonObject } from '../values/json.ts';
+import type { End } from './end.ts';
+import { decideAppend, requirePermission, toRecorded } from './policy.ts';
+import { decodeSigningKey, ledgerAfter, replayRow } from './replay.ts';
+import { type LedgerRow, ledgerRows } from './rows.ts';
+import type { LedgerTail } from './tail.ts';
+
+/** Keeps the log of a store and its ledger equal. */
+export class AttachedLedger implements Mirror {
+  readonly #parts: StoreParts;
+  readonly #connection: Connection;
+  readonly #ledger: LedgerTail;
+  /** Whether damage that no power cut can cause is set aside and rewritten too, instead of refused. */
+  readonly #recover: boolean;
+  /** The last row of both the log and the ledger when the open transaction began. */
+  #agreed: Anchor | undefined;
+  /** Whether this transaction's rows are in the ledger already. */
+  #appended = false;
+  /** Whether this transaction made a change that no event records, so that a replay would not repeat it. */
+  #wroteOther = false;
+  #carrying = false;
+  /** Whether the store had this ledger before the open transaction began. */
+  isAttached = false;
+  #isHeld = false;
+  /** Whether a part of the ledger was set aside and no event records that yet. */
+  #isUntold = false;
+  #lostTo: number | undefined;
+  /** SQLite's data_version when the database was last asked which key signs its events. */
+  #signerVersion: unknown;
+
+  constructor(parts: StoreParts, ledger: LedgerTail, recover: boolean) {
+    this.#parts = parts;
+    this.#connection = parts.connection;
+    this.#ledger = ledger;
+    this.#recover = recover || ledger.recover;
+  }
+
+  get #uuid(): string {
+    return this.#parts.log.uuid;
+  }
+
+  #head(): Anchor | undefined {
+    return this.#parts.log.head();
+  }
+
+  #headOrGenesis(): Anchor {
+    return this.#head() ?? { id: 0, hash: genesisHash(this.#uuid) };
+  }
+
+  noteOther(): void {
+    this.#wroteOther = true;
+  }
+
+  sign(hash: string): string | null {
+    return this.#ledger.sign(hash);
+  }
+
+  checkEvent(event: EventTexts): void {
+    this.#ledger.checkEvent(event);
+  }
+
+  get isFirst(): boolean {
+    const tables = ['audit_log', 'usage', 'cooldowns', 'snapshot'].map((name) => `EXISTS (SELECT 1 FROM ${name})`);
+    const sql = `SELECT 1 FROM store_meta WHERE has_ledger = 0 AND (${tables.join(' OR ')})`;
+    return this.#connection.get(sql) !== undefined;
+  }
+
+  attach(): Attached {
+    const before = this.#head()?.id ?? 0;
+    this.#parts.log.mirror = this;
+    this.#connection.attendLast(this);
+    const attached: Attached = { replayed: 0, setAside: [] };
+    this.#connection.write(`attach the ledger ${this.#ledger.path}`, () => {
+      attached.replayed = (this.#head()?.id ?? 0) - before;
+      this.#parts.watch.files.watch(this.#ledger.path);
+      if (!this.#parts.log.hasLedger()) this.#turnOn();
+      this.#checkSigner();
+      attached.setAside = this.#recordSetAside();
+    });
+    if (this.#lostTo !== undefined) attached.lost = { from: before + attached.replayed + 1, to: this.#lostTo };
+    this.isAttached = true;
+    return attached;
+  }
+
+  /**
+   * Makes sure that one key signs the whole log, because rows that a second key has signed, or none, do not verify with
+   * it. A wrong or missing key is a conflict, at open or once another process has begun to sign.
+   */
+  #checkSigner(): void {
+    const { publicKey, unsigned } = this.#ledger;
+    const signer = signerOf(this.#connection);
+    this.#signerVersion = this.#connection.dataVersion;
+    if (signer === publicKey || (publicKey === undefined && unsigned)) return;
+    if (signer === undefined) {
+      this.#recordOnce({ type: 'signing_started', publicKey: publicKey! }, `${signingPrefix}${publicKey}`);
+      return;
+    }
+    const absent = 'a key, which was not given; to go on without it takes unsigned: true';
+    const key = publicKey === undefined ? absent : 'another key';
+    const found = new StoreError('ERR_STORE_CONFLICT', `found that the store signs its events with ${key}`);
+    throw this.isAttached ? this.#connection.stop(found) : found;
+  }
+
+  #recordOnce(event: StoreEvent, eventId: string): void {
+    this.#parts.log.append({ ...encodeOwnEvent(event), meta: JSON.stringify({ eventId }) });
+  }
+
+  /** Records the present balances as events: from here on the events alone account for usage and cooldowns. */
+  #turnOn(): void {
+    const { log, usage, cooldowns } = this.#parts;
+    this.#connection.run('UPDATE store_meta SET has_ledger = 1 WHERE id = 1');
+    log.recordChange({ type: 'ledger_attached' });
+    const [last, previous] = usage.lastDays();
+    const days = this.#connection.all<[string]>('SELECT DISTINCT day FROM usage').map(([day]) => day);
+    // The days that were written last are recorded last, so that a replay writes them last too.
+    const rank = (day: string): number => (day === last ? 2 : day === previous ? 1 : 0);
+    const totals = usage.readable(days).sort((a, b) => rank(a.day) - rank(b.day));
+    for (const total of totals) log.recordChange({ type: 'usage_added', ...total });
+    for (const { entryId, until, setAt = null } of cooldowns.readable()) {
+      log.recordChange({ type: 'cooldown_set', entryId, until, setAt });
+    }
+  }
+
+  /**
+   * Records an event for each part that was set aside. The parts are found by the names of their files, because a crash
+   * or a rollback may have come between a file and its event.
+   */
+  #recordSetAside(): SetAside[] {
+    const eventIdOf = (name: string): string => `ledger_set_aside:${name}`;
+    const files = this.#ledger.listSetAside((name) => this.#parts.log.hasEvent(eventIdOf(name)));
+    for (const { path, bytes, sha256 } of files) {
+      const file = basename(path);
+      this.#recordOnce({ type: 'ledger_set_aside', file, bytes, sha256 }, eventIdOf(file));
+    }
+    return files;
+  }
+
+  /**
+   * Makes log and ledger end with the same row: rows that only the ledger has are replayed into the database with their
+   * effects, and rows that only the log has are appended to the ledger. Two different rows with one id are
+   * `ERR_STORE_PARITY`, and neither is changed. Costs one fstat and one look-up where there is nothing to do.
+   */
+  #reconcile(): void {
+    let end = this.#ledger.refresh();
+    const head = this.#head();
+    if (isLike(end, this.#uuid, head)) return;
+    // The end is read again, because an append that was taken back and repeated can leave the same size.
+    end = this.#ledger.refresh(true);
+    this.#checkStore(end);
+    if (end.store === this.#uuid) {
+      this.#checkCommon(end, head);
+      if (end.groupEnd > (head?.id ?? 0)) this.#replay(this.#ledger.rows((head?.id ?? 0) + 1), end.groupEnd);
+    }
+    if (end.torn && this.#recover) this.#replay(this.#ledger.rowsBehindDamage(this.#headOrGenesis()));
+    if (!isLike(end, this.#uuid, this.#head())) this.#bring();
+  }
+
+  #bring(): void {
+    const connection = this.#connection;
+    const [created] = connection.get<[string]>('SELECT created_at FROM store_meta WHERE id = 1')!;
+    const head = this.#headOrGenesis();
+    const { replaced, setAside, lostTo } = this.#ledger.bringTo({
+      store: this.#uuid, created, head, like: statSync(connection.path!), now: connection.now(), recover: this.#recover,
+      rows: (after) => ledgerRows(connection, this.#uuid, after, head.id),
+    });
+    this.#isUntold ||= setAside;
+    this.#lostTo = lostTo;
+    if (!replaced || !this.isAttached) return;
+    const { files } = this.#parts.watch;
+    files.unwatch(this.#ledger.path);
+    files.watch(this.#ledger.path);
+  }
+
+  /** Refuses another store's ledger, but not one without events, which has nothing to lose. */
+  #checkStore({ store, head, torn }: End): void {
+    if (store === undefined || store === this.#uuid || (!head && !torn)) return;
+    const owner = `${store}, not ${this.#uuid}`;
+    throw new StoreError('ERR_STORE_CONFLICT', `${this.#ledger.path} is the ledger of another store (${owner})`);
+  }
+
+  /** Refuses a ledger whose row differs from the log's row at the last id that both have. */
+  #checkCommon(end: End, head: Anchor | undefined): void {
+    if (!head || !end.head) return;
+    const id = Math.min(head.id, end.head.id);
+    const [row] = id === end.head.id ? [end.head] : this.#ledger.rows(id);
+    const stored = this.#parts.log.hashAt(id);
+    if (row?.id === id && row.hash === stored) return;
+    const theirs = `${row?.id === id ? row.hash : 'missing'} in ${this.#ledger.path}`;
+    const message = `row ${id} is ${stored ?? 'missing'} in the database and ${theirs}; neither is overwritten`;
+    throw new StoreError('ERR_STORE_PARITY', message);
+  }
+
+  #replay(rows: Iterable<LedgerRow>, upToId = Infinity): void {
+    let { id: last, hash: previous } = this.#headOrGenesis();
+    let hasLedger = this.#parts.log.hasLedger() ? 1 : 0;
+    for (const row of rows) {
+      if (row.id > upToId) break;
+      if (row.previous !== previous) {
+        const message = `row ${row.id} of ${this.#ledger.path} does not follow row ${last} of the database`;
+        throw new StoreError('ERR_STORE_PARITY', message);
+      }
+      hasLedger = ledgerAfter(row) ?? hasLedger;
+      replayRow(this.#parts, row, hasLedger === 1);
+      previous = row.hash;
+      last = row.id;
+    }
+    this.#connection.run('UPDATE store_meta SET has_ledger = ? WHERE id = 1', hasLedger);
+  }
+
+  #append(after: Anchor | undefined): void {
+    const end = this.#head()?.id ?? 0;
+    try {
+      this.#ledger.append(ledgerRows(this.#connection, this.#uuid, after, end, true));
+    } catch (error) {
+      // The file may now end with a part of a group, and no other group may follow that, so the store stops.
+      if (hasCode(error, 'ERR_STORE_IO')) throw this.#connection.stop(error as StoreError);
+      throw error;
+    }
+  }
+
+  begin(): void {
+    this.#appended = this.#wroteOther = false;
+    this.#hold();
+    this.#reconcile();
+    this.#agreed = this.#head();
+    if (!this.isAttached) return;
+    if (this.#connection.dataVersion !== this.#signerVersion) this.#checkSigner();
+    if (this.#isUntold) this.#recordSetAside();
+  }
+
+  /** Opens the file that is at the path now, under the write lock, until the store is closed. */
+  #hold(): void {
+    if (this.#isHeld) return;
+    this.#ledger.hold();
+    this.#isHeld = true;
+  }
+
+  /** Decides on all of the events before the first one is written, so that one refusal refuses the group. */
+  permit(events: readonly EncodedEvent[]): EncodedEvent[] {
+    const headsAgree = this.#headsAgree();
+    return events.map((event) => {
+      this.checkEvent(event);
+      const decision = decideAppend(event.policy?.policy ?? [], event.policy?.breakGlass, headsAgree);
+      requirePermission(`append the event ${quote(event.type)}`, decision);
+      if (!event.policy) return event; // the ledger's own contribution is not kept: it is the same with every event
+      const meta = { ...(JSON.parse(event.meta!) as JsonObject), policyDecision: toRecorded(decision) };
+      return { ...event, meta: JSON.stringify(meta) };
+    });
+  }
+
+  /** Whether the ledger still ends with the row that was the log's last when this transaction began. */
+  #headsAgree(): boolean {
+    const { head, torn } = this.#ledger.refresh();
+    return !torn && head?.hash === this.#agreed?.hash;
+  }
+
+  /** Writes and syncs the lines of the rows that this transaction inserted, as the last step before COMMIT. */
+  prepare(): void {
+    if (this.#head()?.id === this.#agreed?.id) return;
+    // The heads are compared again, also for the store's own events, because the caller's code has run since `permit`
+    // and no line may follow lines that are not from this log.
+    requirePermission(`append to ${this.#ledger.path}`, decideAppend([], undefined, this.#headsAgree()));
+    this.#append(this.#agreed);
+    this.#appended = true;
+  }
+
+  committed(): void {
+    this.#isUntold = false;
+  }
+
+  /**
+   * Replays into the database what the ledger has of a transaction whose COMMIT failed. `none`: the ledger has no row
+   * of it. `unknown`: the ledger has its rows, and the database lacks them or lacks a change that no event records.
+   */
+  carryForward(): Carried {
+    if (!this.#appended) return 'none';
+    if (this.#carrying) return 'unknown'; // the COMMIT that failed was that of the write below
+    const isWhole = !this.#wroteOther;
+    this.#carrying = true;
+    try {
+      this.#connection.write('carry the ledger forward', () => undefined);
+      return isWhole ? 'done' : 'unknown';
+    } catch {
+      return 'unknown'; // the next write or open tries again
+    } finally {
+      this.#carrying = false;
+    }
+  }
+
+  detach(): void {
+    this.#parts.log.recordChange({ type: 'ledger_detached' });
+    this.#connection.run('UPDATE store_meta SET has_ledger = 0 WHERE id = 1');
+  }
+
+  end(): void {
+    this.#connection.attendLast(undefined);
+    this.#parts.watch.files.unwatch(this.#ledger.path);
+    this.#parts.log.mirror = undefined;
+    this.close();
+  }
+
+  close(): void {
+    if (this.#isHeld) this.#ledger.letGo();
+    this.#isHeld = false;
+  }
+}
+
+/** Whether a ledger belongs to the store `uuid`, is not torn, and ends with the row `head`. */
+function isLike({ store, torn, head: last }: End, uuid: string, head: Anchor | undefined): boolean {
+  return store === uuid && !torn && last?.id === head?.id && last?.hash === head?.hash;
+}
+
+const signingPrefix = 'signing_started:';
+
+/**
+ * The public key with which the store last began to sign; `undefined` where it does not sign. The query uses the index
+ * of event ids.
+ */
+export function signerOf(connection: Pick<Connection, 'get'>): string | undefined {
+  const eventId = "json_extract(event_meta, '$.eventId')";
+  const sql = `SELECT id, event_data FROM audit_log WHERE ${eventId} >= ? AND ${eventId} < ? AND ${eventId} IS NOT NULL
+    AND event_type = 'signing_started' ORDER BY id DESC LIMIT 1`;
+  const row = connection.get<[number, string]>(sql, signingPrefix, `${signingPrefix.slice(0, -1)};`);
+  return row && decodeSigningKey(...row);
+}

@@ -1,0 +1,203 @@
+// Ledger and database made from each other: one line or all of them replayed, either file rebuilt. Everything streams.
+import * as system from 'node:fs';
+import { dirname } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { genesisHash, rowHash } from '../core/chain.ts';
+import type { ModuleConnection } from '../core/door.ts';
+import type { EventBase } from '../core/events.ts';
+import { makeStore } from '../opening/new-store.ts';
+import { TemporaryFile } from '../opening/temporary.ts';
+import { connect, SqliteStore } from '../store.ts';
+import { attempt, StoreError } from '../values/errors.ts';
+import { prepareFolder } from '../values/folders.ts';
+import { checkLong, type LongOperation } from '../values/long.ts';
+import { likeFor } from '../values/owner.ts';
+import { checkPath, snapshotPathOf } from '../values/paths.ts';
+import { checkFree, companionsOf, placeNew } from '../values/place.ts';
+import { Ledger } from './ledger.ts';
+import { checkLine, isSound, type LedgerLine, toRow } from './line.ts';
+import { batchRows, checkEnd, checkIsLedger, checkLedger, isSame, type ParityReport, verifyParity } from './parity.ts';
+import { ledgerAfter, replayRow } from './replay.ts';
+import { type LedgerRow, pagedRows, rowAt } from './rows.ts';
+import { LedgerTail } from './tail.ts';
+
+/** What `replay` did. */
+export interface ReplayReport {
+  replayed: number;
+  skippedExisting: number;
+  parity: ParityReport;
+}
+
+/**
+ * Inserts the row of one ledger line into the store, with its effects on usage and cooldowns; as a part of the open
+ * transaction where there is one. A row that is there already is fine. Throws `ERR_STORE_PARITY` where another row has
+ * its id, it does not follow the newest row or its hash is wrong, `ERR_STORE_CORRUPT` for a row that no method would
+ * have written.
+ */
+export function mirrorEvent<E extends EventBase>(
+  store: SqliteStore<E>, line: LedgerLine,
+): 'inserted' | 'already-present' {
+  const connection = connect(store);
+  const checked = checkLine(line);
+  if (!isSound(checked)) {
+    throw new StoreError('ERR_STORE_PARITY', `line of row ${checked.id} does not have the hash of its content`);
+  }
+  return connection.write(`mirror row ${checked.id}`, () => mirrorRow(connection, toRow(checked)));
+}
+
+function mirrorRow(connection: ModuleConnection, row: LedgerRow, hasLedger = true): 'inserted' | 'already-present' {
+  const stored = rowAt(connection, row.id);
+  if (stored && isSame(row, stored)) return 'already-present';
+  if (stored) {
+    const both = `${stored.hash} in the database and ${row.hash} in the ledger`;
+    throw new StoreError('ERR_STORE_PARITY', `row ${row.id} is ${both}; neither is overwritten`);
+  }
+  const last = connection.parts.log.head();
+  if (row.id <= (last?.id ?? 0) || row.previous !== (last?.hash ?? genesisHash(connection.uuid))) {
+    const message = `row ${row.id} of the ledger does not follow row ${last?.id ?? 0} of the database`;
+    throw new StoreError('ERR_STORE_PARITY', message);
+  }
+  replayRow(connection.parts, row, hasLedger);
+  return 'inserted';
+}
+
+/**
+ * Inserts every line that the store lacks, in one transaction, and then compares ledger and store. Idempotent. Throws
+ * `ERR_STORE_NOT_FOUND` where the ledger's file does not exist, `ERR_STORE_CONFLICT` for another store's ledger,
+ * `ERR_STORE_PARITY` and `ERR_STORE_CORRUPT` where a line cannot be inserted, and has changed nothing then.
+ */
+export async function replay<E extends EventBase>(
+  store: SqliteStore<E>, ledger: Ledger, options?: LongOperation,
+): Promise<ReplayReport> {
+  const checked = checkLong(options);
+  const connection = connect(store);
+  checkLedger(connection, ledger);
+  const counts = { replayed: 0, skippedExisting: 0 };
+  connection.write(`replay ${ledger.path}`, () => {
+    for (const line of wholeGroups(ledger)) {
+      if (mirrorRow(connection, toRow(line)) === 'inserted') counts.replayed++;
+      else counts.skippedExisting++;
+    }
+  });
+  return { ...counts, parity: await verifyParity(store, ledger, checked) };
+}
+
+/**
+ * Writes a new ledger from the store's audit log; durable when it resolves. The file appears whole or not at all.
+ * Throws `ERR_STORE_CONFLICT` where there is a file already, `ERR_STORE_CORRUPT` for a log whose chain is broken.
+ */
+export async function rebuildLedger<E extends EventBase>(
+  store: SqliteStore<E>, path: string, options?: LongOperation,
+): Promise<{ events: number }> {
+  const { signal, onProgress } = checkLong(options);
+  const target = checkPath(path);
+  checkFree('rebuild the ledger', target);
+  const connection = connect(store);
+  const total = store.auditHead()?.id ?? 0;
+  const createdSql = 'SELECT created_at FROM store_meta WHERE id = 1';
+  const [created] = connection.read('read when the store was made', () => connection.all<[string]>(createdSql)[0]!);
+  using temporary = attempt(`rebuild the ledger ${target}`, () => {
+    prepareFolder(dirname(target));
+    return TemporaryFile.beside(target);
+  });
+  const tail = new LedgerTail(temporary.path, system);
+  tail.hold();
+  try {
+    tail.begin(connection.uuid, created, likeFor(target, connection.path === undefined ? [] : [connection.path]));
+    let previous = genesisHash(connection.uuid);
+    let events = 0;
+    let batch: LedgerRow[] = [];
+    for (const row of pagedRows(connection)) {
+      if (rowHash(previous, row) !== row.hash) {
+        const why = `row ${row.id} of the log was changed after it was written, or the row before it was`;
+        throw new StoreError('ERR_STORE_CORRUPT', `failed to rebuild the ledger: ${why}`);
+      }
+      batch.push({ ...row, previous, more: false });
+      previous = row.hash;
+      events++;
+      if (batch.length < batchRows) continue;
+      tail.append(batch);
+      batch = [];
+      signal?.throwIfAborted();
+      onProgress?.({ done: events, total: Math.max(total, events) });
+      await nextTurn();
+    }
+    tail.append(batch);
+    attempt(`rebuild the ledger ${target}`, () => placeNew('rebuild the ledger', temporary.path, target));
+    return { events };
+  } finally {
+    tail.letGo();
+  }
+}
+
+/**
+ * Makes a new database from a ledger, with the store's identity, log, usage and cooldowns; the next open takes the
+ * snapshot from the file beside it. The database appears whole or not at all. Throws `ERR_STORE_CONFLICT` where there
+ * is a file already, `ERR_STORE_NOT_FOUND` where there is no ledger, `ERR_STORE_CORRUPT` or `ERR_STORE_PARITY` for a
+ * damaged one.
+ */
+export async function rebuildDatabase(
+  ledger: Ledger, path: string, options?: LongOperation,
+): Promise<{ events: number }> {
+  const { signal, onProgress } = checkLong(options);
+  checkIsLedger(ledger);
+  const target = checkPath(path);
+  checkFree('rebuild the database', target, companionsOf(target));
+  const { store: uuid, created, head } = ledger.refresh();
+  if (uuid === undefined || created === undefined) {
+    throw new StoreError('ERR_STORE_NOT_FOUND', `failed to rebuild the database: there is no ledger at ${ledger.path}`);
+  }
+  const what = `rebuild the database ${target}`;
+  using temporary = attempt(what, () => TemporaryFile.beside(target));
+  const lines = wholeGroups(ledger);
+  try {
+    const left = [snapshotPathOf(target), ledger.path];
+    attempt(what, () => makeStore(temporary.path, { uuid, createdAt: created }, new Date(), left));
+    using store = SqliteStore.open(temporary.path);
+    const connection = connect(store);
+    const done: Rebuilt = { events: 0, hasLedger: 0 };
+    for (let more = true; more; ) {
+      more = connection.write('replay the ledger', () => replayNext(connection, lines, done));
+      signal?.throwIfAborted();
+      onProgress?.({ done: done.events, total: Math.max(head?.id ?? 0, done.events) });
+      await nextTurn();
+    }
+    const finishSql = 'UPDATE store_meta SET has_ledger = ? WHERE id = 1';
+    connection.write('finish the database', () => connection.prepare(finishSql).run(done.hasLedger));
+    store.close();
+    attempt(what, () => placeNew('rebuild the database', temporary.path, target));
+    return { events: done.events };
+  } finally {
+    lines.return(); // where it was not read to its end, this closes the ledger
+  }
+}
+
+/** How far a rebuild has come. */
+interface Rebuilt {
+  events: number;
+  /** Whether the store had a ledger after the last of these events. */
+  hasLedger: 0 | 1;
+}
+
+/** Replays up to `batchRows` lines inside a transaction, and says whether there may be more. */
+function replayNext(
+  connection: ModuleConnection, lines: Generator<LedgerLine, void, undefined>, done: Rebuilt,
+): boolean {
+  for (let count = 0; count < batchRows; count++) {
+    const next = lines.next();
+    if (next.done === true) return false;
+    done.hasLedger = ledgerAfter(next.value) ?? done.hasLedger;
+    mirrorRow(connection, toRow(next.value), done.hasLedger === 1);
+    done.events++;
+  }
+  return true;
+}
+
+/** The lines that were committed, without a last group that a crash cut off. */
+function* wholeGroups(ledger: Ledger): Generator<LedgerLine, void, undefined> {
+  checkEnd(ledger);
+  const { groupEnd } = ledger.refresh();
+  for (const line of ledger.iterate()) {
+    if (line.id <= groupEnd) yield line;
+  }
+}

@@ -1,0 +1,109 @@
+// Rows of a ledger put into the database, with their effects on usage and cooldowns.
+import { rowHash } from '../core/chain.ts';
+import { damagedRow, type FieldChecks, parseColumn, type StoreEvent } from '../core/events.ts';
+import type { StoreParts } from '../core/parts.ts';
+import { checkDuration, checkText, invalid, parseInstant } from '../values/checks.ts';
+import { checkDay } from '../values/days.ts';
+import { hasCode, StoreError } from '../values/errors.ts';
+import type { JsonObject } from '../values/json.ts';
+import type { LedgerRow } from './rows.ts';
+
+/**
+ * The events from which a replay and a comparison compute usage and cooldowns. A cooldown event that does not say when
+ * the cooldown was set means the time of the event.
+ */
+export type BalanceEvent =
+  | Extract<StoreEvent, { type: 'usage_added' | 'cooldown_cleared' }>
+  | { type: 'cooldown_set'; entryId: string; until: string; setAt: string | null };
+
+const balanceChecks: Record<BalanceEvent['type'], FieldChecks> = {
+  usage_added: { entryId: checkText, day: checkDay, durationMs: checkDuration },
+  cooldown_set: { entryId: checkText, until: checkInstantText, setAt: checkSetAt },
+  cooldown_cleared: { entryId: checkText },
+};
+
+/**
+ * The usage or cooldown event in a row of the log or the ledger; `undefined` for any other row. A row with the right
+ * hash may still hold values that no method would have written. Throws `ERR_STORE_CORRUPT`, with the row's id.
+ */
+export function decodeBalance(id: number, type: unknown, data: unknown, timestamp: unknown): BalanceEvent | undefined {
+  if (typeof type !== 'string' || !Object.hasOwn(balanceChecks, type)) return undefined;
+  const event = { type, ...decodeFields(id, data, balanceChecks[type as BalanceEvent['type']]) } as BalanceEvent;
+  if (event.type !== 'cooldown_set' || event.setAt !== undefined) return event;
+  if (!parseInstant(timestamp)) throw damagedRow(id, 'timestamp', timestamp);
+  return { ...event, setAt: timestamp as string };
+}
+
+/** The public key in a `signing_started` row. Throws `ERR_STORE_CORRUPT`, with the row's id. */
+export function decodeSigningKey(id: number, data: unknown): string {
+  return decodeFields(id, data, { publicKey: checkText })['publicKey'] as string;
+}
+
+function decodeFields(id: number, data: unknown, checks: FieldChecks): Record<string, unknown> {
+  const fields = parseColumn(id, 'event_data', String(data)) as JsonObject | null;
+  try {
+    return Object.fromEntries(Object.entries(checks).map(([name, check]) => [name, check(name, fields?.[name])]));
+  } catch (cause) {
+    throw damagedRow(id, 'event_data', data, cause);
+  }
+}
+
+function checkInstantText(name: string, value: unknown): string {
+  if (!parseInstant(value)) throw invalid(name, value, 'an instant as RFC 3339');
+  return value as string;
+}
+
+/** Accepts an instant, null where it is unknown, and undefined where the event does not say. */
+function checkSetAt(name: string, value: unknown): unknown {
+  return value === undefined || value === null ? value : checkInstantText(name, value);
+}
+
+/** Whether the store has a ledger after this event; `undefined` where the event does not change that. */
+export function ledgerAfter({ type }: { type: string | Uint8Array }): 0 | 1 | undefined {
+  return type === 'ledger_attached' ? 1 : type === 'ledger_detached' ? 0 : undefined;
+}
+
+/**
+ * Inserts a row unchanged, inside a transaction, and applies its effects. Usage and cooldowns follow from events only
+ * while the store has a ledger, because an adopted row may have one of their types by chance. Throws
+ * `ERR_STORE_CORRUPT` for a row that no method would have written.
+ */
+export function replayRow(parts: StoreParts, row: LedgerRow, hasLedger: boolean): void {
+  const { connection, usage, cooldowns } = parts;
+  const { id, timestamp, type, data, previous, hash } = row;
+  if (rowHash(previous, row) !== hash) {
+    throw new StoreError('ERR_STORE_PARITY', `row ${id} does not have the hash of its content`);
+  }
+  insertReadable(parts, row);
+  if (type === 'store_adopted') connection.run('UPDATE store_meta SET adopted_id = ? WHERE id = 1', id);
+  if (!hasLedger) return;
+  if (type === 'ledger_attached') {
+    // The balances begin anew, because the events that follow record what was there before.
+    connection.run('DELETE FROM usage');
+    connection.run('DELETE FROM cooldowns');
+  }
+  const event = decodeBalance(id, type, data, timestamp);
+  if (event?.type === 'usage_added') callReplayed(id, () => usage.addRow(event.entryId, event.day, event.durationMs));
+  else if (event?.type === 'cooldown_set') cooldowns.setRow(event.entryId, event.until, event.setAt);
+  else if (event?.type === 'cooldown_cleared') cooldowns.deleteRow(event.entryId);
+}
+
+/** Inserts a row. SQLite itself judges its meta, because an adopted row may hold JSON that JSON.parse refuses. */
+function insertReadable({ connection, log }: StoreParts, row: LedgerRow): void {
+  try {
+    log.insert(row, row.hash, row.signature);
+  } catch (cause) {
+    const [isReadable] = connection.get<[number | null]>('SELECT json_valid(?, 2)', row.meta)!;
+    throw isReadable === 0 ? damagedRow(row.id, 'event_meta', row.meta, cause) : cause;
+  }
+}
+
+/** Reports a value that a method refuses as its argument as a damaged row. */
+function callReplayed(id: number, fn: () => void): void {
+  try {
+    fn();
+  } catch (cause) {
+    if (!hasCode(cause, 'ERR_STORE_INVALID_ARGUMENT')) throw cause;
+    throw new StoreError('ERR_STORE_CORRUPT', `row ${id} cannot be replayed: ${(cause as Error).message}`, { cause });
+  }
+}

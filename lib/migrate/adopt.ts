@@ -1,0 +1,80 @@
+// Adoption: a database of the four tables alone becomes a store.
+import { randomUUID } from 'node:crypto';
+import { type ChainedRow, genesisHash, rowHash } from '../core/chain.ts';
+import type { DatabaseSync } from '../core/sqlite.ts';
+import { encodeState } from '../core/state.ts';
+import { StoreError } from '../values/errors.ts';
+import { checkUtf8, objectText } from '../values/json-text.ts';
+import { mark } from './create.ts';
+import { readForeignState } from './foreign-state.ts';
+
+/**
+ * Takes a database from version 0 to 1 inside the caller's transaction: `script` carries the rows over, which are
+ * chained here, and an event says which ids were already there. Throws `ERR_STORE_MIGRATION` for ids that cannot be
+ * gone on from.
+ */
+export function adopt(db: DatabaseSync, now: Date, script: () => void): void {
+  checkIds(db);
+  const uuid = randomUUID();
+  let head = genesisHash(uuid);
+  let lastId = 0;
+  const gaps: [number, number][] = [];
+  let moreGaps = 0;
+  db.function('chain_hash', { directOnly: true }, (given, timestamp, type, data) => {
+    const id = Number(given);
+    if (id <= lastId) {
+      const message = `audit_log has two rows with one id, or one without: ${String(given)}`;
+      throw new StoreError('ERR_STORE_MIGRATION', message);
+    }
+    if (id !== lastId + 1) {
+      if (gaps.length < 1000) gaps.push([lastId + 1, id - 1]);
+      else moreGaps++;
+    }
+    lastId = id;
+    // Whatever type a value has here, every reader of the adopted row gets the same and hashes the same.
+    head = rowHash(head, { id, timestamp, type, data, meta: null } as ChainedRow);
+    return head;
+  });
+  let told = '';
+  db.function('adopted_snapshot', { directOnly: true }, (bytes) => {
+    const adopted = adoptSnapshot(bytes);
+    told = adopted.told;
+    return adopted.data;
+  });
+  script();
+  mark(db, uuid, now.toISOString());
+  const id = lastId + 1;
+  const counted = JSON.stringify({ upToId: lastId, gaps, ...(moreGaps > 0 ? { moreGaps } : undefined) });
+  const data = `${counted.slice(0, -1)}${told}}`;
+  const row = { id, timestamp: now.toISOString(), type: 'store_adopted', data, meta: null };
+  db.prepare('INSERT INTO audit_log (id, timestamp, event_type, event_data, event_hash) VALUES (?, ?, ?, ?, ?)').run(
+    id, row.timestamp, row.type, data, rowHash(head, row),
+  );
+  db.prepare('UPDATE store_meta SET adopted_id = ? WHERE id = 1').run(id);
+}
+
+/**
+ * The state in the snapshot's row as this package writes it; null where it cannot be read whole, because the row then
+ * stays as it is: whoever loads it gets an error, and not a service without its session. `told` is what the event says
+ * of it: why it cannot be read, or the fields, in their very text, that a state has no place for.
+ */
+function adoptSnapshot(bytes: unknown): { data: string | null; told: string } {
+  try {
+    const { state, unknown } = readForeignState(checkUtf8('the snapshot', bytes));
+    return { data: encodeState(state), told: unknown.size > 0 ? `,"snapshotFields":${objectText(unknown)}` : '' };
+  } catch (error) {
+    return { data: null, told: `,"unreadableSnapshot":${JSON.stringify((error as Error).message)}` };
+  }
+}
+
+/** Every id must be a number that JavaScript has, with room for more behind it. */
+function checkIds(db: DatabaseSync): void {
+  const statement = db.prepare('SELECT min(id) AS first, max(id) AS last FROM audit_log');
+  statement.setReadBigInts(true);
+  const { first, last } = statement.get() as { first: unknown; last: unknown };
+  const isId = (id: unknown): boolean => id === null || (typeof id === 'bigint' && id > 0n && id < 2n ** 52n);
+  if (isId(first) && isId(last)) return;
+  const rule = 'only whole numbers from 1 to 2^52 can be gone on from';
+  const message = `audit_log has ids from ${String(first)} to ${String(last)}, and ${rule}`;
+  throw new StoreError('ERR_STORE_MIGRATION', message);
+}

@@ -1,0 +1,36 @@
+// The current schema given to a new file, and the marks of a store: application id, identity, and the record of each
+// version.
+import { randomUUID } from 'node:crypto';
+import { applicationId, firstInHeader } from '../core/schema.ts';
+import { listMigrations, readSql } from '../core/sql-files.ts';
+import type { DatabaseSync } from '../core/sqlite.ts';
+
+/**
+ * Gives an empty file the current schema, the mark and an identity. Runs inside the caller's transaction. `uuid` and
+ * `createdAt` are those that a lost database had.
+ */
+export function createSchema(
+  db: DatabaseSync, now: Date, uuid: string = randomUUID(), createdAt: string = now.toISOString(),
+): void {
+  db.exec(readSql('schema.sql'));
+  mark(db, uuid, createdAt);
+  for (const { version, description } of listMigrations()) recordVersion(db, version, description, now);
+}
+
+/** Marks a file as this package's and gives it an identity. */
+export function mark(db: DatabaseSync, uuid: string, createdAt: string): void {
+  db.exec(`PRAGMA application_id = ${applicationId}`);
+  db.prepare('INSERT INTO store_meta (id, uuid, created_at) VALUES (1, ?, ?)').run(uuid, createdAt);
+}
+
+/** Records that a file has come to a version. */
+export function recordVersion(db: DatabaseSync, version: number, description: string, now: Date): void {
+  const sql = 'INSERT INTO schema_version (version, description, applied_at) VALUES (?, ?, ?)';
+  db.prepare(sql).run(version, description, now.toISOString());
+  setHeaderVersion(db, version);
+}
+
+/** Writes the version to the header, where schemas before `firstInHeader` have 0. */
+export function setHeaderVersion(db: DatabaseSync, version: number): void {
+  db.exec(`PRAGMA user_version = ${version >= firstInHeader ? version : 0}`);
+}

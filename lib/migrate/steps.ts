@@ -1,0 +1,94 @@
+// Migration: from one schema version to another, step by step, up or down, and what a step down would lose.
+import { listMigrations, type MigrationStep, readSql } from '../core/sql-files.ts';
+import type { DatabaseSync } from '../core/sqlite.ts';
+import { StoreError, toStoreError } from '../values/errors.ts';
+import { adopt } from './adopt.ts';
+import { recordVersion, setHeaderVersion } from './create.ts';
+
+/** The steps from one version to another, in the order in which they are taken. */
+export function stepsBetween(from: number, to: number): MigrationStep[] {
+  const migrations = listMigrations().slice(Math.min(from, to), Math.max(from, to));
+  const steps = migrations.map(({ version, description }) => ({ version, description }));
+  return from < to ? steps : steps.reverse();
+}
+
+/**
+ * Moves a file from one version to another, each step with its record; version 0 is the four tables alone. Runs inside
+ * the caller's transaction, so that a failing step leaves the file as it was. A step down that would lose rows or
+ * columns needs `force`. Throws `ERR_STORE_MIGRATION`.
+ */
+export function migrateSchema(db: DatabaseSync, from: number, to: number, now: Date, force: boolean): void {
+  const migrations = listMigrations();
+  for (let version = from + 1; version <= to; version++) {
+    const step = migrations[version - 1]!;
+    runStep(`migrate up to version ${version} (${step.description})`, () => {
+      const script = (): void => runScript(db, readSql(step.up));
+      if (version === 1) adopt(db, now, script);
+      else script();
+      recordVersion(db, version, step.description, now);
+    });
+  }
+  for (let version = from; version > to; version--) {
+    const step = migrations[version - 1]!;
+    runStep(`migrate down from version ${version} (${step.description})`, () => {
+      const before = contents(db);
+      runScript(db, readSql(step.down));
+      if (version === 1) db.exec('PRAGMA application_id = 0');
+      else db.prepare('DELETE FROM schema_version WHERE version = ?').run(version);
+      setHeaderVersion(db, version - 1);
+      if (!force) refuseLoss(version, before, contents(db));
+    });
+  }
+}
+
+function runScript(db: DatabaseSync, sql: string): void {
+  db.exec(sql);
+  // The record of the version would be a transaction of its own then.
+  if (!db.isTransaction) throw new StoreError('ERR_STORE_MIGRATION', 'the step ended the transaction that it runs in');
+}
+
+function runStep(what: string, step: () => void): void {
+  try {
+    step();
+  } catch (error) {
+    const cause = toStoreError(error, what);
+    // A full or failing disk keeps its own code: the caller can do something about it.
+    if (cause instanceof StoreError && cause.code !== 'ERR_STORE_DATABASE') throw cause;
+    throw new StoreError('ERR_STORE_MIGRATION', `failed to ${what}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** How many values each column of each table holds: what a step down may lose. The version records are left out. */
+function contents(db: DatabaseSync): Map<string, number> {
+  const columns = db.prepare(`SELECT t.name AS tbl, c.name AS col
+    FROM sqlite_schema AS t, pragma_table_info(t.name) AS c
+    WHERE t.type = 'table' AND t.name <> 'schema_version' AND t.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'`).all();
+  return new Map(columns.map(({ tbl, col }) => {
+    const count = db.prepare(`SELECT count("${String(col)}") AS n FROM "${String(tbl)}"`).get();
+    return [`${String(tbl)}.${String(col)}`, Number(count?.['n'])];
+  }));
+}
+
+/** The refusal of a step down. `loss` says what it would lose: how it is forced differs between callers. */
+export class LossError extends StoreError {
+  readonly loss: string;
+
+  constructor(loss: string) {
+    super('ERR_STORE_MIGRATION', `${loss}: use force to lose them`);
+    this.loss = loss;
+  }
+}
+
+function refuseLoss(version: number, before: Map<string, number>, after: Map<string, number>): void {
+  const tableOf = (column: string): string => column.slice(0, column.indexOf('.'));
+  const left = new Set([...after.keys()].map(tableOf));
+  const lost = new Map<string, number>();
+  for (const [column, count] of before) {
+    if (count <= (after.get(column) ?? 0)) continue;
+    const what = left.has(tableOf(column)) ? `values of ${column}` : `rows of ${tableOf(column)}`;
+    lost.set(what, Math.max(count, lost.get(what) ?? 0));
+  }
+  if (lost.size === 0) return;
+  const list = [...lost].map(([what, count]) => `${what} (${count})`).join(', ');
+  throw new LossError(`migrating down from version ${version} would lose ${list}`);
+}

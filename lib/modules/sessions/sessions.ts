@@ -1,0 +1,278 @@
+// Sessions: what every service would write around the core, written once. A session's time is charged once, whatever
+// crashes and whatever the wall clock does.
+import { randomUUID } from 'node:crypto';
+import type { ModuleConnection } from '../../core/door.ts';
+import type { EventBase, SessionEndReason } from '../../core/events.ts';
+import type { SessionSnapshot } from '../../core/state.ts';
+import { connect, type SqliteStore } from '../../store.ts';
+import {
+  checkDuration, checkFunction, checkInstant, checkInteger, checkOptions, checkText, invalid, quote,
+} from '../../values/checks.ts';
+import { type DayPart, localDay } from '../../values/days.ts';
+import { hasCode, StoreError } from '../../values/errors.ts';
+import { countedSession, type CountedSession, grownDays } from './days.ts';
+
+/** What a session is started with. Its id is a new UUID unless given; an id can be used once in the life of a store. */
+export interface SessionStart {
+  entryId: string;
+  sessionId?: string;
+  /** The entry's name for people; only the event keeps it. */
+  label?: string;
+  /** When the session is to end at the latest. */
+  deadline?: Date;
+}
+
+/** A session that has ended, and the time of each day it ran on. */
+export interface EndedSession {
+  sessionId: string;
+  entryId: string;
+  reason: SessionEndReason;
+  durationMs: number;
+  /** Parts that were added to the entry's usage. */
+  charged: DayPart[];
+  /** Parts whose day has a total that cannot be read or grow; the total was left as it is. */
+  uncharged: DayPart[];
+}
+
+const reasonTypes: readonly string[] = [
+  'expired', 'user_stop', 'admin_stop', 'policy_stop', 'service_shutdown', 'service_crashed', 'process_exited',
+  'launch_failed',
+] satisfies SessionEndReason['type'][];
+
+/** Gives a copy of a reason that has the fields of its type. That JSON carries its text is checked with the event. */
+function checkReason(given: SessionEndReason): SessionEndReason {
+  type Fields = { type?: unknown; exitCode?: unknown; error?: unknown };
+  const { type, exitCode, error } = checkOptions<Fields>('reason', given, ['type', 'exitCode', 'error']);
+  if (!reasonTypes.includes(type as string)) {
+    throw invalid('reason', given, `an object whose type is one of ${reasonTypes.join(', ')}`);
+  }
+  if (exitCode !== undefined && type !== 'process_exited') {
+    throw invalid('reason.exitCode', exitCode, 'absent, but for process_exited');
+  }
+  if (error !== undefined && type !== 'launch_failed') {
+    throw invalid('reason.error', error, 'absent, but for launch_failed');
+  }
+  if (type === 'launch_failed') {
+    if (typeof error !== 'string') throw invalid('reason.error', error, 'a string');
+    return { type, error };
+  }
+  if (exitCode === undefined) return { type: type as 'expired' };
+  return { type: 'process_exited', exitCode: checkInteger('reason.exitCode', exitCode, Number.MIN_SAFE_INTEGER) };
+}
+
+/** Which session this tracker started, and when by the forward-only clock. Everything else is in the store. */
+interface Running {
+  sessionId: string;
+  startedMs: number;
+}
+
+/**
+ * Runs the sessions of a store, one at a time. Each method is one transaction, durable on return. Elapsed time comes
+ * from a clock that only goes forward (`monotonicMs`); the wall clock only names the days, in `timeZone` (an IANA name,
+ * by default the system's zone): the time between two saves (`start`, `touch`, `end`) belongs to days that the wall
+ * clock named between them, counted back from the later save. All methods throw what the store's writing methods throw.
+ */
+export class SessionTracker<E extends EventBase> {
+  readonly #store: SqliteStore<E>;
+  readonly #connection: ModuleConnection;
+  readonly #timeZone: string | undefined;
+  readonly #monotonicMs: () => number;
+  #running: Running | undefined;
+
+  /**
+   * `monotonicMs`: a clock that only goes forward, in milliseconds; `performance.now` by default. Throws
+   * `ERR_STORE_INVALID_ARGUMENT` for what is no store and for an unknown time zone.
+   */
+  constructor(store: SqliteStore<E>, options?: { timeZone?: string; monotonicMs?: () => number }) {
+    const { timeZone, monotonicMs } = checkOptions('options', options, ['timeZone', 'monotonicMs']);
+    if (timeZone !== undefined) localDay(new Date(0), timeZone);
+    this.#store = store;
+    this.#connection = connect(store);
+    this.#timeZone = timeZone;
+    this.#monotonicMs = checkFunction('options.monotonicMs', monotonicMs) ?? ((): number => performance.now());
+  }
+
+  #readMonotonic(): number {
+    const reading = this.#monotonicMs();
+    if (!Number.isFinite(reading)) throw invalid('what options.monotonicMs gives', reading, 'a number of milliseconds');
+    return reading;
+  }
+
+  /** The session that this tracker runs, with the time elapsed until now; `undefined` where it runs none. */
+  get active(): SessionSnapshot | undefined {
+    return this.#stored();
+  }
+
+  /**
+   * Starts a session: appends the event and saves the snapshot. Throws `ERR_STORE_CONFLICT` while another session is
+   * active, also one that a crash left behind (`recover` ends it), and for a session id that was used before.
+   */
+  start(options: SessionStart): SessionSnapshot {
+    const names = ['entryId', 'sessionId', 'label', 'deadline'];
+    const { entryId, sessionId = randomUUID(), label, deadline } = checkOptions('options', options, names);
+    checkText('options.entryId', entryId);
+    checkText('options.sessionId', sessionId);
+    if (label !== undefined) checkText('options.label', label);
+    const deadlineText = deadline === undefined ? undefined : checkInstant('options.deadline', deadline);
+    const startedMs = this.#readMonotonic();
+    const what = `start a session of ${quote(entryId)}`;
+    return this.#connection.write(what, () => {
+      const other = this.#store.loadSnapshot()?.activeSession;
+      if (other && !this.#isEnded(other.sessionId)) {
+        const why = `session ${quote(other.sessionId)} of ${quote(other.entryId)} is active`;
+        throw new StoreError('ERR_STORE_CONFLICT', `failed to ${what}: ${why}; after a crash, recover() ends it`);
+      }
+      const startedAt = this.#connection.now();
+      const started: SessionSnapshot = {
+        sessionId, entryId, startedAt, ...(deadline ? { deadline: new Date(deadline) } : undefined),
+        warningsIssued: [], elapsedMs: 0,
+      };
+      const given = {
+        ...(label === undefined ? undefined : { label }),
+        ...(deadlineText === undefined ? undefined : { deadline: deadlineText }),
+      };
+      this.#store.appendAudit(
+        { type: 'session_started', sessionId, entryId, ...given }, { eventId: `session_started:${sessionId}` },
+      );
+      this.#store.saveSnapshot({ timestamp: startedAt, activeSession: started });
+      this.#running = { sessionId, startedMs };
+      return started;
+    });
+  }
+
+  /**
+   * Saves the snapshot again: a crash can cost no more than the time since the last save, and where a machine sleeps
+   * over midnight no more than that time can get to the wrong day. `warningsIssued` replaces the thresholds, in whole
+   * seconds, of the warnings shown so far. Throws `ERR_STORE_CONFLICT` where no session is active.
+   */
+  touch(options?: { warningsIssued?: readonly number[] }): void {
+    const { warningsIssued } = checkOptions('options', options, ['warningsIssued']);
+    if (warningsIssued !== undefined && !Array.isArray(warningsIssued)) {
+      throw invalid('options.warningsIssued', warningsIssued, 'an array of whole seconds');
+    }
+    const warnings = warningsIssued && Array.from(warningsIssued, (seconds, index) => {
+      return checkInteger(`options.warningsIssued[${index}]`, seconds, 0);
+    });
+    this.#connection.write('touch the session', () => {
+      const session = this.#mustBeActive('touch the session');
+      const activeSession = { ...session, ...(warnings ? { warningsIssued: warnings } : undefined) };
+      this.#store.saveSnapshot({ timestamp: this.#connection.now(), activeSession });
+    });
+  }
+
+  /**
+   * Ends the session: adds its time to its entry's usage on the days that the clock named while it ran; with
+   * `cooldownMs` makes the entry's cooldown last at least that long; appends the event with the duration; saves the
+   * snapshot without a session. Throws `ERR_STORE_CONFLICT` where no session is active, or another process has ended
+   * it.
+   */
+  end(reason: SessionEndReason, options?: { cooldownMs?: number }): EndedSession {
+    const { cooldownMs } = checkOptions('options', options, ['cooldownMs']);
+    if (cooldownMs !== undefined) checkDuration('options.cooldownMs', cooldownMs);
+    const checked = checkReason(reason);
+    return this.#connection.write('end the session', () => {
+      const session = this.#mustBeActive('end the session');
+      if (cooldownMs !== undefined) {
+        this.#extendCooldown(session.entryId, new Date(this.#connection.now().getTime() + cooldownMs));
+      }
+      return this.#finish(session, checked);
+    });
+  }
+
+  /**
+   * Ends the session that a crash left active, with the reason `service_crashed`, and charges it up to the last `start`
+   * or `touch`, as it was saved there. Gives `undefined` where there is none. To be called once after each start of the
+   * service; another call is harmless. Throws `ERR_STORE_CONFLICT` while this tracker's own session runs, and
+   * `ERR_STORE_CORRUPT` where neither copy of the snapshot can be read: `saveSnapshot` then begins anew.
+   */
+  recover(): EndedSession | undefined {
+    return this.#connection.write('recover the session', () => {
+      const own = this.#stored();
+      if (own) {
+        throw new StoreError('ERR_STORE_CONFLICT', `failed to recover: session ${quote(own.sessionId)} is running`);
+      }
+      const snapshot = this.#store.loadSnapshot();
+      if (!snapshot?.activeSession) return undefined;
+      const session = countedSession(snapshot.activeSession, snapshot.timestamp, this.#timeZone);
+      // Where only an older copy of the snapshot is left, the log may show that its session has ended and was charged.
+      if (!this.#isEnded(session.sessionId)) return this.#finish(session, { type: 'service_crashed' });
+      this.#store.saveSnapshot({ timestamp: this.#connection.now() });
+      return undefined;
+    });
+  }
+
+  /**
+   * Gives the session of this tracker where it still runs. Both the snapshot and the log are asked: another process may
+   * have recovered or ended the session, a transaction around its start or end may have failed, or the ledger, which
+   * has no snapshots, may have restored the events of such a transaction alone.
+   */
+  #stored(): CountedSession | undefined {
+    const { activeSession, timestamp } = this.#store.loadSnapshot() ?? {};
+    if (!this.#running || !timestamp || activeSession?.sessionId !== this.#running.sessionId) return undefined;
+    if (this.#isEnded(activeSession.sessionId)) return undefined;
+    const { days } = countedSession(activeSession, timestamp, this.#timeZone);
+    const elapsedMs = Math.max(0, Math.floor(this.#readMonotonic() - this.#running.startedMs));
+    const wall = [timestamp, this.#connection.now()] as const;
+    return { ...activeSession, elapsedMs, days: grownDays(days, elapsedMs, wall, this.#timeZone) };
+  }
+
+  #mustBeActive(what: string): CountedSession {
+    const session = this.#stored();
+    if (session) return session;
+    const why = 'this tracker has no active session, or another process has ended it';
+    throw new StoreError('ERR_STORE_CONFLICT', `failed to ${what}: ${why}`);
+  }
+
+  /** Inside the transaction, charges the days and records the end. */
+  #finish(session: CountedSession, reason: SessionEndReason): EndedSession {
+    const { sessionId, entryId, elapsedMs: durationMs, days } = session;
+    const ended: EndedSession = { sessionId, entryId, reason, durationMs, charged: [], uncharged: [] };
+    for (const part of days) (this.#charge(entryId, part) ? ended.charged : ended.uncharged).push(part);
+    const tags = ended.uncharged.map(({ day }) => `uncharged:${day}`);
+    // The event id is unique, so a session that has ended cannot be charged again.
+    this.#store.appendAudit(
+      { type: 'session_ended', sessionId, entryId, reason, durationMs },
+      { eventId: `session_ended:${sessionId}`, ...(tags.length > 0 ? { tags } : undefined) },
+    );
+    this.#store.saveSnapshot({ timestamp: this.#connection.now() });
+    return ended;
+  }
+
+  /** Whether the session has ended: one look-up in the index of event ids, whatever the length of the log. */
+  #isEnded(sessionId: string): boolean {
+    const sql = `SELECT 1 FROM audit_log
+      WHERE json_extract(event_meta, '$.eventId') = ? AND json_extract(event_meta, '$.eventId') IS NOT NULL`;
+    return this.#connection.read('look for the end of the session', () => {
+      return this.#connection.prepare(sql).get(`session_ended:${sessionId}`) !== undefined;
+    });
+  }
+
+  /**
+   * Adds a day's part to the usage and says whether that worked. A total that is damaged or full must not keep the
+   * session from ending, because the service would crash at every start.
+   */
+  #charge(entryId: string, { day, durationMs }: DayPart): boolean {
+    try {
+      this.#store.addUsage(entryId, day, durationMs);
+      return true;
+    } catch (error) {
+      if (hasCode(error, 'ERR_STORE_CORRUPT') || hasCode(error, 'ERR_STORE_INVALID_ARGUMENT')) return false;
+      throw error;
+    }
+  }
+
+  /**
+   * Makes the cooldown last at least until `until`. A longer cooldown that somebody else set stands. A damaged one
+   * stays too: reading it throws, so that the entry does not become available early.
+   */
+  #extendCooldown(entryId: string, until: Date): void {
+    try {
+      const current = this.#store.getCooldownUntil(entryId);
+      if (current && current >= until) return;
+    } catch (error) {
+      if (hasCode(error, 'ERR_STORE_CORRUPT')) return;
+      throw error;
+    }
+    this.#store.setCooldownUntil(entryId, until);
+  }
+}

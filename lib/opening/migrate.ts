@@ -1,0 +1,83 @@
+// The schema of a file moved to another version, up or down.
+import { statSync } from 'node:fs';
+import { checkVersion, inTransaction, setPragmas, switchToWal } from '../core/handle.ts';
+import { type CheckedOptions, readClock } from '../core/options.ts';
+import { checkKnown, identify, schemaVersion } from '../core/schema.ts';
+import { readSnapshotFile } from '../core/snapshot-file.ts';
+import type { MigrationStep } from '../core/sql-files.ts';
+import { FileWatch } from '../core/watch.ts';
+import { migrateSchema, stepsBetween } from '../migrate/steps.ts';
+import { checkpointFound, openToWrite } from '../recovery/found-wal.ts';
+import { inspect } from '../recovery/inspect.ts';
+import { takeTurn } from '../recovery/lock.ts';
+import { hasSecondName, removeOwnNames } from '../recovery/names.ts';
+import { attempt, StoreError } from '../values/errors.ts';
+import { moveAside } from '../values/files.ts';
+import { snapshotPathOf } from '../values/paths.ts';
+import { lockOut } from './alone.ts';
+
+/**
+ * What `SqliteStore.migrate` did: the versions, the steps in the order taken, and where the snapshot file was moved, if
+ * so.
+ */
+export interface MigrationReport {
+  from: number;
+  to: number;
+  steps: MigrationStep[];
+  moved?: string;
+}
+
+/** Moves the schema of a file that is there; see `SqliteStore.migrate`. */
+export function migrateFile(path: string, version: number, force: boolean, options: CheckedOptions): MigrationReport {
+  const what = `migrate ${path} to version ${version}`;
+  return attempt(what, () => {
+    checkVersion();
+    if (version > schemaVersion) {
+      const message = `there is no schema version ${version}; the newest is ${schemaVersion}`;
+      throw new StoreError('ERR_STORE_MIGRATION', message);
+    }
+    statSync(path);
+    if (hasSecondName(path)) takeBackNames(path, options);
+    const watch = new FileWatch([path]);
+    const check = (): void => {
+      const replaced = watch.problem();
+      if (replaced !== undefined) throw new StoreError('ERR_STORE_BUSY', `failed to migrate ${path}: ${replaced}`);
+    };
+    const { file, uuid } = inspect(path, { state: 'absent' }, options.busyTimeoutMs);
+    if (file.kind === 'other' || file.kind === 'empty') {
+      const holds = file.kind === 'other' ? file.holds : 'nothing';
+      throw new StoreError('ERR_STORE_NOT_A_STORE', `${path} is not a store: it holds ${holds}`);
+    }
+    if (file.kind === 'store') checkKnown(path, file.version);
+    using db = openToWrite(path, options, check);
+    const hasNoStep = file.kind === 'store' && file.version === version;
+    if (force || hasNoStep) setPragmas(db);
+    else lockOut(db, path, what, 'with force it is migrated all the same');
+    check();
+    checkpointFound(db, path);
+    const from = inTransaction(db, () => {
+      const kind = identify(db);
+      const current = kind.kind === 'store' ? kind.version : 0;
+      checkKnown(path, current);
+      migrateSchema(db, current, version, readClock(options), force);
+      return current;
+    });
+    checkpointFound(db, path);
+    if (version > 0) switchToWal(db, path, options.busyTimeoutMs);
+    const moved = version > 0 ? undefined : moveOwnSnapshot(snapshotPathOf(path), uuid, options);
+    return { from, to: version, steps: stepsBetween(from, version), ...(moved === undefined ? undefined : { moved }) };
+  });
+}
+
+/** A new or exchanged file has two names for a moment, and only whoever has the turn may take the second one away. */
+function takeBackNames(path: string, options: CheckedOptions): void {
+  using _turn = takeTurn(path, options);
+  removeOwnNames(path);
+}
+
+/** A file without identity has no snapshot file: that of the store it was would keep it from being adopted again. */
+function moveOwnSnapshot(snapshotPath: string, uuid: string | undefined, options: CheckedOptions): string | undefined {
+  const snapshot = readSnapshotFile(snapshotPath);
+  if (snapshot.state !== 'whole' || snapshot.content.store !== uuid) return undefined;
+  return moveAside(snapshotPath, 'migrated-down', readClock(options));
+}

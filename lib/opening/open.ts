@@ -1,0 +1,216 @@
+// The thorough open, for whatever the plain one (lib/core/open.ts) does not take: look, decide, settle.
+import { statfsSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { Connection } from '../core/connection.ts';
+import { checkSync, checkVersion, setPragmas, switchToWal } from '../core/handle.ts';
+import type { Attached, Mirror } from '../core/mirror-port.ts';
+import { assemble, type Opened, openPlain } from '../core/open.ts';
+import { type CheckedOptions, readClock, snapshotPathFor } from '../core/options.ts';
+import { identify, schemaVersion } from '../core/schema.ts';
+import { readSnapshotFile, type SnapshotContent } from '../core/snapshot-file.ts';
+import { compareHead } from '../core/snapshot-findings.ts';
+import { readSql } from '../core/sql-files.ts';
+import type { DatabaseSync } from '../core/sqlite.ts';
+import { FileWatch } from '../core/watch.ts';
+import { TemporaryCopyError } from '../reading/reader.ts';
+import {
+  identityLeft, isDamage, moveDamaged, type Opening, requireTurn, setAsideSnapshotFile, TurnNeeded,
+} from '../recovery/damaged.ts';
+import { checkpointFound, openToWrite } from '../recovery/found-wal.ts';
+import { heal, isTold, type Recovery, withSetAside } from '../recovery/heal.ts';
+import { FileLock, lockPathOf, takeTurn } from '../recovery/lock.ts';
+import { reportNames } from '../recovery/names.ts';
+import { hasNote, removeNote } from '../recovery/note.ts';
+import { rehearse } from '../recovery/rehearse.ts';
+import { isOpenHere } from '../values/descriptors.ts';
+import { attempt, hasCode, StoreError, toStoreError } from '../values/errors.ts';
+import { createFile, existsAt, freeName } from '../values/files.ts';
+import { prepareFolder } from '../values/folders.ts';
+import { companionsOf, isExchangeOpen, settleExchange } from '../values/place.ts';
+import { attachFirst } from './alone.ts';
+import { lookFirst } from './look.ts';
+import { prepareSchema } from './prepare-schema.ts';
+
+/** A store that was opened for writing. */
+export interface OpenedToWrite extends Opened {
+  recovery: Recovery | undefined;
+}
+
+/** Opens a store in a file, making, adopting, migrating or healing it first where that is due. */
+export function openFile(path: string, options: CheckedOptions): OpenedToWrite {
+  return attempt(`open ${path}`, () => {
+    checkVersion();
+    checkSync();
+    readSql('schema.sql'); // before an empty file is made, that nothing could fill
+    const isLeft = isExchangeOpen(path) || hasNote(path) || existsAt(lockPathOf(path));
+    const opened = isLeft ? undefined : openPlain(path, options);
+    const { connection } = opened ?? {};
+    if (connection) reportNames(connection.faults, path);
+    return opened ? { ...opened, recovery: undefined } : openInPeace(path, options);
+  });
+}
+
+function openInPeace(path: string, options: CheckedOptions): OpenedToWrite {
+  try {
+    return openOnce(path, options, false);
+  } catch (error) {
+    if (!(error instanceof TurnNeeded)) throw nameRoom(path, error, false);
+  }
+  try {
+    prepareFolder(dirname(path)); // a ledger in another folder may be all that is left
+    using _turn = takeTurn(path, options);
+    return openOnce(path, options, true);
+  } catch (error) {
+    throw nameRoom(path, error, true);
+  }
+}
+
+/** Looks at everything anew, and opens what is there. */
+function openOnce(path: string, options: CheckedOptions, hasTurn: boolean): OpenedToWrite {
+  const snapshotPath = snapshotPathFor(path, options);
+  if (isExchangeOpen(path)) {
+    if (!hasTurn) throw new TurnNeeded();
+    settleExchange(path, freeName(path, 'replaced', readClock(options)));
+  }
+  const watch = new FileWatch(existsAt(path) ? [path] : []);
+  // Read before the database is: a save is in the database before its file is in place.
+  const snapshot = readSnapshotFile(snapshotPath);
+  const opening: Opening = {
+    path, snapshotPath, snapshot, options, hasTurn, moved: [], isNoted: false, isNew: false, watch,
+  };
+  try {
+    lookFirst(opening);
+    return connect(opening);
+  } catch (error) {
+    // What was seen was partly of one file and partly of another.
+    if (!hasTurn && opening.watch.problem() !== undefined) throw new TurnNeeded();
+    const mapped = toStoreError(error, `open ${path}`);
+    if (!isDamage(mapped)) throw mapped;
+    moveDamaged(opening, mapped);
+    return connect({ ...opening, isNew: true, watch: new FileWatch([]) });
+  }
+}
+
+function connect(opening: Opening): OpenedToWrite {
+  const { path, snapshotPath, snapshot, options } = opening;
+  for (const file of [path, snapshotPath]) prepareFolder(dirname(file));
+  if (opening.isNew) {
+    const { ledger } = options;
+    createFile(path, [...opening.moved, ...companionsOf(path), snapshotPath, ...(ledger ? [ledger.path] : [])]);
+    opening.watch = new FileWatch([path]);
+  }
+  const check = (): void => checkSame(opening);
+  let db: DatabaseSync | undefined;
+  let connection: Connection | undefined;
+  let mirror: Mirror | undefined;
+  try {
+    db = openToWrite(path, options, check);
+    setPragmas(db);
+    check();
+    checkpointFound(db, path);
+    const cookie = prepareSchema(db, path, opening.found === undefined ? undefined : identityLeft(opening), options);
+    switchToWal(db, path, options.busyTimeoutMs);
+    connection = new Connection(db, { clock: options.clock, path });
+    const opened = assemble(connection, db, snapshotPath, snapshot);
+    check();
+    if (opened.watch.schema.cookie !== cookie) checkVersionStays(db, path);
+    if (options.recover) rehearse(opened);
+    mirror = mirrorOf(opened, options);
+    return settle(opened, mirror, opening);
+  } catch (error) {
+    mirror?.close();
+    if (connection) connection.close();
+    else db?.close();
+    if (error instanceof TurnNeeded) throw error;
+    check(); // whatever it was, it was about a file that is not the store's any more
+    const isReadOnlyHere = hasCode(toStoreError(error, ''), 'ERR_STORE_READ_ONLY') && isOpenHere(`${path}-shm`);
+    throw isReadOnlyHere ? readElsewhere(path, error) : error;
+  }
+}
+
+/** Another process may have made or migrated the schema between the look at it and the connection that watches it. */
+function checkVersionStays(db: DatabaseSync, path: string): void {
+  const kind = identify(db);
+  if (kind.kind === 'store' && kind.version === schemaVersion) return;
+  throw new StoreError('ERR_STORE_BUSY', `failed to open ${path}: another process migrates it`);
+}
+
+/** All handles of a process share one -shm, as the first handle opened it. */
+function readElsewhere(path: string, cause: unknown): StoreError {
+  const who = 'another thread of this process, or another copy of this package';
+  const message = `failed to open ${path}: ${who}, has it open read-only; close that first`;
+  return new StoreError('ERR_STORE_BUSY', message, { cause });
+}
+
+/**
+ * While this waited for a lock, the database may have been exchanged: what was read is of the files that were moved
+ * aside.
+ */
+function checkSame({ path, watch }: Opening): void {
+  const replaced = watch.problem();
+  if (replaced !== undefined) throw new StoreError('ERR_STORE_BUSY', `failed to open ${path}: ${replaced}`);
+}
+
+/** What keeps the ledger equal to the log, where there is a ledger. */
+function mirrorOf(opened: Opened, { ledger, recover }: CheckedOptions): Mirror | undefined {
+  if (ledger) return ledger.mirror(opened, recover);
+  if (!opened.log.hasLedger()) return undefined;
+  const why = 'the store has a ledger and is not opened for writing without it; "shepherd-store detach-ledger" ends it';
+  throw new StoreError('ERR_STORE_CONFLICT', why);
+}
+
+/** Finds out whether the database has lost something, and heals it: from the ledger first, whose events are exact. */
+function settle(opened: Opened, mirror: Mirror | undefined, opening: Opening): OpenedToWrite {
+  const { connection, log, pair } = opened;
+  const { path, snapshot, moved } = opening;
+  const content = snapshot.state === 'whole' && snapshot.content.store === log.uuid ? snapshot.content : undefined;
+  const had = log.head()?.id ?? 0;
+  const { replayed, ...aside } = mirror ? attach(opened, mirror, opening) : { replayed: 0, setAside: [] };
+  const found = findLoss(opened, opening, content);
+  const healed = found && heal(opened, { found, moved, replayed, lastId: had + replayed }, content);
+  if (opening.isNoted) removeNote(path);
+  if (!healed && snapshot.state !== 'damaged') pair.placeAgain();
+  pair.removeTemporaries();
+  if (!opening.hasTurn) FileLock.removeLeft(lockPathOf(path));
+  pair.check();
+  reportNames(connection.faults, path);
+  return { ...opened, recovery: withSetAside(healed, aside) };
+}
+
+function attach(opened: Opened, mirror: Mirror, opening: Opening): Attached {
+  if (!mirror.isFirst) return mirror.attach();
+  requireTurn(opening); // of several that begin it, each would keep the others out for as long as they wait for it
+  return attachFirst(opened.connection, mirror, opening.options.ledger!.path);
+}
+
+/** What the database has lost, and what was found before it could be asked. */
+function findLoss(
+  opened: Opened, opening: Opening, content: SnapshotContent | undefined,
+): Recovery['found'] | undefined {
+  const { snapshot, moved, isNoted } = opening;
+  if (opening.found && isNoted && isTold(opened, moved)) return undefined;
+  const loss = content && compareHead(opened.connection, content);
+  if (loss) requireTurn(opening);
+  if (snapshot.state !== 'absent' && !content) {
+    setAsideSnapshotFile(opening, opening.found !== undefined || !opened.pair.row()?.state);
+  }
+  return opening.found ?? loss;
+}
+
+// What SQLite makes beside a database before the first write, and what a new store takes with its first log.
+const indexBytes = 32_768;
+const newStoreBytes = 512 * 1024;
+
+/** Of a full disk at open: what needs room there, and how much. */
+function nameRoom(path: string, error: unknown, recovers: boolean): unknown {
+  const mapped = toStoreError(error, `open ${path}`);
+  if (!hasCode(mapped, 'ERR_STORE_DISK_FULL') || mapped instanceof TemporaryCopyError) return error;
+  const { code, message, cause } = mapped as StoreError;
+  const folder = dirname(path);
+  const { bavail, bsize } = statfsSync(folder);
+  const isMade = recovers || !existsAt(path) || statSync(path).size === 0;
+  const needs = isMade ? 'a new database with its journal and log' : 'the index of the -wal';
+  const bytes = isMade ? indexBytes + newStoreBytes : indexBytes;
+  const room = `${needs} needs about ${bytes} bytes in ${folder}, which has ${bavail * bsize}`;
+  return new StoreError(code, `${message}: ${room}`, { cause: cause ?? mapped });
+}

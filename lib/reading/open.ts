@@ -1,0 +1,55 @@
+// The open of `openReadOnly`: the way from a path to a store that is only looked at.
+import { accessSync, constants, lstatSync, realpathSync, statSync } from 'node:fs';
+import { Connection } from '../core/connection.ts';
+import { checkVersion } from '../core/handle.ts';
+import { assemble, type Opened } from '../core/open.ts';
+import { type CheckedOptions, snapshotPathFor } from '../core/options.ts';
+import { checkKnown, identify, schemaVersion } from '../core/schema.ts';
+import type { DatabaseSync } from '../core/sqlite.ts';
+import { attempt, StoreError } from '../values/errors.ts';
+import { ReadOnlyFile } from './reader.ts';
+
+/**
+ * Opens a store to look at, changing nothing and leaving nothing behind. `oldest`: the first schema version that will
+ * do.
+ */
+export function openToRead(given: string, options: CheckedOptions, oldest = schemaVersion): Opened {
+  const what = `open ${given} read-only`;
+  return attempt(what, () => {
+    checkVersion();
+    const path = realpathSync(given); // SQLite looks for the -wal beside the file that a link leads to
+    const stat = statSync(path);
+    if (!stat.isFile()) throw new StoreError('ERR_STORE_NOT_A_STORE', `failed to ${what}: it is not a regular file`);
+    if (stat.size === 0) throw new StoreError('ERR_STORE_NOT_A_STORE', `failed to ${what}: it is empty`);
+    for (const suffix of ['', '-wal', '-shm', '-journal']) {
+      if (lstatSync(path + suffix, { throwIfNoEntry: false })) accessSync(path + suffix, constants.R_OK);
+    }
+    const snapshotPath = snapshotPathFor(path, options);
+    const reader = new ReadOnlyFile(path, options.busyTimeoutMs);
+    try {
+      return reader.read(() => {
+        checkReadable(reader.db, path, oldest);
+        return assemble(new Connection(reader.db, { clock: options.clock, path, reader }), reader.db, snapshotPath);
+      });
+    } catch (error) {
+      reader.close();
+      throw error;
+    }
+  });
+}
+
+/** Reading makes nothing and migrates nothing: all that a store offers can only be read of this very version. */
+function checkReadable(db: DatabaseSync, path: string, oldest: number): void {
+  const file = identify(db);
+  if (file.kind === 'four-tables') {
+    throw new StoreError('ERR_STORE_SCHEMA_TOO_OLD', `${path} is to be adopted first: open it for writing once`);
+  }
+  if (file.kind !== 'store') {
+    const holds = file.kind === 'other' ? file.holds : 'nothing';
+    throw new StoreError('ERR_STORE_NOT_A_STORE', `${path} is not a store: it holds ${holds}`);
+  }
+  checkKnown(path, file.version);
+  if (file.version >= oldest) return;
+  const advice = `open it for writing once to migrate it to ${schemaVersion}`;
+  throw new StoreError('ERR_STORE_SCHEMA_TOO_OLD', `${path} has schema version ${file.version}: ${advice}`);
+}

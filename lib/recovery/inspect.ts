@@ -1,0 +1,134 @@
+// What stands at a path, found out without changing a byte of it or beside it: what is refused is left as it was.
+import { accessSync, constants, lstatSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { checkFormat, openHandle, readHeader, readValue } from '../core/handle.ts';
+import { readUuid } from '../core/open.ts';
+import { applicationId, type FileKind, identify, isOwnTable, schemaVersion } from '../core/schema.ts';
+import type { SnapshotFile } from '../core/snapshot-file.ts';
+import { compareHead } from '../core/snapshot-findings.ts';
+import { DatabaseSync } from '../core/sqlite.ts';
+import { ReadOnlyFile } from '../reading/reader.ts';
+import { StoreError } from '../values/errors.ts';
+import { existsAt } from '../values/files.ts';
+import type { Recovery } from './heal.ts';
+import { refuseSecondName } from './names.ts';
+
+/** What a file is, and of a store its identity. */
+export interface Found {
+  file: FileKind;
+  uuid?: string;
+  /** What the file beside the database has and the database has not, where that could be seen. */
+  loss?: Recovery['found'] | undefined;
+}
+
+/**
+ * Looks at a file that is to be opened for writing. Throws `ERR_STORE_PERMISSION`, `ERR_STORE_READ_ONLY`, and
+ * `ERR_STORE_NOT_A_STORE` or `ERR_STORE_CORRUPT` where nothing can be read.
+ */
+export function inspect(path: string, snapshot: SnapshotFile, busyTimeoutMs: number): Found {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (!stat) return { file: { kind: 'empty' } };
+  const what = `failed to open ${path}`;
+  if (stat.isSymbolicLink()) {
+    throw new StoreError('ERR_STORE_PERMISSION', `${what}: it is a symbolic link; give the path that it leads to`);
+  }
+  if (!stat.isFile()) throw new StoreError('ERR_STORE_NOT_A_STORE', `${what}: it is not a regular file`);
+  refuseSecondName(path);
+  accessSync(path, constants.R_OK | constants.W_OK);
+  accessSync(dirname(path), constants.W_OK | constants.X_OK);
+  const [wal, shm, journal] = ['-wal', '-shm', '-journal'].map((suffix) => existsAt(path + suffix));
+  if (stat.size === 0 && !journal) return { file: { kind: 'empty' } };
+  // SQLite takes a file of one byte for an empty one, and would write over it.
+  if (stat.size === 1) return { file: { kind: 'other', holds: 'a single byte' } };
+  const found = wal && !shm && !journal ? examineWithoutWal(path) : undefined;
+  if (!found) return examineFile(path, snapshot, busyTimeoutMs);
+  return { ...found, loss: lossBehindWal(path, found, snapshot, busyTimeoutMs) };
+}
+
+function examineFile(path: string, snapshot: SnapshotFile, busyTimeoutMs: number): Found {
+  const reader = new ReadOnlyFile(path, busyTimeoutMs);
+  try {
+    return reader.read(() => {
+      const found = examine(reader.db, path);
+      if (found.uuid === undefined) return found;
+      // What opening reads is read once here: damage is found before anything was written.
+      readValue(reader.db, 'SELECT * FROM audit_log ORDER BY id DESC LIMIT 1');
+      readValue(reader.db, 'SELECT * FROM snapshot');
+      return { ...found, loss: lossOf(reader.db, found, snapshot) };
+    });
+  } finally {
+    reader.close();
+  }
+}
+
+/**
+ * After a power cut there may be a -wal and no -shm, and reading would take a copy of it all. The mark, the version and
+ * the identity are in the database file itself, whatever else the WAL has: a migration is checkpointed at once.
+ */
+function examineWithoutWal(path: string): Found | undefined {
+  try {
+    using db = openHandle(path, { immutable: '1' }, { readOnly: true });
+    const found = examine(db, path);
+    return found.file.kind === 'store' ? found : undefined;
+  } catch {
+    return undefined; // the look at the whole file says why
+  }
+}
+
+/**
+ * What the -wal of a store of ours has lost, before opening empties it. SQLite makes the -shm that is missing for that,
+ * as opening would in a moment; a connection that only reads leaves the -wal as it is.
+ */
+function lossBehindWal(path: string, found: Found, snapshot: SnapshotFile, timeout: number): Found['loss'] {
+  const { file, uuid } = found;
+  if (file.kind !== 'store' || file.version > schemaVersion || uuid === undefined) return undefined;
+  if (snapshot.state !== 'whole' || snapshot.content.store !== uuid) return undefined;
+  using db = openHandle(path, {}, { readOnly: true, timeout });
+  return lossOf(db, found, snapshot);
+}
+
+function lossOf(db: DatabaseSync, { uuid }: Found, snapshot: SnapshotFile): Found['loss'] {
+  if (snapshot.state !== 'whole' || snapshot.content.store !== uuid) return undefined;
+  const get = <Row>(sql: string, ...values: (string | number | null)[]): Row | undefined => {
+    const statement = db.prepare(sql);
+    statement.setReturnArrays(true);
+    return statement.get(...values) as Row | undefined;
+  };
+  return compareHead({ get }, snapshot.content);
+}
+
+function examine(db: DatabaseSync, path: string): Found {
+  const file = identify(db);
+  if (file.kind === 'other' || (file.kind === 'store' && file.version > schemaVersion)) return { file };
+  // What a power cut left of a database in the making was undone by its journal; the size is what stood in its first
+  // page.
+  if (file.kind === 'empty' && readValue(db, 'PRAGMA page_count') === 0) return { file };
+  checkFormat(db, path);
+  if (file.kind !== 'store') return { file };
+  if (lstatSync(`${path}-wal`, { throwIfNoEntry: false })?.size) checkTables(db);
+  return { file, uuid: readUuid(db, path) };
+}
+
+/**
+ * Where it only reads, SQLite overlooks a CHECK that names no column. Where it writes it refuses the file, and has by
+ * then brought the -wal into a database that is to stay as it is.
+ */
+function checkTables(db: DatabaseSync): void {
+  using copy = new DatabaseSync(':memory:');
+  for (const { name, sql } of db.prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'table'").all()) {
+    if (!isOwnTable(name)) continue;
+    try {
+      copy.exec(String(sql));
+    } catch (cause) {
+      const why = (cause as Error).message;
+      const message = `the table ${String(name)} cannot be read as it stands in the file: ${why}`;
+      throw new StoreError('ERR_STORE_CORRUPT', message, { cause });
+    }
+  }
+}
+
+/** Whether the header of a file that SQLite does not read has this package's mark: bytes 68 to 71, big-endian. */
+export function hasMark(path: string): boolean {
+  if (!lstatSync(path, { throwIfNoEntry: false })?.isFile()) return false;
+  return readHeader(path, 72).readUInt32BE(68) === applicationId;
+}

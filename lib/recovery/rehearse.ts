@@ -1,0 +1,41 @@
+// What a service does again and again, done once and undone, to meet damage while a recovery can still see to it.
+import type { Opened } from '../core/open.ts';
+import { localDay } from '../values/days.ts';
+import { hasCode, StoreError, toStoreError } from '../values/errors.ts';
+import { isSchemaDamage } from './damaged.ts';
+
+// More entries than a screen shows; each costs a look-up or two.
+const rehearsedRows = 100;
+
+/**
+ * Does once what a service does again and again, and undoes it: a page that is damaged there, which nothing at open
+ * reads, would stop the service after each start. Throws SQLite's own error for damage; reads a few pages and writes
+ * none.
+ */
+export function rehearse({ connection, log, usage, pair }: Opened): void {
+  try {
+    connection.run('BEGIN IMMEDIATE');
+    const head = log.head();
+    if (head && log.hashAt(head.id) !== head.hash) {
+      throw new StoreError('ERR_STORE_CORRUPT', `the last row of audit_log is not found under its id ${head.id}`);
+    }
+    connection.run(`INSERT INTO audit_log (id, timestamp, event_type, event_data, event_meta, event_hash)
+      SELECT coalesce(max(id), 0) + 1, '', '', '', json_object('eventId', ?), '' FROM audit_log`, log.uuid);
+    // An entry gets a row, so that both indexes are walked to where the next one goes: of the entries that a service
+    // uses these days, and of the cooldowns that end last. There may be any number of others.
+    const days = JSON.stringify([...usage.lastDays(), localDay(connection.now())]);
+    connection.run(`INSERT INTO usage (entry_id, day, duration_secs)
+      SELECT DISTINCT entry_id, '9999-12-31', 0 FROM usage
+      WHERE day IN (SELECT value FROM json_each(?)) LIMIT ${rehearsedRows} ON CONFLICT DO NOTHING`, days);
+    connection.run(`INSERT INTO cooldowns (entry_id, until) SELECT entry_id || ' ', until FROM cooldowns
+      ORDER BY until DESC LIMIT ${rehearsedRows} ON CONFLICT DO NOTHING`);
+    connection.run("UPDATE snapshot SET data = data || ' '");
+    connection.run("UPDATE store_meta SET created_at = created_at || ' '");
+    pair.rehearse();
+  } catch (error) {
+    // Any other error, such as a full disk or another writer, is met again by the real operation, which reports it.
+    if (hasCode(toStoreError(error, 'rehearse'), 'ERR_STORE_CORRUPT') || isSchemaDamage(error)) throw error;
+  } finally {
+    connection.undo();
+  }
+}

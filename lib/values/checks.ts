@@ -1,0 +1,202 @@
+// Checks and codecs for everything that crosses the boundary. Bad input is refused here, before anything is written:
+// SQLite itself would store NaN as NULL, half a surrogate pair as U+FFFD and cut a text off at NUL.
+import { inspect, types } from 'node:util';
+import { StoreError } from './errors.ts';
+import { didYouMean } from './near-miss.ts';
+
+/** The longest text, and the longest JSON of a value, in characters. One this long makes half a gigabyte of copies. */
+export const maxTextLength = 2 ** 27;
+
+/** The error for an argument that is refused: names it, shows what was given and says what is accepted. */
+export function invalid(name: string, given: unknown, accepted: string): StoreError {
+  return new StoreError('ERR_STORE_INVALID_ARGUMENT', `${name} must be ${accepted}, got ${show(given)}`);
+}
+
+/** A value as part of one line of a message, whatever it is and however hostile its own `inspect` or getters. */
+export function show(value: unknown): string {
+  if (typeof value === 'string' && value.length > 60) {
+    return `${inspect(value.slice(0, 60))}… (${value.length} characters)`;
+  }
+  const settings = { depth: 0, breakLength: Infinity, maxArrayLength: 3, customInspect: false, getters: false };
+  try {
+    const text = inspect(value, settings);
+    return text.length > 120 ? `${text.slice(0, 120)}…` : text;
+  } catch {
+    return `a ${typeof value} that cannot be shown`;
+  }
+}
+
+/** A checked text as part of a message: a plain short one in quotes, any other as `show` gives it. */
+export function quote(text: string): string {
+  return /^[\x20-\x7e]{1,60}$/.test(text) ? `"${text}"` : show(text);
+}
+
+/** Refuses anything but a non-empty text that SQLite gives back as it was: whole Unicode, no NUL. */
+export function checkText(name: string, value: unknown): string {
+  if (typeof value === 'string' && value.length > maxTextLength) {
+    throw invalid(name, value, `a string of at most ${maxTextLength} characters`);
+  }
+  if (!isText(value)) throw invalid(name, value, 'a non-empty string of whole Unicode characters without NUL');
+  return value;
+}
+
+/** Whether `checkText` accepts the value. */
+export function isText(value: unknown): value is string {
+  return typeof value === 'string' && value !== '' && value.isWellFormed() && !value.includes('\0');
+}
+
+/** Refuses anything but a whole number from `min` to `max`. */
+export function checkInteger(name: string, value: unknown, min: number, max = Number.MAX_SAFE_INTEGER): number {
+  if (!Number.isSafeInteger(value) || (value as number) < min || (value as number) > max) {
+    throw invalid(name, value, `a whole number from ${min} to ${max}`);
+  }
+  return (value as number) + 0; // -0 becomes 0
+}
+
+/** Refuses anything but a duration: whole milliseconds, not negative. */
+export function checkDuration(name: string, value: unknown): number {
+  return checkInteger(name, value, 0);
+}
+
+const firstInstant = new Date('0000-01-01T00:00:00.000Z').getTime();
+const lastInstant = new Date('9999-12-31T23:59:59.999Z').getTime();
+
+/** Refuses anything but a `Date` of the years 0000 to 9999, and gives a copy. */
+export function checkDate(name: string, value: unknown): Date {
+  const time = types.isDate(value) ? Date.prototype.getTime.call(value) : NaN;
+  if (time >= firstInstant && time <= lastInstant) return new Date(time);
+  throw invalid(name, value, 'a valid Date of the years 0000 to 9999');
+}
+
+/** The same, as it is stored: ISO 8601, UTC, milliseconds. */
+export function checkInstant(name: string, value: unknown): string {
+  return checkDate(name, value).toISOString();
+}
+
+const rfc3339 = /^\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/;
+
+/** The instant that a stored RFC 3339 text names, to the millisecond; `undefined` where it names none. */
+export function parseInstant(text: unknown): Date | undefined {
+  const [year, month, day] = typeof text === 'string' && rfc3339.test(text) ? (dateIn(text) ?? []) : [];
+  if (typeof text !== 'string' || year === undefined) return undefined;
+  // The form that is written here is the only one of this length. JavaScript's own parser takes twice as long, and a
+  // screen has a hundred of these; its UTC() takes the first hundred years for those after 1900.
+  if (text.length === 24 && year >= 100) {
+    const time = [digits(text, 11, 2), digits(text, 14, 2), digits(text, 17, 2), digits(text, 20, 3)] as const;
+    return new Date(Date.UTC(year, month! - 1, day, ...time));
+  }
+  const date = new Date(text);
+  const time = date.getTime(); // an offset may lead out of the years that can be written again
+  return time >= firstInstant && time <= lastInstant ? date : undefined;
+}
+
+/** The number that digits of a text make. By their codes, because groups of a regular expression take twice as long. */
+function digits(text: string, at: number, count: number): number {
+  let number = 0;
+  for (let index = at; index < at + count; index++) number = number * 10 + text.charCodeAt(index) - 48;
+  return number;
+}
+
+/**
+ * The date that a text of the form YYYY-MM-DD, or longer, begins with; `undefined` where the calendar has no such date.
+ */
+export function dateIn(text: string): [year: number, month: number, day: number] | undefined {
+  const [year, month, day] = [digits(text, 0, 4), digits(text, 5, 2), digits(text, 8, 2)];
+  return isDate(year, month, day) ? [year, month, day] : undefined;
+}
+
+const monthDays = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+
+/** Whether the calendar has this date (JavaScript's own parser takes February 30th for March 2nd). */
+export function isDate(year: number, month: number, day: number): boolean {
+  const isLeapMonth = month === 2 && year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0);
+  const last = isLeapMonth ? 29 : (monthDays[month - 1] ?? 0);
+  return day >= 1 && day <= last;
+}
+
+/**
+ * Refuses anything but a plain object whose keys are all in `known`; `undefined` counts as an empty one. Gives a copy:
+ * each property is read once, so that a getter or proxy cannot answer the check and the use differently.
+ */
+export function checkOptions<T extends object>(name: string, value: T | undefined, known: readonly string[]): T {
+  if (value === undefined) return {} as T;
+  return readOnce(name, () => {
+    if (!isPlainObject(value)) throw invalid(name, value, 'a plain object');
+    const copy: Record<string, unknown> = {};
+    for (const key of Object.keys(value)) {
+      if (!known.includes(key)) throw unknownName(name, key, known);
+      copy[key] = (value as Record<string, unknown>)[key];
+    }
+    return copy as T;
+  });
+}
+
+function unknownName(name: string, key: string, known: readonly string[]): StoreError {
+  const what = name === 'options' ? `unknown option ${show(key)}` : `${name} has no ${show(key)}`;
+  const hint = didYouMean(key, known) ?? `known are ${known.join(', ')}`;
+  return new StoreError('ERR_STORE_INVALID_ARGUMENT', `${what}; ${hint}`);
+}
+
+/** Refuses anything but an array, and gives what `check` makes of each item; a hole is an item that is `undefined`. */
+export function checkArray<T>(
+  name: string, value: unknown, accepted: string, check: (name: string, item: unknown) => T,
+): T[] {
+  const items = readOnce(name, () => {
+    if (!Array.isArray(value)) throw invalid(name, value, accepted);
+    return Array.from(value as unknown[]);
+  });
+  return items.map((item, index) => check(`${name}[${index}]`, item));
+}
+
+/** Refuses anything but a plain object, and gives its keys, each a text, with what `check` makes of their values. */
+export function checkRecord<T>(
+  name: string, value: unknown, accepted: string, check: (name: string, item: unknown) => T,
+): [key: string, item: T][] {
+  const entries = readOnce(name, () => {
+    if (!isPlainObject(value)) throw invalid(name, value, accepted);
+    return Object.entries(value as object);
+  });
+  return entries.map(([key, item]) => [checkText(`a key of ${name}`, key), check(`${name}.${key}`, item)]);
+}
+
+function readOnce<T>(name: string, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    if (cause instanceof StoreError) throw cause;
+    throw new StoreError('ERR_STORE_INVALID_ARGUMENT', `${name} cannot be read: a getter or proxy threw`, { cause });
+  }
+}
+
+/**
+ * Refuses anything but an `AbortSignal` or `undefined`. By what it does: a page of jsdom, a polyfill and another realm
+ * have classes of that name of their own.
+ */
+export function checkSignal(name: string, value: AbortSignal | undefined): AbortSignal | undefined {
+  const isSignal = value === undefined || readOnce(name, () => {
+    if (typeof value !== 'object' || value === null || typeof value.aborted !== 'boolean') return false;
+    return typeof value.throwIfAborted === 'function' && typeof value.addEventListener === 'function';
+  });
+  if (!isSignal) throw invalid(name, value, 'an AbortSignal');
+  return value;
+}
+
+/** Refuses anything but a function or `undefined`. */
+export function checkFunction<T>(name: string, value: T): T {
+  if (value !== undefined && typeof value !== 'function') throw invalid(name, value, 'a function');
+  return value;
+}
+
+/** Refuses a promise as what a transaction's function gave. */
+export function checkSettled<T>(result: T): T {
+  if (typeof (result as { then?: unknown } | null | undefined)?.then === 'function') {
+    throw invalid('what fn returns', result, 'anything but a promise, which would settle after the commit');
+  }
+  return result;
+}
+
+export function isPlainObject(value: unknown): value is object {
+  if (typeof value !== 'object' || value === null) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || (Object.getPrototypeOf(prototype) === null && !types.isProxy(prototype));
+}

@@ -1,0 +1,112 @@
+// Files made, copied and moved aside: private from their first byte, and never in the place of another one.
+import { randomUUID } from 'node:crypto';
+import { closeSync, lstatSync, openSync, readdirSync, readSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { syncFolder } from './folders.ts';
+import { type FileLike, likeFor, setMode } from './owner.ts';
+import { nameEmpty, openPrivate } from './place.ts';
+import { asideStem, temporaryStem } from './stem.ts';
+
+/** Renames a file to a name that says when and why, and gives that name. Nothing is ever overwritten. */
+export function moveAside(path: string, why: string, now: Date): string {
+  const target = freeName(path, why, now);
+  renameTo(path, target);
+  return target;
+}
+
+/** Renames a file; its new name is durable on return. */
+export function renameTo(path: string, target: string): void {
+  renameSync(path, target);
+  syncFolder(dirname(path));
+}
+
+/**
+ * Copies all of an open file to a new private one. `prepare` runs before, and what it gives after the bytes are
+ * written.
+ */
+export function copyBytes(from: number, target: string, prepare?: (to: number) => () => void): void {
+  const to = openSync(target, 'wx', 0o600);
+  try {
+    setMode(to, 0o600);
+    const finish = prepare?.(to);
+    const chunk = Buffer.alloc(1024 * 1024);
+    for (let at = 0; ;) {
+      const read = readSync(from, chunk, 0, chunk.length, at);
+      if (read === 0) break;
+      writeFileSync(to, chunk.subarray(0, read));
+      at += read;
+    }
+    finish?.();
+  } finally {
+    closeSync(to);
+  }
+}
+
+/** A free name beside a file that says when and why it was moved there. */
+export function freeName(path: string, why: string, now: Date): string {
+  const name = `${join(dirname(path), asideStem(path))}.${why}-${now.toISOString().replaceAll(':', '-')}`;
+  for (let count = 0; ; count++) {
+    const target = count === 0 ? name : `${name}-${count}`;
+    if (!lstatSync(target, { throwIfNoEntry: false })) return target;
+  }
+}
+
+/**
+ * Makes an empty private file where there is none; SQLite would make it with the umask's mode. It gets its name when it
+ * is complete and closed: another thread may have locked a file that has one, and closing it would drop that lock.
+ * `store` are the files of the store that it belongs to, which it is to be like.
+ */
+export function createFile(path: string, store: readonly string[] = []): void {
+  while (!existsAt(path)) {
+    const temporary = temporaryName(path);
+    const like = likeFor(path, store);
+    createPrivate(temporary, like);
+    try {
+      nameEmpty(temporary, path, like);
+    } catch (error) {
+      // Another process was faster, or has removed this one's temporary file because it was.
+      if (!['EEXIST', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    } finally {
+      rmSync(temporary, { force: true });
+    }
+    if (existsAt(path)) removeLeft(path);
+  }
+}
+
+/**
+ * Makes an empty file under a name that must be free: private, but for those to whom the file is open that it is to be
+ * like.
+ */
+export function createPrivate(path: string, like?: FileLike): void {
+  closeSync(openPrivate(path, like));
+}
+
+/**
+ * A name for a file that is to become `target`, after what killed processes left under such names was removed. Only for
+ * who alone may make the target now, by a lock; where there is none, a `TemporaryFile` tells what is dead
+ * (lib/opening/temporary.ts).
+ */
+export function temporaryBeside(target: string): string {
+  removeLeft(target);
+  return temporaryName(target);
+}
+
+function temporaryName(target: string): string {
+  // Unpredictable, so that nobody can plant a file under it.
+  return join(dirname(target), `${temporaryStem(target)}${randomUUID()}.tmp`);
+}
+
+function removeLeft(target: string): void {
+  const folder = dirname(target);
+  const stem = temporaryStem(target);
+  for (const name of readdirSync(folder)) {
+    const isTemporary = name.startsWith(stem) && /^[0-9a-f-]{36}\.tmp$/.test(name.slice(stem.length));
+    if (isTemporary) rmSync(join(folder, name), { force: true });
+  }
+}
+
+/** Whether anything stands at a path, a dangling link included. */
+export function existsAt(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+}
+

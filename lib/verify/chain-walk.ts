@@ -1,0 +1,204 @@
+// `verifyAudit`: walking the hash chain of the audit log from the first row to the last.
+import type { KeyObject } from 'node:crypto';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { types } from 'node:util';
+import {
+  type Anchor, chainedColumns, chainedRow, genesisHash, hashedColumns, hashedNames, rowHash,
+} from '../core/chain.ts';
+import { checkAdvance, pageRows } from '../core/log.ts';
+import type { StoreParts } from '../core/parts.ts';
+import { checkInteger, checkOptions, invalid } from '../values/checks.ts';
+import { StoreError } from '../values/errors.ts';
+import { checkLong, type LongOperation } from '../values/long.ts';
+import { checkPublicKey, SignatureWalk } from './signatures.ts';
+
+/** Something wrong with the log, at a row. */
+export interface Finding {
+  id: number;
+  kind: 'tampered' | 'gap' | 'truncated' | 'forked' | 'bad-signature' | 'missing-signature';
+  message: string;
+}
+
+/** What `verifyAudit` found: at most 1,000 findings, and how many more there are. `head` is the last row it read. */
+export interface VerifyReport {
+  ok: boolean;
+  checked: number;
+  head?: Anchor;
+  findings: Finding[];
+  more: number;
+}
+
+/**
+ * How to verify. `anchor`: a row that the log must still have there. `publicKey`: the Ed25519 key, as a `KeyObject` or
+ * PEM text, that must have signed every row from the event `signing_started` on.
+ */
+export interface VerifyOptions extends LongOperation {
+  anchor?: Anchor;
+  publicKey?: KeyObject | string;
+}
+
+/** The same, checked. */
+export interface CheckedVerifyOptions extends LongOperation {
+  anchor?: Anchor;
+  publicKey?: KeyObject;
+}
+
+/** Refuses what is no options object for verifying. */
+export function checkVerifyOptions(options: VerifyOptions | undefined): CheckedVerifyOptions {
+  const { anchor, publicKey, ...checked } = checkLong(options, ['anchor', 'publicKey']);
+  return {
+    ...checked,
+    ...(anchor === undefined ? undefined : { anchor: checkAnchorOption(anchor) }),
+    ...(publicKey === undefined ? undefined : { publicKey: checkPublicKey('options.publicKey', publicKey) }),
+  };
+}
+
+function checkAnchorOption(anchor: Anchor): Anchor {
+  const { id, hash } = checkOptions('options.anchor', anchor, ['id', 'hash']);
+  checkInteger('options.anchor.id', id, 1);
+  if (typeof hash === 'string' && /^[0-9a-f]{64}$/.test(hash)) return { id, hash };
+  throw invalid('options.anchor.hash', hash, '64 hexadecimal digits, a to f small');
+}
+
+const maxFindings = 1_000;
+const what = 'verify the audit log';
+
+/** Walks the chain from the first row to the last. */
+export async function verifyChain(parts: StoreParts, options: CheckedVerifyOptions): Promise<VerifyReport> {
+  const { connection, log } = parts;
+  const { signal, onProgress, anchor } = options;
+  const signatures = options.publicKey && new SignatureWalk(options.publicKey);
+  // Rows that a stranger put where node:sqlite cannot read their ids are told of, and not walked.
+  const [beyond, total] = connection.read(what, () => connection.get<[number, number | null]>(boundsSql)!);
+  const gapsAllowedUpTo = connection.read(what, () => adoptedUpTo(parts));
+  const walk = new ChainWalk(log.uuid, gapsAllowedUpTo, anchor?.id, signatures);
+  const { report } = walk;
+  let last: ChainRow | undefined;
+  for (let more = true; more; ) {
+    signal?.throwIfAborted();
+    const after = walk.head?.id ?? Number.MIN_SAFE_INTEGER - 1;
+    const rows = connection.read(what, () => {
+      if (last) checkSameLog(parts, last);
+      return connection.all<ChainRow>(chainSql, after);
+    });
+    last = rows.at(-1);
+    more = rows.length === pageRows;
+    if (more) checkAdvance(last![0], after);
+    for (const row of rows) walk.step(row);
+    report.checked += rows.length;
+    onProgress?.({ done: report.checked, total: Math.max(total ?? 0, report.checked) });
+    if (more) await nextTurn();
+  }
+  return walk.end(beyond, anchor);
+}
+
+/**
+ * A reader goes on with whatever stands at its path, and a restored backup has other rows, which would look tampered
+ * with to the walk. Throws `ERR_STORE_BUSY` then.
+ */
+function checkSameLog({ log }: StoreParts, [id, ...rest]: ChainRow): void {
+  const hash = rest[hashAt - 1];
+  if (typeof hash !== 'string' || log.hashAt(id) === hash) return;
+  const why = 'another database, such as a restored backup, took its place meanwhile';
+  throw new StoreError('ERR_STORE_BUSY', `failed to ${what}: ${why}; verify it again`);
+}
+
+/** The columns of the hash, and behind them the stored hash, the bytes of all of them, and the signature. */
+type ChainRow = [id: number, ...columns: unknown[]];
+const hashAt = hashedNames.length + 1;
+
+// The bytes that are stored, to be compared with those that are hashed: node:sqlite of Node 24 cuts a text off at NUL,
+// and every one turns what is no UTF-8 into U+FFFD, so that the hash would not see what was put there.
+const bytesSql = [...Object.values(hashedColumns), 'event_hash']
+  .map((column) => `coalesce(octet_length(${column}), 0)`).join(' + ');
+// 64 bytes are 88 digits; a longer text may hold a NUL, where node:sqlite of Node 24 would cut off what follows.
+const signatureSql = "CASE WHEN octet_length(signature) > 88 THEN '' ELSE CAST(signature AS TEXT) END";
+const [first, final] = [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER];
+const chainSql = `SELECT ${chainedColumns}, event_hash, ${bytesSql}, ${signatureSql} FROM audit_log
+  WHERE id > ? AND id <= ${final} ORDER BY id LIMIT ${pageRows}`;
+const boundsSql = `SELECT (SELECT count(*) FROM audit_log WHERE id > ${final} OR id < ${first}),
+  (SELECT max(id) FROM audit_log WHERE id <= ${final} AND id >= ${first})`;
+
+/** The id up to which the rows were there before this package, with whatever gaps their ids have. */
+function adoptedUpTo({ connection }: StoreParts): number {
+  const [adoptedId] = connection.get<[number | null]>('SELECT adopted_id FROM store_meta WHERE id = 1') ?? [null];
+  return adoptedId === null ? 0 : adoptedId - 1;
+}
+
+/** Follows the chain. It goes on from the stored hash, so that one changed row is one finding. */
+class ChainWalk {
+  readonly report: VerifyReport = { ok: true, checked: 0, findings: [], more: 0 };
+  head: Anchor | undefined;
+  /** The hash that the row at the anchor's position has. */
+  #anchored: string | undefined;
+  readonly #uuid: string;
+  readonly #gapsAllowedUpTo: number;
+  readonly #anchorId: number | undefined;
+  readonly #signatures: SignatureWalk | undefined;
+
+  constructor(uuid: string, gapsAllowedUpTo: number, anchorId?: number, signatures?: SignatureWalk) {
+    this.#uuid = uuid;
+    this.#gapsAllowedUpTo = gapsAllowedUpTo;
+    this.#anchorId = anchorId;
+    this.#signatures = signatures;
+  }
+
+  #add(id: number, kind: Finding['kind'], message: string): void {
+    this.report.ok = false;
+    if (this.report.findings.length < maxFindings) this.report.findings.push({ id, kind, message });
+    else this.report.more++;
+  }
+
+  step(values: ChainRow): void {
+    const row = chainedRow(values);
+    const [hash, bytes, signature] = values.slice(hashAt) as [string, number, string | null];
+    const due = (this.head?.id ?? 0) + 1;
+    // A page of another table, put in the place of one of these, has numbers and NULLs where no INSERT could put them.
+    const hashed = [...hashedNames.map((name) => row[name] ?? (name === 'meta' ? '' : row[name])), hash];
+    const isReadable = hashed.every((value) => typeof value === 'string' || types.isUint8Array(value));
+    const unsigned = isReadable ? this.#signatures?.step(row.type, row.data, hash, signature) : undefined;
+    const isWhole = isReadable && bytes === byteLength(hashed as (string | Uint8Array)[]);
+    const isAsWritten = isWhole && this.#hash(row) === hash;
+    // A missing row breaks the hash behind it as well, and a changed hash its signature: one fault is one finding.
+    const { id } = row;
+    const changed = `row ${id} or its hash was changed after it was written, or the row before it was`;
+    if (id !== due && id > this.#gapsAllowedUpTo) this.#add(id, 'gap', `row ${id} stands where row ${due} is due`);
+    else if (!isAsWritten) this.#add(id, 'tampered', changed);
+    else if (unsigned) this.#add(id, unsigned.kind, `row ${id}: ${unsigned.message}`);
+    this.head = { id, hash: String(hash) };
+    if (id === this.#anchorId) this.#anchored = hash;
+  }
+
+  #hash(row: Parameters<typeof rowHash>[1]): string {
+    return rowHash(this.head?.hash ?? genesisHash(this.#uuid), row);
+  }
+
+  /** Adds what only the end can tell. `beyond`: how many rows have ids that cannot be counted. */
+  end(beyond: number, anchor: Anchor | undefined): VerifyReport {
+    if (beyond > 0) this.#add(Number.MAX_SAFE_INTEGER, 'gap', `${beyond} rows have ids beyond 2^53 - 1`);
+    const unsigned = this.head && this.#signatures?.end();
+    if (this.head && unsigned) this.#add(this.head.id, unsigned.kind, unsigned.message);
+    const lost = anchor && anchorFault(anchor, this.head?.id ?? 0, this.#anchored);
+    if (lost) this.#add(lost.id, lost.kind, lost.message);
+    return this.head ? { ...this.report, head: this.head } : this.report;
+  }
+}
+
+function byteLength(texts: (string | Uint8Array)[]): number {
+  let length = 0;
+  for (const text of texts) length += Buffer.byteLength(text);
+  return length;
+}
+
+/**
+ * What a log that ends at `lastId`, and has `found` as the hash at the anchor's position, has lost of what the anchor
+ * proves; `undefined` where it has lost nothing.
+ */
+export function anchorFault(
+  { id, hash }: Anchor, lastId: number, found: string | undefined,
+): (Finding & { kind: 'truncated' | 'forked' }) | undefined {
+  if (found === hash) return undefined;
+  if (id <= lastId) return { id, kind: 'forked', message: `row ${id} is not the row that the anchor was taken of` };
+  const message = `the log ends at row ${lastId} and the anchor is of row ${id}: the end was cut off`;
+  return { id, kind: 'truncated', message };
+}

@@ -1,0 +1,119 @@
+// The command migrate: what it says of the steps it takes, and of those it refuses.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { textWidth } from '../../lib/cli/text.ts';
+import { pattern, type Said, shepherd } from '../support/command.ts';
+import { picture } from '../support/files.ts';
+import { TestFolder } from '../support/folder.ts';
+import { fourTables, makeDatabase } from '../support/foreign.ts';
+import { Companion } from '../support/process.ts';
+import { allRows } from '../support/rows.ts';
+
+
+const migrate = (path: string, ...args: string[]): Promise<Said> => shepherd(['migrate', '--db', path, ...args]);
+
+test('it moves a store down and up, and says from where to where and what each step is about', async (t) => {
+  const folder = new TestFolder(t);
+  const path = folder.file();
+  folder.open().close();
+  assert.deepEqual(await migrate(path), { code: 0, out: `${path} has schema version 6 already\n`, err: '' });
+  assert.deepEqual(await migrate(path, '--to', '2'), {
+    code: 0,
+    out:
+      `migrated: ${path} from schema version 6 to 2\n  down from 6  derived days\n` +
+      '  down from 5  cooldowns set at\n  down from 4  projects\n  down from 3  facts\n',
+    err: '',
+  });
+  assert.deepEqual(JSON.parse((await migrate(path, '--to', '3', '--json')).out), {
+    path,
+    from: 2,
+    to: 3,
+    steps: [{ version: 3, description: 'facts' }],
+  });
+  assert.deepEqual(await migrate(path), {
+    code: 0,
+    out:
+      `migrated: ${path} from schema version 3 to 6\n` +
+      '  up to 4  projects\n  up to 5  cooldowns set at\n  up to 6  derived days\n',
+    err: '',
+  });
+  folder.open();
+});
+
+test('a step down that would lose rows is refused with what they are, and taken with --force', async (t) => {
+  const folder = new TestFolder(t);
+  const path = folder.file();
+  const store = folder.open();
+  store.saveSnapshot({ timestamp: new Date() });
+  store.close();
+  makeDatabase(path, allRows);
+  const before = picture(folder.path);
+  const refused = await migrate(path, '--to', '3');
+  assert.deepEqual([refused.code, refused.out], [1, '']);
+  assert.match(
+    refused.err,
+    pattern(
+      /^shepherd-store: [^\n]*lose rows of projects \(2\), rows of task_history \(2\)[^\n]*/,
+      /: --force loses them \(ERR_STORE_MIGRATION\)\n$/,
+    ),
+  );
+  assert.deepEqual(picture(folder.path), before);
+  assert.equal((await migrate(path, '--to', '3', '--force')).code, 0);
+  const { code, out } = await migrate(path, '--to', '0', '--force');
+  assert.equal(code, 0);
+  assert.match(
+    out,
+    pattern(
+      /from schema version 3 to 0\n  down from 3  facts\n  down from 2  runs\n  down from 1  core\n/,
+      /its snapshot file is .*store\.snapshot\.json\.migrated-down-.* now\n$/,
+    ),
+  );
+  assert.match((await migrate(path)).out, /from schema version 0 to 6\n  up to 1  core\n/);
+});
+
+test('a file of the four tables goes up', async (t) => {
+  const folder = new TestFolder(t);
+  makeDatabase(folder.file(), fourTables);
+  assert.match((await migrate(folder.file(), '--to', '1')).out, /from schema version 0 to 1\n  up to 1  core\n$/);
+  assert.equal(folder.open().getUsage('minecraft', '2026-11-20'), 90_000);
+});
+
+test('what cannot be migrated is a line with its code, and wrong use a usage line', async (t) => {
+  const folder = new TestFolder(t);
+  folder.open().close();
+  makeDatabase(folder.file('other.db'), 'CREATE TABLE a (b);');
+  const before = picture(folder.path);
+  const cases: [args: string[], code: number, said: RegExp][] = [
+    [['--db', folder.file('absent.db')], 2, /\(ERR_STORE_NOT_FOUND\)\n$/],
+    [['--db', folder.file('other.db')], 1, /\(ERR_STORE_NOT_A_STORE\)\n$/],
+    [['--db', folder.file(), '--to', '7'], 2, /--to must be a whole number from 0 to 6, got "7"\nUsage: /],
+    [['--db', folder.file(), '--to', '-1'], 2, /--to.*\nUsage: /],
+    [['--db', folder.file(), '--force=yes'], 2, /--force.*\nUsage: /],
+  ];
+  for (const [args, code, said] of cases) {
+    const result = await shepherd(['migrate', ...args]);
+    assert.deepEqual([result.code, result.out], [code, ''], args.join(' '));
+    assert.match(result.err, said);
+  }
+  assert.deepEqual(picture(folder.path), before);
+  const help = await shepherd(['migrate', '--help']);
+  assert.match(help.out, /^Usage: shepherd-store migrate \[FILE\] \[options\]$/m);
+  for (const line of help.out.split('\n')) assert.ok(textWidth(line) <= 80, line);
+  assert.match((await shepherd(['--help'])).out, /^  migrate +Moves/m);
+});
+
+test('beside a running service it is refused; --force waits for nobody, and the service writes no more', async (t) => {
+  const folder = new TestFolder(t);
+  const service = new Companion(t, folder.file(), `
+    const store = SqliteStore.open(path);
+    report(store.addUsage('a', '2026-11-21', 1));
+    await told();
+    report([codeOf(() => store.addUsage('a', '2026-11-21', 1)), store.getUsage('a', '2026-11-21')]);
+    store.close();`);
+  await service.next();
+  assert.notEqual((await migrate(folder.file(), '--to', '3')).code, 0);
+  assert.equal((await migrate(folder.file(), '--to', '3', '--force')).code, 0);
+  assert.deepEqual(await service.ask('write'), ['ERR_STORE_MIGRATION', 1]);
+  await service.end();
+  assert.equal((await migrate(folder.file())).code, 0);
+});

@@ -1,0 +1,79 @@
+// The benchmark runs, and measures everything that it promises; what comes out is not asserted.
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { emptyFolder, node, readJson, root } from '../support/project.ts';
+import { needs } from '../support/tools.ts';
+
+const targets = {
+  'durable append': '≥ 0.9',
+  'durable addUsage': '≥ 0.95',
+  'end of a session': '≥ 2.5',
+  'bulk append, an event': '≥ 0.5',
+  getUsage: '≥ 0.95',
+  getCooldownUntil: '≥ 0.95',
+  'getRecentAudits(100)': '≥ 1',
+  'getStatus of 50 entries': '≥ 3',
+  saveSnapshot: '≥ 0.8',
+  'process start to first durable write': '≤ 1.25',
+  'memory after # operations': '≤ 4',
+  'fsyncs of a durable operation': '≤ 1',
+  'fsyncs of a transaction': '≤ 1',
+  'fsyncs that a snapshot adds': '≤ 2',
+  'fsyncs that a ledger adds': '≤ 1',
+  'bytes written per addUsage': '≤ 1.05',
+  'bytes written per append': '≤ 1.05',
+  'bytes written per end of session': '≤ 1.05',
+  'verifyAudit over # events, an event': '≥ 0.5',
+  'memory of verifyAudit over # events, above idle': '≤ 32',
+  'memory of Ledger.verify over # events, above idle': '≤ 32',
+  'memory of verifyParity over # events, above idle': '≤ 32',
+  'memory of replay over # events, above idle': '≤ 32',
+  'memory of rebuildDatabase over # events, above idle': '≤ 32',
+  'open at # rows': '≤ 1.2',
+  'getRecentAudits(100) at # rows': '≤ 1.2',
+  'getUsage at # rows': '≤ 1.2',
+  'appendAudit at # rows': '≤ 1.2',
+  'packed tarball': '≤ 60',
+  'runtime dependencies': '≤ 0',
+};
+
+test('the benchmark measures every row of its table, and says which peers are missing', (t) => {
+  const folder = emptyFolder(t);
+  const json = join(folder, 'result.json');
+  const { status, stdout, stderr } = node(root, 'test/bench/main.ts', '--quick', '--folder', folder, '--json', json);
+  assert.equal(status, 0, stderr);
+  const { rows } = readJson(json) as {
+    rows: {
+      what: string;
+      peer: string;
+      ours: number | null;
+      theirs?: number;
+      value?: number;
+      target?: string;
+      isMet?: boolean;
+    }[];
+  };
+  const judged = rows.filter(({ target }) => target !== undefined);
+  assert.deepEqual(
+    Object.fromEntries(
+      judged.map(({ what, target }) => [what.replace(/ \d[\d,]* (?=operations|events|rows)/, ' # '), target]),
+    ),
+    targets,
+  );
+  assert.equal(judged.length, Object.keys(targets).length);
+  const { skip } = needs('strace');
+  if (skip) t.diagnostic(`fsyncs are ${skip}`);
+  for (const { what, peer, ours, value, isMet } of rows) {
+    if (skip && what.startsWith('fsyncs')) {
+      assert.equal(ours, null, what);
+      continue;
+    }
+    assert.equal(typeof ours, 'number', what);
+    assert.ok(stdout.includes(`| ${what} `), what);
+    const isMissing = peer.endsWith(' (missing)');
+    assert.equal(isMissing, /better-sqlite3|write-file-atomic|lowdb/.test(peer), what);
+    assert.equal(typeof value, isMissing ? 'undefined' : 'number', what);
+    if (isMissing) assert.equal(isMet, undefined, what);
+  }
+});

@@ -1,0 +1,153 @@
+// The package as others get it: packed, installed into an empty folder without a network, imported, required and
+// type-checked.
+import assert from 'node:assert/strict';
+import { cpSync, globSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { emptyFolder, entryPoints, manifest, node, root, run, topLevel, tsc } from '../support/project.ts';
+
+const works = { status: 0, stderr: '' };
+
+const copy = emptyFolder({ after });
+const tarball = join(copy, `${manifest.name}-${manifest.version}.tgz`);
+const consumer = emptyFolder({ after });
+
+before(() => {
+  // Packed from a copy: building in place would pull dist/ from under whoever else uses it.
+  for (const name of topLevel().filter((name) => name !== 'test'))
+    cpSync(join(root, name), join(copy, name), { recursive: true });
+  symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
+  const packed = run(copy, 'npm', 'pack', '--loglevel=error', '--pack-destination', copy);
+  assert.equal(packed.status, 0, packed.stdout + packed.stderr);
+
+  writeFileSync(join(consumer, 'package.json'), '{ "private": true }');
+  const installed = run(consumer, 'npm', 'install', '--loglevel=error', '--offline', tarball);
+  assert.equal(installed.status, 0, installed.stderr);
+});
+
+test('the tarball holds what was built, the migrations, the schema and the texts, and nothing else', () => {
+  const sources = globSync('lib/**/*.ts', { cwd: root }).map((path) =>
+    path.replace(/^lib/, 'dist').replace(/\.ts$/, ''),
+  );
+  const expected = [
+    'CHANGELOG.md',
+    'LICENSE',
+    'README.md',
+    'package.json',
+    'schema.sql',
+    ...globSync('lib/migrations/*.sql', { cwd: root }),
+    // Nobody imports the command.
+    ...sources.flatMap((path) => (path.startsWith('dist/cli/') ? [`${path}.js`] : [`${path}.js`, `${path}.d.ts`])),
+  ];
+  const installed = join(consumer, 'node_modules', manifest.name);
+  const found = globSync('**', { cwd: installed, withFileTypes: true }).filter((entry) => entry.isFile());
+  assert.deepEqual(
+    found.map((entry) => join(entry.parentPath, entry.name).slice(installed.length + 1)).sort(),
+    expected.sort(),
+  );
+});
+
+test('the tarball is smaller than 270 kB', () => {
+  const { size } = statSync(tarball);
+  assert.ok(size < 270_000, `${size} bytes`);
+});
+
+test('installing it brings no other package', () => {
+  assert.deepEqual(
+    readdirSync(join(consumer, 'node_modules')).filter((name) => !name.startsWith('.')),
+    [manifest.name],
+  );
+});
+
+for (const { name } of entryPoints) {
+  test(`${name} gives the same names to import and to require, without a warning`, () => {
+    const imported = node(
+      consumer,
+      '--input-type=module',
+      '-e',
+      `console.log(Object.keys(await import('${name}')).sort().join())`,
+    );
+    const required = node(
+      consumer,
+      '--input-type=commonjs',
+      '-e',
+      `console.log(Object.keys(require('${name}')).sort().join())`,
+    );
+    assert.partialDeepStrictEqual(imported, works);
+    assert.match(imported.stdout, /\w/);
+    assert.deepEqual(required, imported);
+  });
+}
+
+test('what is not an entry point cannot be imported, and the door for modules is not among the public names', () => {
+  const reach = node(consumer, '--input-type=module', '-e', `
+    import * as core from '${manifest.name}';
+    const { code } = await import('${manifest.name}/dist/store.js').catch((error) => error);
+    console.log(code, 'connect' in core);`);
+  assert.deepEqual(reach, { ...works, stdout: 'ERR_PACKAGE_PATH_NOT_EXPORTED false\n' });
+});
+
+test('the installed package finds its schema and its migrations, and keeps what it is given', () => {
+  const use = node(consumer, '--input-type=module', '-e', `
+    import { SqliteStore } from '${manifest.name}';
+    SqliteStore.open('kiosk/store.db').close();
+    SqliteStore.migrate('kiosk/store.db', 0, { force: true });
+    const store = SqliteStore.open('kiosk/store.db');
+    store.addUsage('minecraft', '2026-11-21', 90_500);
+    store.close();
+    console.log(SqliteStore.openReadOnly('kiosk/store.db').getUsage('minecraft', '2026-11-21'));`);
+  assert.deepEqual(use, { ...works, stdout: '90500\n' });
+});
+
+for (const command of Object.keys(manifest.bin)) {
+  test(`the installed command ${command} runs by its name`, () => {
+    const help = run(consumer, join(consumer, 'node_modules/.bin', command), '--help');
+    assert.partialDeepStrictEqual(help, works);
+    assert.match(help.stdout, new RegExp(command));
+  });
+}
+
+test('a strict TypeScript project type-checks against the declarations, as an ES module and as CommonJS', (t) => {
+  const project = emptyFolder(t);
+  mkdirSync(join(project, 'node_modules/@types'), { recursive: true });
+  symlinkSync(join(consumer, 'node_modules', manifest.name), join(project, 'node_modules', manifest.name));
+  symlinkSync(join(root, 'node_modules/@types/node'), join(project, 'node_modules/@types/node'));
+  writeFileSync(
+    join(project, 'tsconfig.json'),
+    JSON.stringify({
+      compilerOptions: {
+        module: 'nodenext',
+        strict: true,
+        exactOptionalPropertyTypes: true,
+        noUncheckedIndexedAccess: true,
+        skipLibCheck: false,
+        types: ['node'],
+        noEmit: true,
+      },
+    }),
+  );
+  writeFileSync(join(project, 'module.mts'), `
+    ${entryPoints.map(({ name }, index) => `import * as entry${index} from '${name}';`).join('\n')}
+    import { SqliteStore, StoreError, type AuditEvent, type CoreEvent, type StoreErrorCode } from '${manifest.name}';
+    type KioskEvent = { type: 'lid_opened'; times: number };
+    using store = SqliteStore.open<KioskEvent>('store.db', { clock: () => new Date() });
+    const { event }: AuditEvent<KioskEvent> = store.appendAudit({ type: 'lid_opened', times: 2 });
+    const times: number = event.type === 'lid_opened' ? event.times : 0;
+    const until: Date | undefined = store.getCooldownUntil('minecraft');
+    const core: CoreEvent = { type: 'session_started', sessionId: 's1', entryId: 'minecraft' };
+    export function codeOf(error: unknown): StoreErrorCode | undefined {
+      return error instanceof StoreError ? error.code : undefined;
+    }
+    export { times, until, core, ${entryPoints.map((_, index) => `entry${index}`).join(', ')} };`);
+  writeFileSync(
+    join(project, 'common.cts'),
+    entryPoints.map(({ name }, index) => `export import entry${index} = require('${name}');`).join('\n'),
+  );
+  assert.deepEqual(tsc(project), { ...works, stdout: '' });
+
+  writeFileSync(
+    join(project, 'wrong.mts'),
+    `import { SqliteStore } from '${manifest.name}'; SqliteStore.open('store.db').getUsage(5, '2026-11-21');`,
+  );
+  assert.match(tsc(project).stdout, /^wrong\.mts.*TS2345/);
+});
