@@ -9,8 +9,8 @@ const own = ownFolder(import.meta.url ?? '');
 
 function ownFolder(url: string): string[] | undefined {
   const isFile = /\/values\/stack\.[jt]s$/.test(url);
-  if (!isFile) return undefined;
-  const folder = new URL('..', url);
+  if (!isFile && !url.endsWith('/dist/shepherd-store.js')) return undefined; // the one file that the build makes
+  const folder = new URL(isFile ? '..' : '.', url);
   return folder.protocol === 'file:' ? [folder.href, fileURLToPath(folder)] : [folder.href];
 }
 

@@ -23,6 +23,8 @@ export function buildPackage(folder: string): void {
     if (built.status !== 0)
       throw new Error(`the build failed (npm ci installs the compiler): ${built.stdout}${built.stderr}`);
   }
+  const bundled = node(root, join(root, 'build/bundle.ts'), join(folder, 'dist'));
+  if (bundled.status !== 0) throw new Error(`the build failed: ${bundled.stderr}`);
   for (const name of [
     'package.json',
     'README.md',

@@ -30,6 +30,7 @@ test('the tarball holds what was built, the migrations, the schema and the texts
     path.replace(/^lib/, 'dist').replace(/\.ts$/, ''),
   );
   const expected = [
+    'dist/shepherd-store.js', // all that is always shipped (build/bundle.ts)
     'CHANGELOG.md',
     'LICENSE',
     'README.md',
