@@ -5,10 +5,10 @@ import { checkText, invalid } from './values/checks.ts';
 import { attempt } from './values/errors.ts';
 
 /**
- * The file of a program's store among its user's data: `$XDG_DATA_HOME/<name>/<name>.db`, or below `~/.local/share`
- * where that variable is not set, empty or no absolute path (XDG Base Directory Specification 0.8). Makes nothing:
- * `open` makes the file and the folders that lack, 0700. Throws `ERR_STORE_INVALID_ARGUMENT` for a name that is not one
- * folder's.
+ * Returns the path of a program's store in its user's data folder: `$XDG_DATA_HOME/<name>/<name>.db`, or the same below
+ * `~/.local/share` if that variable is not set, empty or not an absolute path (XDG Base Directory Specification 0.8).
+ * Makes nothing: `open` makes the file and the missing folders, with the mode 0700. Throws `ERR_STORE_INVALID_ARGUMENT`
+ * if `name` is not the name of one folder.
  */
 export function defaultPath(name: string): string {
   const isPath = /[/\\]|\.\.|^\.$/.test(checkText('name', name));
@@ -18,12 +18,12 @@ export function defaultPath(name: string): string {
 }
 
 /**
- * The user's home folder: `$HOME`, or what the system knows. Throws `ERR_STORE_INVALID_ARGUMENT` for a `$HOME` that is
- * no absolute path.
+ * Returns the user's home folder: `$HOME`, or the one that the system has for this user. Throws
+ * `ERR_STORE_INVALID_ARGUMENT` if `$HOME` is not an absolute path.
  */
 export function homeFolder(): string {
   const home = attempt('find the home folder', homedir);
-  // An empty one would silently make a path below the working folder of what is joined to it.
+  // Joined to an empty $HOME, a path would silently end up below the working folder.
   if (!isAbsolute(home)) throw invalid('$HOME', home, 'an absolute path');
   return home;
 }

@@ -13,7 +13,7 @@ import { parseInstant } from './values/checks.ts';
 import { StoreError, type StoreErrorCode } from './values/errors.ts';
 import { systemZone, timeZoneInUse } from './values/time-zone.ts';
 
-/** What `health()` gives. Sizes are in bytes. */
+/** The result of `health()`. Sizes are in bytes. */
 export interface StoreHealth {
   /** Whether there is no finding. A store with findings may well work: `isHealthy()` says whether it does. */
   ok: boolean;
@@ -26,18 +26,18 @@ export interface StoreHealth {
   /** Free space on the file system; absent for a store in memory. */
   freeBytes?: number;
   snapshot: { row: SnapshotCopy; file: SnapshotCopy };
-  /** How far the clock is behind the newest event; absent where it is not. */
+  /** How far the clock is behind the newest event, in milliseconds; absent if it is not behind. */
   clockBehindMs?: number;
-  /** The zone that days are of where none is given: an IANA name, or a difference such as `UTC+01:00`. */
+  /** The time zone of days for which none is given: an IANA name, or an offset such as `UTC+01:00`. */
   timeZone: string;
   /** The last error that an operation of this store object threw. */
   lastError?: { code: StoreErrorCode; message: string; at: Date };
 }
 
-/** The findings that mean that the store does not work. */
+/** The kinds of findings with which the store does not work. */
 const fatal: readonly HealthFinding['kind'][] = ['stopped', 'replaced', 'unreadable', 'schema-changed'];
 
-/** Whether reading and writing work: asks the disk and not the page cache of the open connection. */
+/** Whether reading and writing work. The disk is read, not the page cache of the open connection. */
 export function isWorking(opened: Opened): boolean {
   const { connection } = opened;
   if (!connection.isOpen) return false;
@@ -45,14 +45,14 @@ export function isWorking(opened: Opened): boolean {
   return !connection.faults.list().some(({ kind }) => fatal.includes(kind));
 }
 
-/** `failed` is why something else than the head could not be read. */
+/** Reports or clears the findings about the database file. `failed` is the error of an earlier read, if one failed. */
 function checkDisk(opened: Opened, failed?: unknown): void {
   const { faults, path } = opened.connection;
   const replaced = opened.watch.files.problem();
   if (replaced !== undefined) return faults.report('replaced', replaced);
   faults.clear('replaced');
   try {
-    // A SELECT on the open connection is answered from its cache without a single read call.
+    // The open connection would answer a SELECT from its cache, without a single read of the disk.
     if (path !== undefined) readAnew(opened, path);
     else opened.log.head();
     if (failed !== undefined) throw failed;
@@ -62,10 +62,10 @@ function checkDisk(opened: Opened, failed?: unknown): void {
   }
 }
 
-// A writer that opens or closes the file holds it for an instant; that is not ill health.
+// A writer locks the file for an instant when it opens or closes it, which must not count as a failure.
 const headTimeoutMs = 1_000;
 
-/** The schema, and the head of the log. */
+/** Reads the schema and the head of the log through a new handle. */
 function readAnew({ connection, watch }: Opened, path: string): void {
   const reader = new ReadOnlyFile(path, headTimeoutMs);
   try {
@@ -79,7 +79,7 @@ function readAnew({ connection, watch }: Opened, path: string): void {
   }
 }
 
-/** Everything at once. What cannot be read is a finding and shown as absent or damaged. */
+/** Collects everything that `health()` returns. What cannot be read is a finding and is shown as absent or damaged. */
 export function describeHealth(opened: Opened): StoreHealth {
   const { connection, pair } = opened;
   const now = connection.now();
@@ -119,8 +119,8 @@ function describeError({ code, message }: StoreError): { code: StoreErrorCode; m
 }
 
 /**
- * The journal mode. A handle that reads a closed store takes the file for one that nobody writes, and answers that
- * there is no journal: then the header of the file says.
+ * Returns the journal mode. A handle that reads a closed store opens the file as immutable and answers that it has no
+ * journal, so the mode is then read from the file's header.
  */
 function journalMode(connection: Connection): string {
   const [mode] = connection.get<[string]>('PRAGMA journal_mode')!;
@@ -129,7 +129,7 @@ function journalMode(connection: Connection): string {
   return readHeader(path, 20)[18] === 2 ? 'wal' : mode;
 }
 
-/** A kiosk without a battery starts in 1970, or where it was switched off; new events then look older than old ones. */
+/** Finds a clock that is behind: without a battery it restarts in 1970 or at the power-off, and events look too old. */
 function clockBehind(connection: Connection, now: Date): number | undefined {
   const [timestamp] = connection.get<[string]>('SELECT timestamp FROM audit_log ORDER BY id DESC LIMIT 1') ?? [];
   const newest = parseInstant(timestamp);
@@ -162,7 +162,7 @@ function sizes(connection: Connection): Pick<StoreHealth, 'databaseBytes' | 'wal
   if (isShared) faults.report('folder-shared', `every user may write to ${folder} and so replace the store`);
   else faults.clear('folder-shared');
   reportNames(faults, path);
-  // stat only: closing a descriptor of the database or its WAL would drop SQLite's locks on it.
+  // The sizes come from stat, because closing a descriptor of the database or its WAL would drop SQLite's locks.
   return {
     databaseBytes: statSync(path, { throwIfNoEntry: false })?.size ?? 0,
     walBytes: statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0,

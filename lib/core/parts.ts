@@ -1,9 +1,9 @@
 // The subjects that a store consists of.
-import { Connection } from './connection.ts';
-import { Cooldowns } from './cooldowns.ts';
-import { AuditLog } from './log.ts';
-import { Usage } from './usage.ts';
-import { StoreWatch } from './watch.ts';
+import type { Connection } from './connection.ts';
+import type { Cooldowns } from './cooldowns.ts';
+import type { AuditLog } from './log.ts';
+import type { Usage } from './usage.ts';
+import type { StoreWatch } from './watch.ts';
 
 
 /** The subjects of a store. Each keeps its own state; those that need another one get it when they are made. */

@@ -9,9 +9,9 @@ import { mark } from './create.ts';
 import { readForeignState } from './foreign-state.ts';
 
 /**
- * Takes a database from version 0 to 1 inside the caller's transaction: `script` carries the rows over, which are
- * chained here, and an event says which ids were already there. Throws `ERR_STORE_MIGRATION` for ids that cannot be
- * gone on from.
+ * Takes a database from version 0 to 1 inside the caller's transaction. `script` copies the rows, SQL functions made
+ * here chain them, and an event records which ids were there before. Throws `ERR_STORE_MIGRATION` if the log cannot be
+ * continued after these ids.
  */
 export function adopt(db: DatabaseSync, now: Date, script: () => void): void {
   checkIds(db);
@@ -31,7 +31,7 @@ export function adopt(db: DatabaseSync, now: Date, script: () => void): void {
       else moreGaps++;
     }
     lastId = id;
-    // Whatever type a value has here, every reader of the adopted row gets the same and hashes the same.
+    // A value may have any type here: every later reader of the adopted row gets the same value and the same hash.
     head = rowHash(head, { id, timestamp, type, data, meta: null } as ChainedRow);
     return head;
   });
@@ -54,9 +54,9 @@ export function adopt(db: DatabaseSync, now: Date, script: () => void): void {
 }
 
 /**
- * The state in the snapshot's row as this package writes it; null where it cannot be read whole, because the row then
- * stays as it is: whoever loads it gets an error, and not a service without its session. `told` is what the event says
- * of it: why it cannot be read, or the fields, in their very text, that a state has no place for.
+ * Converts the state in the snapshot row to this package's form. `data` is null if the state cannot be read whole: the
+ * row then stays as it is, so that loading it throws instead of silently losing a session. `told` is the part of the
+ * event about it: why it cannot be read, or the unchanged text of the fields that a state has no place for.
  */
 function adoptSnapshot(bytes: unknown): { data: string | null; told: string } {
   try {
@@ -67,7 +67,7 @@ function adoptSnapshot(bytes: unknown): { data: string | null; told: string } {
   }
 }
 
-/** Every id must be a number that JavaScript has, with room for more behind it. */
+/** Refuses ids that are not positive whole numbers below 2^52, where JavaScript still counts exactly past the last. */
 function checkIds(db: DatabaseSync): void {
   const statement = db.prepare('SELECT min(id) AS first, max(id) AS last FROM audit_log');
   statement.setReadBigInts(true);

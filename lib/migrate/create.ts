@@ -6,8 +6,8 @@ import { listMigrations, readSql } from '../core/sql-files.ts';
 import type { DatabaseSync } from '../core/sqlite.ts';
 
 /**
- * Gives an empty file the current schema, the mark and an identity. Runs inside the caller's transaction. `uuid` and
- * `createdAt` are those that a lost database had.
+ * Gives an empty file the current schema, the application id and an identity, inside the caller's transaction. A
+ * recovery passes the `uuid` and `createdAt` of the lost database.
  */
 export function createSchema(
   db: DatabaseSync, now: Date, uuid: string = randomUUID(), createdAt: string = now.toISOString(),
@@ -23,14 +23,14 @@ export function mark(db: DatabaseSync, uuid: string, createdAt: string): void {
   db.prepare('INSERT INTO store_meta (id, uuid, created_at) VALUES (1, ?, ?)').run(uuid, createdAt);
 }
 
-/** Records that a file has come to a version. */
+/** Records that a file has reached a schema version. */
 export function recordVersion(db: DatabaseSync, version: number, description: string, now: Date): void {
   const sql = 'INSERT INTO schema_version (version, description, applied_at) VALUES (?, ?, ?)';
   db.prepare(sql).run(version, description, now.toISOString());
   setHeaderVersion(db, version);
 }
 
-/** Writes the version to the header, where schemas before `firstInHeader` have 0. */
+/** Writes the version to the file's header; schemas before `firstInHeader` have 0 there. */
 export function setHeaderVersion(db: DatabaseSync, version: number): void {
   db.exec(`PRAGMA user_version = ${version >= firstInHeader ? version : 0}`);
 }

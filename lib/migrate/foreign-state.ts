@@ -5,21 +5,17 @@ import { checkState, sessionFields, type StateSnapshot } from '../core/state.ts'
 import { checkInteger, invalid } from '../values/checks.ts';
 import { checkJsonText, membersOf } from '../values/json-text.ts';
 
-/** What a foreign text says. */
 export interface ForeignState {
   state: StateSnapshot;
-  /**
-   * The fields that a state has no place for: the path of each, such as `active_session.pid`, and its value's very
-   * text.
-   */
+  /** The fields that a state has no place for: their paths, such as `active_session.pid`, and their unchanged texts. */
   unknown: ReadonlyMap<string, string>;
 }
 
 /**
- * The state in a text of `{"timestamp","active_session"}`, with the names in snake case or as this package writes them.
- * `null` is an absent value; `billable`, a duration, is the session's `elapsedMs`. Throws `ERR_STORE_INVALID_ARGUMENT`
- * or `ERR_STORE_SERIALIZATION`, with the name of the field, where one of its fields cannot be read: a session without
- * its deadline would run for ever.
+ * Reads the state in a text of `{"timestamp","active_session"}`, with names in snake case or as this package writes
+ * them. `null` counts as absent; `billable`, a duration, becomes the session's `elapsedMs`. If a field cannot be read,
+ * throws `ERR_STORE_INVALID_ARGUMENT` or `ERR_STORE_SERIALIZATION` with its name, because a session without its
+ * deadline would run for ever.
  */
 export function readForeignState(text: string): ForeignState {
   const unknown = new Map<string, string>();
@@ -45,7 +41,7 @@ function readSession(fields: ForeignFields): Record<string, unknown> {
   return session;
 }
 
-/** To the nearest millisecond. */
+/** Converts a duration to milliseconds, rounded to the nearest one. */
 function milliseconds(duration: ForeignFields): number {
   const name = 'active_session.billable';
   const seconds = checkInteger(`${name}.secs`, duration.value('secs'), 0);
@@ -58,7 +54,7 @@ function snakeCase(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
-/** The fields of one object, each of which is taken or ends among the unknown ones. */
+/** The fields of one object. A field that is not taken is kept as an unknown one. */
 class ForeignFields {
   readonly #path: string;
   readonly #members: Map<string, string>;
@@ -70,7 +66,7 @@ class ForeignFields {
     this.#unknown = unknown;
   }
 
-  /** The text of a field; `undefined` where it is absent or null. */
+  /** Takes the text of a field; `undefined` if it is absent or null. */
   take(name: string): string | undefined {
     const camelCase = name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
     const [found, other] = new Set([name, camelCase].filter((each) => this.#members.has(each)));
@@ -80,7 +76,7 @@ class ForeignFields {
     return text === 'null' ? undefined : text;
   }
 
-  /** The value of a field, for a check. */
+  /** Takes the parsed value of a field, which the caller must check. */
   value(name: string): unknown {
     const text = this.take(name);
     return text === undefined ? undefined : JSON.parse(text);
@@ -91,7 +87,7 @@ class ForeignFields {
     return text === undefined ? undefined : new ForeignFields(`${this.#path}${name}.`, text, this.#unknown);
   }
 
-  /** What is left is unknown; an absent value says nothing. */
+  /** Keeps the fields that were not taken as unknown ones, except those that are null. */
   keepOthers(): void {
     for (const [name, text] of this.#members) {
       if (text !== 'null') this.#unknown.set(`${this.#path}${name}`, checkJsonText(`${this.#path}${name}`, text));

@@ -5,7 +5,7 @@ import { StoreError, toStoreError } from '../values/errors.ts';
 import { adopt } from './adopt.ts';
 import { recordVersion, setHeaderVersion } from './create.ts';
 
-/** The steps from one version to another, in the order in which they are taken. */
+/** Lists the steps from one version to another in the order in which they run. */
 export function stepsBetween(from: number, to: number): MigrationStep[] {
   const migrations = listMigrations().slice(Math.min(from, to), Math.max(from, to));
   const steps = migrations.map(({ version, description }) => ({ version, description }));
@@ -13,9 +13,9 @@ export function stepsBetween(from: number, to: number): MigrationStep[] {
 }
 
 /**
- * Moves a file from one version to another, each step with its record; version 0 is the four tables alone. Runs inside
- * the caller's transaction, so that a failing step leaves the file as it was. A step down that would lose rows or
- * columns needs `force`. Throws `ERR_STORE_MIGRATION`.
+ * Moves a file from one version to another and records each step; version 0 is a database of only the four tables. This
+ * runs inside the caller's transaction, so a failing step leaves the file as it was. A step down that would lose rows
+ * or columns needs `force`. Throws `ERR_STORE_MIGRATION`.
  */
 export function migrateSchema(db: DatabaseSync, from: number, to: number, now: Date, force: boolean): void {
   const migrations = listMigrations();
@@ -43,7 +43,7 @@ export function migrateSchema(db: DatabaseSync, from: number, to: number, now: D
 
 function runScript(db: DatabaseSync, sql: string): void {
   db.exec(sql);
-  // The record of the version would be a transaction of its own then.
+  // If the script ended the transaction, the version would be recorded in a transaction of its own.
   if (!db.isTransaction) throw new StoreError('ERR_STORE_MIGRATION', 'the step ended the transaction that it runs in');
 }
 
@@ -52,13 +52,13 @@ function runStep(what: string, step: () => void): void {
     step();
   } catch (error) {
     const cause = toStoreError(error, what);
-    // A full or failing disk keeps its own code: the caller can do something about it.
+    // An error such as a full disk keeps its own code, because the caller can do something about it.
     if (cause instanceof StoreError && cause.code !== 'ERR_STORE_DATABASE') throw cause;
     throw new StoreError('ERR_STORE_MIGRATION', `failed to ${what}: ${(error as Error).message}`, { cause: error });
   }
 }
 
-/** How many values each column of each table holds: what a step down may lose. The version records are left out. */
+/** Counts the values in each column, to find what a step down loses. The table schema_version is left out. */
 function contents(db: DatabaseSync): Map<string, number> {
   const columns = db.prepare(`SELECT t.name AS tbl, c.name AS col
     FROM sqlite_schema AS t, pragma_table_info(t.name) AS c
@@ -69,7 +69,7 @@ function contents(db: DatabaseSync): Map<string, number> {
   }));
 }
 
-/** The refusal of a step down. `loss` says what it would lose: how it is forced differs between callers. */
+/** Refuses a step down. `loss` says what would be lost; each caller adds its own way of forcing the step. */
 export class LossError extends StoreError {
   readonly loss: string;
 

@@ -7,22 +7,22 @@ import { FileLock } from '../recovery/lock.ts';
 import { StoreError, toStoreError } from '../values/errors.ts';
 
 const prefix = '.shepherd-store-';
-// A second dot stands before what is made beside a temporary file and has a temporary name itself: its snapshot file,
-// its lock.
+// A name begins with two dots if the file was made beside a temporary file and has a temporary name of its own, as its
+// snapshot file and its lock do.
 const pattern = /^\.?\.shepherd-store-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\./;
 
 /**
- * A name in the folder of a file that is to be made, which is this object's until it is disposed of; then everything
- * under it is removed. Whose it is says a lock beside it, which the kernel gives back however its process ends. A
- * process id would not: in containers every process has the same, and those of another container, which may share the
- * folder, are not seen.
+ * A temporary name in the folder of a file that is being made. The name belongs to this object until it is disposed of;
+ * then all files with this name are removed. A lock beside it shows that its process is alive, because the kernel
+ * releases the lock however the process ends. A process id would not show that: processes in different containers can
+ * have the same id, and a container that shares the folder cannot see the processes of another.
  */
 export class TemporaryFile implements Disposable {
   readonly path: string;
   readonly #id: string;
   readonly #lock: FileLock;
 
-  /** A new one, after everything was removed from the folder whose maker was killed. Throws the system's errors. */
+  /** Makes a new name after removing the files of killed processes from the folder. Throws the system's errors. */
   static beside(target: string): TemporaryFile {
     const folder = dirname(target);
     removeDead(folder);
@@ -49,9 +49,7 @@ function lock(folder: string, id: string): FileLock {
   return FileLock.acquire(join(folder, `${prefix}${id}.lock`), 0, 'removes what was left in the folder');
 }
 
-/**
- * Whatever has a name of this kind, and a lock that nobody holds, or none: the lock is taken first and given back last.
- */
+/** Removes temporary files whose lock nobody holds. Each lock is taken first and released last. */
 function removeDead(folder: string): void {
   const ids = new Set(readdirSync(folder).flatMap((name) => pattern.exec(name)?.[1] ?? []));
   for (const id of ids) {
@@ -59,8 +57,7 @@ function removeDead(folder: string): void {
       using _lock = lock(folder, id);
       remove(folder, id);
     } catch (error) {
-      // Somebody lives who holds it, or another user's file may not be locked or removed: it is not in the way of what
-      // is made.
+      // A living process holds the lock, or the files are another user's. They are not in the way of the new file.
       if (!(toStoreError(error, 'clear up') instanceof StoreError)) throw error;
     }
   }

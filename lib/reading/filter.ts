@@ -8,7 +8,7 @@ import { checkAdvance, pageRows, readHead } from '../core/log.ts';
 import { checkDate, checkInteger, checkOptions, checkSignal, checkText } from '../values/checks.ts';
 import { StoreError } from '../values/errors.ts';
 
-/** Which events to give. Every field narrows; `until` and `beforeId` are exclusive. */
+/** Selects events: an event must match every field that is given. `until` and `beforeId` are exclusive. */
 export interface AuditFilter {
   type?: string;
   source?: string;
@@ -20,9 +20,9 @@ export interface AuditFilter {
   beforeId?: number;
 }
 
-/** What the command asks for besides; the words of a person, who remembers the beginning of an id. */
+/** The filter of the audit command, which also takes what a person remembers, such as the beginning of an id. */
 export interface SearchFilter extends AuditFilter {
-  /** Matches events that have this text as the value of any field or attribute, however deep. */
+  /** Matches events that have this text as the value of any field or attribute, at any depth. */
   entryId?: string;
   /** Matches events whose `sessionId` begins with this. */
   sessionPrefix?: string;
@@ -30,7 +30,7 @@ export interface SearchFilter extends AuditFilter {
 
 const textFields = ['type', 'source', 'target', 'sessionId'] as const;
 
-/** Refuses what is no filter. Throws `ERR_STORE_INVALID_ARGUMENT`. */
+/** Checks a filter and copies its dates. Throws `ERR_STORE_INVALID_ARGUMENT`. */
 export function checkFilter(filter: AuditFilter | undefined): AuditFilter {
   const checked = checkOptions('filter', filter, [...textFields, 'since', 'until', 'beforeId']);
   for (const name of textFields) {
@@ -42,17 +42,16 @@ export function checkFilter(filter: AuditFilter | undefined): AuditFilter {
   return checked;
 }
 
-/** What reads the log: a store's connection, or a module's. */
+/** Reads the log: the connection of a store or of a module. */
 export interface LogReader {
   read<T>(what: string, fn: () => T): T;
   all<Row extends readonly unknown[]>(sql: string, ...values: (string | number | bigint | null)[]): Row[];
 }
 
-// SQLite's own first and last id: a row that a stranger put beyond what JavaScript can count is an error and not
-// absent.
+// SQLite's own first and last id, so that a row that a stranger put beyond 2^53 is found and raises an error.
 const [firstId, lastId] = [-(2n ** 63n), 2n ** 63n - 1n];
 
-/** The newest events that match, newest first. */
+/** Returns the newest matching events, newest first. */
 export function recentAudits<E extends EventBase>(
   reader: LogReader, limit: number, filter: AuditFilter | undefined,
 ): AuditEvent<E>[] {
@@ -62,33 +61,33 @@ export function recentAudits<E extends EventBase>(
   return rows.map((row) => decodeEvent<E>(row));
 }
 
-/** Rows next to each other in the log, both ends inclusive. */
+/** A range of row ids of the log, both ends inclusive. */
 export interface Range {
   from: number | bigint;
   to: number | bigint;
 }
 
-/** A range that begins with a row. */
+/** A range whose first id is that of an existing row. */
 export interface Page extends Range {
   from: number;
 }
 
-/** The last `rows` rows of the log up to the id `to`, whichever of them match; `undefined` where there are none. */
+/** Finds the last `rows` rows of the log up to the id `to`, matching or not; `undefined` if there are none. */
 export function pageUpTo(reader: LogReader, to: number | bigint, rows = pageRows): Page | undefined {
   const sql = 'SELECT min(id) FROM (SELECT id FROM audit_log WHERE id <= ? ORDER BY id DESC LIMIT ?)';
   const [from] = reader.all<[number | null]>(sql, to, rows)[0]!;
   if (from === null) return undefined;
-  // A damaged page gives rows that were not asked for; a walk that goes on behind them would never end.
+  // A damaged page can return a row beyond the range, and a walk that continued from there would never end.
   if (from > to) throw new StoreError('ERR_STORE_CORRUPT', `audit_log is damaged: row ${from} stands before row ${to}`);
   return { from, to };
 }
 
-/** The last id that a filter lets through. */
+/** The last id that a filter allows. */
 export function endOf({ beforeId }: AuditFilter): Range['to'] {
   return beforeId === undefined ? lastId : beforeId - 1;
 }
 
-// A row matches every filter on what cannot be read of it: it comes back as an error, not as absent.
+// A filter never hides a damaged row: a field that cannot be read matches, and decoding the row throws an error.
 const filterSql = `SELECT ${chainedColumns} FROM audit_log
   WHERE (?2 IS NULL OR event_type = ?2)
     AND (?3 IS NULL OR json_extract(event_meta, '$.source') = ?3)
@@ -104,7 +103,7 @@ const filterSql = `SELECT ${chainedColumns} FROM audit_log
     AND id BETWEEN ?10 AND ?11
   ORDER BY id DESC LIMIT ?1`;
 
-/** The rows of a range that match, newest first. */
+/** Returns the matching rows of a range, newest first. */
 export function matchingRows(reader: LogReader, filter: SearchFilter, { from, to }: Range, limit = -1): AuditRow[] {
   const { type = null, source = null, target = null, sessionId = null, sessionPrefix = null, entryId = null } = filter;
   const [since, until] = [filter.since?.toISOString() ?? null, filter.until?.toISOString() ?? null];
@@ -114,8 +113,8 @@ export function matchingRows(reader: LogReader, filter: SearchFilter, { from, to
 }
 
 /**
- * The events that match, newest first, a page of the log at a time: no statement and no transaction is open between two
- * pages, and the event loop has its turn. Throws the reason of a signal that is aborted.
+ * Yields the matching events, newest first. The log is read a page at a time: between two pages no statement and no
+ * transaction is open, and the event loop runs. Throws the reason of a signal that is aborted.
  */
 export async function* findAudits<E extends EventBase>(
   reader: LogReader, filter: AuditFilter, signal: AbortSignal | undefined,
@@ -134,12 +133,12 @@ export async function* findAudits<E extends EventBase>(
   }
 }
 
-/** The signal among the options of a search. */
+/** Checks the options of a search and returns their signal. */
 export function checkSearchOptions(options: { signal?: AbortSignal } | undefined): AbortSignal | undefined {
   return checkSignal('options.signal', checkOptions('options', options, ['signal']).signal);
 }
 
-/** The events from one id to another in order, a page at a time: no statement stays open between two pages. */
+/** Yields the events from one id to another in order, reading a page at a time: no statement is open between pages. */
 export function* walkAudits<E extends EventBase>(
   connection: Connection, fromId: number, toId: number,
 ): Generator<AuditEvent<E>, void, undefined> {

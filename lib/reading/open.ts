@@ -10,14 +10,14 @@ import { attempt, StoreError } from '../values/errors.ts';
 import { ReadOnlyFile } from './reader.ts';
 
 /**
- * Opens a store to look at, changing nothing and leaving nothing behind. `oldest`: the first schema version that will
- * do.
+ * Opens a store for reading only: it changes no file and leaves none behind. `oldest` is the first schema version that
+ * the caller accepts.
  */
 export function openToRead(given: string, options: CheckedOptions, oldest = schemaVersion): Opened {
   const what = `open ${given} read-only`;
   return attempt(what, () => {
     checkVersion();
-    const path = realpathSync(given); // SQLite looks for the -wal beside the file that a link leads to
+    const path = realpathSync(given); // SQLite finds the -wal beside the file that a link leads to
     const stat = statSync(path);
     if (!stat.isFile()) throw new StoreError('ERR_STORE_NOT_A_STORE', `failed to ${what}: it is not a regular file`);
     if (stat.size === 0) throw new StoreError('ERR_STORE_NOT_A_STORE', `failed to ${what}: it is empty`);
@@ -38,7 +38,7 @@ export function openToRead(given: string, options: CheckedOptions, oldest = sche
   });
 }
 
-/** Reading makes nothing and migrates nothing: all that a store offers can only be read of this very version. */
+/** Refuses a file that is not a store of the versions from `oldest` on, because reading cannot migrate it. */
 function checkReadable(db: DatabaseSync, path: string, oldest: number): void {
   const file = identify(db);
   if (file.kind === 'four-tables') {

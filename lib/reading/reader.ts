@@ -11,15 +11,15 @@ import { copyBytes } from '../values/files.ts';
 import { makeTemporaryFolder } from '../values/folders.ts';
 
 /**
- * Where a database is read on a copy: why that cannot be made. It says nothing of the database and of the disk that has
- * it.
+ * The error when a database must be read from a copy and the copy cannot be made. It does not mean that anything is
+ * wrong with the database or its disk.
  */
 export class TemporaryCopyError extends StoreError {
   constructor(path: string, cause: unknown) {
     const folder = tmpdir();
     const what = `copy ${path} to the temporary folder ${folder}, to read it there`;
     const { code, message } = toStoreError(cause, what) as StoreError;
-    // A missing temporary folder is no missing store, and a disk that fails there does not stop one.
+    // A missing temporary folder must not be reported as a missing store.
     super(code === 'ERR_STORE_NOT_FOUND' ? 'ERR_STORE_IO' : code, `${message} (TMPDIR names another one)`, { cause });
   }
 }
@@ -28,7 +28,7 @@ const copyFailures: readonly StoreErrorCode[] = [
   'ERR_STORE_DISK_FULL', 'ERR_STORE_IO', 'ERR_STORE_NOT_FOUND', 'ERR_STORE_PERMISSION', 'ERR_STORE_READ_ONLY',
 ];
 
-/** Whether making a copy failed at the copy, and not at the database that is copied. */
+/** Whether an error comes from writing the copy and not from reading the database. */
 function isOfCopy(error: unknown, path: string): boolean {
   const { path: at, syscall } = error as { path?: string; syscall?: string };
   if (error instanceof StoreError || syscall === 'read' || at?.startsWith(path)) return false;
@@ -40,11 +40,11 @@ const walHeaderBytes = 32;
 
 type Mode = 'live' | 'immutable' | 'copy';
 
-/** What stands at a path and beside it, as far as it decides how to read. */
+/** The files at a path and beside it, as far as they decide how to read the database. */
 interface Surroundings {
-  /** The same as long as these are the same files. */
+  /** Changes when one of the files is replaced. */
   identity: string;
-  /** The same as long as nothing was written to them either. */
+  /** Changes when one of the files is replaced or written. */
   signature: string;
   hasFrames: boolean;
   hasIndex: boolean;
@@ -70,19 +70,19 @@ function describe(stat: BigIntStats | undefined): string {
 }
 
 export function chooseMode(path: string, { hasFrames, hasIndex, hasJournal }: Surroundings): Mode {
-  // A hot rollback journal has to be played back before anything can be read.
+  // A hot rollback journal has to be rolled back before anything can be read.
   if (hasJournal) return 'copy';
-  // All there is, as long as no WAL has anything, is in the database file.
+  // While no WAL has frames, all committed data is in the database file.
   if (!hasFrames || !hasWalHeader(path)) return 'immutable';
-  // readonly_shm sees a running service's commits, and a killed one's by recovering the WAL in memory; it needs a -shm.
-  // A WAL without its index has to be recovered on a copy.
+  // With a -shm, readonly_shm sees the commits of a running service, and those of a killed one by recovering the WAL in
+  // memory. Without a -shm, SQLite can recover the WAL only on a copy.
   return hasIndex ? 'live' : 'copy';
 }
 
 /**
  * Whether a -wal begins with a header whose checksum is right
- * (https://www.sqlite.org/fileformat2.html#the_write_ahead_log). To SQLite one that does not is empty, but it would try
- * for ten seconds to find that out without writing.
+ * (https://www.sqlite.org/fileformat2.html#the_write_ahead_log). SQLite treats any other -wal as empty, but without
+ * write access it would try for ten seconds first.
  */
 function hasWalHeader(path: string): boolean {
   const header = Buffer.alloc(walHeaderBytes);
@@ -99,22 +99,22 @@ function hasWalHeader(path: string): boolean {
   return first === header.readUInt32BE(24) && second === header.readUInt32BE(28);
 }
 
-/** Whether what was found at a path before it was opened is there still. */
+/** Whether the files that were found before opening are unchanged; in `live` mode they may be written to. */
 export function isCurrent(path: string, found: Surroundings & { mode: Mode }): boolean {
   const now = look(path);
   return found.mode === 'live' ? now.identity === found.identity : now.signature === found.signature;
 }
 
 /**
- * Whether what went wrong beside a running service's files is none of them, and a private copy can be read: a -shm that
- * nobody keeps and that this user cannot repair (READONLY_RECOVERY, _CANTLOCK and _CANTINIT); a -wal that SQLite makes
- * no sense of (PROTOCOL, after ten seconds of trying).
+ * Whether a failed read in `live` mode can be repeated on a private copy: the -shm has no owner any more and this user
+ * cannot repair it (READONLY_RECOVERY, _CANTLOCK and _CANTINIT), or SQLite cannot read the -wal (PROTOCOL, after ten
+ * seconds of trying).
  */
 export function needsCopy(errcode: number | undefined): boolean {
   return [264, 520, 1288, 15].includes(errcode ?? 0);
 }
 
-/** A copy of a database, with what belongs to it, in a folder of its own. */
+/** Copies a database and its -wal or journal into a private temporary folder. */
 export function copyPrivately(path: string): { folder: string; copy: string } {
   if (isWritableHere(path)) {
     throw new StoreError('ERR_STORE_IO', `failed to read ${path}: its -shm was deleted while it was open`);
@@ -135,34 +135,34 @@ export function copyPrivately(path: string): { folder: string; copy: string } {
   }
 }
 
-// Enough where nobody waits (a timeout of 0): each attempt starts from what is there then.
+// Even with a timeout of 0 these attempts are made, each on the files that are there at that moment.
 const minAttempts = 20;
 const pauseMs = 10;
 
-/** A read-only connection that opens itself anew when a writer has come or gone between or during two reads. */
+/** A read-only connection that reopens itself when a writer has come or gone between two reads or during one. */
 export class ReadOnlyFile implements Reader {
   readonly path: string;
   readonly #busyTimeoutMs: number;
   #db: DatabaseSync | undefined;
-  /** What was there when the handle was opened, and the mode it was opened in. */
+  /** The files that were there when the handle was opened, and the mode it was opened in. */
   #found: (Surroundings & { mode: Mode }) | undefined;
   #copyNext = false;
 
-  /** Opens nothing yet. */
+  /** Opens nothing yet; the first `read` does. */
   constructor(path: string, busyTimeoutMs: number) {
     this.path = path;
     this.#busyTimeoutMs = busyTimeoutMs;
   }
 
-  /** The handle of the moment, for the function that `read` runs. */
+  /** The current handle, for use inside the function that `read` runs. */
   get db(): DatabaseSync {
     if (!this.#db) throw new TypeError('the database is only open inside of read');
     return this.#db;
   }
 
   /**
-   * Runs a read. In `live` mode SQLite's own locks make it consistent. In the others nothing does, so a read during
-   * which something was written is thrown away and repeated on what is there now.
+   * Runs a read. In `live` mode SQLite's own locks make it consistent. The other modes have no locks, so if a file was
+   * written meanwhile, the result is discarded and the read is repeated.
    */
   read<T>(fn: () => T): T {
     const deadline = Date.now() + this.#busyTimeoutMs;
@@ -189,7 +189,7 @@ export class ReadOnlyFile implements Reader {
 
   #canRepeat(error: unknown): boolean {
     const { errcode, code, path } = error as { errcode?: number; code?: string; path?: string };
-    // A -wal or -journal that was removed before it could be read. Nothing else that is missing comes back with time.
+    // A writer removed a -wal, -shm or -journal before it could be read. Any other missing file stays missing.
     if (code === 'ENOENT' && ['-wal', '-shm', '-journal'].some((suffix) => path === this.path + suffix)) return true;
     if (this.#found?.mode === 'live' && needsCopy(errcode)) {
       this.close();
@@ -204,7 +204,7 @@ export class ReadOnlyFile implements Reader {
     const found = look(this.path);
     const mode = this.#copyNext ? 'copy' : chooseMode(this.path, found);
     this.#copyNext = false;
-    // Looked at before: if something is written while the files are copied one after the other, it is done again.
+    // `found` is from before the copying, so a write while the files are copied one by one makes the read repeat.
     this.#found = { ...found, mode };
     const parameters = mode === 'live' ? { readonly_shm: '1' } : { immutable: '1' };
     const settings = { readOnly: true, timeout: this.#busyTimeoutMs };
@@ -217,14 +217,14 @@ export class ReadOnlyFile implements Reader {
     let db: DatabaseSync | undefined;
     try {
       db = openHandle(copy, {}, { timeout: this.#busyTimeoutMs });
-      db.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get(); // opens or plays back what is beside it
+      db.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get(); // recovers the -wal or rolls the journal back
       db.exec('PRAGMA query_only = ON');
       return db;
     } catch (error) {
       db?.close();
       throw isOfCopy(error, this.path) ? new TemporaryCopyError(this.path, error) : error;
     } finally {
-      // The handle keeps the files: removed now, they do not outlive a process that is killed.
+      // The open handle keeps the files usable. Removed now, they are not left behind if the process is killed.
       rmSync(folder, { recursive: true, force: true });
     }
   }

@@ -15,17 +15,17 @@ import { refuseMounted } from './names.ts';
 import { writeNote } from './note.ts';
 
 /**
- * A handle that locks every other process out of a damaged database until it is closed, and changes nothing. Throws
- * `ERR_STORE_BUSY` where somebody has the database open, which is found out before its first page is read.
+ * Opens a handle that locks every other process out of a damaged database until it is closed, and changes nothing.
+ * Throws `ERR_STORE_BUSY` if the database is open elsewhere, which SQLite notices before it reads the first page.
  */
 function lockDamaged(path: string, { busyTimeoutMs: timeout }: CheckedOptions): DatabaseSync {
   releaseReaders();
   const db = openHandle(path, writing, { timeout });
   try {
-    db.exec('PRAGMA locking_mode = EXCLUSIVE'); // with the -wal index in memory: no -shm is made
+    db.exec('PRAGMA locking_mode = EXCLUSIVE'); // keeps the -wal index in memory, so no -shm is made
     db.exec('BEGIN EXCLUSIVE');
   } catch (error) {
-    if (!hasCode(toStoreError(error, ''), 'ERR_STORE_BUSY')) return db; // damaged, as expected
+    if (!hasCode(toStoreError(error, ''), 'ERR_STORE_BUSY')) return db; // the damage made the read fail, as expected
     db.close();
     const message = `${path} is damaged, and a process that has it open goes on with it: stop that first`;
     throw new StoreError('ERR_STORE_BUSY', message, { cause: error });
@@ -33,34 +33,34 @@ function lockDamaged(path: string, { busyTimeoutMs: timeout }: CheckedOptions): 
   return db;
 }
 
-/** What is known of a file on its way to becoming a store. */
+/** The state of an open of a store while it is not finished. */
 export interface Opening {
   path: string;
   snapshotPath: string;
   snapshot: SnapshotFile;
   options: CheckedOptions;
-  /** Whether this process alone may see to what is amiss. */
+  /** Whether this process holds the turn, and so alone may repair what is wrong. */
   hasTurn: boolean;
-  /** What was found before the database was opened for writing. */
+  /** The loss that was found before the database was opened for writing. */
   found?: Recovery['found'];
-  /** Where the files are that were moved or copied aside. */
+  /** The new paths of files that were moved or copied aside. */
   moved: string[];
-  /** Whether a note beside the database says what was found and moved. */
+  /** Whether a note beside the database records `found` and `moved`. */
   isNoted: boolean;
-  /** Whether a database is to be made. */
+  /** Whether the database must be created. */
   isNew: boolean;
-  /** The database that was there at first. */
+  /** Watches whether the database is still the file that was there at first. */
   watch: FileWatch;
 }
 
 /**
- * Says that something is amiss, which only one process at a time may see to: another process may be half way through
- * it. Not an Error, so that no layer on the way maps it.
+ * Thrown when a repair is needed, which only one process at a time may do because another may be half way through it.
+ * The class does not extend Error, so no layer maps it.
  */
 export class TurnNeeded {}
 
 /**
- * Throws `TurnNeeded` unless this process has its turn. A refusal makes no folder, not even to wait for others in it.
+ * Throws `TurnNeeded` unless this process has the turn. A mere refusal must not make a missing folder to wait in.
  */
 export function requireTurn({ path, options, hasTurn }: Opening): void {
   if (!hasTurn && (options.recover || existsAt(dirname(path)))) throw new TurnNeeded();
@@ -72,7 +72,7 @@ export function notOurs(snapshotPath: string, theirs: string, ours: string): Sto
   return new StoreError('ERR_STORE_CONFLICT', message);
 }
 
-/** Gives a file a name that says when and why, once it is noted: the event that tells of it comes later. */
+/** Renames a file to a name that says when and why. The note is written first, because the event comes only later. */
 export function setAside(
   opening: Opening, file: string, why: string, found: Recovery['found'], place = renameTo,
 ): void {
@@ -86,7 +86,7 @@ export function setAside(
   place(file, target);
 }
 
-/** Who a lost database was, as far as the files beside it know. */
+/** The identity of a lost database, as far as the files beside it have it. */
 export function identityLeft({ snapshot, options }: Opening): { uuid: string; createdAt?: string } | undefined {
   const { store, created } = options.ledger?.refresh() ?? {};
   if (store !== undefined && created !== undefined) return { uuid: store, createdAt: created };
@@ -94,8 +94,8 @@ export function identityLeft({ snapshot, options }: Opening): { uuid: string; cr
 }
 
 /**
- * With `recover`, moves a snapshot file aside that is not this store's. Another store's was refused without `recover`;
- * a damaged one stays, and is a finding until the next save, unless it `isNeeded` because nothing else has the state.
+ * With `recover`, moves another store's snapshot file aside; without it, open has refused that file. A damaged file is
+ * moved only if it `isNeeded`, because nothing else has the state; otherwise it stays a finding until the next save.
  */
 export function setAsideSnapshotFile(opening: Opening, isNeeded: boolean): void {
   const { snapshotPath, snapshot, options } = opening;
@@ -103,14 +103,14 @@ export function setAsideSnapshotFile(opening: Opening, isNeeded: boolean): void 
   setAside(opening, snapshotPath, snapshot.state === 'whole' ? 'other-store' : 'damaged', 'other-file');
 }
 
-/** Whether an error says that the file is damaged, as opposed to whole and somebody else's. */
+/** Whether an error means that the database is damaged, and not that it is a whole file of something else. */
 export function isDamage(error: unknown): error is StoreError {
   if (!(error instanceof StoreError)) return false;
   if (error.code === 'ERR_STORE_DATABASE') return isSchemaDamage(error.cause);
   return error.code === 'ERR_STORE_CORRUPT' || (error.code === 'ERR_STORE_NOT_A_STORE' && error.cause !== undefined);
 }
 
-/** Moves a database that cannot be read aside, where `recover` asks for it and it is known to be ours. */
+/** With `recover`, moves an unreadable database aside if its files show that it was a store; otherwise throws. */
 export function moveDamaged(opening: Opening, error: StoreError): void {
   requireTurn(opening);
   const { path, snapshot, options } = opening;
@@ -124,18 +124,18 @@ export function moveDamaged(opening: Opening, error: StoreError): void {
     const advice = 'restore a backup, or open with recover to go on with what is left';
     throw new StoreError('ERR_STORE_CORRUPT', `${error.message}: ${advice}`, { cause: error });
   }
-  // SQLite would play a rollback journal back to ask for the lock. Whoever has one is making the database, in its turn.
+  // SQLite would roll a journal back before it takes the lock. Only a process that holds the turn makes a journal here.
   using _locked = existsAt(path) && !existsAt(`${path}-journal`) ? lockDamaged(path, options) : undefined;
   opening.found = 'damaged';
-  // The -wal last: if this is cut short, the rest is an orphan -wal beside a missing database, and handled as one.
+  // The -wal is moved last. If this is interrupted, it is an orphan -wal beside a missing database, which open handles.
   for (const suffix of ['', '-journal', '-shm']) {
     if (existsAt(path + suffix)) setAside(opening, path + suffix, 'damaged', 'damaged');
   }
   if (hasWal(path)) setAside(opening, `${path}-wal`, 'damaged', 'damaged');
-  else rmSync(`${path}-wal`, { force: true }); // an empty one has nothing; asking for the lock makes one
+  else rmSync(`${path}-wal`, { force: true }); // an empty -wal has no data; taking the lock makes one
 }
 
-/** Whether SQLite does not find what SQL of this package names: that never changes, so the stored schema is damaged. */
+/** Whether SQLite cannot find a name in SQL of this package (SQLITE_ERROR), so that the stored schema is damaged. */
 export function isSchemaDamage(error: unknown): boolean {
   return (error as { errcode?: number } | undefined)?.errcode === 1;
 }

@@ -11,9 +11,8 @@ import { syncFolder } from '../values/folders.ts';
 import { makeLike } from '../values/owner.ts';
 
 /**
- * SQLite deletes a -wal that it finds beside an absent or empty database; somebody may still want what is in it. The
- * -wal is looked at first: while another process makes the database, there is none before the database has its first
- * page.
+ * Whether there is a -wal beside an absent or empty database. SQLite would delete it, and its data may be wanted. The
+ * -wal must be checked first: a process that makes the database writes its first page before it makes a -wal.
  */
 export function isOrphanWal(path: string): boolean {
   if (!hasWal(path)) return false;
@@ -21,52 +20,51 @@ export function isOrphanWal(path: string): boolean {
   return !database || database.size === 0;
 }
 
-/** Whether there is a -wal that has something. */
 export function hasWal(path: string): boolean {
   const wal = lstatSync(`${path}-wal`, { throwIfNoEntry: false });
   return wal !== undefined && wal.isFile() && wal.size > 0;
 }
 
 /**
- * Puts a copy of the -wal in its place, while nobody else has the database open. After a failed fsync and a restart the
- * page cache can show frames that are not on the disk, and no fsync writes them any more: once the database has them, a
- * power cut that brings back the older frames alone would lay old pages over new ones.
+ * Replaces the -wal with a copy of it; nobody else may have the database open. After a failed fsync and a restart, the
+ * page cache can show frames that are not on the disk, and no fsync writes them any more. If the database then has
+ * these frames and a power cut brings back only the older ones, old pages would overwrite new ones.
  */
 export function renewWal(path: string): void {
   const copy = `${path}-wal.new`;
-  rmSync(copy, { force: true }); // what a power cut left of one
+  rmSync(copy, { force: true }); // a copy that a power cut interrupted
   try {
     copyWal(`${path}-wal`, copy);
     renameSync(copy, `${path}-wal`);
   } catch (error) {
     rmSync(copy, { force: true });
-    // A service must start on a full disk; without the copy only that power cut is not covered.
+    // A service must start on a full disk too. Without the copy, only the power cut above is not covered.
     if (hasCode(toStoreError(error, ''), 'ERR_STORE_DISK_FULL')) return;
     throw error;
   }
   syncFolder(dirname(path));
 }
 
-/** Copies a -wal durably, by reading it: a clone shares what is on the disk, and not what the page cache shows. */
+/** Copies a -wal durably by reading it, because a clone would share the disk's data and not the page cache's. */
 export function copyWal(path: string, target: string): void {
   readJournalBytes(path, (from) => copyBytes(from, target, (to) => {
-    makeLike(to, fstatSync(from)); // SQLite gives a -wal what its database has
+    makeLike(to, fstatSync(from)); // SQLite gives a -wal the mode and owner of its database
     return () => fsyncSync(to);
   }));
   syncFolder(dirname(target));
 }
 
 /**
- * A handle that may write to a database that is there; it has read nothing yet. `check` throws where the file was
- * exchanged for another: SQLite finds a -wal by the path, and would take that of the other file. `isKept`: the database
- * is to be moved aside with its -wal, damaged or not.
+ * Opens a handle that may write to an existing database; it has read nothing yet. `check` throws if another file took
+ * its place: SQLite finds a -wal by path and would use the other file's. `isKept` says that the database will be moved
+ * aside with its -wal, which must then stay as it is.
  */
 export function openToWrite(
   path: string, { busyTimeoutMs: timeout }: CheckedOptions, check: () => void, isKept = false,
 ): DatabaseSync {
   releaseReaders();
-  // With psow=0 SQLite takes a journal shorter than a sector for none, and deletes it. A journal that was written
-  // without psow=0 can be as short while a database is made, and is rolled back by its own rules.
+  // With psow=0, SQLite deletes a journal shorter than a sector as empty. A journal that was written without psow=0
+  // while a database was made can be that short, so a handle without psow=0 rolls it back first.
   if (lstatSync(`${path}-journal`, { throwIfNoEntry: false })?.isFile()) {
     using db = openHandle(path, { mode: 'rw' }, { timeout });
     db.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get();
@@ -76,9 +74,9 @@ export function openToWrite(
 }
 
 /**
- * Brings a found -wal into the database, by way of a copy that is on the disk for certain. With exclusive locking
- * nobody else has the database open meanwhile; where somebody has, the -wal is in use and `checkpointFound` has to be
- * enough.
+ * Replaces a found -wal with a copy that is certainly on the disk, and brings it into the database. Exclusive locking
+ * keeps other processes out meanwhile. If another process has the database open, nothing is done here and
+ * `checkpointFound` has to be enough.
  */
 function secureWal(path: string, check: () => void): void {
   using db = openHandle(path, writing, { timeout: 0 });
@@ -94,16 +92,16 @@ function secureWal(path: string, check: () => void): void {
 }
 
 /**
- * After a failed fsync and a restart the page cache can hold frames of the WAL that were never written. SQLite would
- * trust them and chain new commits onto them, which a power cut then takes along. A checkpoint writes them into the
- * database.
+ * Checkpoints a -wal that was found at open. After a failed fsync and a restart, the page cache can hold frames that
+ * were never written to the disk. SQLite would trust them and append new commits, which a power cut would lose with
+ * them. The checkpoint writes the frames into the database.
  */
 export function checkpointFound(db: DatabaseSync, path: string): void {
   const wal = lstatSync(`${path}-wal`, { throwIfNoEntry: false });
   if (!wal || wal.size === 0) return;
   const row = db.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get();
   const { busy, log, checkpointed } = row as Record<'busy' | 'log' | 'checkpointed', number>;
-  // A reader that holds it up is fine where every frame has been written.
+  // A reader that keeps the WAL from being truncated is no problem once every frame is in the database.
   if (busy === 0 || log === checkpointed) return;
   const why = 'another process keeps reading it, so that its WAL cannot be secured first';
   throw new StoreError('ERR_STORE_BUSY', `failed to open ${path}: ${why}`);

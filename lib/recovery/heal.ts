@@ -9,46 +9,46 @@ import { encodeState } from '../core/state.ts';
 import type { EntryUsage } from '../core/usage.ts';
 import { hasCode } from '../values/errors.ts';
 
-/** What can be found at open. */
+/** The losses that open can find. */
 export const losses = [
   'behind', 'forked', 'missing', 'damaged', 'orphan-wal', 'other-file', 'ledger-torn', 'ledger-damaged',
 ] as const;
 
-/** What `open` found and did: `store.recovery`, and the event `store_recovered`. */
+/** What `open` found and did, as in `store.recovery` and the event `store_recovered`. */
 export interface Recovery {
   /**
-   * `behind`: the database lacks the newest rows that the file beside it knows of. `forked`: it has other rows there.
-   * `missing`, `damaged`: the database was not there or not readable, and is a new one. `orphan-wal`: a -wal stood
-   * without its database. `other-file`: the file beside the database was another store's, or damaged where it was all
-   * there was. `ledger-torn`, `ledger-damaged`: nothing of these, but a part of the ledger was set aside and written
+   * `behind`: the database lacks the newest rows that the snapshot file has seen. `forked`: it has other rows in their
+   * place. `missing`, `damaged`: the database did not exist or was not readable, and was made anew. `orphan-wal`: there
+   * was a -wal without its database. `other-file`: the snapshot file was another store's, or damaged while it was all
+   * that was left. `ledger-torn`, `ledger-damaged`: none of these, but a part of the ledger was set aside and written
    * again.
    */
   found: (typeof losses)[number];
-  /** Where the damaged files are now. */
+  /** The new paths of the damaged files. */
   moved: string[];
-  /** The ids of audit rows known to be lost; `from` is absent where the logs parted at an unknown row. */
+  /** The ids of audit rows known to be lost; `from` is absent if it is unknown where the two logs diverged. */
   lost?: { from?: number; to: number };
   /**
    * How many events came back from the ledger, how many totals and cooldowns from the file, and whether the state did.
    */
   restored: { events?: number; usage: number; cooldowns: number; snapshot: boolean };
-  /** The files with what was set aside of the ledger; an event `ledger_set_aside` tells of each. */
+  /** The files with the parts of the ledger that were set aside; an event `ledger_set_aside` records each. */
   setAside?: SetAside[];
 }
 
-/** What was found before the database could be asked. */
+/** What was found before the database could be read. */
 export interface Loss {
   found: Recovery['found'];
   moved: string[];
-  /** How many events the ledger has given back already, and the last one that is there by that. */
+  /** How many events the ledger has restored already, and the last id of the log after that. */
   replayed: number;
   lastId: number;
 }
 
 /**
- * Puts back what the file has and the database has not, in one transaction with the event that records it: the larger
- * usage and the later cooldown (a limit must not fail open), the newer state. The file is written anew at the commit,
- * so that the next open finds nothing.
+ * Restores what the snapshot file has and the database lacks, in one transaction with the event that records it: the
+ * larger usage and the later cooldown, because a limit must not fail open, and the newer state. The commit writes the
+ * snapshot file again, so the next open finds no loss.
  */
 export function heal(opened: Opened, loss: Loss, content: SnapshotContent | undefined): Recovery {
   const { connection, log, pair } = opened;
@@ -65,7 +65,7 @@ export function heal(opened: Opened, loss: Loss, content: SnapshotContent | unde
         for (const cooldown of content.cooldowns) restored.cooldowns += extendCooldown(opened, cooldown);
       }
     }
-    // Saved again even where the row was the newer one, so that a file is there and the next open finds nothing.
+    // The state is saved even if the row was newer, so that a snapshot file exists and the next open finds no loss.
     if (content && restored.snapshot) pair.save(encodeState(content.state));
     else if (row?.state) pair.save(row.text);
     const told = lost ? { lost } : undefined;
@@ -76,12 +76,12 @@ export function heal(opened: Opened, loss: Loss, content: SnapshotContent | unde
   });
 }
 
-/** A ledger that has the file's head accounts for every second and cooldown since, and those of the file are older. */
+/** Whether the ledger has the snapshot file's head, so that it has all usage and cooldowns and the file adds none. */
 function isAccountedFor({ log }: Opened, { head }: SnapshotContent): boolean {
   return log.mirror !== undefined && head !== null && log.hashAt(head.id) === head.hash;
 }
 
-/** Whether the last event tells already of what was moved: a recovery was cut short behind it. */
+/** Whether the last event already records the moved files, because a recovery was interrupted after it. */
 export function isTold({ connection }: Opened, moved: readonly string[]): boolean {
   const sql = 'SELECT event_type, event_data FROM audit_log ORDER BY id DESC LIMIT 1';
   const [type, data] = connection.get<[string, string]>(sql) ?? [];
@@ -90,7 +90,7 @@ export function isTold({ connection }: Opened, moved: readonly string[]): boolea
   return moved.every((file) => told.includes(file));
 }
 
-/** What was found together with what became of the ledger. */
+/** Adds to a recovery what was set aside of the ledger. */
 export function withSetAside(
   recovery: Recovery | undefined, { setAside, lost }: { setAside: SetAside[]; lost?: { from: number; to: number } },
 ): Recovery | undefined {
@@ -103,11 +103,11 @@ export function withSetAside(
 function lostRange({ found, lastId }: Loss, { head }: SnapshotContent): Recovery['lost'] {
   if (head === null) return undefined;
   if (found === 'forked') return { to: head.id };
-  const from = lastId + 1; // behind it may stand what attaching a new ledger has written
+  const from = lastId + 1; // later rows may be there that attaching a new ledger has written
   return from <= head.id ? { from, to: head.id } : undefined;
 }
 
-/** A total or cooldown of the database's that cannot be read stays as it is, and fails closed when it is read. */
+/** Reads a usage total or cooldown. A damaged one is left as it is: reading it throws, so a limit fails closed. */
 function readable<T>(read: () => T): T | 'damaged' {
   try {
     return read();

@@ -13,17 +13,17 @@ import { existsAt } from '../values/files.ts';
 import type { Recovery } from './heal.ts';
 import { refuseSecondName } from './names.ts';
 
-/** What a file is, and of a store its identity. */
+/** What kind of file was found, and the identity if it is a store. */
 export interface Found {
   file: FileKind;
   uuid?: string;
-  /** What the file beside the database has and the database has not, where that could be seen. */
+  /** What the database lacks that the snapshot file has, if this could be seen. */
   loss?: Recovery['found'] | undefined;
 }
 
 /**
- * Looks at a file that is to be opened for writing. Throws `ERR_STORE_PERMISSION`, `ERR_STORE_READ_ONLY`, and
- * `ERR_STORE_NOT_A_STORE` or `ERR_STORE_CORRUPT` where nothing can be read.
+ * Examines a file that will be opened for writing. Throws `ERR_STORE_PERMISSION`, `ERR_STORE_READ_ONLY`, and
+ * `ERR_STORE_NOT_A_STORE` or `ERR_STORE_CORRUPT` if the file cannot be read.
  */
 export function inspect(path: string, snapshot: SnapshotFile, busyTimeoutMs: number): Found {
   const stat = lstatSync(path, { throwIfNoEntry: false });
@@ -38,7 +38,7 @@ export function inspect(path: string, snapshot: SnapshotFile, busyTimeoutMs: num
   accessSync(dirname(path), constants.W_OK | constants.X_OK);
   const [wal, shm, journal] = ['-wal', '-shm', '-journal'].map((suffix) => existsAt(path + suffix));
   if (stat.size === 0 && !journal) return { file: { kind: 'empty' } };
-  // SQLite takes a file of one byte for an empty one, and would write over it.
+  // SQLite treats a file of one byte as empty and would overwrite it.
   if (stat.size === 1) return { file: { kind: 'other', holds: 'a single byte' } };
   const found = wal && !shm && !journal ? examineWithoutWal(path) : undefined;
   if (!found) return examineFile(path, snapshot, busyTimeoutMs);
@@ -51,7 +51,7 @@ function examineFile(path: string, snapshot: SnapshotFile, busyTimeoutMs: number
     return reader.read(() => {
       const found = examine(reader.db, path);
       if (found.uuid === undefined) return found;
-      // What opening reads is read once here: damage is found before anything was written.
+      // The rows that open will read are read here first, so that damage is found before anything is written.
       readValue(reader.db, 'SELECT * FROM audit_log ORDER BY id DESC LIMIT 1');
       readValue(reader.db, 'SELECT * FROM snapshot');
       return { ...found, loss: lossOf(reader.db, found, snapshot) };
@@ -62,8 +62,9 @@ function examineFile(path: string, snapshot: SnapshotFile, busyTimeoutMs: number
 }
 
 /**
- * After a power cut there may be a -wal and no -shm, and reading would take a copy of it all. The mark, the version and
- * the identity are in the database file itself, whatever else the WAL has: a migration is checkpointed at once.
+ * Examines a database without its -wal. After a power cut there may be a -wal and no -shm, and reading both would need
+ * a copy. The application id, version and identity are in the database file itself, because a migration is checkpointed
+ * at once.
  */
 function examineWithoutWal(path: string): Found | undefined {
   try {
@@ -71,13 +72,13 @@ function examineWithoutWal(path: string): Found | undefined {
     const found = examine(db, path);
     return found.file.kind === 'store' ? found : undefined;
   } catch {
-    return undefined; // the look at the whole file says why
+    return undefined; // examineFile then gives the reason
   }
 }
 
 /**
- * What the -wal of a store of ours has lost, before opening empties it. SQLite makes the -shm that is missing for that,
- * as opening would in a moment; a connection that only reads leaves the -wal as it is.
+ * Compares a store and its -wal with the snapshot file before open empties the -wal. SQLite makes the missing -shm for
+ * it, as open will anyway; a read-only connection leaves the -wal as it is.
  */
 function lossBehindWal(path: string, found: Found, snapshot: SnapshotFile, timeout: number): Found['loss'] {
   const { file, uuid } = found;
@@ -100,8 +101,7 @@ function lossOf(db: DatabaseSync, { uuid }: Found, snapshot: SnapshotFile): Foun
 function examine(db: DatabaseSync, path: string): Found {
   const file = identify(db);
   if (file.kind === 'other' || (file.kind === 'store' && file.version > schemaVersion)) return { file };
-  // What a power cut left of a database in the making was undone by its journal; the size is what stood in its first
-  // page.
+  // The journal has undone a database that a power cut interrupted while it was made, so no page is left.
   if (file.kind === 'empty' && readValue(db, 'PRAGMA page_count') === 0) return { file };
   checkFormat(db, path);
   if (file.kind !== 'store') return { file };
@@ -110,8 +110,8 @@ function examine(db: DatabaseSync, path: string): Found {
 }
 
 /**
- * Where it only reads, SQLite overlooks a CHECK that names no column. Where it writes it refuses the file, and has by
- * then brought the -wal into a database that is to stay as it is.
+ * Refuses a table whose CHECK names an unknown column. SQLite overlooks that while it reads; when it writes, it refuses
+ * the file, but only after it has brought the -wal into a database that must stay as it is.
  */
 function checkTables(db: DatabaseSync): void {
   using copy = new DatabaseSync(':memory:');
@@ -127,7 +127,7 @@ function checkTables(db: DatabaseSync): void {
   }
 }
 
-/** Whether the header of a file that SQLite does not read has this package's mark: bytes 68 to 71, big-endian. */
+/** Whether a file that SQLite cannot read has this package's application id: bytes 68 to 71, big-endian. */
 export function hasMark(path: string): boolean {
   if (!lstatSync(path, { throwIfNoEntry: false })?.isFile()) return false;
   return readHeader(path, 72).readUInt32BE(68) === applicationId;

@@ -8,18 +8,18 @@ import { createFile, existsAt } from '../values/files.ts';
 import { pathBeside } from '../values/stem.ts';
 
 /**
- * An exclusive lock, held until it is released or its process ends. The lock file is empty and stays so: what locks is
- * SQLite's own file lock on it, which the kernel gives back however a process ends and SQLite keeps apart between
- * threads. It is removed when the lock is released; one that a killed process left locks nobody out.
+ * An exclusive lock, held until it is released or its process ends. The lock is SQLite's own file lock on an empty
+ * file: the kernel releases it however a process ends, and SQLite also keeps threads apart. The file is removed with
+ * the lock; a file that a killed process left locks nobody out.
  */
 export class FileLock implements Disposable {
   readonly #db: DatabaseSync;
   readonly #path: string;
 
   /**
-   * Takes the lock that the file `path` stands for, and waits up to `timeoutMs` for whoever has it. Throws
-   * `ERR_STORE_BUSY` after that, with `what` is going on then, and the system's errors where no such file can be made.
-   * `store` are the files that the lock is for: whoever may open those must be able to wait for it.
+   * Takes the lock of the file `path` and waits up to `timeoutMs` for another holder. Then throws `ERR_STORE_BUSY` with
+   * `what` the holder does, and the system's errors if the file cannot be made. `store` lists the files that the lock
+   * protects, whose mode the lock file gets: every user who may open them must be able to wait for it.
    */
   static acquire(path: string, timeoutMs: number, what: string, store?: readonly string[]): FileLock {
     const deadline = performance.now() + timeoutMs;
@@ -30,12 +30,12 @@ export class FileLock implements Disposable {
     }
   }
 
-  /** Removes the file that a killed process left, if nobody holds the lock. */
+  /** Removes the lock file that a killed process left, if nobody holds the lock. */
   static removeLeft(path: string): void {
     if (existsAt(path)) tryToLock(path, 0)?.release();
   }
 
-  /** Of a handle that holds the lock. */
+  /** `db` must be a handle that holds the lock on the file `path`. */
   constructor(db: DatabaseSync, path: string) {
     this.#db = db;
     this.#path = path;
@@ -43,8 +43,8 @@ export class FileLock implements Disposable {
 
   release(): void {
     if (!this.#db.isOpen) return;
-    // While it is still locked: whoever waits for it finds then that it has another file than stands at the path, or
-    // none.
+    // The file is removed while it is locked, so that a process that gets the lock later sees another file at the path
+    // or none.
     rmSync(this.#path, { force: true });
     this.#db.close();
   }
@@ -54,15 +54,15 @@ export class FileLock implements Disposable {
   }
 }
 
-/** `undefined` where somebody else has the lock, or has removed the file meanwhile. */
+/** Returns `undefined` if somebody else has the lock, or has removed the lock file meanwhile. */
 function tryToLock(path: string, timeoutMs: number, store?: readonly string[]): FileLock | undefined {
   createFile(path, store);
   const before = identityOf(path);
   let db: DatabaseSync | undefined;
   try {
-    // mode=rw: SQLite would make a file that is gone by now, with the umask's mode.
+    // Without mode=rw, SQLite would make a file that was removed meanwhile, with the umask's mode.
     db = openHandle(path, { mode: 'rw' }, { timeout: Math.ceil(timeoutMs) });
-    // Kept in memory: the first transaction of an empty database makes a journal file otherwise.
+    // Otherwise the first transaction of an empty database would make a journal file.
     db.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
     if (before !== undefined && identityOf(path) === before) return new FileLock(db, path);
   } catch (error) {
@@ -82,10 +82,7 @@ function identityOf(path: string): string | undefined {
   return stat && `${stat.dev}:${stat.ino}`;
 }
 
-/**
- * Takes the turn to recover or restore a path. Throws `ERR_STORE_BUSY` where another process has it for longer than the
- * timeout.
- */
+/** Takes the turn to recover or restore a path. Throws `ERR_STORE_BUSY` if another process keeps it for too long. */
 export function takeTurn(path: string, { busyTimeoutMs }: CheckedOptions): FileLock {
   return FileLock.acquire(lockPathOf(path), busyTimeoutMs, `recovers or restores ${path}`, [path]);
 }

@@ -3,9 +3,7 @@ import { identify } from '../core/schema.ts';
 import type { DatabaseSync } from '../core/sqlite.ts';
 import { StoreError } from '../values/errors.ts';
 
-/**
- * Makes what a store of the current version lacks. Throws `ERR_STORE_CORRUPT` where its rows do not allow it any more.
- */
+/** Makes the triggers and indexes that a store lacks. Throws `ERR_STORE_CORRUPT` if its rows do not allow them. */
 export function mendObjects(db: DatabaseSync): void {
   const file = identify(db);
   for (const sql of file.kind === 'store' ? file.lacking : []) {

@@ -13,7 +13,7 @@ export function hasSecondName(path: string): boolean {
   return stat !== undefined && stat.isFile() && stat.nlink > 1;
 }
 
-/** The other names that this package gives a file for a moment: a new one's first, and an exchanged one's second. */
+/** Finds the names that this package gives a file for a moment, while it makes the file or exchanges it. */
 function ownNames(path: string): string[] {
   const { dev, ino } = lstatSync(path, { bigint: true });
   const stem = asideStem(path);
@@ -26,15 +26,15 @@ function ownNames(path: string): string[] {
   });
 }
 
-/** Removes such names: whoever gave them did not come to take them back. */
+/** Removes these names after the process that gave them was killed before it could remove them. */
 export function removeOwnNames(path: string): void {
   for (const file of ownNames(path)) rmSync(file, { force: true });
-  syncFolder(dirname(path)); // a name that came back after a power cut would be refused
+  syncFolder(dirname(path)); // a name that reappeared after a power cut would be refused
 }
 
 /**
- * Throws `ERR_STORE_CONFLICT` for a database with a second name; `ERR_STORE_BUSY` where that is one of this package's
- * own, which goes away by itself, or at the next open.
+ * Throws `ERR_STORE_CONFLICT` for a database with a second name, or `ERR_STORE_BUSY` if this package gave that name,
+ * which disappears by itself or at the next open.
  */
 export function refuseSecondName(path: string): void {
   if (!hasSecondName(path)) return;
@@ -47,16 +47,16 @@ export function refuseSecondName(path: string): void {
   throw new StoreError('ERR_STORE_CONFLICT', message);
 }
 
-/** Whether a file is mounted by itself, as a container is given a single file: its folder is the container's own. */
+/** Whether a file is mounted alone, as when a container gets a single file and its folder is the container's own. */
 export function isMountedAlone(path: string): boolean {
   const file = statSync(path, { throwIfNoEntry: false });
   if (!file) return false;
   if (file.dev !== statSync(dirname(path)).dev) return true;
-  // A file of the same device: only the system's list of mounts tells.
+  // If file and folder are on the same device, only the system's list of mounts shows a mounted file.
   return isMountPoint(realpathSync(path));
 }
 
-/** https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html: the fifth field, with four characters escaped. */
+/** Reads https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html: field five, with four characters escaped. */
 function isMountPoint(path: string): boolean {
   const octal = (character: string): string => character.charCodeAt(0).toString(8).padStart(3, '0');
   const escaped = path.replace(/[ \t\n\\]/g, (character) => `\\${octal(character)}`);
@@ -73,7 +73,7 @@ function isMountPoint(path: string): boolean {
 const mountAdvice = 'its -wal lies in another folder than the file comes from, and is lost with that: '
   + 'mount the folder instead';
 
-/** Records as findings what the names of a database put at risk, and clears them where they do not. */
+/** Reports or clears the findings about a second name of the database and about a database that is mounted alone. */
 export function reportNames(faults: Faults, path: string): void {
   const secondName = `${path} has a second name (a hard link): what is written by that one is not seen here`;
   if (hasSecondName(path)) faults.report('second-name', secondName);
@@ -82,7 +82,7 @@ export function reportNames(faults: Faults, path: string): void {
   else faults.clear('mounted-alone');
 }
 
-/** Throws where a file cannot be exchanged for another because it is mounted alone. `what` is to be done with it. */
+/** Throws if a file is mounted alone, because no other file can replace it then. `what` would be done to the file. */
 export function refuseMounted(path: string, what: string): void {
   if (!isMountedAlone(path)) return;
   const why = `it is mounted by itself, so that no other file can take its name; ${mountAdvice}`;

@@ -11,22 +11,22 @@ import { companionsOf } from '../values/place.ts';
 import { pathBeside } from '../values/stem.ts';
 import { losses, type Recovery } from './heal.ts';
 
-/** What was found, and where the files are by now that were moved. */
+/** What was found, and the new paths of the files that were moved. */
 export type RecoveryNote = Pick<Recovery, 'found' | 'moved'>;
 
-// O_NOFOLLOW: a planted link is not followed. O_NONBLOCK: a planted pipe does not hang the service.
+// O_NOFOLLOW does not follow a planted link. O_NONBLOCK keeps a planted pipe from hanging the service.
 const readFlags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 function notePathOf(path: string): string {
   return pathBeside(path, '-recovery');
 }
 
-/** Whether a recovery was cut short, or is under way. */
+/** Whether a recovery was interrupted, or is running. */
 export function hasNote(path: string): boolean {
   return existsAt(notePathOf(path));
 }
 
-/** Keeps a note, durable on return, before the last of the files in it is moved. */
+/** Writes the note, durable on return. It must be called before the last of the files in it is moved. */
 export function writeNote(path: string, { found, moved }: RecoveryNote): void {
   const temporary = temporaryBeside(notePathOf(path));
   createPrivate(temporary, likeFor(path, [path, ...companionsOf(path)]));
@@ -34,7 +34,7 @@ export function writeNote(path: string, { found, moved }: RecoveryNote): void {
     const fd = openSync(temporary, 'r+');
     try {
       writeFileSync(fd, JSON.stringify({ found, moved: moved.map((file) => basename(file)) }));
-      fsyncSync(fd); // a note that is empty after a power cut tells nothing, and its files have been moved by then
+      fsyncSync(fd); // else the note could be empty after a power cut, with its files already moved
     } finally {
       closeSync(fd);
     }
@@ -46,8 +46,8 @@ export function writeNote(path: string, { found, moved }: RecoveryNote): void {
 }
 
 /**
- * The note of a recovery that was cut short. A file that is none is passed over: nothing was moved before one was
- * durable.
+ * Reads the note of an interrupted recovery. A file that is not a valid note is ignored, because files are moved only
+ * after a valid note is durable.
  */
 export function readNote(path: string): RecoveryNote | undefined {
   let text: string;
@@ -62,14 +62,14 @@ export function readNote(path: string): RecoveryNote | undefined {
     const isName = (name: unknown): boolean => typeof name === 'string' && name === basename(name);
     if (!losses.includes(found) || !Array.isArray(moved) || !moved.every(isName)) return undefined;
     const files = moved.map((name) => join(dirname(path), name));
-    // The last of them may have been on its way when the power went.
+    // A power cut may have come before the last of these files was moved.
     return { found, moved: files.filter((file) => lstatSync(file, { throwIfNoEntry: false })) };
   } catch {
     return undefined;
   }
 }
 
-/** Removes the note. A note that came back after a power cut would be told a second time. */
+/** Removes the note durably, because a note that reappeared after a power cut would be reported a second time. */
 export function removeNote(path: string): void {
   rmSync(notePathOf(path), { force: true });
   syncFolder(dirname(path));

@@ -4,13 +4,12 @@ import { localDay } from '../values/days.ts';
 import { hasCode, StoreError, toStoreError } from '../values/errors.ts';
 import { isSchemaDamage } from './damaged.ts';
 
-// More entries than a screen shows; each costs a look-up or two.
+// This is more entries than a screen shows, and each costs one or two look-ups.
 const rehearsedRows = 100;
 
 /**
- * Does once what a service does again and again, and undoes it: a page that is damaged there, which nothing at open
- * reads, would stop the service after each start. Throws SQLite's own error for damage; reads a few pages and writes
- * none.
+ * Makes each of a service's usual writes once and undoes them. Otherwise a damaged page that open does not read would
+ * stop the service after each start. Throws SQLite's own error for damage. Reads a few pages and writes none.
  */
 export function rehearse({ connection, log, usage, pair }: Opened): void {
   try {
@@ -21,8 +20,8 @@ export function rehearse({ connection, log, usage, pair }: Opened): void {
     }
     connection.run(`INSERT INTO audit_log (id, timestamp, event_type, event_data, event_meta, event_hash)
       SELECT coalesce(max(id), 0) + 1, '', '', '', json_object('eventId', ?), '' FROM audit_log`, log.uuid);
-    // An entry gets a row, so that both indexes are walked to where the next one goes: of the entries that a service
-    // uses these days, and of the cooldowns that end last. There may be any number of others.
+    // Each entry gets a row, so that both indexes are read where its next row goes. There may be any number of entries,
+    // so only those that a service uses these days and the cooldowns that end last are tried.
     const days = JSON.stringify([...usage.lastDays(), localDay(connection.now())]);
     connection.run(`INSERT INTO usage (entry_id, day, duration_secs)
       SELECT DISTINCT entry_id, '9999-12-31', 0 FROM usage
@@ -33,7 +32,7 @@ export function rehearse({ connection, log, usage, pair }: Opened): void {
     connection.run("UPDATE store_meta SET created_at = created_at || ' '");
     pair.rehearse();
   } catch (error) {
-    // Any other error, such as a full disk or another writer, is met again by the real operation, which reports it.
+    // Any other error, such as a full disk or another writer, is ignored here: the real operation will report it.
     if (hasCode(toStoreError(error, 'rehearse'), 'ERR_STORE_CORRUPT') || isSchemaDamage(error)) throw error;
   } finally {
     connection.undo();

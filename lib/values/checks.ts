@@ -4,15 +4,15 @@ import { inspect, types } from 'node:util';
 import { StoreError } from './errors.ts';
 import { didYouMean } from './near-miss.ts';
 
-/** The longest text, and the longest JSON of a value, in characters. One this long makes half a gigabyte of copies. */
+/** The longest text, and the longest JSON of a value, in characters. Copies of one this long take half a gigabyte. */
 export const maxTextLength = 2 ** 27;
 
-/** The error for an argument that is refused: names it, shows what was given and says what is accepted. */
+/** Makes the error for a refused argument: it names the argument, shows the value and says what is accepted. */
 export function invalid(name: string, given: unknown, accepted: string): StoreError {
   return new StoreError('ERR_STORE_INVALID_ARGUMENT', `${name} must be ${accepted}, got ${show(given)}`);
 }
 
-/** A value as part of one line of a message, whatever it is and however hostile its own `inspect` or getters. */
+/** Shows any value within one line of a message, without running the value's own `inspect` or getters. */
 export function show(value: unknown): string {
   if (typeof value === 'string' && value.length > 60) {
     return `${inspect(value.slice(0, 60))}… (${value.length} characters)`;
@@ -26,12 +26,12 @@ export function show(value: unknown): string {
   }
 }
 
-/** A checked text as part of a message: a plain short one in quotes, any other as `show` gives it. */
+/** Shows a checked text in a message: a short ASCII text in double quotes, any other text the way `show` does. */
 export function quote(text: string): string {
   return /^[\x20-\x7e]{1,60}$/.test(text) ? `"${text}"` : show(text);
 }
 
-/** Refuses anything but a non-empty text that SQLite gives back as it was: whole Unicode, no NUL. */
+/** Refuses anything but a non-empty text that SQLite returns unchanged: well-formed Unicode without NUL. */
 export function checkText(name: string, value: unknown): string {
   if (typeof value === 'string' && value.length > maxTextLength) {
     throw invalid(name, value, `a string of at most ${maxTextLength} characters`);
@@ -68,38 +68,36 @@ export function checkDate(name: string, value: unknown): Date {
   throw invalid(name, value, 'a valid Date of the years 0000 to 9999');
 }
 
-/** The same, as it is stored: ISO 8601, UTC, milliseconds. */
+/** Checks a date like `checkDate` and returns the text that is stored: ISO 8601 in UTC with milliseconds. */
 export function checkInstant(name: string, value: unknown): string {
   return checkDate(name, value).toISOString();
 }
 
 const rfc3339 = /^\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/;
 
-/** The instant that a stored RFC 3339 text names, to the millisecond; `undefined` where it names none. */
+/** Reads a stored RFC 3339 text, to the millisecond. Returns `undefined` if the text is not a valid instant. */
 export function parseInstant(text: unknown): Date | undefined {
   const [year, month, day] = typeof text === 'string' && rfc3339.test(text) ? (dateIn(text) ?? []) : [];
   if (typeof text !== 'string' || year === undefined) return undefined;
-  // The form that is written here is the only one of this length. JavaScript's own parser takes twice as long, and a
-  // screen has a hundred of these; its UTC() takes the first hundred years for those after 1900.
+  // Only the form that this package writes has 24 characters. JavaScript's own parser takes twice as long for it, and a
+  // screen has a hundred timestamps. Years below 100 go to that parser, because Date.UTC() takes them for 1900 to 1999.
   if (text.length === 24 && year >= 100) {
     const time = [digits(text, 11, 2), digits(text, 14, 2), digits(text, 17, 2), digits(text, 20, 3)] as const;
     return new Date(Date.UTC(year, month! - 1, day, ...time));
   }
   const date = new Date(text);
-  const time = date.getTime(); // an offset may lead out of the years that can be written again
+  const time = date.getTime(); // an offset can move it out of the years 0000 to 9999, which could not be written again
   return time >= firstInstant && time <= lastInstant ? date : undefined;
 }
 
-/** The number that digits of a text make. By their codes, because groups of a regular expression take twice as long. */
+/** Reads digits of a text as a number, by character codes because groups of a regular expression take twice as long. */
 function digits(text: string, at: number, count: number): number {
   let number = 0;
   for (let index = at; index < at + count; index++) number = number * 10 + text.charCodeAt(index) - 48;
   return number;
 }
 
-/**
- * The date that a text of the form YYYY-MM-DD, or longer, begins with; `undefined` where the calendar has no such date.
- */
+/** Reads the date at the beginning of a text, YYYY-MM-DD. Returns `undefined` if the calendar has no such date. */
 export function dateIn(text: string): [year: number, month: number, day: number] | undefined {
   const [year, month, day] = [digits(text, 0, 4), digits(text, 5, 2), digits(text, 8, 2)];
   return isDate(year, month, day) ? [year, month, day] : undefined;
@@ -107,7 +105,7 @@ export function dateIn(text: string): [year: number, month: number, day: number]
 
 const monthDays = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 
-/** Whether the calendar has this date (JavaScript's own parser takes February 30th for March 2nd). */
+/** Whether the calendar has this date (JavaScript's own parser reads February 30th as March 2nd). */
 export function isDate(year: number, month: number, day: number): boolean {
   const isLeapMonth = month === 2 && year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0);
   const last = isLeapMonth ? 29 : (monthDays[month - 1] ?? 0);
@@ -115,8 +113,8 @@ export function isDate(year: number, month: number, day: number): boolean {
 }
 
 /**
- * Refuses anything but a plain object whose keys are all in `known`; `undefined` counts as an empty one. Gives a copy:
- * each property is read once, so that a getter or proxy cannot answer the check and the use differently.
+ * Refuses anything but a plain object whose keys are all in `known`; `undefined` counts as an empty object. Returns a
+ * copy, because each property is read once: a getter or proxy then cannot answer the check and the use differently.
  */
 export function checkOptions<T extends object>(name: string, value: T | undefined, known: readonly string[]): T {
   if (value === undefined) return {} as T;
@@ -137,7 +135,7 @@ function unknownName(name: string, key: string, known: readonly string[]): Store
   return new StoreError('ERR_STORE_INVALID_ARGUMENT', `${what}; ${hint}`);
 }
 
-/** Refuses anything but an array, and gives what `check` makes of each item; a hole is an item that is `undefined`. */
+/** Refuses anything but an array and returns the result of `check` for each item. A hole counts as `undefined`. */
 export function checkArray<T>(
   name: string, value: unknown, accepted: string, check: (name: string, item: unknown) => T,
 ): T[] {
@@ -148,7 +146,7 @@ export function checkArray<T>(
   return items.map((item, index) => check(`${name}[${index}]`, item));
 }
 
-/** Refuses anything but a plain object, and gives its keys, each a text, with what `check` makes of their values. */
+/** Refuses anything but a plain object and returns its keys, checked as texts, with `check`'s result for each value. */
 export function checkRecord<T>(
   name: string, value: unknown, accepted: string, check: (name: string, item: unknown) => T,
 ): [key: string, item: T][] {
@@ -169,8 +167,8 @@ function readOnce<T>(name: string, read: () => T): T {
 }
 
 /**
- * Refuses anything but an `AbortSignal` or `undefined`. By what it does: a page of jsdom, a polyfill and another realm
- * have classes of that name of their own.
+ * Refuses anything but an `AbortSignal` or `undefined`. The check looks at its methods and not at its class, because
+ * jsdom, polyfills and other realms have their own classes of that name.
  */
 export function checkSignal(name: string, value: AbortSignal | undefined): AbortSignal | undefined {
   const isSignal = value === undefined || readOnce(name, () => {
@@ -187,7 +185,7 @@ export function checkFunction<T>(name: string, value: T): T {
   return value;
 }
 
-/** Refuses a promise as what a transaction's function gave. */
+/** Refuses a promise as the result of a transaction's function, because it would settle after the commit. */
 export function checkSettled<T>(result: T): T {
   if (typeof (result as { then?: unknown } | null | undefined)?.then === 'function') {
     throw invalid('what fn returns', result, 'anything but a promise, which would settle after the commit');

@@ -2,7 +2,7 @@
 import { dateIn, checkInstant, invalid } from './checks.ts';
 import { hasCode, StoreError } from './errors.ts';
 
-/** A part of a span of time that lies on one calendar day. */
+/** The part of a time span that falls on one calendar day. */
 export interface DayPart {
   day: string;
   durationMs: number;
@@ -20,7 +20,7 @@ export function isDay(value: unknown): value is string {
 }
 
 /**
- * The calendar day, `YYYY-MM-DD`, that an instant falls on in a time zone: an IANA name such as `Europe/Berlin`, by
+ * Returns the calendar day, `YYYY-MM-DD`, of an instant in a time zone: an IANA name such as `Europe/Berlin`, by
  * default the system's own. Throws `ERR_STORE_INVALID_ARGUMENT` for an invalid Date or an unknown zone.
  */
 export function localDay(instant: Date, timeZone?: string): string {
@@ -31,8 +31,8 @@ const everywhereFirst = '0000-01-01T16:00:00.000Z';
 const everywhereLast = '9999-12-31T08:00:00.000Z';
 
 /**
- * The instant itself, or the nearest one that has a day there: at either end of the years, a zone is in a year already
- * that has no name. Whatever must not fail for a clock that is wrong asks this first.
+ * Returns the instant, or a near one whose day is in the years 0000 to 9999: at either end of these years, the local
+ * day can be in the year -1 or 10000. Code that must not fail because the clock is wrong calls this first.
  */
 export function nameable(instant: Date, timeZone?: string): Date {
   try {
@@ -45,10 +45,10 @@ export function nameable(instant: Date, timeZone?: string): Date {
 }
 
 /**
- * The span from `start` to `end` cut at each midnight of a time zone (by default the system's): a part a day in order
- * of time, whole milliseconds that add up to exactly `end - start`. A day has the 23, 24, 24.5 or 25 hours the zone
- * gives it. An empty span has no parts. Throws `ERR_STORE_INVALID_ARGUMENT` for an invalid Date, an unknown zone or an
- * end before the start.
+ * Cuts the span from `start` to `end` at each midnight of a time zone (by default the system's). Returns one part per
+ * day in order of time, in whole milliseconds that add up to exactly `end - start`. A day has the 23, 24, 24.5 or 25
+ * hours that the zone gives it. An empty span has no parts. Throws `ERR_STORE_INVALID_ARGUMENT` for an invalid Date, an
+ * unknown zone or an end before the start.
  */
 export function splitByDay(start: Date, end: Date, timeZone?: string): DayPart[] {
   const first = Date.parse(checkInstant('start', start));
@@ -67,7 +67,7 @@ export function splitByDay(start: Date, end: Date, timeZone?: string): DayPart[]
 
 const hourMs = 3_600_000;
 
-/** The first instant after `from` that is no longer on `day`, or `last` where the day lasts until then. */
+/** Returns the first instant after `from` that is not on `day` any more, or `last` if the whole rest is on `day`. */
 function nextDay(from: number, last: number, day: string, dayOf: (time: number) => string): number {
   let same = from;
   let other = from + 12 * hourMs;
@@ -85,7 +85,7 @@ function nextDay(from: number, last: number, day: string, dayOf: (time: number) 
   return other;
 }
 
-// A formatter takes tens of microseconds to make and a service uses one zone.
+// Formatters are kept because making one takes tens of microseconds and a service uses one zone.
 const formatters = new Map<string, Intl.DateTimeFormat>();
 const accepted = 'a time zone that this system knows, such as Europe/Berlin';
 
@@ -100,14 +100,14 @@ function dayNamer(timeZone: string | undefined): (time: number) => string {
   return (time) => {
     const parts: Record<string, string> = {};
     for (const { type, value } of formatter.formatToParts(time)) parts[type] = value;
-    // The formatter has no year 0: it says 1 BC.
+    // The formatter names the year 0 "1 BC".
     const year = parts['era'] === 'BC' ? 1 - Number(parts['year']) : Number(parts['year']);
     return dayText(year, Number(parts['month']), Number(parts['day']));
   };
 }
 
 function formatterFor(timeZone: string): Intl.DateTimeFormat {
-  // Intl takes anything that can be made a string.
+  // Without this check, Intl would convert any value to a string and accept it.
   if (typeof timeZone !== 'string') throw invalid('timeZone', timeZone, accepted);
   const known = formatters.get(timeZone);
   if (known) return known;
@@ -125,7 +125,7 @@ function formatterFor(timeZone: string): Intl.DateTimeFormat {
 }
 
 function dayText(year: number, month: number, day: number): string {
-  // At either end of the years that an instant may have, a zone is already in the next one.
+  // At either end of the years 0000 to 9999, the local day can already be in the year -1 or 10000.
   if (year < 0 || year > 9999) {
     const message = `a day must be of the years 0000 to 9999, got one of the year ${year}`;
     throw new StoreError('ERR_STORE_INVALID_ARGUMENT', message);

@@ -5,13 +5,13 @@ import {
 } from 'node:fs';
 import { couldNotBegin } from './errors.ts';
 
-// Linux has the first, and leads the second to it; macOS has the second alone. Windows has neither, and no POSIX locks
-// to lose.
+// Linux has the first folder, and the second is a link to it; macOS has only the second. Windows has neither, and no
+// POSIX locks that could be lost.
 const folders = ['/proc/self/fd', '/dev/fd'];
 
 type Identity = Pick<BigIntStats, 'dev' | 'ino'>;
 
-/** The descriptors of this process that lead to a file, but for `own`. */
+/** Lists the descriptors of this process that lead to a file, except `own`. */
 function descriptorsOf({ dev, ino }: Identity, own?: number): number[] {
   const found: number[] = [];
   for (const fd of listDescriptors()) {
@@ -20,7 +20,7 @@ function descriptorsOf({ dev, ino }: Identity, own?: number): number[] {
       const stat = fstatSync(fd, { bigint: true });
       if (stat.ino === ino && stat.dev === dev) found.push(fd);
     } catch {
-      // closed since it was listed, as the descriptor that listed them was
+      // it was closed after the listing, like the descriptor that read the folder
     }
   }
   return found;
@@ -30,7 +30,7 @@ function leadsTo(fd: number, file: Identity): boolean {
   return descriptorsOf(file).includes(fd);
 }
 
-/** Throws where that takes a descriptor and none is left: what is open then is unknown, and not nothing. */
+/** Throws when no descriptor is left to read the folder with: the open files are unknown then, and not none. */
 function listDescriptors(): number[] {
   for (const folder of folders) {
     try {
@@ -48,9 +48,7 @@ export function isOpenHere(path: string): boolean {
   return stat !== undefined && descriptorsOf(stat).length > 0;
 }
 
-/**
- * Whether this process has the file at a path open to write to it; false where the system does not tell how it is open.
- */
+/** Whether this process has the file at a path open for writing; false if the system does not tell how it is open. */
 export function isWritableHere(path: string): boolean {
   const stat = statSync(path, { bigint: true, throwIfNoEntry: false });
   return stat !== undefined && descriptorsOf(stat).some(isWritable);
@@ -65,18 +63,18 @@ function isWritable(fd: number): boolean {
   }
 }
 
-/** Descriptors that must stay open for now. */
+/** Descriptors that must stay open because closing them now would drop locks that SQLite holds in this process. */
 const kept: number[] = [];
 
-// O_NOFOLLOW: a planted link is not followed. O_NONBLOCK: a planted pipe does not hang the service.
+// O_NOFOLLOW does not follow a planted link. O_NONBLOCK keeps a planted pipe from hanging the service.
 const readFlags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 /**
- * Reads bytes of a database: by positions alone, because the descriptor may be SQLite's own. Closing any descriptor of
- * a file drops all POSIX locks that the process has on it (https://www.sqlite.org/howtocorrupt.html, 2.2), those of
- * SQLite in other threads too, and the next process to open the database takes its -wal away. So what is open already
- * is used, and nothing is closed. Where nothing is, the file is opened; if another thread has opened it meanwhile, the
- * descriptor stays open for as long as that one does, which is what SQLite does itself. Throws the system's errors.
+ * Reads bytes of a database. `read` must read by positions only, because the descriptor may be SQLite's own. Closing
+ * any descriptor of a file drops all POSIX locks that the process has on the file, SQLite's in other threads included
+ * (https://www.sqlite.org/howtocorrupt.html, 2.2), and the next process to open the database then removes its -wal. So
+ * an open descriptor is used and not closed. If there is none, the file is opened; if another thread opens it
+ * meanwhile, this descriptor stays open as long as that thread's, as SQLite itself does. Throws the system's errors.
  */
 export function readDatabaseBytes<T>(path: string, read: (fd: number) => T): T {
   for (const fd of kept.splice(0)) closeWhenAlone(fd);
@@ -84,9 +82,9 @@ export function readDatabaseBytes<T>(path: string, read: (fd: number) => T): T {
   for (const fd of descriptorsOf(stat)) {
     try {
       const result = read(fd);
-      if (leadsTo(fd, stat)) return result; // else another thread has closed it, and it is another file's by now
+      if (leadsTo(fd, stat)) return result; // else another thread closed it, and its number belongs to another file
     } catch (error) {
-      // EBADF: the descriptor cannot be read from, or is closed by now.
+      // EBADF means that the descriptor is write-only or was closed meanwhile.
       if ((error as NodeJS.ErrnoException).code !== 'EBADF') throw error;
     }
   }
@@ -99,8 +97,8 @@ export function readDatabaseBytes<T>(path: string, read: (fd: number) => T): T {
 }
 
 /**
- * Reads the bytes of a -wal or a rollback journal: SQLite's locks are on the database and its -shm, and on neither of
- * these.
+ * Reads bytes of a -wal or a rollback journal. Its descriptor can be closed at once, because SQLite locks only the
+ * database and its -shm.
  */
 export function readJournalBytes<T>(path: string, read: (fd: number) => T): T {
   const fd = openSync(path, readFlags);
@@ -111,13 +109,13 @@ export function readJournalBytes<T>(path: string, read: (fd: number) => T): T {
   }
 }
 
-/** Closes a descriptor that `fs` opened, at once or when nothing else of this process has the file open any more. */
+/** Closes a descriptor that `fs` opened: at once, or later if this process has the file open a second time. */
 export function closeWhenAlone(fd: number): void {
   if (isAlone(fd)) closeSync(fd);
   else kept.push(fd);
 }
 
-/** One of which that is unknown is taken for one that is not. */
+/** Answers false if the open files cannot be listed, so that the descriptor stays open. */
 function isAlone(fd: number): boolean {
   try {
     return descriptorsOf(fstatSync(fd, { bigint: true }), fd).length === 0;
@@ -127,14 +125,14 @@ function isAlone(fd: number): boolean {
   }
 }
 
-/** A descriptor of this process's that leads to the file at a path, and what the system calls that file. */
+/** A descriptor of this process that leads to a file, and the name that the system gives that file. */
 export interface OpenName {
   /** The link to the open file in /proc. */
   link: string;
   name: string;
 }
 
-/** How the file at a path is open here; `undefined` where it is not, or where the system does not tell names. */
+/** Finds how this process has a file open; `undefined` if it has not, or if the system does not tell names. */
 export function openNameOf(path: string): OpenName | undefined {
   const stat = statSync(path, { bigint: true, throwIfNoEntry: false });
   for (const fd of stat ? descriptorsOf(stat) : []) {
@@ -144,9 +142,7 @@ export function openNameOf(path: string): OpenName | undefined {
   return undefined;
 }
 
-/**
- * What the system calls an open file: its path of this moment, with " (deleted)" behind it where it has none any more.
- */
+/** The name that the system gives an open file: its current path, followed by " (deleted)" once it was removed. */
 function nameOf(fd: number): string | undefined {
   try {
     return readlinkSync(linkOf(fd));
@@ -159,7 +155,7 @@ export function linkOf(fd: number): string {
   return `/proc/self/fd/${fd}`;
 }
 
-/** The descriptor that leads to a file of this name; `undefined` where there is none. */
+/** Finds the descriptor whose open file the system calls `name`; `undefined` if there is none. */
 export function findName(name: string): number | undefined {
   return listDescriptors().find((fd) => nameOf(fd) === name);
 }

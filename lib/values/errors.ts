@@ -6,28 +6,28 @@ import { beginAtCaller } from './stack.ts';
 export type StoreErrorCode =
   // refused before anything was written
   | 'ERR_STORE_INVALID_ARGUMENT' // an argument has the wrong type or range
-  | 'ERR_STORE_SERIALIZATION' // a value that JSON cannot carry there and back
+  | 'ERR_STORE_SERIALIZATION' // JSON would change the value or refuse it
   | 'ERR_STORE_CLOSED' // the store has been closed
   | 'ERR_STORE_NOT_FOUND' // the named thing does not exist
-  | 'ERR_STORE_CONFLICT' // it contradicts what is stored
+  | 'ERR_STORE_CONFLICT' // the request contradicts what is stored
   // when opening
   | 'ERR_STORE_NOT_A_STORE' // the file belongs to something else
-  | 'ERR_STORE_SCHEMA_TOO_NEW' // written by a later version of this package
-  | 'ERR_STORE_SCHEMA_TOO_OLD' // a read-only open cannot migrate
+  | 'ERR_STORE_SCHEMA_TOO_NEW' // a later version of this package wrote the file
+  | 'ERR_STORE_SCHEMA_TOO_OLD' // the file must be migrated, which a read-only open cannot do
   | 'ERR_STORE_MIGRATION' // a migration failed, or the schema changed under an open store
-  | 'ERR_STORE_PERMISSION' // the system does not let this user do it
+  | 'ERR_STORE_PERMISSION' // the system does not allow this user to do it
   | 'ERR_STORE_UNSUPPORTED' // this SQLite is too old to be trusted
   // at any time
   | 'ERR_STORE_BUSY' // another process held the lock longer than `busyTimeoutMs`
-  | 'ERR_STORE_DISK_FULL' // rolled back; works again once there is room
+  | 'ERR_STORE_DISK_FULL' // the write was rolled back; the store works again once there is room
   | 'ERR_STORE_READ_ONLY' // the store or its file system is read-only
   | 'ERR_STORE_IO' // the disk failed, and writes are refused until the store is reopened; or an outcome is unknown
-  | 'ERR_STORE_CORRUPT' // what is stored cannot be right
+  | 'ERR_STORE_CORRUPT' // the stored data is damaged
   | 'ERR_STORE_PARITY' // database and ledger contradict each other
   | 'ERR_STORE_POLICY' // a policy rule forbids it
   | 'ERR_STORE_DATABASE'; // anything else SQLite says
 
-/** The error of every operation. `code` is stable, `message` says what was attempted on what, `cause` is the origin. */
+/** The error that operations throw. `code` is stable, `message` says what was attempted, `cause` is the origin. */
 export class StoreError extends Error {
   override readonly name = 'StoreError';
   readonly code: StoreErrorCode;
@@ -39,7 +39,7 @@ export class StoreError extends Error {
   }
 }
 
-// Primary result codes, https://www.sqlite.org/rescode.html; node:sqlite gives the extended code as `errcode`.
+// SQLite's primary result codes (https://www.sqlite.org/rescode.html); the low byte of node:sqlite's `errcode`.
 const sqliteCodes: Record<number, [StoreErrorCode, string]> = {
   3: ['ERR_STORE_PERMISSION', 'permission denied'],
   5: ['ERR_STORE_BUSY', 'another process holds the lock'],
@@ -49,12 +49,12 @@ const sqliteCodes: Record<number, [StoreErrorCode, string]> = {
   11: ['ERR_STORE_CORRUPT', 'the database is damaged'],
   13: ['ERR_STORE_DISK_FULL', 'disk full'],
   14: ['ERR_STORE_IO', 'a database file cannot be opened'],
-  15: ['ERR_STORE_BUSY', 'another process holds a lock of the WAL'], // after ten seconds, whatever the timeout is
+  15: ['ERR_STORE_BUSY', 'another process holds a lock of the WAL'], // given after ten seconds, whatever the timeout is
   18: ['ERR_STORE_INVALID_ARGUMENT', 'the value is too large'],
   23: ['ERR_STORE_PERMISSION', 'not authorized'],
   26: ['ERR_STORE_NOT_A_STORE', 'the file is not a database'],
 };
-// A full disk shows at the -shm file, which is sized before the WAL is, as IOERR_SHMSIZE.
+// A full disk shows as IOERR_SHMSIZE, because SQLite sizes the -shm file before it writes the WAL.
 const IOERR_SHMSIZE = 4874;
 
 const systemCodes: Record<string, [StoreErrorCode, string]> = {
@@ -73,9 +73,8 @@ const systemCodes: Record<string, [StoreErrorCode, string]> = {
 };
 
 /**
- * What `error` is to the caller of an operation: a `StoreError` whose message begins with `what` ("failed to …") for
- * anything that SQLite or the system says, and the error itself for everything else (an error of the caller's own
- * function passes through unchanged).
+ * Turns an error of SQLite or the system into a `StoreError` whose message begins with "failed to" and `what`. Any
+ * other error is returned unchanged, so that an error of the caller's own function passes through.
  */
 export function toStoreError(error: unknown, what: string): unknown {
   if (!types.isNativeError(error) || error instanceof StoreError) return error;
@@ -85,7 +84,7 @@ export function toStoreError(error: unknown, what: string): unknown {
     found = errcode === IOERR_SHMSIZE ? sqliteCodes[13] : sqliteCodes[errcode & 0xff];
     found ??= ['ERR_STORE_DATABASE', error.message];
   } else if (code === 'ERR_OUT_OF_RANGE' && /SQLite|JavaScript number/i.test(error.message)) {
-    // node:sqlite refuses to hand out an integer beyond 2^53; this package never stores one.
+    // node:sqlite refuses to return an integer beyond 2^53. This package never stores one, so the row is damaged.
     found = ['ERR_STORE_CORRUPT', 'a stored number is out of range'];
   } else if (code !== undefined && (syscall !== undefined || code === 'ERR_ACCESS_DENIED')) {
     found = systemCodes[code] ?? ['ERR_STORE_IO', error.message];
@@ -94,15 +93,15 @@ export function toStoreError(error: unknown, what: string): unknown {
   return new StoreError(found[0], `failed to ${what}: ${found[1]}`, { cause: error });
 }
 
-// What comes from a call that opens or looks something up; ENOMEM may come from one that writes as well.
+// These codes come only from calls that open or look up a file; ENOMEM can also come from a call that writes.
 const beginningCodes: readonly unknown[] = ['EMFILE', 'ENFILE', 'ENAMETOOLONG'];
 const writingCalls: readonly unknown[] = ['write', 'fsync', 'fdatasync', 'ftruncate', 'close'];
-// SQLITE_NOMEM; of SQLITE_IOERR: NOMEM, SHMOPEN, SHMMAP, GETTEMPPATH.
+// SQLITE_NOMEM, and SQLITE_IOERR_NOMEM, _SHMOPEN, _SHMMAP and _GETTEMPPATH.
 const beginningResults: readonly number[] = [7, 3082, 4618, 5386, 6410];
 
 /**
- * Whether an error of the system or of SQLite says that something could not even begin, for want of descriptors or
- * memory or because of a name: nothing is wrong with the disk, and nothing was written to it.
+ * Whether an error of the system or SQLite means that an operation could not begin, because descriptors or memory ran
+ * out or a name is too long. The disk is not at fault then, and nothing was written to it.
  */
 export function couldNotBegin(error: unknown): boolean {
   const { code, errcode, syscall } = (error ?? {}) as { code?: unknown; errcode?: number; syscall?: unknown };
@@ -122,7 +121,7 @@ export function attempt<T>(what: string, fn: () => T): T {
   }
 }
 
-/** The error of a constructor that is not for callers. `instead` is what gives them one. */
+/** The error for callers who use a constructor that is not meant for them. `instead` names the function to call. */
 export function notConstructed(instead: string): StoreError {
   return new StoreError('ERR_STORE_INVALID_ARGUMENT', `use ${instead} instead of the constructor, which opens nothing`);
 }
@@ -133,8 +132,8 @@ export function hasCode(error: unknown, code: StoreErrorCode): boolean {
 }
 
 /**
- * What a function of the caller's own threw, on its way through the layers that map errors: a file that it could not
- * read is no failure of the store's disk. Not an Error, so that nothing there touches it.
+ * Carries an error of the caller's own function through the layers that map errors: a file that this function could not
+ * read is not a failure of the store's disk. The class does not extend Error, so no layer maps it.
  */
 export class CallersError {
   readonly error: unknown;

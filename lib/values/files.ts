@@ -7,7 +7,7 @@ import { type FileLike, likeFor, setMode } from './owner.ts';
 import { nameEmpty, openPrivate } from './place.ts';
 import { asideStem, temporaryStem } from './stem.ts';
 
-/** Renames a file to a name that says when and why, and gives that name. Nothing is ever overwritten. */
+/** Renames a file to a free name that says when and why, and returns that name. Never overwrites a file. */
 export function moveAside(path: string, why: string, now: Date): string {
   const target = freeName(path, why, now);
   renameTo(path, target);
@@ -20,10 +20,7 @@ export function renameTo(path: string, target: string): void {
   syncFolder(dirname(path));
 }
 
-/**
- * Copies all of an open file to a new private one. `prepare` runs before, and what it gives after the bytes are
- * written.
- */
+/** Copies an open file to a new private one. `prepare` runs before the copying, the function it returns after it. */
 export function copyBytes(from: number, target: string, prepare?: (to: number) => () => void): void {
   const to = openSync(target, 'wx', 0o600);
   try {
@@ -42,7 +39,7 @@ export function copyBytes(from: number, target: string, prepare?: (to: number) =
   }
 }
 
-/** A free name beside a file that says when and why it was moved there. */
+/** Finds a free name beside a file that says when and why the file was moved there. */
 export function freeName(path: string, why: string, now: Date): string {
   const name = `${join(dirname(path), asideStem(path))}.${why}-${now.toISOString().replaceAll(':', '-')}`;
   for (let count = 0; ; count++) {
@@ -52,9 +49,9 @@ export function freeName(path: string, why: string, now: Date): string {
 }
 
 /**
- * Makes an empty private file where there is none; SQLite would make it with the umask's mode. It gets its name when it
- * is complete and closed: another thread may have locked a file that has one, and closing it would drop that lock.
- * `store` are the files of the store that it belongs to, which it is to be like.
+ * Makes an empty private file if there is none, because SQLite would make it with the umask's mode. The file gets its
+ * name after it was closed: another thread could lock a named file, and closing it here would drop that lock. Mode and
+ * owner are those of the first file in `store` that exists.
  */
 export function createFile(path: string, store: readonly string[] = []): void {
   while (!existsAt(path)) {
@@ -64,7 +61,7 @@ export function createFile(path: string, store: readonly string[] = []): void {
     try {
       nameEmpty(temporary, path, like);
     } catch (error) {
-      // Another process was faster, or has removed this one's temporary file because it was.
+      // EEXIST: another process made the file first. ENOENT: that process also removed this temporary file.
       if (!['EEXIST', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
     } finally {
       rmSync(temporary, { force: true });
@@ -73,18 +70,15 @@ export function createFile(path: string, store: readonly string[] = []): void {
   }
 }
 
-/**
- * Makes an empty file under a name that must be free: private, but for those to whom the file is open that it is to be
- * like.
- */
+/** Makes an empty file under a free name: private, or open to the same users as `like`. */
 export function createPrivate(path: string, like?: FileLike): void {
   closeSync(openPrivate(path, like));
 }
 
 /**
- * A name for a file that is to become `target`, after what killed processes left under such names was removed. Only for
- * who alone may make the target now, by a lock; where there is none, a `TemporaryFile` tells what is dead
- * (lib/opening/temporary.ts).
+ * Returns a temporary name for a file that will become `target`, and removes such files of killed processes. The caller
+ * must hold a lock on making the target, because files of running processes are removed too. Without a lock, use
+ * `TemporaryFile` (lib/opening/temporary.ts).
  */
 export function temporaryBeside(target: string): string {
   removeLeft(target);
@@ -92,7 +86,7 @@ export function temporaryBeside(target: string): string {
 }
 
 function temporaryName(target: string): string {
-  // Unpredictable, so that nobody can plant a file under it.
+  // The name is unpredictable, so that nobody can plant a file under it.
   return join(dirname(target), `${temporaryStem(target)}${randomUUID()}.tmp`);
 }
 
@@ -105,7 +99,7 @@ function removeLeft(target: string): void {
   }
 }
 
-/** Whether anything stands at a path, a dangling link included. */
+/** Whether there is anything at a path, a dangling link included. */
 export function existsAt(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 }

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { give, likeFor } from './owner.ts';
 
-/** Makes the names in a folder durable: fsync of a file says nothing about the directory entry that leads to it. */
+/** Makes the names in a folder durable, because fsync of a file does not cover the directory entry that leads to it. */
 export function syncFolder(folder: string): void {
   const fd = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
@@ -15,20 +15,20 @@ export function syncFolder(folder: string): void {
 }
 
 /**
- * Makes a folder and those above it, private from the start, and whose the one above is; one that is there stays as it
- * is.
+ * Makes a folder and the missing folders above it. Each new one is private from the start and belongs to the owner of
+ * its parent; an existing folder stays as it is.
  */
 export function prepareFolder(folder: string): void {
   if (statSync(folder, { throwIfNoEntry: false })) return;
   prepareFolder(dirname(folder));
   try {
     mkdirSync(folder, { mode: 0o700 });
-    chmodSync(folder, 0o700); // an umask such as 0277 would have taken the owner's own bits
+    chmodSync(folder, 0o700); // a umask such as 0277 would have removed the owner's own bits
     if (process.geteuid?.() === 0) giveFolder(folder);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error; // another process was faster
   }
-  syncFolder(dirname(folder)); // a name is durable once the folder that holds it is
+  syncFolder(dirname(folder)); // makes the new folder's name durable
 }
 
 function giveFolder(folder: string): void {
@@ -41,9 +41,9 @@ function giveFolder(folder: string): void {
   }
 }
 
-/** Makes a private folder for files that are needed for a moment, and gives its path. */
+/** Makes a private folder for short-lived files and returns its path. */
 export function makeTemporaryFolder(name: string): string {
   const folder = mkdtempSync(join(tmpdir(), `${name}-`));
-  chmodSync(folder, 0o700); // an umask such as 0177 takes the owner's own bits: nothing can be made in it then
+  chmodSync(folder, 0o700); // with a umask such as 0177, nothing could be made in it
   return folder;
 }

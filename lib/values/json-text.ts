@@ -5,7 +5,7 @@ import { checkJson, type JsonObject, type JsonValue } from './json.ts';
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-/** The text that bytes are. Throws `ERR_STORE_INVALID_ARGUMENT` for what is no UTF-8, and for what are no bytes. */
+/** Decodes UTF-8 bytes. Throws `ERR_STORE_INVALID_ARGUMENT` for invalid UTF-8 and for a value that is not bytes. */
 export function checkUtf8(name: string, bytes: unknown): string {
   try {
     if (types.isUint8Array(bytes)) return utf8.decode(bytes);
@@ -15,7 +15,7 @@ export function checkUtf8(name: string, bytes: unknown): string {
   throw invalid(name, bytes, 'a text in UTF-8');
 }
 
-/** The value of a JSON text. Throws `ERR_STORE_INVALID_ARGUMENT` for what is none. */
+/** Parses a JSON text. Throws `ERR_STORE_INVALID_ARGUMENT` for a text that is not JSON. */
 export function parseJson(name: string, text: string): JsonValue {
   try {
     return JSON.parse(text) as JsonValue;
@@ -25,26 +25,26 @@ export function parseJson(name: string, text: string): JsonValue {
 }
 
 /**
- * A JSON text that this package can read back; as it stands, because written anew 1.0 would be 1 and 2^53 + 1 be 2^53.
+ * Checks that this package can read a JSON text back, and returns the text unchanged: written again, 1.0 would become 1
+ * and 2^53 + 1 would become 2^53.
  */
 export function checkJsonText(name: string, text: string): string {
   checkJson(name, parseJson(name, text));
   return text;
 }
 
-/** Refuses anything but an object. */
 export function objectOf(name: string, value: unknown): JsonObject {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid(name, value, 'an object');
   return value as JsonObject;
 }
 
-/** The members of the JSON object in a text: each name, and the text of its value exactly as it stands. */
+/** Lists the members of the JSON object in a text: each name with the unchanged text of its value. */
 export function membersOf(name: string, json: string): Map<string, string> {
-  objectOf(name, parseJson(name, json)); // from here on every character is where the grammar has it
+  objectOf(name, parseJson(name, json)); // so the scan below can rely on the JSON grammar
   const members = new Map<string, string>();
   const add = (key: string, text: string): void => {
     const member = JSON.parse(key) as string;
-    // A parser keeps the last one and drops the others, without a word.
+    // JSON.parse would silently keep the last of two members with one name and drop the other.
     if (members.has(member)) throw invalid(name, member, 'an object that has each name once');
     members.set(member, text);
   };
@@ -70,7 +70,7 @@ function endOfString(json: string, start: number): number {
   return at;
 }
 
-/** The text of an object whose values are there as texts already. */
+/** Writes the JSON text of an object whose values are JSON texts already. */
 export function objectText(members: Iterable<readonly [name: string, text: string]>): string {
   return `{${Array.from(members, ([name, text]) => `${JSON.stringify(name)}:${text}`).join()}}`;
 }

@@ -2,17 +2,17 @@
 import { isPlainObject, maxTextLength, show } from './checks.ts';
 import { StoreError } from './errors.ts';
 
-/** Refuses a value that JSON carries and whose text would be too long. Throws `ERR_STORE_INVALID_ARGUMENT`. */
+/** Refuses a JSON value whose text would be too long. Throws `ERR_STORE_INVALID_ARGUMENT`. */
 export function checkJsonLength(name: string, value: unknown): void {
   const length = lengthOf(value, (text) => text.length);
-  // No character takes more than six, so that nothing has to be looked at one by one in nearly all cases.
+  // A character takes at most six in JSON, so nearly all values pass without a look at every character.
   if (6 * length <= maxTextLength) return;
   if (length <= maxTextLength && lengthOf(value, (text) => text.length + escapesIn(text)) <= maxTextLength) return;
   const limit = `more than ${maxTextLength} characters`;
   throw new StoreError('ERR_STORE_INVALID_ARGUMENT', `${name} is too large: its JSON would have ${limit}`);
 }
 
-/** By how many characters a text is longer in JSON, without its quotes. */
+/** Counts the characters that escaping adds to a text in JSON, without the quotes around it. */
 export function escapesIn(text: string): number {
   let escapes = 0;
   for (let index = 0; index < text.length; index++) {
@@ -25,25 +25,24 @@ export function escapesIn(text: string): number {
 
 function lengthOf(value: unknown, ofText: (text: string) => number): number {
   if (typeof value === 'string') return ofText(value) + 3;
-  if (typeof value !== 'object' || value === null) return 25; // a number has no more digits
+  if (typeof value !== 'object' || value === null) return 25; // no number is longer
   let length = 2;
   if (Array.isArray(value)) for (const item of value) length += lengthOf(item, ofText);
   else for (const [key, item] of Object.entries(value)) length += ofText(key) + 4 + lengthOf(item, ofText);
   return length;
 }
 
-/** Any value that JSON carries there and back. A property whose value is `undefined` counts as absent. */
+/** A value that JSON writes and reads back unchanged. A property whose value is `undefined` counts as absent. */
 export type JsonValue = null | boolean | number | string | JsonValue[] | { [key: string]: JsonValue | undefined };
-/** A JSON object. */
 export type JsonObject = { [key: string]: JsonValue | undefined };
 
-// SQLite's own JSON functions stop at a depth of 1,000; half of that leaves room for what a value is wrapped in.
+// SQLite's JSON functions refuse a depth over 1,000. Half of it leaves room for the objects that wrap a value.
 const maxDepth = 500;
 
 /**
- * A copy of `value` that `JSON.stringify` writes and `JSON.parse` reads back equal. Each property is read once, so a
- * getter or proxy cannot answer the check and the writer differently. Throws `ERR_STORE_SERIALIZATION` for anything
- * that JSON would drop, change or refuse: undefined in an array, NaN, a function, a Map, a BigInt, a Date, a cycle.
+ * Returns a copy of `value` that `JSON.stringify` writes and `JSON.parse` reads back equal. Each property is read once,
+ * so a getter or proxy cannot answer the check and the writer differently. Throws `ERR_STORE_SERIALIZATION` for what
+ * JSON would drop, change or refuse: undefined in an array, NaN, a function, a Map, a BigInt, a Date, a cycle.
  */
 export function checkJson(name: string, value: unknown): JsonValue {
   try {
@@ -58,10 +57,10 @@ export function checkJson(name: string, value: unknown): JsonValue {
 }
 
 /**
- * `JSON.parse`, whose V8 (13.6 and 14.6 at least) takes an escaped key for another one of the same length that it has
- * seen in such an object: `{"a":1,"b\\n":1}` gives the key of `{"a":1,"b\\t":1}`. So a text that is not written again
- * as it was is read with each object as a list of its keys and values, and each list as an object. Throws what
- * `JSON.parse` throws.
+ * Parses JSON without a fault of V8 (13.6 and 14.6 at least): `JSON.parse` takes an escaped key for another key of the
+ * same length that it has seen in a similar object, so `{"a":1,"b\\n":1}` gets the key of `{"a":1,"b\\t":1}`. A text
+ * that `JSON.stringify` would not write back unchanged is therefore parsed with each object as a list of its keys and
+ * values, and each list as an object. Throws what `JSON.parse` throws.
  */
 export function parseJson(text: string): JsonValue {
   const value = JSON.parse(text) as JsonValue;
@@ -77,7 +76,7 @@ export function parseJson(text: string): JsonValue {
 function rebuild(value: unknown): JsonValue {
   if (typeof value !== 'object' || value === null) return value as JsonValue;
   if (!Array.isArray(value)) return (value as { '': unknown[] })[''].map(rebuild);
-  // Not an assignment: `__proto__` would set the prototype.
+  // Object.fromEntries also sets `__proto__` as a property, where an assignment would set the prototype.
   const entries = Array.from({ length: value.length / 2 }, (_, index) => value.slice(2 * index, 2 * index + 2));
   return Object.fromEntries(entries.map(([key, item]) => [key, rebuild(item)]));
 }
@@ -91,7 +90,7 @@ function copyJson(name: string, value: unknown, depth: number): JsonValue {
     const message = `${name.slice(0, 60)}… is a cycle or deeper than ${maxDepth} levels`;
     throw new StoreError('ERR_STORE_SERIALIZATION', message);
   }
-  // JSON writes neither symbols nor what else an array carries (the `index` of a match).
+  // JSON drops symbols and any named property of an array, such as the `index` of a match.
   const isWritten = (key: symbol): boolean => Object.prototype.propertyIsEnumerable.call(value, key);
   if (Object.getOwnPropertySymbols(value).some(isWritten)) throw notJson(name, value);
   if (Array.isArray(value)) {

@@ -1,15 +1,15 @@
 // The options of a long operation: a signal that aborts it and a listener for its progress.
 import { checkFunction, checkOptions, checkSignal } from './checks.ts';
 
-/** What a long operation takes: `onProgress` is called between batches, `signal` aborts at the next one. */
+/** Options of a long operation: `onProgress` is called between batches, and `signal` aborts before the next one. */
 export interface LongOperation {
   signal?: AbortSignal;
   onProgress?: (progress: { done: number; total: number }) => void;
 }
 
 /**
- * Refuses what is no options object for a long operation, and throws the reason of a signal that is aborted already.
- * `more`: what else it takes.
+ * Checks the options of a long operation, and throws the reason of a signal that is aborted already. `more` names the
+ * other options that the operation has.
  */
 export function checkLong<T extends LongOperation>(options: T | undefined, more: readonly string[] = []): T {
   const checked = checkOptions('options', options, [...more, 'signal', 'onProgress']);

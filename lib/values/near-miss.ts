@@ -1,15 +1,14 @@
 // Which of the known names somebody may have meant: for options, commands and whatever else is chosen by name.
 
-/** What a message asks about a name that nobody knows ("did you mean status?"); `undefined` where none is near. */
+/** Asks about an unknown name in a message ("did you mean status?"); `undefined` if no known name is near. */
 export function didYouMean(given: string, known: readonly string[]): string | undefined {
   const names = nearMisses(given, known);
   return names.length === 0 ? undefined : `did you mean ${names.join(' or ')}?`;
 }
 
 /**
- * The known names nearest to `given`, several where they are equally near. Case and punctuation make no difference.
- * Near are names that differ in a third of their letters, and those that begin with the letters given, if these are
- * three or more.
+ * Finds the known names nearest to `given`; several if they are equally near. Case and punctuation make no difference.
+ * A name is near if at most a third of its letters differ, or if it begins with the three or more letters given.
  */
 export function nearMisses(given: string, known: readonly string[]): string[] {
   const typed = letters(given);
@@ -19,7 +18,7 @@ export function nearMisses(given: string, known: readonly string[]): string[] {
 }
 
 function distance(typed: string, name: string): number {
-  // As near as one wrong letter, however much was left out: an abbreviation is no slip.
+  // An abbreviation counts as one wrong letter however much it leaves out, because it was typed on purpose.
   if (typed.length >= 3 && name.startsWith(typed)) return Math.min(1, name.length - typed.length);
   const longer = Math.max(typed.length, name.length);
   const limit = Math.max(1, Math.floor(longer / 3));
@@ -32,7 +31,7 @@ function letters(name: string): string {
   return name.toLowerCase().replaceAll(/[^\p{L}\p{N}]/gu, '');
 }
 
-/** How many letters are added, left out, replaced or exchanged with the next one between two words. */
+/** Counts the letters added, left out, replaced or exchanged with the next one between two words. */
 function editsBetween(from: string, to: string): number {
   let before: number[] = [];
   let last = Array.from({ length: to.length + 1 }, (_, column) => column);

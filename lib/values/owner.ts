@@ -3,7 +3,7 @@
 import { fchmodSync, fchownSync, lstatSync } from 'node:fs';
 import { dirname } from 'node:path';
 
-/** Whose mode and owner a new file gets. */
+/** The mode and owner that a new file gets, as `stat` gives them for another file. */
 export interface FileLike {
   mode: number;
   uid: number;
@@ -11,8 +11,8 @@ export interface FileLike {
 }
 
 /**
- * What a new file is to be like: the first of the files in `store` that is there, beside it; or else it is private, and
- * whose its folder is. Throws the system's error where there is no folder.
+ * Decides the mode and owner of a new file: those of the first file in `store` that exists in the same folder, or else
+ * private and owned by the folder's owner. Throws the system's error if the folder does not exist.
  */
 export function likeFor(path: string, store: readonly string[] = []): FileLike {
   for (const file of store) {
@@ -23,14 +23,14 @@ export function likeFor(path: string, store: readonly string[] = []): FileLike {
   return { mode: 0o600, uid, gid };
 }
 
-// Without the right to give files away (a container's root), with users that the system cannot name there, or on a file
-// system without owners, the file stays root's: refusing would take the operation away, and help nobody.
+// The file stays root's if root may not give files away (in a container), if the user does not exist there, or if the
+// file system has no owners. An error would stop the whole operation and help nobody.
 const cannotGive = new Set<unknown>(['EPERM', 'EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']);
 
 /**
- * Makes an open file, which this process has created with the mode 0600, like another: whose that is, which only root
- * can do, and open to those to whom that is open. By its descriptor: in a folder that is another user's, the name could
- * lead to any file by now.
+ * Gives an open file, which this process has created with the mode 0600, the group and other access of another file,
+ * and as root its owner too. This is done by descriptor, because in another user's folder the name could lead to any
+ * file by now.
  */
 export function makeLike(fd: number, { mode, uid, gid }: FileLike): void {
   if (process.geteuid?.() === 0) give(fd, uid, gid);
@@ -38,8 +38,8 @@ export function makeLike(fd: number, { mode, uid, gid }: FileLike): void {
 }
 
 /**
- * Sets the mode of a new file anew: an umask such as 0277 would have taken the owner's own bits. Where a file system
- * has no modes to set, as some that are not the kernel's own, all files have the mode that it was mounted with.
+ * Sets the mode of a new file again, because a umask such as 0277 would have removed the owner's own bits. The error of
+ * a file system without modes, as some outside the kernel are, is ignored: its files have the mode of the mount.
  */
 export function setMode(fd: number, mode: number): void {
   try {
@@ -49,7 +49,7 @@ export function setMode(fd: number, mode: number): void {
   }
 }
 
-/** Gives an open file or folder to a user and a group, which only root can. */
+/** Gives an open file or folder to a user and a group, as only root can. */
 export function give(fd: number, uid: number, gid: number): void {
   try {
     fchownSync(fd, uid, gid);

@@ -8,18 +8,18 @@ import { syncFolder } from './folders.ts';
 import { type FileLike, makeLike, setMode } from './owner.ts';
 import { pathBeside } from './stem.ts';
 
-/** What SQLite keeps beside a database, and plays into whatever stands under the database's name. */
+/** The files that SQLite keeps beside a database and replays into any file that has the database's name. */
 const companions = ['-wal', '-shm', '-journal'];
 
-/** What SQLite keeps beside a database, whether it is there or not. */
+/** The paths of the files that SQLite may keep beside a database, whether they exist or not. */
 export function companionsOf(path: string): string[] {
   return companions.map((suffix) => path + suffix);
 }
 
 /**
- * Throws `ERR_STORE_CONFLICT` where a name is not free for a new file: something stands there or at one of the names in
- * `beside`, which the new file would be read with, or it is a name that SQLite reads with a database that is there.
- * `what` is to be done.
+ * Throws `ERR_STORE_CONFLICT` if a path is not free for a new file: it exists, or a path in `beside` exists, which
+ * would be read with the new file, or SQLite would read the new file with an existing database. `what` names the
+ * operation.
  */
 export function checkFree(what: string, path: string, beside: string[] = []): void {
   for (const file of [path, ...beside]) if (isThere(file)) throw conflict(what, file);
@@ -39,23 +39,19 @@ function conflict(what: string, path: string): StoreError {
   return new StoreError('ERR_STORE_CONFLICT', `failed to ${what}: ${why}`);
 }
 
-// FAT and exFAT give the first, network and FUSE file systems one of the others; EMLINK where a file may have one name
-// only.
+// FAT and exFAT give EPERM, network and FUSE file systems one of the next three; EMLINK means one name per file.
 const linkless = new Set<unknown>(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']);
 
-/**
- * Whether an error says that there are no hard links here. It may have another reason too, which the next call then
- * names.
- */
+/** Whether an error can mean that hard links are not supported. If it meant something else, the next call fails too. */
 export function lacksLinks(error: unknown): boolean {
   return linkless.has((error as NodeJS.ErrnoException).code);
 }
 
 /**
- * Gives a finished file its name; throws the system's `EEXIST` where anything stands there, which a rename would
- * replace. Without hard links the name is taken first, by an empty file that the finished one then replaces: a crash
- * between the two leaves that empty file, which nothing takes for a store, a ledger or a key, and nothing overwrites.
- * Durable with the folder's fsync.
+ * Gives a finished file its name, durable with the folder's fsync. Throws the system's `EEXIST` if the name is taken; a
+ * rename would replace that file. Without hard links, an empty file takes the name first and the finished file replaces
+ * it. A crash in between leaves the empty file, which nothing takes for a store, a ledger or a key, and nothing
+ * overwrites.
  */
 export function giveName(temporary: string, target: string): void {
   try {
@@ -65,12 +61,12 @@ export function giveName(temporary: string, target: string): void {
     replaceEmpty(temporary, target);
     return;
   }
-  rmSync(temporary, { force: true }); // whoever opens the target meanwhile removes its second name
+  rmSync(temporary, { force: true }); // a process that opens the target meanwhile removes this second name itself
 }
 
 /**
- * `giveName` for an empty file. Without hard links another one takes the name and stays: somebody may use it by then.
- * That is durable with the folder's fsync too.
+ * `giveName` for an empty file, durable with the folder's fsync too. Without hard links, a second empty file takes the
+ * name and keeps it, because another process may use it at once.
  */
 export function nameEmpty(temporary: string, target: string, like: FileLike): void {
   try {
@@ -82,11 +78,11 @@ export function nameEmpty(temporary: string, target: string, like: FileLike): vo
 }
 
 function takeName(path: string, like?: FileLike): void {
-  // Another thread may have locked the file already, and would lose that lock by a plain close.
+  // Another thread may have locked the file already, and a plain close would drop that lock.
   closeWhenAlone(openPrivate(path, like));
 }
 
-/** A new empty file, open, private or like another; throws the system's `EEXIST` where anything stands there. */
+/** Creates and opens an empty file, private or like another. Throws the system's `EEXIST` if the name is taken. */
 export function openPrivate(path: string, like?: FileLike): number {
   const fd = openSync(path, constants.O_CREAT | constants.O_EXCL | constants.O_RDWR | constants.O_NOFOLLOW, 0o600);
   try {
@@ -111,8 +107,8 @@ function replaceEmpty(temporary: string, target: string): void {
 }
 
 /**
- * Gives a finished file its name, durable on return. Throws `ERR_STORE_CONFLICT` where somebody made a file there
- * meanwhile. `what` is done by it.
+ * Gives a finished file its name, durable on return. Throws `ERR_STORE_CONFLICT` if the name was taken meanwhile.
+ * `what` names the operation in that error.
  */
 export function placeNew(what: string, temporary: string, target: string): void {
   try {
@@ -123,19 +119,19 @@ export function placeNew(what: string, temporary: string, target: string): void 
   syncFolder(dirname(target));
 }
 
-/** The name under which a file stands while another one takes its place, where there are no hard links. */
+/** The name that an old file has while a new file takes its place on a file system without hard links. */
 export function parkedName(target: string): string {
   return pathBeside(target, '-exchanged');
 }
 
-/** Whether an exchange without hard links is under way at a path, or was cut short there. */
+/** Whether an exchange without hard links is running at a path, or was interrupted there. */
 export function isExchangeOpen(target: string): boolean {
   return isThere(parkedName(target));
 }
 
 /**
- * Ends an exchange that was cut short, by whoever may exchange the file: undone where the new file is not in place yet,
- * and done where it is; the old one is named `aside` then.
+ * Ends an interrupted exchange; the caller must be the process that may exchange the file now. If the new file is not
+ * in place yet, the old one gets its name back. If it is, the old one is renamed to `aside`.
  */
 export function settleExchange(target: string, aside: string): void {
   renameSync(parkedName(target), isThere(target) ? aside : target);

@@ -1,10 +1,10 @@
 // Where the stack of an error begins: at the call into this package, and not inside of it.
 import { fileURLToPath } from 'node:url';
 
-// More than there are from a method to where it fails: the caller is behind them.
+// There are fewer frames than this between a method and the place where it fails, so the caller's frames are kept.
 const ownFrames = 60;
 
-/** This package's folder, as frames name it; `undefined` in a bundle, where the caller's code is in the same file. */
+/** This package's folder as stack frames name it; `undefined` in a caller's bundle, which has all code in one file. */
 const own = ownFolder(import.meta.url ?? '');
 
 function ownFolder(url: string): string[] | undefined {
@@ -15,8 +15,8 @@ function ownFolder(url: string): string[] | undefined {
 }
 
 /**
- * Has the stack of an error begin at the call into this package: what is above it, the cause tells. The stack stays
- * whole where nobody else is in it, and where somebody has replaced what a stack is.
+ * Makes the stack of an error begin at the call into this package; the frames above that are in the stack of the cause.
+ * The stack stays whole if it has no frames of a caller, or if somebody has replaced how stacks are made.
  */
 export function beginAtCaller(error: Error): void {
   const { stackTraceLimit: limit } = Error;
@@ -29,7 +29,7 @@ export function beginAtCaller(error: Error): void {
   const lines = stack.split('\n');
   const first = lines.findIndex((line) => isFrame(line));
   if (first === -1) return;
-  // Node's own frames and those of built-in functions lead from one of ours to the next.
+  // Frames of Node and of built-in functions, such as Array.map, can stand between two frames of this package.
   let [begin, at] = [first, first];
   for (; at < lines.length && (isOwn(lines[at]!) || isNodes(lines[at]!)); at++) if (isOwn(lines[at]!)) begin = at + 1;
   if (at === lines.length) begin = first;

@@ -3,39 +3,39 @@
 import { hash } from 'node:crypto';
 import { basename, dirname, join } from 'node:path';
 
-// What file systems take, in bytes (NAME_MAX).
+// The longest file name that file systems accept, in bytes (NAME_MAX).
 const maxBytes = 255;
 const hashDigits = 16;
 
 /**
- * What stands for a file in a name that has up to `room` bytes more: its own name, or where that is too long the
- * beginning of it and a hash of all of it.
+ * Returns the part of a derived file name that stands for the file and leaves `room` bytes for the rest: the file's own
+ * name, or if that is too long, its beginning and a hash of the whole name.
  */
 export function stemOf(path: string, room: number): string {
   const name = Buffer.from(basename(path));
   if (name.length + room <= maxBytes) return basename(path);
   let end = maxBytes - room - hashDigits - 1;
-  while ((name[end]! & 0xc0) === 0x80) end--; // no character is cut
+  while ((name[end]! & 0xc0) === 0x80) end--; // never cut a character in half
   return `${name.toString('utf8', 0, end)}~${hash('sha256', name).slice(0, hashDigits)}`;
 }
 
-/** The path beside a file that its name and a suffix make. */
+/** Returns the path in the same folder whose name is the file's name and a suffix. */
 export function pathBeside(path: string, suffix: string): string {
   return join(dirname(path), stemOf(path, Buffer.byteLength(suffix)) + suffix);
 }
 
-// `.migrated-down-`, a time of 24 characters and a count are shorter.
+// `.migrated-down-`, a time of 24 characters and a count fit into these bytes.
 const asideRoom = 48;
 
-/** What the names begin with under which a file is kept aside. */
+/** The beginning of the names that a file gets when it is moved aside. */
 export function asideStem(path: string): string {
   return stemOf(path, asideRoom);
 }
 
-// Two points, a UUID and `.tmp`.
+// Two dots, a UUID and `.tmp` have 42 bytes.
 const temporaryRoom = 42;
 
-/** What the names of a file's temporary files begin with: a UUID and `.tmp` follow. */
+/** The beginning of the names of a file's temporary files; a UUID and `.tmp` follow. */
 export function temporaryStem(path: string): string {
   return `.${stemOf(path, temporaryRoom)}.`;
 }

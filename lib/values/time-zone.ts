@@ -6,7 +6,7 @@ import { show } from './checks.ts';
 
 type Offset = (at: number) => number | undefined;
 
-/** The zone that days are of where none is given: an IANA name, or `UTC+01:00` where it is a mere difference. */
+/** The zone of days for which no zone is given: an IANA name, or `UTC+01:00` if only the offset is known. */
 export function timeZoneInUse(): string {
   const name = new Intl.DateTimeFormat().resolvedOptions().timeZone as string | undefined;
   const offset = name === undefined || /^[+-]/.test(name) ? undefined : offsetOf(name);
@@ -17,7 +17,7 @@ export function timeZoneInUse(): string {
   return `UTC${minutes < 0 ? '-' : '+'}${String(hour).padStart(2, '0')}:${String(minute).padStart(2, '0')}`;
 }
 
-/** The zone that the system is set to: a link to a file of the zone database, or a copy of one. */
+/** The time zone that the system is set to by a file: a link to a file of the zone database, or a copy of one. */
 export class SystemZone {
   readonly #path: string;
   readonly #atStart: string;
@@ -28,8 +28,8 @@ export class SystemZone {
   }
 
   /**
-   * Why days may come out wrong, `undefined` where nothing speaks for it: `variable` is what TZ says, and the system's
-   * zone counts where that is absent. Only differences that a day can show are told.
+   * Says why days may be wrong; `undefined` if nothing indicates that. `variable` is the value of TZ; if TZ is not set,
+   * the system's zone counts. Only a difference that can change a day is reported.
    */
   problem(variable: string | undefined): string | undefined {
     if (variable !== undefined) {
@@ -48,11 +48,11 @@ export class SystemZone {
     try {
       return offsetOf(nameIn(readlinkSync(this.#path)));
     } catch {
-      return undefined; // no link: which zone the file has, Node finds out at its start
+      return undefined; // a copy has no zone name; Node identified it when the process started
     }
   }
 
-  /** What tells one state of the file from the next. */
+  /** A text that changes when the file is replaced or written. */
   #identity(): string {
     try {
       const { dev, ino, size, mtimeMs } = statSync(this.#path);
@@ -63,10 +63,9 @@ export class SystemZone {
   }
 }
 
-/** This machine's. */
 export const systemZone = new SystemZone('/etc/localtime');
 
-/** What a C library makes of TZ, as far as it means a zone by name, or a fixed difference such as `EST5`. */
+/** Reads TZ as a C library does, if it names a zone or a fixed offset such as `EST5`; other forms give `undefined`. */
 function offsetOfVariable(variable: string): Offset | undefined {
   if (variable === '') return () => 0;
   const fixed = /^:?(?:[A-Za-z]{3,}|<[A-Za-z0-9+-]{3,}>)([+-]?)(\d{1,2})(?::(\d\d))?$/.exec(variable);
@@ -76,15 +75,15 @@ function offsetOfVariable(variable: string): Offset | undefined {
   return () => (sign === '-' ? west : -west);
 }
 
-/** The name of the zone that a path in the zone database leads to; any other text as it is. */
+/** Returns the zone name in a path of the zone database; any other text unchanged. */
 function nameIn(path: string): string {
   return path.replace(/^.*\/zoneinfo\//, '').replace(/^(?:posix|right)\//, '');
 }
 
-/** By name: `health` may be asked every second, and to make a formatter takes it longer than to ask it for a year. */
+/** Offsets by zone name, kept because `health` may run every second and making a formatter costs more than using it. */
 const offsets = new Map<string, Offset | undefined>();
 
-/** In minutes; `undefined` for a name that is no zone's. */
+/** Returns a zone's offset from UTC in minutes as a function of time; `undefined` if no zone has this name. */
 function offsetOf(name: string): Offset | undefined {
   if (!offsets.has(name)) offsets.set(name, makeOffset(name));
   return offsets.get(name);
@@ -92,7 +91,7 @@ function offsetOf(name: string): Offset | undefined {
 
 function makeOffset(name: string): Offset | undefined {
   try {
-    // By the name that it is short for: BST is Bangladesh to Intl, and where TZ says that as well it is UTC to it.
+    // Intl reads BST as Asia/Dhaka, but as UTC when TZ is BST too. So the formatter gets the full name of the zone.
     const { timeZone } = new Intl.DateTimeFormat('en-US', { timeZone: name }).resolvedOptions();
     const formatter = new Intl.DateTimeFormat('en-US', { timeZone, timeZoneName: 'longOffset' });
     return (at) => {
@@ -111,7 +110,7 @@ function dateOffset(at: number): number {
 
 const monthMs = 30.4 * 86_400_000;
 
-/** Whether days come out by this: asked of `Date` for each month of the year, as a zone may differ in summer alone. */
+/** Whether `Date` counts by this offset, in each month of the year because a zone may differ in summer only. */
 function isInUse(offset: Offset): boolean {
   const now = Date.now();
   return Array.from({ length: 12 }, (_, month) => now + month * monthMs).every((at) => offset(at) === dateOffset(at));

@@ -12,14 +12,14 @@ import { StoreError } from '../values/errors.ts';
 import { checkLong, type LongOperation } from '../values/long.ts';
 import { checkPublicKey, SignatureWalk } from './signatures.ts';
 
-/** Something wrong with the log, at a row. */
+/** Something that is wrong with the log at a row. */
 export interface Finding {
   id: number;
   kind: 'tampered' | 'gap' | 'truncated' | 'forked' | 'bad-signature' | 'missing-signature';
   message: string;
 }
 
-/** What `verifyAudit` found: at most 1,000 findings, and how many more there are. `head` is the last row it read. */
+/** The result of `verifyAudit`: up to 1,000 findings, and how many `more` there are. `head` is the last row read. */
 export interface VerifyReport {
   ok: boolean;
   checked: number;
@@ -29,21 +29,21 @@ export interface VerifyReport {
 }
 
 /**
- * How to verify. `anchor`: a row that the log must still have there. `publicKey`: the Ed25519 key, as a `KeyObject` or
- * PEM text, that must have signed every row from the event `signing_started` on.
+ * How to verify. `anchor` is a row that the log must still have at its id. `publicKey` is the Ed25519 key, as a
+ * `KeyObject` or PEM text, that must have signed every row from the event `signing_started` on.
  */
 export interface VerifyOptions extends LongOperation {
   anchor?: Anchor;
   publicKey?: KeyObject | string;
 }
 
-/** The same, checked. */
+/** Verify options after `checkVerifyOptions`. */
 export interface CheckedVerifyOptions extends LongOperation {
   anchor?: Anchor;
   publicKey?: KeyObject;
 }
 
-/** Refuses what is no options object for verifying. */
+/** Checks the options of `verifyAudit`. Throws `ERR_STORE_INVALID_ARGUMENT`. */
 export function checkVerifyOptions(options: VerifyOptions | undefined): CheckedVerifyOptions {
   const { anchor, publicKey, ...checked } = checkLong(options, ['anchor', 'publicKey']);
   return {
@@ -63,12 +63,12 @@ function checkAnchorOption(anchor: Anchor): Anchor {
 const maxFindings = 1_000;
 const what = 'verify the audit log';
 
-/** Walks the chain from the first row to the last. */
+/** Verifies the chain from the first row to the last; see `verifyAudit`. */
 export async function verifyChain(parts: StoreParts, options: CheckedVerifyOptions): Promise<VerifyReport> {
   const { connection, log } = parts;
   const { signal, onProgress, anchor } = options;
   const signatures = options.publicKey && new SignatureWalk(options.publicKey);
-  // Rows that a stranger put where node:sqlite cannot read their ids are told of, and not walked.
+  // node:sqlite cannot read ids beyond 2^53, so rows that a stranger put there are counted and not walked.
   const [beyond, total] = connection.read(what, () => connection.get<[number, number | null]>(boundsSql)!);
   const gapsAllowedUpTo = connection.read(what, () => adoptedUpTo(parts));
   const walk = new ChainWalk(log.uuid, gapsAllowedUpTo, anchor?.id, signatures);
@@ -93,8 +93,8 @@ export async function verifyChain(parts: StoreParts, options: CheckedVerifyOptio
 }
 
 /**
- * A reader goes on with whatever stands at its path, and a restored backup has other rows, which would look tampered
- * with to the walk. Throws `ERR_STORE_BUSY` then.
+ * Throws `ERR_STORE_BUSY` if the log is another one than at the last page. A reader continues with the file that is at
+ * its path now, and the rows of a restored backup would look tampered with.
  */
 function checkSameLog({ log }: StoreParts, [id, ...rest]: ChainRow): void {
   const hash = rest[hashAt - 1];
@@ -103,15 +103,15 @@ function checkSameLog({ log }: StoreParts, [id, ...rest]: ChainRow): void {
   throw new StoreError('ERR_STORE_BUSY', `failed to ${what}: ${why}; verify it again`);
 }
 
-/** The columns of the hash, and behind them the stored hash, the bytes of all of them, and the signature. */
+/** The hashed columns, followed by the stored hash, the number of bytes of all of these, and the signature. */
 type ChainRow = [id: number, ...columns: unknown[]];
 const hashAt = hashedNames.length + 1;
 
-// The bytes that are stored, to be compared with those that are hashed: node:sqlite of Node 24 cuts a text off at NUL,
-// and every one turns what is no UTF-8 into U+FFFD, so that the hash would not see what was put there.
+// The number of stored bytes is compared with the number of hashed bytes. Node 24's node:sqlite cuts a text off at NUL,
+// and every node:sqlite turns invalid UTF-8 into U+FFFD, so the hash alone would not notice bytes put there.
 const bytesSql = [...Object.values(hashedColumns), 'event_hash']
   .map((column) => `coalesce(octet_length(${column}), 0)`).join(' + ');
-// 64 bytes are 88 digits; a longer text may hold a NUL, where node:sqlite of Node 24 would cut off what follows.
+// A signature of 64 bytes has 88 characters. A longer text may hold a NUL, where Node 24's node:sqlite cuts it off.
 const signatureSql = "CASE WHEN octet_length(signature) > 88 THEN '' ELSE CAST(signature AS TEXT) END";
 const [first, final] = [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER];
 const chainSql = `SELECT ${chainedColumns}, event_hash, ${bytesSql}, ${signatureSql} FROM audit_log
@@ -119,17 +119,17 @@ const chainSql = `SELECT ${chainedColumns}, event_hash, ${bytesSql}, ${signature
 const boundsSql = `SELECT (SELECT count(*) FROM audit_log WHERE id > ${final} OR id < ${first}),
   (SELECT max(id) FROM audit_log WHERE id <= ${final} AND id >= ${first})`;
 
-/** The id up to which the rows were there before this package, with whatever gaps their ids have. */
+/** The last id of the rows that this package adopted; the ids up to it may have gaps. */
 function adoptedUpTo({ connection }: StoreParts): number {
   const [adoptedId] = connection.get<[number | null]>('SELECT adopted_id FROM store_meta WHERE id = 1') ?? [null];
   return adoptedId === null ? 0 : adoptedId - 1;
 }
 
-/** Follows the chain. It goes on from the stored hash, so that one changed row is one finding. */
+/** Follows the chain from each row's stored hash and not from the computed one, so one changed row is one finding. */
 class ChainWalk {
   readonly report: VerifyReport = { ok: true, checked: 0, findings: [], more: 0 };
   head: Anchor | undefined;
-  /** The hash that the row at the anchor's position has. */
+  /** The hash of the row that has the anchor's id. */
   #anchored: string | undefined;
   readonly #uuid: string;
   readonly #gapsAllowedUpTo: number;
@@ -153,13 +153,13 @@ class ChainWalk {
     const row = chainedRow(values);
     const [hash, bytes, signature] = values.slice(hashAt) as [string, number, string | null];
     const due = (this.head?.id ?? 0) + 1;
-    // A page of another table, put in the place of one of these, has numbers and NULLs where no INSERT could put them.
+    // A page of another table in place of one of the log's has numbers and NULLs where no INSERT could put them.
     const hashed = [...hashedNames.map((name) => row[name] ?? (name === 'meta' ? '' : row[name])), hash];
     const isReadable = hashed.every((value) => typeof value === 'string' || types.isUint8Array(value));
     const unsigned = isReadable ? this.#signatures?.step(row.type, row.data, hash, signature) : undefined;
     const isWhole = isReadable && bytes === byteLength(hashed as (string | Uint8Array)[]);
     const isAsWritten = isWhole && this.#hash(row) === hash;
-    // A missing row breaks the hash behind it as well, and a changed hash its signature: one fault is one finding.
+    // A missing row also breaks the hash of the next row, and a changed hash its signature, so only the cause is added.
     const { id } = row;
     const changed = `row ${id} or its hash was changed after it was written, or the row before it was`;
     if (id !== due && id > this.#gapsAllowedUpTo) this.#add(id, 'gap', `row ${id} stands where row ${due} is due`);
@@ -173,7 +173,7 @@ class ChainWalk {
     return rowHash(this.head?.hash ?? genesisHash(this.#uuid), row);
   }
 
-  /** Adds what only the end can tell. `beyond`: how many rows have ids that cannot be counted. */
+  /** Adds the findings that need the whole log. `beyond` is the number of rows whose ids are beyond 2^53 - 1. */
   end(beyond: number, anchor: Anchor | undefined): VerifyReport {
     if (beyond > 0) this.#add(Number.MAX_SAFE_INTEGER, 'gap', `${beyond} rows have ids beyond 2^53 - 1`);
     const unsigned = this.head && this.#signatures?.end();
@@ -191,8 +191,8 @@ function byteLength(texts: (string | Uint8Array)[]): number {
 }
 
 /**
- * What a log that ends at `lastId`, and has `found` as the hash at the anchor's position, has lost of what the anchor
- * proves; `undefined` where it has lost nothing.
+ * Compares a log with an anchor: `lastId` is the last id of the log, and `found` is the hash of the row that has the
+ * anchor's id. Returns `undefined` if the log still has the anchor's row.
  */
 export function anchorFault(
   { id, hash }: Anchor, lastId: number, found: string | undefined,

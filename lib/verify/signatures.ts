@@ -3,10 +3,7 @@ import { createPublicKey, type KeyObject, verify } from 'node:crypto';
 import { types } from 'node:util';
 import { invalid } from '../values/checks.ts';
 
-/**
- * Refuses anything but an Ed25519 public key, as a `KeyObject` or PEM text. A private key is refused: a verifier needs
- * none.
- */
+/** Refuses anything but an Ed25519 public key (`KeyObject` or PEM text); a verifier must not hold a private key. */
 export function checkPublicKey(name: string, key: unknown): KeyObject {
   let parsed = key;
   if (typeof key === 'string' && !key.includes('PRIVATE')) {
@@ -16,7 +13,7 @@ export function checkPublicKey(name: string, key: unknown): KeyObject {
       // refused below
     }
   }
-  // The text is not part of the message: it may be a private key after all.
+  // The message leaves the text out, because it may be a private key.
   if (!types.isKeyObject(parsed) || parsed.type !== 'public' || parsed.asymmetricKeyType !== 'ed25519') {
     throw invalid(name, typeof key, 'an Ed25519 public key, as a KeyObject or PEM text');
   }
@@ -24,23 +21,23 @@ export function checkPublicKey(name: string, key: unknown): KeyObject {
 }
 
 /**
- * Whether a signature is this key's over this hash: Ed25519 (RFC 8032) over its 64 ASCII digits, in base64 exactly as
- * it is written. (A lenient reader of base64 would take several texts for one signature.)
+ * Whether a signature is this key's over this hash: Ed25519 (RFC 8032) over the hash's 64 ASCII digits, in canonical
+ * base64. (A lenient base64 decoder would accept several texts for one signature.)
  */
 export function isSignedBy(hash: string, signature: string, publicKey: KeyObject): boolean {
   const bytes = Buffer.from(signature, 'base64');
   return bytes.toString('base64') === signature && verify(null, Buffer.from(hash), publicKey, bytes);
 }
 
-/** What is wrong with the signature of a row. */
+/** A fault in the signature of a row. */
 export interface SignatureFault {
   kind: 'bad-signature' | 'missing-signature';
   message: string;
 }
 
 /**
- * Walks the signatures of a log: from the event `signing_started` with this key on, that event included, every row must
- * be signed by it. A log where signing never begins has nothing that this key proves, and that is a fault as well.
+ * Checks the signatures of a log: every row from the event `signing_started` with this key on, that event included,
+ * must be signed by this key. A log where signing never started is a fault too, because the key proves nothing in it.
  */
 export class SignatureWalk {
   readonly #publicKey: KeyObject;
@@ -53,7 +50,7 @@ export class SignatureWalk {
     this.#pem = publicKey.export({ type: 'spki', format: 'pem' }).toString();
   }
 
-  /** What is wrong with the next row's signature. */
+  /** Checks the signature of the next row. */
   step(
     type: string | Uint8Array, data: string | Uint8Array, hash: string, signature: string | null,
   ): SignatureFault | undefined {
@@ -68,13 +65,13 @@ export class SignatureWalk {
       const message = 'there is no signature, and signing had started';
       return this.#begun ? { kind: 'missing-signature', message } : undefined;
     }
-    // What another key signed before this one began was told of where that began.
+    // Rows that another key signed before this one belong to the fault already reported where that key started.
     if (this.#isOthers && !this.#begun) return undefined;
     if (isSignedBy(hash, signature, this.#publicKey)) return undefined;
     return { kind: 'bad-signature', message: 'the signature is not the one of this key over this hash' };
   }
 
-  /** What is wrong with the log as a whole. */
+  /** Reports a log where signing with this key never started. */
   end(): SignatureFault | undefined {
     return this.#begun ? undefined : { kind: 'missing-signature', message: 'signing with this key never started' };
   }
