@@ -1,3 +1,4 @@
+-- schema.sql for version 6, SHA-256 below: a29e5731d41034ad63f2de911d2bbbd6229a8d1fb8b35981c7fb13a254b6f672
 -- The current schema, applied whole to a new file. lib/migrations/ leads an older file here step by step; a test
 -- compares the results. Columns of the first four tables that other readers know keep their names and meaning.
 
@@ -181,7 +182,8 @@ CREATE INDEX resource_state_last_run ON resource_state (last_run_id);
 
 -- Facts (lib/modules/facts/) --------------------------------------------------------------------------------------
 
--- value is JSON. ttl_seconds 0: never expires, and expires_at is NULL. expires_at is compared as a text, so it has one form.
+-- value is JSON. ttl_seconds 0: never expires, and expires_at is NULL. expires_at is compared as a text, so it has one
+-- form.
 CREATE TABLE facts (
   id TEXT NOT NULL UNIQUE,
   target_id TEXT NOT NULL,
@@ -189,7 +191,9 @@ CREATE TABLE facts (
   key TEXT NOT NULL,
   value TEXT NOT NULL CHECK (json_valid(value)),
   ttl_seconds INTEGER NOT NULL DEFAULT 0 CHECK (ttl_seconds >= 0),
-  expires_at TEXT CHECK ((expires_at IS NULL) = (ttl_seconds = 0) AND expires_at IS strftime('%Y-%m-%dT%H:%M:%fZ', expires_at)),
+  expires_at TEXT CHECK (
+    (expires_at IS NULL) = (ttl_seconds = 0) AND expires_at IS strftime('%Y-%m-%dT%H:%M:%fZ', expires_at)
+  ),
   created_at TEXT NOT NULL,
   updated_at TEXT NOT NULL,
   PRIMARY KEY (target_id, namespace, key)
@@ -252,8 +256,8 @@ CREATE TABLE run_records (
 -- The newest, and today's.
 CREATE INDEX run_records_started_at ON run_records (started_at);
 
--- state: the row, task history and assignments of a project as JSON (lib/modules/projects/snapshots.ts); value: what the
--- caller gave.
+-- state: the row, task history and assignments of a project as JSON (lib/modules/projects/snapshots.ts); value: what
+-- the caller gave.
 CREATE TABLE project_snapshots (
   position INTEGER PRIMARY KEY,
   id TEXT NOT NULL UNIQUE,

@@ -20,20 +20,21 @@ export interface ChainedRow {
 }
 
 /**
- * The columns of `audit_log` that a row's hash covers besides its id, in the order in which it covers them. The
- * statements that insert and read rows, the lines of a ledger, the hash and its check take them from here.
+ * What a row's hash covers besides its id, in the order in which it covers it: the column of `audit_log`, and the field
+ * in a line of a ledger. The statements that insert and read rows, the lines, the hash and its check take them from
+ * here. An optional column is NULL, and its field missing, where there is nothing to say; it never holds a BLOB.
  */
 export const hashedColumns = {
-  timestamp: 'timestamp',
-  type: 'event_type',
-  data: 'event_data',
-  meta: 'event_meta',
-} as const satisfies Record<Exclude<keyof ChainedRow, 'id'>, string>;
+  timestamp: { column: 'timestamp', field: 'at', isOptional: false },
+  type: { column: 'event_type', field: 'type', isOptional: false },
+  data: { column: 'event_data', field: 'data', isOptional: false },
+  meta: { column: 'event_meta', field: 'meta', isOptional: true },
+} as const satisfies Record<Exclude<keyof ChainedRow, 'id'>, { column: string; field: string; isOptional: boolean }>;
 
 export const hashedNames = Object.keys(hashedColumns) as (keyof typeof hashedColumns)[];
 
 /** The columns of a `ChainedRow` for a SELECT; `chainedRow` converts the rows that it gives. */
-export const chainedColumns = ['id', ...Object.values(hashedColumns)].join(', ');
+export const chainedColumns = ['id', ...Object.values(hashedColumns).map(({ column }) => column)].join(', ');
 
 /** The `ChainedRow` in the first values of a row that was read with `chainedColumns`. */
 export function chainedRow(values: readonly unknown[]): ChainedRow {

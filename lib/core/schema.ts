@@ -74,6 +74,7 @@ export function identify(db: DatabaseSync): FileKind {
 }
 
 function identifyStore(db: DatabaseSync, objects: SchemaRow[]): FileKind {
+  const { others } = own(); // refuses a package without its SQL, to which every version would be too new
   const names = new Set<string>();
   for (const [name] of objects) names.add(name);
   requireTables(names, ['schema_version']);
@@ -83,7 +84,7 @@ function identifyStore(db: DatabaseSync, objects: SchemaRow[]): FileKind {
   requireTables(names, ['store_meta', ...Object.keys(fourTables)]);
   refuseForeignLogic(objects);
   const lacking: string[] = [];
-  for (const [name, sql] of own().others) if (!names.has(name)) lacking.push(sql);
+  for (const [name, sql] of others) if (!names.has(name)) lacking.push(sql);
   return { kind: 'store', version, lacking };
 }
 

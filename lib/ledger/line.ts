@@ -2,7 +2,7 @@
 import { isUtf8 } from 'node:buffer';
 import { createPrivateKey, type KeyObject, sign } from 'node:crypto';
 import { types } from 'node:util';
-import { genesisHash, rowHash } from '../core/chain.ts';
+import { genesisHash, hashedColumns, hashedNames, rowHash } from '../core/chain.ts';
 import { checkOptions, invalid } from '../values/checks.ts';
 import { StoreError } from '../values/errors.ts';
 import type { RawLine } from './read-lines.ts';
@@ -15,18 +15,19 @@ import type { LedgerRow } from './rows.ts';
  * chain (`lib/core/chain.ts`); `sig` is the Ed25519 signature, base64, over the 64 ASCII digits of the hash. `more`
  * says that the next line belongs to the same group of events, which were committed together; it is not hashed.
  */
-export interface LedgerLine {
+export interface LedgerLine extends HashedFields {
   id: number;
-  at: string;
-  type: string;
-  data: string;
-  meta?: string;
-  blob?: ('at' | 'type' | 'data')[];
+  blob?: FieldOf<false>[];
   prev: string;
   hash: string;
   more?: true;
   sig?: string;
 }
+
+type Hashed = (typeof hashedColumns)[keyof typeof hashedColumns];
+type FieldOf<IsOptional> = Extract<Hashed, { isOptional: IsOptional }>['field'];
+/** `at`, `type`, `data` and, where the event has attributes, `meta`. */
+type HashedFields = Record<FieldOf<false>, string> & Partial<Record<FieldOf<true>, string>>;
 
 /** The first line: it names the format and the store. `created` is when the store was made. */
 export interface LedgerHeader {
@@ -54,25 +55,35 @@ export function lineText(line: LedgerLine): string {
 }
 
 /** The order of the fields is part of the format. */
-function encodeLine({ id, at, type, data, meta, blob, prev, hash, more, sig }: LedgerLine): string {
-  return JSON.stringify({ id, at, type, data, meta, blob, prev, hash, more, sig });
+function encodeLine(line: LedgerLine): string {
+  const ordered: Record<string, unknown> = {};
+  for (const field of lineFields) ordered[field] = line[field];
+  return JSON.stringify(ordered);
+}
+
+const hashedFields = Object.values(hashedColumns).map(({ field }) => field);
+const blobFields = fieldsOf(false);
+const lineFields: readonly (keyof LedgerLine)[] = ['id', ...hashedFields, 'blob', 'prev', 'hash', 'more', 'sig'];
+const optionalTexts = [...fieldsOf(true), 'sig'] as const;
+const requiredTexts = [...blobFields, 'prev', 'hash'] as const;
+
+function fieldsOf<IsOptional extends boolean>(isOptional: IsOptional): FieldOf<IsOptional>[] {
+  const fields = Object.values(hashedColumns).filter((each) => each.isOptional === isOptional);
+  return fields.map(({ field }) => field as FieldOf<IsOptional>);
 }
 
 /** Parses a line, which must be exactly as `lineText` writes it, whatever its hash; `undefined` for anything else. */
 export function parseLine(bytes: Buffer): LedgerLine | undefined {
   const { text, value } = parseObject(bytes);
   if (!value) return undefined;
-  const { id, at, type, data, meta = '', prev, hash, more = true, sig = '' } = value;
+  const { id, more = true } = value;
   if (!Number.isSafeInteger(id) || (id as number) < 1 || more !== true) return undefined;
-  if ([at, type, data, meta, prev, hash, sig].some((field) => typeof field !== 'string')) return undefined;
+  if (requiredTexts.some((field) => typeof value[field] !== 'string')) return undefined;
+  if (optionalTexts.some((field) => value[field] !== undefined && typeof value[field] !== 'string')) return undefined;
   const line = value as unknown as LedgerLine;
   if (line.blob !== undefined && !hasBlobs(line)) return undefined;
   return text === encodeLine(line) ? line : undefined; // to compare without the newline saves two copies of each line
 }
-
-const lineFields: readonly (keyof LedgerLine)[] = [
-  'id', 'at', 'type', 'data', 'meta', 'blob', 'prev', 'hash', 'more', 'sig',
-];
 
 /** A copy of a caller's line, whatever its hash. Throws `ERR_STORE_INVALID_ARGUMENT` for what no ledger can hold. */
 export function checkLine(value: LedgerLine): LedgerLine {
@@ -99,9 +110,7 @@ function parseObject(bytes: Buffer): { text?: string; value?: Record<string, unk
   }
 }
 
-const blobFields = ['at', 'type', 'data'] as const;
-
-/** Whether `blob` names one or more of the three fields, in their order, and these hold hexadecimal digits. */
+/** Whether `blob` names one or more of its fields, in their order, and these hold hexadecimal digits. */
 function hasBlobs(line: LedgerLine): boolean {
   const named = blobFields.filter((field) => Array.isArray(line.blob) && line.blob.includes(field));
   const isNamed = named.length > 0 && named.join() === line.blob?.join();
@@ -134,31 +143,32 @@ export function hasLostHeader(header: LedgerHeader | undefined, lines: Iterable<
 }
 
 /** A row of the audit log as a line. */
-export function toLine({ id, timestamp, type, data, meta, previous, hash, signature, more }: LedgerRow): LedgerLine {
-  const values = { at: timestamp, type, data };
-  const blob = blobFields.filter((field) => typeof values[field] !== 'string');
-  const line: LedgerLine = { id, at: textOf(timestamp), type: textOf(type), data: textOf(data), prev: previous, hash };
-  if (meta !== null) line.meta = meta;
-  if (blob.length > 0) line.blob = blob;
-  if (more) line.more = more;
-  if (signature !== null) line.sig = signature;
-  return line;
-}
-
-function textOf(value: string | Uint8Array): string {
-  return typeof value === 'string' ? value : Buffer.from(value).toString('hex');
+export function toLine(row: LedgerRow): LedgerLine {
+  const line: Record<string, unknown> = { id: row.id, prev: row.previous, hash: row.hash };
+  const blob: string[] = [];
+  for (const name of hashedNames) {
+    const { field } = hashedColumns[name];
+    const value = row[name];
+    if (value !== null && typeof value !== 'string') blob.push(field);
+    if (value !== null) line[field] = typeof value === 'string' ? value : Buffer.from(value).toString('hex');
+  }
+  if (blob.length > 0) line['blob'] = blob;
+  if (row.more) line['more'] = true;
+  if (row.signature !== null) line['sig'] = row.signature;
+  return line as unknown as LedgerLine;
 }
 
 /** A line as a row of the audit log. */
-export function toRow({ id, at, type, data, meta, blob, prev, hash, sig, more }: LedgerLine): LedgerRow {
-  const row: LedgerRow = {
-    id, timestamp: at, type, data, meta: meta ?? null,
-    previous: prev, hash, signature: sig ?? null, more: more === true,
-  };
-  if (blob?.includes('at')) row.timestamp = Buffer.from(at, 'hex');
-  if (blob?.includes('type')) row.type = Buffer.from(type, 'hex');
-  if (blob?.includes('data')) row.data = Buffer.from(data, 'hex');
-  return row;
+export function toRow(line: LedgerLine): LedgerRow {
+  const { id, prev, hash, sig, more } = line;
+  const blob: readonly string[] = line.blob ?? [];
+  const row: Record<string, unknown> = { id, previous: prev, hash, signature: sig ?? null, more: more === true };
+  for (const name of hashedNames) {
+    const { field } = hashedColumns[name];
+    const text = line[field] ?? null;
+    row[name] = blob.includes(field) ? Buffer.from(text!, 'hex') : text;
+  }
+  return row as unknown as LedgerRow;
 }
 
 /** The signature of a hash: Ed25519 (RFC 8032) over its 64 ASCII digits, base64. */

@@ -1,3 +1,4 @@
+-- 000001_core.down.sql, SHA-256 below: 026bc30e76dc368e9439955cb51e32059211cfedfe23d93df378f7d6e0755c48
 -- Back to the four tables alone. What they have no column for is lost: attributes, the chain, signatures, the
 -- milliseconds beside the seconds, the store's identity.
 

@@ -1,5 +1,7 @@
+-- 000001_core.up.sql, SHA-256 below: e85e17b5eb665abcd449328da3d551df1d6f76f839f215bb8f198acfaa294ba2
 -- Adopts a database that holds the four tables of version 0 (audit_log, usage, cooldowns, snapshot): the tables are
--- made anew and every row is carried over as it is. chain_hash and adopted_snapshot are functions of lib/migrate/adopt.ts.
+-- made anew and every row is carried over as it is. chain_hash and adopted_snapshot are functions of
+-- lib/migrate/adopt.ts.
 
 ALTER TABLE audit_log RENAME TO adopted_audit_log;
 ALTER TABLE usage RENAME TO adopted_usage;
@@ -81,8 +83,8 @@ CREATE TABLE snapshot (
   generation INTEGER NOT NULL DEFAULT 0 CHECK (typeof(generation) = 'integer' AND generation >= 0)
 );
 
--- The order matters: each call of chain_hash takes the hash that the call before it gave. A number becomes the text here
--- that the column would make of it, so that what is hashed is what is stored.
+-- The order matters: each call of chain_hash takes the hash that the call before it gave. A number becomes the text
+-- here that the column would make of it, so that what is hashed is what is stored.
 INSERT INTO audit_log (id, timestamp, event_type, event_data, event_hash)
   SELECT id, timestamp, event_type, event_data, chain_hash(id, timestamp, event_type, event_data)
   FROM (
@@ -94,7 +96,8 @@ INSERT INTO audit_log (id, timestamp, event_type, event_data, event_hash)
   ) ORDER BY id;
 INSERT INTO usage (entry_id, day, duration_secs) SELECT entry_id, day, duration_secs FROM adopted_usage ORDER BY rowid;
 INSERT INTO cooldowns (entry_id, until) SELECT entry_id, until FROM adopted_cooldowns ORDER BY rowid;
--- The bytes of the text, because a function gets one that is no UTF-8 with other characters. NULL where it cannot be read.
+-- The bytes of the text, because a function gets one that is no UTF-8 with other characters. NULL where it cannot be
+-- read.
 INSERT INTO snapshot (id, data, generation)
   SELECT id, coalesce(adopted_snapshot(CASE typeof(data) WHEN 'text' THEN CAST(data AS BLOB) END), data), 1
   FROM adopted_snapshot;

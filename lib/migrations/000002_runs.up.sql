@@ -1,4 +1,5 @@
--- Runs, their plan units and events, and what is known of each resource (lib/modules/runs.ts).
+-- 000002_runs.up.sql, SHA-256 below: 85366ca0729623a70766deb1f1789c21b51635b87d453037ee5caad1701b84e2
+-- Runs, their plan units and events, and what is known of each resource (lib/modules/runs/).
 
 CREATE TABLE runs (
   position INTEGER PRIMARY KEY,

@@ -1,4 +1,5 @@
--- What was found out about a target, by namespace and key (lib/modules/facts.ts).
+-- 000003_facts.up.sql, SHA-256 below: 6ba0c3e917395618a0a41e2104ae5f16353da48481bf1c8c803b79e142b80585
+-- What was found out about a target, by namespace and key (lib/modules/facts/).
 
 CREATE TABLE facts (
   id TEXT NOT NULL UNIQUE,
@@ -7,7 +8,9 @@ CREATE TABLE facts (
   key TEXT NOT NULL,
   value TEXT NOT NULL CHECK (json_valid(value)),
   ttl_seconds INTEGER NOT NULL DEFAULT 0 CHECK (ttl_seconds >= 0),
-  expires_at TEXT CHECK ((expires_at IS NULL) = (ttl_seconds = 0) AND expires_at IS strftime('%Y-%m-%dT%H:%M:%fZ', expires_at)),
+  expires_at TEXT CHECK (
+    (expires_at IS NULL) = (ttl_seconds = 0) AND expires_at IS strftime('%Y-%m-%dT%H:%M:%fZ', expires_at)
+  ),
   created_at TEXT NOT NULL,
   updated_at TEXT NOT NULL,
   PRIMARY KEY (target_id, namespace, key)

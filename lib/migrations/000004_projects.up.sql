@@ -1,4 +1,5 @@
--- Projects, what was last done in each, what is being done, and what was kept of them (lib/modules/projects.ts).
+-- 000004_projects.up.sql, SHA-256 below: 0a7c721ce9fc715109f8b5357a13f35ea13d7f9d587aacaeb74391b6d40bf602
+-- Projects, what was last done in each, what is being done, and what was kept of them (lib/modules/projects/).
 
 CREATE TABLE projects (
   path TEXT PRIMARY KEY NOT NULL,

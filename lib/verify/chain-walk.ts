@@ -109,8 +109,8 @@ const hashAt = hashedNames.length + 1;
 
 // The number of stored bytes is compared with the number of hashed bytes. Node 24's node:sqlite cuts a text off at NUL,
 // and every node:sqlite turns invalid UTF-8 into U+FFFD, so the hash alone would not notice bytes put there.
-const bytesSql = [...Object.values(hashedColumns), 'event_hash']
-  .map((column) => `coalesce(octet_length(${column}), 0)`).join(' + ');
+const bytesSql = [...Object.values(hashedColumns), { column: 'event_hash' }]
+  .map(({ column }) => `coalesce(octet_length(${column}), 0)`).join(' + ');
 // A signature of 64 bytes has 88 characters. A longer text may hold a NUL, where Node 24's node:sqlite cuts it off.
 const signatureSql = "CASE WHEN octet_length(signature) > 88 THEN '' ELSE CAST(signature AS TEXT) END";
 const [first, final] = [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER];
@@ -154,7 +154,7 @@ class ChainWalk {
     const [hash, bytes, signature] = values.slice(hashAt) as [string, number, string | null];
     const due = (this.head?.id ?? 0) + 1;
     // A page of another table in place of one of the log's has numbers and NULLs where no INSERT could put them.
-    const hashed = [...hashedNames.map((name) => row[name] ?? (name === 'meta' ? '' : row[name])), hash];
+    const hashed = [...hashedNames.map((name) => (hashedColumns[name].isOptional ? row[name] ?? '' : row[name])), hash];
     const isReadable = hashed.every((value) => typeof value === 'string' || types.isUint8Array(value));
     const unsigned = isReadable ? this.#signatures?.step(row.type, row.data, hash, signature) : undefined;
     const isWhole = isReadable && bytes === byteLength(hashed as (string | Uint8Array)[]);

@@ -1,15 +1,16 @@
-// Whose SQL is run: schema.sql and lib/migrations/ are found by their place, and known by their content.
+// Whose SQL is run: schema.sql and lib/migrations/ are found by their place, and known by their first lines.
 import assert from 'node:assert/strict';
-import { chmodSync, cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { schemaVersion } from '../../lib/core/schema.ts';
 import { listMigrations } from '../../lib/core/sql-files.ts';
+import { SqliteStore } from '../../lib/index.ts';
 import { namesIn } from '../support/files.ts';
 import { TestFolder } from '../support/folder.ts';
 import { fourTables, makeDatabase } from '../support/foreign.ts';
 import { nobody, run } from '../support/process.ts';
-import { digestsOf, writtenDigests } from '../support/sql-files.ts';
+import { sealsOf, writtenSeals } from '../support/sql-files.ts';
 
 const root = new URL('../../', import.meta.url);
 
@@ -33,8 +34,8 @@ function refusalOf(path: string, program: URL, settings: object = {}): { code: s
   return { code, message };
 }
 
-test('the SQL files are those that the code names, with the content that it expects', () => {
-  assert.deepEqual(writtenDigests(root), digestsOf(root), 'lib/core/sql-files.ts has to say what is expected here');
+test('each SQL file begins with its seal', () => {
+  assert.deepEqual(writtenSeals(root), sealsOf(root), 'the first line of each file has to be as it is expected here');
 });
 
 test('there is one step up and one step down for each version, in order', () => {
@@ -44,7 +45,7 @@ test('there is one step up and one step down for each version, in order', () => 
     const stem = `lib/migrations/${String(version).padStart(6, '0')}_${description.replaceAll(' ', '_')}`;
     assert.deepEqual([up, down], [`${stem}.up.sql`, `${stem}.down.sql`]);
   }
-  assert.equal(Object.keys(digestsOf(root)).length, 2 * schemaVersion + 1);
+  assert.equal(Object.keys(sealsOf(root)).length, 2 * schemaVersion + 1);
 });
 
 test('without schema.sql the error names the file, and no empty database is left behind', (t) => {
@@ -89,11 +90,21 @@ test('a schema.sql of the program that the package was bundled into is never run
   }
 });
 
-test('a new store needs none of the steps', (t) => {
+test('without its steps, or with those of another version, the package opens nothing', (t) => {
   const folder = new TestFolder(t);
+  folder.open().close();
+  const before = readFileSync(folder.file());
   const program = bundle(folder);
+  const { up, down } = listMigrations().at(-1)!;
   cpSync(new URL('schema.sql', root), new URL('schema.sql', program));
-  assert.deepEqual(run(folder.file(), refusal, { root: program }), ['opened']);
+  assert.equal(refusalOf(folder.file('new.db'), program).code, 'ERR_STORE_MIGRATION');
+  assert.equal(refusalOf(folder.file(), program).code, 'ERR_STORE_MIGRATION');
+  cpSync(new URL('lib/migrations', root), new URL('lib/migrations', program), { recursive: true });
+  for (const step of [up, down]) rmSync(new URL(step, program));
+  assert.equal(refusalOf(folder.file('new.db'), program).code, 'ERR_STORE_MIGRATION');
+  assert.equal(refusalOf(folder.file(), program).code, 'ERR_STORE_MIGRATION');
+  assert.deepEqual(readFileSync(folder.file()), before);
+  assert.deepEqual(namesIn(folder.path), ['program', 'store.db']);
 });
 
 const spoiled: [name: string, spoil: (step: URL) => void][] = [
@@ -133,8 +144,15 @@ test('a schema.sql that this user may not read is named, with the code of that',
 test('line ends as Windows has them make no other file', (t) => {
   const folder = new TestFolder(t);
   const program = bundle(folder);
-  const text = readFileSync(new URL('schema.sql', root), 'utf8');
-  writeFileSync(new URL('schema.sql', program), text.replaceAll('\n', '\r\n'));
-  assert.deepEqual(run(folder.file(), refusal, { root: program }), ['opened']);
-  assert.ok(folder.open().isHealthy()); // its triggers are word for word those of the package
+  mkdirSync(new URL('lib/migrations', program));
+  for (const file of Object.keys(sealsOf(root))) {
+    const text = readFileSync(new URL(file, root), 'utf8');
+    writeFileSync(new URL(file, program), text.replaceAll('\n', '\r\n'));
+  }
+  makeDatabase(folder.file('adopted.db'), fourTables);
+  for (const name of ['store.db', 'adopted.db']) {
+    assert.deepEqual(run(folder.file(name), refusal, { root: program }), ['opened']);
+    using store = SqliteStore.open(folder.file(name));
+    assert.ok(store.isHealthy()); // its triggers are word for word those of the package
+  }
 });

@@ -12,7 +12,7 @@ import { TestFolder } from '../support/folder.ts';
 import { fourTables, makeAndDie, makeDatabase } from '../support/foreign.ts';
 import { Companion, run } from '../support/process.ts';
 import { allRows, rowsOfVersion } from '../support/rows.ts';
-import { writeDigests } from '../support/sql-files.ts';
+import { writeSeals } from '../support/sql-files.ts';
 
 /** A store with something of everything, closed. */
 function makeStore(path: string): void {
@@ -30,10 +30,11 @@ function nextPackage(folder: TestFolder, up: string, down: string): URL {
     cpSync(new URL(`../../${part}`, import.meta.url), new URL(part, root), { recursive: true });
   const next = schemaVersion + 1;
   for (const [suffix, sql] of [['up', up], ['down', down]] as const) {
-    writeFileSync(new URL(`lib/migrations/${String(next).padStart(6, '0')}_next_thing.${suffix}.sql`, root), sql);
+    const name = `${String(next).padStart(6, '0')}_next_thing.${suffix}.sql`;
+    writeFileSync(new URL(`lib/migrations/${name}`, root), `-- ${name}\n${sql}`);
   }
   appendFileSync(new URL('schema.sql', root), up);
-  writeDigests(root);
+  writeSeals(root);
   return root;
 }
 

@@ -1,26 +1,29 @@
-// The SQL files of the package, or of a copy of it, and the table in lib/core/sql-files.ts that says what belongs to
-// it.
+// The SQL files of the package, or of a copy of it, and their first lines: the seals by which the code knows them.
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { basename } from 'node:path';
 
-/** The path and SHA-256 of every SQL file below a package's root. */
-export function digestsOf(root: URL): Record<string, string> {
+/** The paths of the SQL files below a package's root, and the first line that each has to have. */
+export function sealsOf(root: URL): Record<string, string> {
   const steps = readdirSync(new URL('lib/migrations/', root)).sort().map((name) => `lib/migrations/${name}`);
   return Object.fromEntries([...steps, 'schema.sql'].map((file) => {
-    return [file, createHash('sha256').update(readFileSync(new URL(file, root))).digest('hex')];
+    const text = readFileSync(new URL(file, root), 'utf8');
+    const title = file === 'schema.sql' ? `schema.sql for version ${steps.length / 2}` : basename(file);
+    const below = createHash('sha256').update(text.replace(/^.*\n/, '')).digest('hex');
+    return [file, `-- ${title}, SHA-256 below: ${below}`];
   }));
 }
 
-/** The table as the code has it. */
-export function writtenDigests(root: URL): Record<string, string> {
-  const code = readFileSync(new URL('lib/core/sql-files.ts', root), 'utf8');
-  const [table] = /(?<=^const digests = \{\n)[^}]*/m.exec(code) ?? [''];
-  return Object.fromEntries([...table.matchAll(/'(.*)':\s+'(.*)',/g)].map(([, file, digest]) => [file!, digest!]));
+/** The first lines as they stand. */
+export function writtenSeals(root: URL): Record<string, string> {
+  return Object.fromEntries(Object.keys(sealsOf(root)).map((file) => {
+    return [file, readFileSync(new URL(file, root), 'utf8').split('\n')[0]!];
+  }));
 }
 
 /** Has a copy of the package take its SQL files as they are now for its own. */
-export function writeDigests(root: URL): void {
-  const table = Object.entries(digestsOf(root)).map(([file, digest]) => `  '${file}': '${digest}',\n`).join('');
-  const code = new URL('lib/core/sql-files.ts', root);
-  writeFileSync(code, readFileSync(code, 'utf8').replace(/(?<=^const digests = \{\n)[^}]*/m, table));
+export function writeSeals(root: URL): void {
+  for (const [file, seal] of Object.entries(sealsOf(root))) {
+    writeFileSync(new URL(file, root), readFileSync(new URL(file, root), 'utf8').replace(/^.*/, seal));
+  }
 }
