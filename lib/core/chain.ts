@@ -36,10 +36,10 @@ export const hashedNames = Object.keys(hashedColumns) as (keyof typeof hashedCol
 /** The columns of a `ChainedRow` for a SELECT; `chainedRow` converts the rows that it gives. */
 export const chainedColumns = ['id', ...Object.values(hashedColumns).map(({ column }) => column)].join(', ');
 
-/** The `ChainedRow` in the first values of a row that was read with `chainedColumns`. */
+/** The `ChainedRow` in the first values of a row read with `chainedColumns`; what is missing behind them is `null`. */
 export function chainedRow(values: readonly unknown[]): ChainedRow {
   const row: Record<string, unknown> = { id: values[0] };
-  for (let index = 0; index < hashedNames.length; index++) row[hashedNames[index]!] = values[index + 1];
+  for (let index = 0; index < hashedNames.length; index++) row[hashedNames[index]!] = values[index + 1] ?? null;
   return row as unknown as ChainedRow;
 }
 

@@ -1,6 +1,6 @@
 // Adoption: a database of the four tables alone becomes a store.
 import { randomUUID } from 'node:crypto';
-import { type ChainedRow, genesisHash, rowHash } from '../core/chain.ts';
+import { chainedRow, genesisHash, rowHash } from '../core/chain.ts';
 import type { DatabaseSync } from '../core/sqlite.ts';
 import { encodeState } from '../core/state.ts';
 import { StoreError } from '../values/errors.ts';
@@ -32,7 +32,7 @@ export function adopt(db: DatabaseSync, now: Date, script: () => void): void {
     }
     lastId = id;
     // A value may have any type here: every later reader of the adopted row gets the same value and the same hash.
-    head = rowHash(head, { id, timestamp, type, data, meta: null } as ChainedRow);
+    head = rowHash(head, chainedRow([id, timestamp, type, data]));
     return head;
   });
   let told = '';
@@ -46,10 +46,9 @@ export function adopt(db: DatabaseSync, now: Date, script: () => void): void {
   const id = lastId + 1;
   const counted = JSON.stringify({ upToId: lastId, gaps, ...(moreGaps > 0 ? { moreGaps } : undefined) });
   const data = `${counted.slice(0, -1)}${told}}`;
-  const row = { id, timestamp: now.toISOString(), type: 'store_adopted', data, meta: null };
-  db.prepare('INSERT INTO audit_log (id, timestamp, event_type, event_data, event_hash) VALUES (?, ?, ?, ?, ?)').run(
-    id, row.timestamp, row.type, data, rowHash(head, row),
-  );
+  const values = [id, now.toISOString(), 'store_adopted', data] as const;
+  const sql = 'INSERT INTO audit_log (id, timestamp, event_type, event_data, event_hash) VALUES (?, ?, ?, ?, ?)';
+  db.prepare(sql).run(...values, rowHash(head, chainedRow(values)));
   db.prepare('UPDATE store_meta SET adopted_id = ? WHERE id = 1').run(id);
 }
 
