@@ -136,7 +136,7 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
   close(): void {
     attempt('close the store', () => {
       this.#connection.close();
-      this.#parts.log.mirror?.close();
+      this.#parts.log.ledger?.close();
     });
   }
 
@@ -165,7 +165,7 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
 
   #append(encoded: readonly EncodedEvent[]): AuditEvent<E>[] {
     const { log } = this.#parts;
-    if (!log.mirror && encoded.some(({ policy }) => policy)) {
+    if (!log.ledger && encoded.some(({ policy }) => policy)) {
       const message = 'policy and breakGlass are for a store with a ledger, and this one was opened without';
       throw new StoreError('ERR_STORE_INVALID_ARGUMENT', message);
     }
@@ -173,7 +173,7 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
     return this.#connection.write(`append ${what}`, () => {
       const now = this.#connection.now();
       const timestamp = now.toISOString();
-      const permitted = log.mirror?.permit(encoded) ?? encoded;
+      const permitted = log.ledger?.permit(encoded) ?? encoded;
       return permitted.map((event) => writtenEvent<E>(log.append(event, timestamp), now, event));
     });
   }
@@ -327,7 +327,7 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
    * while another process has it open; with `force` that process is refused every further write instead.
    */
   detachLedger(options?: { force?: boolean }): void {
-    detach(this.#connection, this.#parts.log.mirror, checkForce(options));
+    detach(this.#connection, this.#parts.log.ledger, checkForce(options));
   }
 
   // Transactions and health
@@ -364,7 +364,7 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
       now: () => connection.now(),
       read: (what, fn) => connection.read(what, fn),
       write: (what, fn) => connection.write(what, () => {
-        log.mirror?.noteOther();
+        log.ledger?.noteOther();
         return fn();
       }),
       readTogether: (what, fn) => connection.readTogether(what, fn),

@@ -5,7 +5,7 @@ import { type Anchor, chainedColumns, type ChainedRow, genesisHash, hashedNames,
 import type { CommitParticipant } from './commit-participant.ts';
 import type { Connection } from './connection.ts';
 import { encodeOwnEvent, type EventTexts, type StoreEvent } from './events.ts';
-import type { Mirror } from './mirror-port.ts';
+import type { LedgerPort } from './mirror-port.ts';
 
 const insertSql = `INSERT INTO audit_log (${chainedColumns}, event_hash, signature)
   VALUES (?, ${hashedNames.map(() => '?').join(', ')}, ?, ?)`;
@@ -15,7 +15,7 @@ const eventIdSql = "json_extract(event_meta, '$.eventId')";
 export class AuditLog implements CommitParticipant {
   readonly uuid: string;
   /** What keeps a ledger equal to the log, where the store has one. */
-  mirror: Mirror | undefined;
+  ledger: LedgerPort | undefined;
   readonly #connection: Connection;
   /** The last row, where this connection wrote it, so that the next row is chained to it without a look-up. */
   #head: Anchor | undefined;
@@ -36,8 +36,8 @@ export class AuditLog implements CommitParticipant {
    * one of the two files.
    */
   #checkLedger(): void {
-    const isExpected = this.mirror?.isAttached ?? false;
-    if (this.mirror && !isExpected) return; // it is being attached
+    const isExpected = this.ledger?.isAttached ?? false;
+    if (this.ledger && !isExpected) return; // it is being attached
     const hasLedger = this.hasLedger();
     if (hasLedger === isExpected) return;
     const found = hasLedger
@@ -73,7 +73,7 @@ export class AuditLog implements CommitParticipant {
     }
     const row: ChainedRow = { ...event, id, timestamp };
     const hash = rowHash(head?.hash ?? genesisHash(this.uuid), row);
-    this.insert(row, hash, this.mirror?.sign(hash) ?? null);
+    this.insert(row, hash, this.ledger?.sign(hash) ?? null);
     return id;
   }
 
@@ -109,10 +109,10 @@ export class AuditLog implements CommitParticipant {
    * With a ledger, appends the event of a change of usage or cooldowns, because the events alone account for both then.
    */
   recordChange(event: StoreEvent): void {
-    if (!this.mirror) return;
+    if (!this.ledger) return;
     checkJsonLength('the event', event);
     const encoded = encodeOwnEvent(event);
-    this.mirror.checkEvent(encoded);
+    this.ledger.checkEvent(encoded);
     this.append(encoded);
   }
 }

@@ -21,7 +21,7 @@ export interface Attached {
 }
 
 /** Keeps the log and its ledger equal in every commit, once it is attached. */
-export interface Mirror extends CommitParticipant {
+export interface LedgerPort extends CommitParticipant {
   /** Whether the store has been written to and has no ledger yet. */
   readonly isFirst: boolean;
   /** Makes the ledger where there is none, makes it equal to the log, and begins ledger mode or signing; for open. */

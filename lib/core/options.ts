@@ -2,7 +2,7 @@
 import { checkDate, checkFunction, checkInteger, checkOptions, checkText, invalid } from '../values/checks.ts';
 import { absolutePath, snapshotPathOf } from '../values/paths.ts';
 import type { Anchor } from './chain.ts';
-import type { Mirror } from './mirror-port.ts';
+import type { LedgerPort } from './mirror-port.ts';
 import type { StoreParts } from './parts.ts';
 
 /** How to open a store. */
@@ -19,7 +19,7 @@ export interface OpenOptions {
    * A `Ledger`, which gets every event too. A store that has one is not opened for writing without it; so a store that
    * is in use gets its first only while no other process has it open, or else `ERR_STORE_BUSY`.
    */
-  ledger?: AuditMirror;
+  ledger?: GivenLedger;
 }
 
 /** What is known of the end of a ledger. */
@@ -38,7 +38,7 @@ export interface LedgerEnd {
 }
 
 /** The ledger that `open` takes, as `Ledger.open` gives it. */
-export interface AuditMirror {
+export interface GivenLedger {
   readonly path: string;
   /** The public half of the key that it signs with. */
   readonly publicKey: string | undefined;
@@ -49,13 +49,13 @@ export interface AuditMirror {
   /** Reads the end of the file again, because another process may have appended to it. */
   refresh(): LedgerEnd;
   /** Gives what keeps a store's log and this ledger equal; `recover` also mends damage that no power cut can cause. */
-  mirror(parts: StoreParts, recover: boolean): Mirror;
+  forStore(parts: StoreParts, recover: boolean): LedgerPort;
 }
 
 /** The options with their defaults. */
 export interface CheckedOptions extends Required<Omit<OpenOptions, 'snapshotPath' | 'ledger'>> {
   snapshotPath: string | undefined;
-  ledger: AuditMirror | undefined;
+  ledger: GivenLedger | undefined;
 }
 
 const names: readonly (keyof OpenOptions)[] = ['clock', 'busyTimeoutMs', 'snapshotPath', 'recover', 'ledger'];
@@ -67,7 +67,7 @@ export function checkOpenOptions(
   const { clock, busyTimeoutMs = 5_000, ...rest } = checkOptions('options', options, known);
   const { snapshotPath, recover = false, ledger } = rest;
   if (typeof recover !== 'boolean') throw invalid('options.recover', recover, 'true or false');
-  if (ledger !== undefined && typeof (ledger as Partial<AuditMirror> | null)?.refresh !== 'function') {
+  if (ledger !== undefined && typeof (ledger as Partial<GivenLedger> | null)?.refresh !== 'function') {
     throw invalid('options.ledger', ledger, 'what Ledger.open gives');
   }
   if (snapshotPath !== undefined) checkText('options.snapshotPath', snapshotPath);

@@ -88,7 +88,7 @@ export function checkPolicy({ policy, breakGlass }: PolicyAttributes): PolicyAtt
   const checked = checkContributions('policy', policy);
   const index = checked.findIndex(({ ruleId }) => ruleId.startsWith(reservedPrefix));
   if (index >= 0) {
-    const accepted = `an id that does not begin with ${reservedPrefix}, which is the mirror's own`;
+    const accepted = `an id that does not begin with ${reservedPrefix}, which is the ledger's own`;
     throw invalid(`policy[${index}].ruleId`, checked[index]!.ruleId, accepted);
   }
   if (breakGlass === undefined) return { policy: checked };

@@ -18,8 +18,6 @@ export class SnapshotRow {
   }
 }
 
-/** The subjects of a store, which the pair asks for the content of the snapshot file. */
-
 /** The row, where a state was ever saved. A text that is none is read as a state that cannot be decoded. */
 export function readRow(connection: Pick<Connection, 'get'>): SnapshotRow | undefined {
   const row = connection.get<[unknown, number]>('SELECT data, generation FROM snapshot WHERE id = 1');

@@ -61,7 +61,7 @@ export class SnapshotPair implements CommitParticipant {
     const generation = this.row()?.generation ?? 0;
     this.#base ??= generation;
     this.#connection.join(this);
-    this.#parts.log.mirror?.noteOther();
+    this.#parts.log.ledger?.noteOther();
     writeRow(this.#connection, text, Math.max(generation, this.#fileGeneration) + 1);
     this.#saves++;
   }

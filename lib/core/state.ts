@@ -106,6 +106,7 @@ function instantOf(name: string, text: unknown): Date {
   if (!instant) throw invalid(name, text, 'an instant as RFC 3339 has it');
   return instant;
 }
+
 // Days and cooldowns of every entry fit into this many times over, and a planted file must not fill the memory.
 export const maxBytes = 64 * 1024 * 1024;
 

@@ -61,7 +61,7 @@ export class Usage {
   /** Adds to a day's total, records an event where there is a ledger, and gives the new total. */
   add(entryId: string, day: string, durationMs: number): number {
     const total = this.addRow(entryId, day, durationMs);
-    if (this.#log.mirror) this.#log.recordChange({ type: 'usage_added', entryId, day, durationMs });
+    if (this.#log.ledger) this.#log.recordChange({ type: 'usage_added', entryId, day, durationMs });
     return total;
   }
 

@@ -6,7 +6,7 @@ import { type Anchor, genesisHash } from '../core/chain.ts';
 import type { Carried } from '../core/commit-participant.ts';
 import type { Connection } from '../core/connection.ts';
 import { type EncodedEvent, encodeOwnEvent, type EventTexts, type StoreEvent } from '../core/events.ts';
-import type { Attached, Mirror, SetAside } from '../core/mirror-port.ts';
+import type { Attached, LedgerPort, SetAside } from '../core/mirror-port.ts';
 import type { StoreParts } from '../core/parts.ts';
 import { quote } from '../values/checks.ts';
 import { hasCode, StoreError } from '../values/errors.ts';
@@ -18,7 +18,7 @@ import { type LedgerRow, ledgerRows } from './rows.ts';
 import type { LedgerTail } from './tail.ts';
 
 /** Keeps the log of a store and its ledger equal. */
-export class AttachedLedger implements Mirror {
+export class AttachedLedger implements LedgerPort {
   readonly #parts: StoreParts;
   readonly #connection: Connection;
   readonly #ledger: LedgerTail;
@@ -79,7 +79,7 @@ export class AttachedLedger implements Mirror {
 
   attach(): Attached {
     const before = this.#head()?.id ?? 0;
-    this.#parts.log.mirror = this;
+    this.#parts.log.ledger = this;
     this.#connection.attendLast(this);
     const attached: Attached = { replayed: 0, setAside: [] };
     this.#connection.write(`attach the ledger ${this.#ledger.path}`, () => {
@@ -307,7 +307,7 @@ export class AttachedLedger implements Mirror {
   end(): void {
     this.#connection.attendLast(undefined);
     this.#parts.watch.files.unwatch(this.#ledger.path);
-    this.#parts.log.mirror = undefined;
+    this.#parts.log.ledger = undefined;
     this.close();
   }
 

@@ -2,8 +2,8 @@
 import type { KeyObject } from 'node:crypto';
 import * as system from 'node:fs';
 import type { Anchor } from '../core/chain.ts';
-import type { Mirror } from '../core/mirror-port.ts';
-import type { AuditMirror } from '../core/options.ts';
+import type { LedgerPort } from '../core/mirror-port.ts';
+import type { GivenLedger } from '../core/options.ts';
 import type { StoreParts } from '../core/parts.ts';
 import { checkOptions, invalid } from '../values/checks.ts';
 import { attempt, notConstructed, StoreError } from '../values/errors.ts';
@@ -34,7 +34,7 @@ export interface LedgerOptions {
  * The ledger of a store: a JSONL file, one audit event a line, chained by hashes. `Ledger.open` only reads; a store
  * that is opened with it appends to it. The file is open only while it is read, and while such a store is open.
  */
-export class Ledger implements AuditMirror {
+export class Ledger implements GivenLedger {
   readonly path: string;
   readonly unsigned: boolean;
   readonly #tail: LedgerTail;
@@ -140,7 +140,7 @@ export class Ledger implements AuditMirror {
   }
 
   /** Gives what keeps a store's log and this ledger equal; called when a store is opened with the ledger. */
-  mirror(parts: StoreParts, recover: boolean): Mirror {
+  forStore(parts: StoreParts, recover: boolean): LedgerPort {
     return new AttachedLedger(parts, this.#tail, recover);
   }
 }

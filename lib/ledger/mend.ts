@@ -27,7 +27,7 @@ interface Break {
 }
 
 /** The log of a store, which its ledger is to match. */
-export interface MirroredLog {
+export interface SourceLog {
   store: string;
   created: string;
   /** The last row; for an empty log the id 0, and the hash that the first row will name as its predecessor's. */
@@ -51,7 +51,7 @@ export interface Brought {
 }
 
 /** See `LedgerTail.bringTo`. */
-export function bringTo(file: LedgerFile, end: End, log: MirroredLog): Brought {
+export function bringTo(file: LedgerFile, end: End, log: SourceLog): Brought {
   const found = findBreak(file, end, log);
   const { from, differsAt, isTorn } = found;
   const setAside = differsAt < end.size;
@@ -75,7 +75,7 @@ function lastBeyond(file: LedgerFile, from: number, to: number, head: Anchor): n
   return last;
 }
 
-function findBreak(file: LedgerFile, end: End, log: MirroredLog): Break {
+function findBreak(file: LedgerFile, end: End, log: SourceLog): Break {
   const { head, size, bytes } = end;
   if (end.store === log.store) {
     if ((head?.id ?? 0) >= log.head.id) {
@@ -95,7 +95,7 @@ function findBreak(file: LedgerFile, end: End, log: MirroredLog): Break {
 }
 
 /** The lines that the file may have for a row: `more` may be set there, which the log does not record. */
-function lineTexts(row: LedgerRow, { head }: MirroredLog): string[] {
+function lineTexts(row: LedgerRow, { head }: SourceLog): string[] {
   const texts = [row, { ...row, more: true }].map((each) => lineText(toLine(each)));
   return row.id === head.id ? texts.slice(0, 1) : texts;
 }
@@ -136,7 +136,7 @@ function pageOf(offset: number): number {
 }
 
 /** Writes the rest in place, from the page of the first byte that differs on; the pages before it are not touched. */
-function goOn(file: LedgerFile, { from, after, text, row, differsAt }: Break, log: MirroredLog): void {
+function goOn(file: LedgerFile, { from, after, text, row, differsAt }: Break, log: SourceLog): void {
   const begin = Math.max(from, pageOf(differsAt));
   file.truncate(begin);
   file.sync(); // the truncation must be durable first, or a power cut could leave the old end behind the new one
@@ -150,7 +150,7 @@ function goOn(file: LedgerFile, { from, after, text, row, differsAt }: Break, lo
  * Writes the whole ledger under another name and renames that into place, so that a power cut leaves the old file or
  * the new one, and never damage before the end, which would be refused.
  */
-function renew(file: LedgerFile, { from, after, text, row }: Break, log: MirroredLog): void {
+function renew(file: LedgerFile, { from, after, text, row }: Break, log: SourceLog): void {
   prepareFolder(dirname(file.path));
   const isThere = file.use((fd) => fd !== undefined);
   const fresh = new LedgerFile(temporaryBeside(file.path), file.files);

@@ -10,7 +10,7 @@ import { type FileLike, likeFor } from '../values/owner.ts';
 import { emptyEnd, type End, linesBackTo, readEnd, wholeGroups } from './end.ts';
 import { LedgerFile, type LedgerFiles } from './file.ts';
 import { headerText, signHash, toRow } from './line.ts';
-import { bringTo, type Brought, type MirroredLog } from './mend.ts';
+import { bringTo, type Brought, type SourceLog } from './mend.ts';
 import type { LedgerRow } from './rows.ts';
 import { checkLength, writeLines } from './write-lines.ts';
 
@@ -94,7 +94,7 @@ export class LedgerTail {
    * Makes the ledger end with the last row of a log, header included; durable on return. Throws `ERR_STORE_PARITY`,
    * with the line, for damage that no power cut can cause, unless `log.recover` is true, and leaves the file as it was.
    */
-  bringTo(log: MirroredLog): Brought {
+  bringTo(log: SourceLog): Brought {
     const end = this.refresh(true);
     this.#end = { ...end, size: -1 }; // if this fails, the next look reads the file again
     const brought = bringTo(this.file, end, log);

@@ -1,7 +1,7 @@
 // Locking every other process out: what would stop their writes is done only while no other process has the store open.
 import type { Connection } from '../core/connection.ts';
 import { releaseReaders, setPragmas } from '../core/handle.ts';
-import type { Attached, Mirror } from '../core/mirror-port.ts';
+import type { Attached, LedgerPort } from '../core/mirror-port.ts';
 import type { DatabaseSync } from '../core/sqlite.ts';
 import { checkpointFound } from '../recovery/found-wal.ts';
 import { hasCode, StoreError, toStoreError } from '../values/errors.ts';
@@ -40,25 +40,25 @@ function writeAlone<T>(connection: Connection, what: string, otherwise: string |
 }
 
 /** Ends the ledger mode of a store, if it is in it, by an event; see `SqliteStore.detachLedger`. */
-export function detach(connection: Connection, mirror: Mirror | undefined, force: boolean): void {
+export function detach(connection: Connection, ledger: LedgerPort | undefined, force: boolean): void {
   const what = 'detach the ledger';
   const isNested = connection.inTransaction;
   const write = (): void => connection.write(what, () => {
-    const why = mirror ? 'a transaction is open' : 'the store was opened without one';
-    if (!mirror || isNested) throw new StoreError('ERR_STORE_CONFLICT', `failed to ${what}: ${why}`);
-    mirror.detach();
+    const why = ledger ? 'a transaction is open' : 'the store was opened without one';
+    if (!ledger || isNested) throw new StoreError('ERR_STORE_CONFLICT', `failed to ${what}: ${why}`);
+    ledger.detach();
   });
-  if (force || !mirror || isNested) write();
+  if (force || !ledger || isNested) write();
   else writeAlone(connection, what, 'with force it is detached all the same', write);
-  mirror?.end();
+  ledger?.end();
 }
 
 /**
  * At open, by one process at a time, gives a store that is in use its first ledger: whoever has it open without one may
  * write no more.
  */
-export function attachFirst(connection: Connection, mirror: Mirror, ledgerPath: string): Attached {
-  return writeAlone(connection, `attach the ledger ${ledgerPath}`, undefined, () => mirror.attach());
+export function attachFirst(connection: Connection, ledger: LedgerPort, ledgerPath: string): Attached {
+  return writeAlone(connection, `attach the ledger ${ledgerPath}`, undefined, () => ledger.attach());
 }
 
 function explain<T>(what: string, otherwise: string | undefined, fn: () => T): T {

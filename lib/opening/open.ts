@@ -3,7 +3,7 @@ import { statfsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Connection } from '../core/connection.ts';
 import { checkSync, checkVersion, setPragmas, switchToWal } from '../core/handle.ts';
-import type { Attached, Mirror } from '../core/mirror-port.ts';
+import type { Attached, LedgerPort } from '../core/mirror-port.ts';
 import { assemble, type Opened, openPlain } from '../core/open.ts';
 import { type CheckedOptions, readClock, snapshotPathFor } from '../core/options.ts';
 import { identify, schemaVersion } from '../core/schema.ts';
@@ -102,7 +102,7 @@ function connect(opening: Opening): OpenedToWrite {
   const check = (): void => checkSame(opening);
   let db: DatabaseSync | undefined;
   let connection: Connection | undefined;
-  let mirror: Mirror | undefined;
+  let ledger: LedgerPort | undefined;
   try {
     db = openToWrite(path, options, check);
     setPragmas(db);
@@ -115,10 +115,10 @@ function connect(opening: Opening): OpenedToWrite {
     check();
     if (opened.watch.schema.cookie !== cookie) checkVersionStays(db, path);
     if (options.recover) rehearse(opened);
-    mirror = mirrorOf(opened, options);
-    return settle(opened, mirror, opening);
+    ledger = ledgerOf(opened, options);
+    return settle(opened, ledger, opening);
   } catch (error) {
-    mirror?.close();
+    ledger?.close();
     if (connection) connection.close();
     else db?.close();
     if (error instanceof TurnNeeded) throw error;
@@ -152,20 +152,20 @@ function checkSame({ path, watch }: Opening): void {
 }
 
 /** What keeps the ledger equal to the log, where there is a ledger. */
-function mirrorOf(opened: Opened, { ledger, recover }: CheckedOptions): Mirror | undefined {
-  if (ledger) return ledger.mirror(opened, recover);
+function ledgerOf(opened: Opened, { ledger, recover }: CheckedOptions): LedgerPort | undefined {
+  if (ledger) return ledger.forStore(opened, recover);
   if (!opened.log.hasLedger()) return undefined;
   const why = 'the store has a ledger and is not opened for writing without it; "shepherd-store detach-ledger" ends it';
   throw new StoreError('ERR_STORE_CONFLICT', why);
 }
 
 /** Finds out whether the database has lost something, and heals it: from the ledger first, whose events are exact. */
-function settle(opened: Opened, mirror: Mirror | undefined, opening: Opening): OpenedToWrite {
+function settle(opened: Opened, ledger: LedgerPort | undefined, opening: Opening): OpenedToWrite {
   const { connection, log, pair } = opened;
   const { path, snapshot, moved } = opening;
   const content = snapshot.state === 'whole' && snapshot.content.store === log.uuid ? snapshot.content : undefined;
   const had = log.head()?.id ?? 0;
-  const { replayed, ...aside } = mirror ? attach(opened, mirror, opening) : { replayed: 0, setAside: [] };
+  const { replayed, ...aside } = ledger ? attach(opened, ledger, opening) : { replayed: 0, setAside: [] };
   const found = findLoss(opened, opening, content);
   const healed = found && heal(opened, { found, moved, replayed, lastId: had + replayed }, content);
   if (opening.isNoted) removeNote(path);
@@ -177,10 +177,10 @@ function settle(opened: Opened, mirror: Mirror | undefined, opening: Opening): O
   return { ...opened, recovery: withSetAside(healed, aside) };
 }
 
-function attach(opened: Opened, mirror: Mirror, opening: Opening): Attached {
-  if (!mirror.isFirst) return mirror.attach();
+function attach(opened: Opened, ledger: LedgerPort, opening: Opening): Attached {
+  if (!ledger.isFirst) return ledger.attach();
   requireTurn(opening); // of several that begin it, each would keep the others out for as long as they wait for it
-  return attachFirst(opened.connection, mirror, opening.options.ledger!.path);
+  return attachFirst(opened.connection, ledger, opening.options.ledger!.path);
 }
 
 /** What the database has lost, and what was found before it could be asked. */

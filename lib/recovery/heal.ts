@@ -78,7 +78,7 @@ export function heal(opened: Opened, loss: Loss, content: SnapshotContent | unde
 
 /** Whether the ledger has the snapshot file's head, so that it has all usage and cooldowns and the file adds none. */
 function isAccountedFor({ log }: Opened, { head }: SnapshotContent): boolean {
-  return log.mirror !== undefined && head !== null && log.hashAt(head.id) === head.hash;
+  return log.ledger !== undefined && head !== null && log.hashAt(head.id) === head.hash;
 }
 
 /** Whether the last event already records the moved files, because a recovery was interrupted after it. */
