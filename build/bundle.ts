@@ -60,8 +60,17 @@ function renamed(names: string): string {
   return names.replaceAll(' as ', ': ');
 }
 
+visit(join(dist, 'values/node-version.js')); // the first, because the refusal of an old Node calls it
 for (const room of rooms) for (const path of globSync(`${room}*.js`, { cwd: dist })) visit(join(dist, path));
-const imports = Array.from(builtIns, ([module, name]) => `import * as ${name} from '${module}';\n`);
+// An import of node:util or node:crypto asks for every export, and so loads what Node would load at its first use only: a
+// tenth of what starting takes.
+const requires = Array.from(builtIns, ([module, name]) => `const ${name} = process.getBuiltinModule('${module}');\n`);
+// A Node that is too old to have it is told which one is needed, as core/sqlite.ts tells one that has no SQLite.
+const refusal = `if (!process.getBuiltinModule) {
+  const problem = values_node_version.nodeProblem(process.versions.node);
+  throw Object.assign(new Error(problem), { name: 'StoreError', code: 'ERR_STORE_UNSUPPORTED' });
+}
+`;
 const functions = Array.from(bundled.values(), ({ name, text, exports }) =>
   `export const ${name} = (() => {\n${text}\nreturn { ${exports.join(', ')} };\n})();\n`);
 for (const [path, { name, exports }] of bundled) {
@@ -72,4 +81,4 @@ for (const [path, { name, exports }] of bundled) {
   const handOn = `import { ${name} } from '${specifier}';\nexport const { ${exports.join(', ')} } = ${name};\n`;
   writeFileSync(path, exports.length === 0 ? 'export {};\n' : handOn);
 }
-writeFileSync(join(dist, 'shepherd-store.js'), [...imports, ...functions].join(''));
+writeFileSync(join(dist, 'shepherd-store.js'), [functions[0], refusal, ...requires, ...functions.slice(1)].join(''));

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { cpSync, globSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { nodeProblem } from '../../lib/values/node-version.ts';
 import { emptyFolder, entryPoints, manifest, node, root, run, topLevel, tsc } from '../support/project.ts';
 
 const works = { status: 0, stderr: '' };
@@ -98,6 +99,15 @@ test('the installed package finds its schema and its migrations, and keeps what 
     store.close();
     console.log(SqliteStore.openReadOnly('kiosk/store.db').getUsage('minecraft', '2026-11-21'));`);
   assert.deepEqual(use, { ...works, stdout: '90500\n' });
+});
+
+test('the installed package says which Node it needs where Node cannot give it its own modules', () => {
+  const load = node(consumer, '--input-type=module', '-e', `
+    delete process.getBuiltinModule;
+    Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '20.10.0' } });
+    const { name, code, message } = await import('${manifest.name}').catch((error) => error);
+    console.log(name, code, message);`);
+  assert.deepEqual(load, { ...works, stdout: `StoreError ERR_STORE_UNSUPPORTED ${nodeProblem('20.10.0')}\n` });
 });
 
 for (const command of Object.keys(manifest.bin)) {
