@@ -1,5 +1,5 @@
-// Files on their way to their names: where a copy or a rebuilt file is made, and what becomes of it when its maker is
-// killed.
+// Temporary files: where a copy or a rebuilt file is made before it gets its name, and how one is removed whose maker
+// was killed.
 import { randomUUID } from 'node:crypto';
 import { readdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';

@@ -1,4 +1,5 @@
-// What a service does again and again, done once and undone, to meet damage while a recovery can still see to it.
+// Rehearses what a service does again and again: each operation is done once and undone, so that damage is met while a
+// recovery can still see to it.
 import type { Opened } from '../core/open.ts';
 import { localDay } from '../values/days.ts';
 import { hasCode, StoreError, toStoreError } from '../values/errors.ts';

@@ -1,5 +1,5 @@
-// What this process has open, as the kernel tells it: whatever thread opened it, whatever copy of this package, by
-// whatever name.
+// The descriptors that this process has open, as the kernel lists them: those of every thread and of every copy of this
+// package, whatever name the file was opened by.
 import {
   type BigIntStats, closeSync, constants, fstatSync, openSync, readdirSync, readFileSync, readlinkSync, statSync,
 } from 'node:fs';

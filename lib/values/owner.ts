@@ -1,5 +1,5 @@
-// Whose a new file is, and who else may read or write it. What root makes by hand, a repair or an import, must be the
-// service's own: it is shut out of it otherwise.
+// The owner and the mode of a new file. A file that root makes in a repair or an import would shut the service out, so
+// it gets the owner of the file that it belongs to.
 import { fchmodSync, fchownSync, lstatSync } from 'node:fs';
 import { dirname } from 'node:path';
 

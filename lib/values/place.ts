@@ -1,5 +1,4 @@
-// How a finished file gets its name: never in the place of another, and where it is to take that place, without losing
-// that one.
+// Gives a finished file its name: it replaces no other file or, where it has to replace one, does not lose that one.
 import { closeSync, constants, linkSync, lstatSync, openSync, renameSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { closeWhenAlone } from './descriptors.ts';

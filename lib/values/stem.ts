@@ -1,5 +1,5 @@
-// File names made from another file's name, which may be as long as the file system takes: what does not fit is cut and
-// hashed, so that it is known again and stands for no other file.
+// Makes file names from another file's name. That name may be as long as the file system allows, so what does not fit
+// is cut off and hashed, and the names made from two files stay different.
 import { hash } from 'node:crypto';
 import { basename, dirname, join } from 'node:path';
 

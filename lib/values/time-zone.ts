@@ -1,6 +1,5 @@
-// Which time zone names the days, and whether it is the one that this machine was given: where Node cannot make out
-// what TZ says it counts by another one without a word, and what it has made out it keeps while the machine is given a
-// new one.
+// Which time zone names the days, and whether it is the one that the machine was given. Node counts by another zone
+// without saying so where it cannot read TZ, and it keeps its zone when the machine is given a new one.
 import { readlinkSync, statSync } from 'node:fs';
 import { show } from './checks.ts';
 
