@@ -84,7 +84,7 @@ export function describeHealth(opened: Opened): StoreHealth {
   const { connection, pair } = opened;
   const now = connection.now();
   let failed: unknown;
-  const told = <T>(read: () => T): T | undefined => {
+  const readIfPossible = <T>(read: () => T): T | undefined => {
     try {
       return connection.read('read the state of the store', read);
     } catch (error) {
@@ -92,13 +92,13 @@ export function describeHealth(opened: Opened): StoreHealth {
       return undefined;
     }
   };
-  const clockBehindMs = told(() => clockBehind(connection, now));
+  const clockBehindMs = readIfPossible(() => clockBehind(connection, now));
   const health = {
     schemaVersion,
-    sqliteVersion: told(() => connection.get<[string]>('SELECT sqlite_version()')![0]) ?? 'unknown',
-    journalMode: told(() => journalMode(connection)) ?? 'unknown',
-    ...(told(() => sizes(connection)) ?? { databaseBytes: 0, walBytes: 0 }),
-    snapshot: pair.copies(now, told),
+    sqliteVersion: readIfPossible(() => connection.get<[string]>('SELECT sqlite_version()')![0]) ?? 'unknown',
+    journalMode: readIfPossible(() => journalMode(connection)) ?? 'unknown',
+    ...(readIfPossible(() => sizes(connection)) ?? { databaseBytes: 0, walBytes: 0 }),
+    snapshot: pair.copies(now, readIfPossible),
     ...(clockBehindMs === undefined ? undefined : { clockBehindMs }),
     timeZone: timeZoneInUse(),
   };

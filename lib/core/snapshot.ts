@@ -219,16 +219,16 @@ export class SnapshotPair implements CommitParticipant {
   }
 
   /**
-   * Both copies, for `health()`. `told` runs a read and gives its result, or `undefined` where a damaged page of the
-   * database has ended the read, which says nothing of the file.
+   * Both copies, for `health()`. `readIfPossible` runs a read and gives its result, or `undefined` where a damaged page
+   * of the database has ended the read, which says nothing of the file.
    */
-  copies(now: Date, told: <T>(read: () => T) => T | undefined): { row: SnapshotCopy; file: SnapshotCopy } {
+  copies(now: Date, readIfPossible: <T>(read: () => T) => T | undefined): { row: SnapshotCopy; file: SnapshotCopy } {
     this.#found = undefined;
     const { faults } = this.#connection;
-    const both = told(() => ({ file: this.#lookAtFile(), row: this.row() }));
+    const both = readIfPossible(() => ({ file: this.#lookAtFile(), row: this.row() }));
     const { file, row } = both ?? { file: this.#lookAtFile(), row: undefined };
     reportCopies(faults, this.#path, file, row);
-    told(() => {
+    readIfPossible(() => {
       const loss = file.state === 'whole' ? compareHead(this.#connection, file.content) : undefined;
       reportLoss(faults, this.#path, loss);
     });

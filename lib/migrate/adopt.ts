@@ -35,17 +35,17 @@ export function adopt(db: DatabaseSync, now: Date, script: () => void): void {
     head = rowHash(head, chainedRow([id, timestamp, type, data]));
     return head;
   });
-  let told = '';
+  let eventFields = '';
   db.function('adopted_snapshot', { directOnly: true }, (bytes) => {
     const adopted = adoptSnapshot(bytes);
-    told = adopted.told;
+    eventFields = adopted.eventFields;
     return adopted.data;
   });
   script();
   mark(db, uuid, now.toISOString());
   const id = lastId + 1;
   const counted = JSON.stringify({ upToId: lastId, gaps, ...(moreGaps > 0 ? { moreGaps } : undefined) });
-  const data = `${counted.slice(0, -1)}${told}}`;
+  const data = `${counted.slice(0, -1)}${eventFields}}`;
   const values = [id, now.toISOString(), 'store_adopted', data] as const;
   const sql = 'INSERT INTO audit_log (id, timestamp, event_type, event_data, event_hash) VALUES (?, ?, ?, ?, ?)';
   db.prepare(sql).run(...values, rowHash(head, chainedRow(values)));
@@ -54,15 +54,16 @@ export function adopt(db: DatabaseSync, now: Date, script: () => void): void {
 
 /**
  * Converts the state in the snapshot row to this package's form. `data` is null if the state cannot be read whole: the
- * row then stays as it is, so that loading it throws instead of silently losing a session. `told` is the part of the
- * event about it: why it cannot be read, or the unchanged text of the fields that a state has no place for.
+ * row then stays as it is, so that loading it throws instead of silently losing a session. `eventFields` is the part of
+ * the event about it: why it cannot be read, or the unchanged text of the fields that a state has no place for.
  */
-function adoptSnapshot(bytes: unknown): { data: string | null; told: string } {
+function adoptSnapshot(bytes: unknown): { data: string | null; eventFields: string } {
   try {
     const { state, unknown } = readForeignState(checkUtf8('the snapshot', bytes));
-    return { data: encodeState(state), told: unknown.size > 0 ? `,"snapshotFields":${objectText(unknown)}` : '' };
+    const eventFields = unknown.size > 0 ? `,"snapshotFields":${objectText(unknown)}` : '';
+    return { data: encodeState(state), eventFields };
   } catch (error) {
-    return { data: null, told: `,"unreadableSnapshot":${JSON.stringify((error as Error).message)}` };
+    return { data: null, eventFields: `,"unreadableSnapshot":${JSON.stringify((error as Error).message)}` };
   }
 }
 
