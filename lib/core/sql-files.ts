@@ -45,7 +45,8 @@ const texts = new Map<string, string>();
 /**
  * The text of schema.sql or of a step, read once. A bundle takes the code to a place where the files are missing, or
  * where the program around it has a schema.sql of its own, and half an update leaves files of two versions. So each
- * file XX, and `ERR_STORE_PERMISSION` or `ERR_STORE_IO` where it cannot be read; each with its path.
+ * file is checked against its first line. Throws, with the file's path, `ERR_STORE_MIGRATION` where it is missing or
+ * another, and `ERR_STORE_PERMISSION` or `ERR_STORE_IO` where it cannot be read.
  */
 export function readSql(file: string): string {
   const text = texts.get(file) ?? read(file);
