@@ -1,4 +1,4 @@
--- schema.sql for version 6, SHA-256 below: a29e5731d41034ad63f2de911d2bbbd6229a8d1fb8b35981c7fb13a254b6f672
+-- schema.sql for version 6, SHA-256 below: bc0cdb6c0be401aa376e79e1861a0e6de482ce0aabff7e6898b299c51c8be959
 -- The current schema, applied whole to a new file. lib/migrations/ leads an older file here step by step; a test
 -- compares the results. Columns of the first four tables that other readers know keep their names and meaning.
 
@@ -78,7 +78,7 @@ CREATE TABLE usage (
   PRIMARY KEY (entry_id, day)
 );
 
--- All entries of one day: the plain snapshot carries two to four days, and must not read years to find them.
+-- All entries of one day: the snapshot file carries two to four days, and must not read years to find them.
 CREATE INDEX usage_day ON usage (day);
 
 -- Cooldowns --------------------------------------------------------------------------------------------------------
@@ -92,7 +92,7 @@ CREATE TABLE cooldowns (
   clock_behind_at TEXT
 );
 
--- Those that are not over: the plain snapshot carries them, and must not read years to find them.
+-- Those that are not over: the snapshot file carries them, and must not read years to find them.
 CREATE INDEX cooldowns_until ON cooldowns (until);
 
 -- Snapshot ---------------------------------------------------------------------------------------------------------
@@ -120,7 +120,7 @@ CREATE TABLE runs (
   updated_at TEXT NOT NULL
 ) STRICT;
 
--- Runs of one status, newest first; what a crash left running.
+-- Finds the runs of one status, newest first, and those that a crash left running.
 CREATE INDEX runs_status ON runs (status);
 
 -- dependencies: an array of ids of units of the same run.
@@ -158,7 +158,7 @@ CREATE TABLE run_events (
   timestamp TEXT NOT NULL
 ) STRICT;
 
--- Each of the three queries; the first two also serve deletion.
+-- One index for each of the three queries; the first two also serve the deletion of a run or a unit.
 CREATE INDEX run_events_run ON run_events (run_id) WHERE run_id IS NOT NULL;
 CREATE INDEX run_events_plan_unit ON run_events (plan_unit_id) WHERE plan_unit_id IS NOT NULL;
 CREATE INDEX run_events_level ON run_events (level);
@@ -177,7 +177,7 @@ CREATE TABLE resource_state (
   PRIMARY KEY (resource_type, resource_name)
 ) STRICT;
 
--- Whether a run that is to be deleted is named here.
+-- Tells whether a run that is to be deleted is named here.
 CREATE INDEX resource_state_last_run ON resource_state (last_run_id);
 
 -- Facts (lib/modules/facts/) --------------------------------------------------------------------------------------
@@ -233,9 +233,9 @@ CREATE TABLE assigned_tasks (
   assigned_at TEXT NOT NULL CHECK (assigned_at IS strftime('%Y-%m-%dT%H:%M:%fZ', assigned_at))
 ) STRICT;
 
--- What a snapshot of a project keeps of them.
+-- Finds what a snapshot of a project keeps of them.
 CREATE INDEX assigned_tasks_project ON assigned_tasks (project_path);
--- Those that are too old.
+-- Finds those that are too old.
 CREATE INDEX assigned_tasks_assigned_at ON assigned_tasks (assigned_at);
 
 -- One for each run of the service, whatever projects and tasks it had: JSON arrays of paths and task types.
@@ -253,7 +253,7 @@ CREATE TABLE run_records (
   branch TEXT
 ) STRICT;
 
--- The newest, and today's.
+-- Finds the newest, and those of today.
 CREATE INDEX run_records_started_at ON run_records (started_at);
 
 -- state: the row, task history and assignments of a project as JSON (lib/modules/projects/snapshots.ts); value: what

@@ -1,7 +1,7 @@
 // Part of `npm run build` (`node build/bundle.ts [FOLDER]`, dist/ by default): puts what is always shipped into one
 // file, dist/shepherd-store.js. Node takes about a millisecond for each file that it loads, on a desktop core, and a
-// service that loads sixty of them starts twice as late. Every other file of these rooms stays, and hands on what the
-// one file has: so the modules and the command import what they imported before.
+// service that loads sixty of them takes twice as long to start. Every other file of these rooms stays, and hands on
+// what the one file has: so the modules and the command import what they imported before.
 //
 // The rooms have no circles of imports (test/package/house.test.ts), so each file can become a function that runs once,
 // in the order of the imports, and gives what the file exports.
@@ -62,8 +62,8 @@ function renamed(names: string): string {
 
 visit(join(dist, 'values/node-version.js')); // the first, because the refusal of an old Node calls it
 for (const room of rooms) for (const path of globSync(`${room}*.js`, { cwd: dist })) visit(join(dist, path));
-// An import of node:util or node:crypto asks for every export, and so loads what Node would load at its first use only: a
-// tenth of what starting takes.
+// An import of node:util or node:crypto asks for every export, and so loads what Node would otherwise load at its first
+// use only: that took a tenth of the start.
 const requires = Array.from(builtIns, ([module, name]) => `const ${name} = process.getBuiltinModule('${module}');\n`);
 // A Node that is too old to have it is told which one is needed, as core/sqlite.ts tells one that has no SQLite.
 const refusal = `if (!process.getBuiltinModule) {

@@ -10,7 +10,7 @@ import type { SnapshotCopy } from './core/snapshot-findings.ts';
 import { ReadOnlyFile } from './reading/reader.ts';
 import { reportNames } from './recovery/names.ts';
 import { parseInstant } from './values/checks.ts';
-import { StoreError, type StoreErrorCode } from './values/errors.ts';
+import type { StoreErrorCode } from './values/errors.ts';
 import { systemZone, timeZoneInUse } from './values/time-zone.ts';
 
 /** The result of `health()`. Sizes are in bytes. */
@@ -48,10 +48,10 @@ export function isWorking(opened: Opened): boolean {
 /** Reports or clears the findings about the database file. `failed` is the error of an earlier read, if one failed. */
 function checkDisk(opened: Opened, failed?: unknown): void {
   const { faults, path } = opened.connection;
-  const replaced = opened.watch.files.problem();
-  if (replaced !== undefined) return faults.report('replaced', replaced);
-  faults.clear('replaced');
   try {
+    const replaced = opened.watch.files.problem();
+    if (replaced !== undefined) return faults.report('replaced', replaced);
+    faults.clear('replaced');
     // The open connection would answer a SELECT from its cache, without a single read of the disk.
     if (path !== undefined) readAnew(opened, path);
     else opened.log.head();
@@ -63,11 +63,11 @@ function checkDisk(opened: Opened, failed?: unknown): void {
 }
 
 // A writer locks the file for an instant when it opens or closes it, which must not count as a failure.
-const headTimeoutMs = 1_000;
+const lookTimeoutMs = 1_000;
 
 /** Reads the schema and the head of the log through a new handle. */
 function readAnew({ connection, watch }: Opened, path: string): void {
-  const reader = new ReadOnlyFile(path, headTimeoutMs);
+  const reader = new ReadOnlyFile(path, lookTimeoutMs);
   try {
     const isSame = reader.read(() => watch.schema.isAsBefore(reader.db));
     const advice = 'close the store, and open it again';
@@ -102,20 +102,17 @@ export function describeHealth(opened: Opened): StoreHealth {
     ...(clockBehindMs === undefined ? undefined : { clockBehindMs }),
     timeZone: timeZoneInUse(),
   };
+  readIfPossible(() => checkPlace(connection));
   checkDisk(opened, failed);
   checkTimeZone(connection);
   const findings = connection.faults.list();
-  const { lastError } = connection;
+  const { lastError: last } = connection;
   return {
     ok: findings.length === 0,
     findings,
     ...health,
-    ...(lastError ? { lastError: { ...describeError(lastError.error), at: lastError.at } } : undefined),
+    ...(last ? { lastError: { code: last.error.code, message: last.error.message, at: last.at } } : undefined),
   };
-}
-
-function describeError({ code, message }: StoreError): { code: StoreErrorCode; message: string } {
-  return { code, message };
 }
 
 /**
@@ -148,6 +145,16 @@ function checkTimeZone({ faults }: Connection): void {
   else faults.report('time-zone', problem);
 }
 
+/** Reports or clears the findings about the database's folder and names. */
+function checkPlace({ faults, path }: Connection): void {
+  if (path === undefined) return;
+  const folder = dirname(path);
+  const isShared = (statSync(folder).mode & 0o002) !== 0;
+  if (isShared) faults.report('folder-shared', `every user may write to ${folder} and so replace the store`);
+  else faults.clear('folder-shared');
+  reportNames(faults, path);
+}
+
 function sizes(connection: Connection): Pick<StoreHealth, 'databaseBytes' | 'walBytes' | 'freeBytes'> {
   const { path } = connection;
   if (path === undefined) {
@@ -155,13 +162,7 @@ function sizes(connection: Connection): Pick<StoreHealth, 'databaseBytes' | 'wal
     const [pageBytes] = connection.get<[number]>('PRAGMA page_size')!;
     return { databaseBytes: pages * pageBytes, walBytes: 0 };
   }
-  const folder = dirname(path);
-  const { bavail, bsize } = statfsSync(folder);
-  const { faults } = connection;
-  const isShared = (statSync(folder).mode & 0o002) !== 0;
-  if (isShared) faults.report('folder-shared', `every user may write to ${folder} and so replace the store`);
-  else faults.clear('folder-shared');
-  reportNames(faults, path);
+  const { bavail, bsize } = statfsSync(dirname(path));
   // The sizes come from stat, because closing a descriptor of the database or its WAL would drop SQLite's locks.
   return {
     databaseBytes: statSync(path, { throwIfNoEntry: false })?.size ?? 0,

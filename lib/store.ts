@@ -360,6 +360,7 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
     const [connection, { log }] = [this.#connection, this.#parts];
     return {
       prepare: (sql) => connection.statement(sql),
+      get: (sql, ...values) => connection.get(sql, ...values),
       all: (sql, ...values) => connection.all(sql, ...values),
       now: () => connection.now(),
       read: (what, fn) => connection.read(what, fn),

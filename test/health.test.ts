@@ -5,6 +5,7 @@ import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, write
 import { StatementSync } from 'node:sqlite';
 import { test, type TestContext } from 'node:test';
 import { type Fault, type HealthFinding, type OpenOptions, SqliteStore } from '../lib/index.ts';
+import { SessionTracker } from '../lib/modules/sessions/sessions.ts';
 import { TestFolder } from './support/folder.ts';
 import { makeDatabase } from './support/foreign.ts';
 
@@ -341,6 +342,28 @@ test('a clock that fails hides no fault, and does not make the store unhealthy',
   const [finding] = store.health().findings;
   assert.equal(finding?.kind, 'snapshot-file-missing');
   assert.ok(Number.isFinite(finding?.since.getTime()));
+});
+
+test('a clock that throws an error of the system is refused, and does not stop the store like a failing disk', (t) => {
+  const folder = new TestFolder(t);
+  let broken = false;
+  const askSystem = (): void => {
+    if (broken) throw Object.assign(new Error('connect ETIMEDOUT'), { code: 'ETIMEDOUT', syscall: 'connect' });
+  };
+  const clock = (): Date => (askSystem(), now);
+  const store = folder.open({ clock });
+  const tracker = new SessionTracker(store, { monotonicMs: () => (askSystem(), 0) });
+  tracker.start({ entryId: 'a' });
+  broken = true;
+  const refused = { code: 'ERR_STORE_INVALID_ARGUMENT' };
+  assert.throws(() => store.appendAudit({ type: 'service_started' }), refused);
+  assert.throws(() => store.transaction(() => store.saveSnapshot({ timestamp: now })), refused);
+  assert.throws(() => tracker.touch(), refused);
+  assert.throws(() => folder.open({ clock, busyTimeoutMs: 0 }), refused);
+  broken = false;
+  store.appendAudit({ type: 'service_started' });
+  tracker.touch();
+  assert.deepEqual(kinds(store), []);
 });
 
 for (const [what, harm] of [

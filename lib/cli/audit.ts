@@ -2,7 +2,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type AuditRow as StoredRow, decodeEvent } from '../core/events.ts';
 import { endOf, type LogReader, matchingRows, type Page, pageUpTo, type SearchFilter } from '../reading/filter.ts';
-import { connect, type SqliteStore } from '../store.ts';
+import { connect } from '../store.ts';
 import { didYouMean } from '../values/near-miss.ts';
 import { type Args, storeFile } from './args.ts';
 import { type AuditRow, AuditTable } from './audit-lines.ts';
@@ -50,7 +50,7 @@ async function runAudit(args: Args, io: Io): Promise<number> {
   const optionFilter = filterOf(args, now(io));
   const limit = args.integer('limit', 1, 1_000_000) ?? 20;
   using store = openStore(args, io);
-  const reader = readerOf(store);
+  const reader = connect(store);
   const filter = await preferExactSession(reader, optionFilter, io.signal);
   const table = new AuditTable(io);
   let [shown, unreadable] = [0, 0];
@@ -87,23 +87,14 @@ function filterOf(args: Args, now: Date): SearchFilter {
   return Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== undefined));
 }
 
-function readerOf(store: SqliteStore): LogReader {
-  const door = connect(store);
-  return {
-    read: door.read,
-    all: <Row extends readonly unknown[]>(sql: string, ...values: (string | number | bigint | null)[]): Row[] => {
-      return door.prepare(sql).all(...values) as unknown as Row[];
-    },
-  };
-}
-
 /** Where a session has exactly the given id, the filter matches that session alone and none with a longer id. */
 async function preferExactSession(
   reader: LogReader, filter: SearchFilter, signal: AbortSignal | undefined,
 ): Promise<SearchFilter> {
   const { sessionPrefix, ...otherFilters } = filter;
   if (sessionPrefix === undefined) return filter;
-  for await (const rows of search(reader, 1, { sessionId: sessionPrefix }, signal)) {
+  // A damaged row matches every filter, so the first match is not enough.
+  for await (const rows of search(reader, Number.MAX_SAFE_INTEGER, { sessionId: sessionPrefix }, signal)) {
     if (rows.some((row) => !('error' in row))) return { ...otherFilters, sessionId: sessionPrefix };
   }
   return filter;

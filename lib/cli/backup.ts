@@ -27,7 +27,7 @@ export const backupCommand: Command = {
   notes: [
     'The store may be written to meanwhile; the copy is the store as it was at one',
     'moment. It is checked, page by page and along the chain, before it gets its',
-    'name. The plain file of the snapshot goes beside it. Nothing is overwritten.',
+    'name. The snapshot file goes beside it. Nothing is overwritten.',
     'Keep the anchor elsewhere: verify --anchor proves that the copy has that row.',
   ],
   examples: ['backup --db shepherdd.db /mnt/usb/shepherdd-2026-11-21.db'],

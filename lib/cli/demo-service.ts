@@ -17,7 +17,7 @@ export type Acknowledged = { at: Date } & (
 const labels: Record<string, string> = { tuxmath: 'Tux Math', minecraft: 'Minecraft', film: 'Film night' };
 
 /** A store and its session tracker, whose clocks the script sets, so that the day passes as fast as its steps. */
-export class Kiosk {
+class Kiosk {
   readonly store: SqliteStore;
   readonly #tracker: SessionTracker<CoreEvent>;
   readonly #day: string;
@@ -65,7 +65,7 @@ export class Kiosk {
     yield this.touch(...shownBefore, secs);
   }
 
-  end(reason: SessionEndReason, cooldownMinutes = 0): Acknowledged {
+  end(reason: SessionEndReason, cooldownMinutes: number): Acknowledged {
     const cooldownMs = cooldownMinutes * 60_000;
     const { uncharged: _uncharged, ...ended } = this.#tracker.end(reason, { cooldownMs });
     return { at: this.#now, op: 'end', ...ended, cooldownUntil: new Date(this.#now.getTime() + cooldownMs) };

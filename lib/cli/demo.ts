@@ -13,7 +13,7 @@ import { checkAcknowledged, type CheckResult } from './demo-check.ts';
 import type { Acknowledged } from './demo-service.ts';
 import { Failure, UsageError } from './failures.ts';
 import { cooldownLines, readCooldowns, readUsage, usageLines } from './rows.ts';
-import { clockTime, count, counted, dayLabel, duration, lineWidth, painter, plain, shellWord } from './text.ts';
+import { clockTime, count, counted, dayLabel, duration, painter, plain, shellWord } from './text.ts';
 
 /** `demo`: shows that nothing acknowledged is lost when the service is killed. */
 export const demo: Command = {
@@ -187,7 +187,7 @@ function resultLines(
   const rows = readUsage(store, localDay(firstAt), localDay(lastAt));
   const longestMs = Math.max(0, ...rows.map(({ durationMs = 0 }) => durationMs));
   const usageOfDays = [...Map.groupBy(rows, ({ day }) => day)].flatMap(([day, dayRows]) => {
-    const lines = usageLines(io.stdout, lineWidth(io.stdout), dayRows, longestMs);
+    const lines = usageLines(io.stdout, dayRows, longestMs);
     return ['', paint('bold', `Usage, ${dayLabel(day)}`), ...lines];
   });
   const program = invocation(process.argv[1] ?? '', process.execPath, workingFolder());

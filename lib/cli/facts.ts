@@ -4,7 +4,7 @@ import { holds } from '../modules/facts/holds.ts';
 import { connect, type SqliteStore } from '../store.ts';
 import { type Args, storeFile } from './args.ts';
 import { type Command, dbOption, type Io, jsonOption, now, print, printJson } from './command.ts';
-import { attemptRow, errorLines, keyText, type RowError } from './rows.ts';
+import { attemptRow, errorLines, keyText, type RowError, unreadable } from './rows.ts';
 import { openStore } from './store-path.ts';
 import { columnWidth, counted, fit, json, lineWidth, nameColumn, nameRoom, pad, painter, span } from './text.ts';
 
@@ -89,7 +89,7 @@ function factLines(io: Io, rows: readonly Row[], isMore: boolean): string[] {
       const name = `  ${namespaces.cell(row.namespace)}  ${keys.cell(row.key)}`;
       const { value, expiry } = texts.get(row)!;
       const shownValue = fit(value, valueWidth);
-      if ('error' in row) lines.push(`${name}  ${paint('red', 'cannot be read')}`);
+      if ('error' in row) lines.push(`${name}  ${paint('red', unreadable)}`);
       else if (expiry === '') lines.push(`${name}  ${shownValue}`);
       else lines.push(`${name}  ${pad(shownValue, valueWidth)}  ${paint('dim', expiry)}`);
     }

@@ -37,7 +37,7 @@ export const exitCodes: readonly [code: number, meaning: string][] = [
 ];
 
 /** Where and in which form errors are written. */
-export interface ErrorOutput {
+interface ErrorOutput {
   stderr: Output;
   /** Whether each error is one line of JSON instead of text for people. */
   asJson: boolean;

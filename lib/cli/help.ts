@@ -41,7 +41,7 @@ export function helpOf(command: Command): string {
   const lines = [
     `${command.summary}.`, '', usageOf(command), '', 'Options',
     ...rows.map(([left, help]) => `  ${left.padEnd(width)}  ${help}`),
-    ...(command.notes.length > 0 ? ['', ...command.notes] : []),
+    '', ...command.notes,
     '', command.examples.length > 1 ? 'Examples' : 'Example',
     ...command.examples.map((example) => `  shepherd-store ${example}`),
   ];

@@ -2,7 +2,7 @@
 import { type BigIntStats, constants, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 
 /** A process that has a file open. */
-export interface Holder {
+interface Holder {
   pid: number;
   /** The program's name; absent where the kernel does not show it. */
   program?: string;

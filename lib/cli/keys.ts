@@ -3,9 +3,9 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject 
 import { closeSync, fsyncSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { attempt } from '../values/errors.ts';
-import { existsAt } from '../values/files.ts';
 import { syncFolder } from '../values/folders.ts';
 import { likeFor, makeLike } from '../values/owner.ts';
+import { existsAt } from '../values/place.ts';
 import type { Args, Option } from './args.ts';
 import { type Command, jsonOption, print, printJson } from './command.ts';
 import { UsageError } from './failures.ts';

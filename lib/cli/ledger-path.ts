@@ -12,6 +12,7 @@ export function findLedger(path: string, uuid: string, { processes }: Holders): 
   const folder = dirname(resolve(path));
   const open = processes.filter(({ writes }) => writes).flatMap(({ pid }) => filesOf(pid));
   const beside = namesIn(folder).sort().map((name) => join(folder, name));
+  // Only such names: to open and close the database itself would drop this process's locks on it.
   return [...beside, ...open].find((file) => file.endsWith('.jsonl') && isLedgerOf(file, uuid));
 }
 

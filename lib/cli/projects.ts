@@ -5,7 +5,7 @@ import { connect, type SqliteStore } from '../store.ts';
 import { type Args, storeFile } from './args.ts';
 import { type Command, dbOption, type Io, jsonOption, now, print, printJson } from './command.ts';
 import { UsageError } from './failures.ts';
-import { attemptRow, errorLines, keyText, type RowError } from './rows.ts';
+import { attemptRow, errorLines, keyText, type RowError, unreadable } from './rows.ts';
 import { openStore } from './store-path.ts';
 import { ago, columnWidth, counted, fit, nameColumn, nameRoom, pad, painter } from './text.ts';
 import { parseSpan } from './times.ts';
@@ -49,7 +49,7 @@ function readProjects(store: SqliteStore): ProjectRow[] {
 function projectLines(io: Io, row: ProjectRow): string[] {
   const paint = painter(io.stdout);
   const title = fit(row.path, nameRoom(io.stdout));
-  if ('error' in row) return [title, `    ${paint('red', 'cannot be read')}`];
+  if ('error' in row) return [title, `    ${paint('red', unreadable)}`];
   const { lastRunAt, runCount, claimedAt } = row;
   const age = (at: Date): string => ago(now(io).getTime() - at.getTime());
   const run = lastRunAt ? `${counted(runCount, 'run')}, the last ${age(lastRunAt)}` : 'never run';

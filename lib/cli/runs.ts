@@ -6,7 +6,7 @@ import { hasCode, type StoreError } from '../values/errors.ts';
 import type { JsonValue } from '../values/json.ts';
 import { storeFile } from './args.ts';
 import { type Command, dbOption, type Io, jsonOption, print, printJson } from './command.ts';
-import { attemptRow, errorLines, keyText, type RowError } from './rows.ts';
+import { attemptRow, errorLines, keyText, type RowError, unreadable } from './rows.ts';
 import { openStore } from './store-path.ts';
 import { clockTime, counted, duration, fit, instantText, lineWidth, nameRoom, painter, wrap } from './text.ts';
 
@@ -194,10 +194,10 @@ function treeLines(io: Io, runRow: RunRow, units: readonly UnitRow[], events: re
   const unitBranches = units.map((unit): Branch => {
     const below = eventBranches(unit.id);
     if (!isUnread(unit)) return { label: unit.status, status: unit.status, words: unitWords(io, unit), below };
-    return { label: 'cannot be read', status: 'error', words: [fit(unit.id, nameRoom(io.stdout))], below };
+    return { label: unreadable, status: 'error', words: [fit(unit.id, nameRoom(io.stdout))], below };
   });
   const head = isUnread(runRow)
-    ? [`${inColour(io, 'error', 'cannot be read')}  ${fit(runRow.id, nameRoom(io.stdout, 16))}`]
+    ? [`${inColour(io, 'error', unreadable)}  ${fit(runRow.id, nameRoom(io.stdout, 16))}`]
     : runLines(io, runRow);
   return [...head, ...branchLines(io, [...eventBranches(undefined), ...unitBranches], lineWidth(io.stdout))];
 }

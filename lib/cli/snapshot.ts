@@ -4,7 +4,7 @@ import type { SessionSnapshot, StateSnapshot } from '../core/state.ts';
 import type { StoreHealth } from '../health.ts';
 import { storeFile } from './args.ts';
 import { type Command, dbOption, type Io, jsonOption, now, print, printJson } from './command.ts';
-import { attemptRow, errorLines, type RowError } from './rows.ts';
+import { attemptRow, errorLines, type RowError, unreadable } from './rows.ts';
 import { openStore } from './store-path.ts';
 import {
   ago, count, duration, fit, instantText, lineWidth, nameRoom, painter, plain, span, textWidth, wrap,
@@ -47,7 +47,7 @@ function snapshotLines(io: Io, { state, copies, findings, error }: Report): stri
     const saved = `${instantText(state.timestamp)} (${ago(at.getTime() - state.timestamp.getTime())})`;
     rows.push(['saved', saved], ...sessionRows(io, state.activeSession ?? null, undefined, at));
     if (state.activeSession) rows.push(['', `id ${fit(state.activeSession.sessionId, nameRoom(io.stdout, 13))}`]);
-  } else rows.push(['saved', error ? paint('red', 'cannot be read') : 'never']);
+  } else rows.push(['saved', error ? paint('red', unreadable) : 'never']);
   rows.push(['copies', copyText('row', copies.row)], ['', copyText('file', copies.file)]);
   return [
     ...rows.map(([name, text]) => `${name.padEnd(10)}${text}`),

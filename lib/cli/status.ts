@@ -15,7 +15,7 @@ import {
 } from './rows.ts';
 import { copyText, findingLines, section, sessionRows } from './snapshot.ts';
 import { openStore, storePath } from './store-path.ts';
-import { ago, bytes, count, dayLabel, lineWidth, painter, plain } from './text.ts';
+import { ago, bytes, count, dayLabel, painter, plain } from './text.ts';
 import { hasLedger } from './verify.ts';
 
 /** `status`: shows whether the store is well, and what is going on today. */
@@ -30,8 +30,8 @@ export const status: Command = {
     'The session is the one of the last snapshot: a service that was killed leaves it',
     'there until it is started again. What it has used so far is counted for today.',
     'Who has the store open is asked of the system, which tells of the processes of',
-    'other users only that they hold a lock. Where a ledger lies is known when it is',
-    'beside the store or a running service has it open.',
+    'other users only that they hold a lock. A ledger is found by its name, which',
+    'ends in .jsonl, beside the store or among what a running service has open.',
   ],
   examples: ['status --db shepherdd.db', 'status shepherdd.db --json | jq .ok'],
   run: (args, io) => {
@@ -149,7 +149,7 @@ function statusLines(io: Io, path: string, report: Report, ok: boolean): string[
     if (!list) return [`  ${unknown}`];
     return list.length > 0 ? linesOf(list) : [`  ${none}`];
   };
-  const used = listLines(usage, 'nothing was used', (list) => usageLines(io.stdout, lineWidth(io.stdout), list));
+  const used = listLines(usage, 'nothing was used', (list) => usageLines(io.stdout, list));
   const blocked = listLines(runningCooldowns, 'none is running', (list) => cooldownLines(io.stdout, list, at));
   return [
     ...rows.map(([name, text]) => `${name.padEnd(10)}${text}`),
@@ -185,6 +185,6 @@ function holdersText({ isOpenForWriting, processes }: Holders): string {
   };
   if (isOpenForWriting) return `for writing by ${names(processes.filter(({ writes }) => writes))}`;
   if (isOpenForWriting === false) return 'by no process for writing';
-  if (processes.length === 0) return 'whether by a process cannot be told';
+  if (processes.length === 0) return 'cannot be told';
   return `by ${names(processes)}; whether for writing cannot be told`;
 }

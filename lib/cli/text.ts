@@ -25,7 +25,7 @@ export function nameRoom(stream: Output, taken = 0): number {
 }
 
 /** A column of names. */
-export interface Column {
+interface Column {
   width: number;
   /** Gives the name cut where it is too long, and filled up to the width. */
   cell(name: string): string;
@@ -106,9 +106,9 @@ export function pad(text: string, width: number, alignRight = false): string {
   return alignRight ? fill + text : text + fill;
 }
 
-/** The width that a column of texts needs, within limits. */
-export function columnWidth(texts: readonly string[], max: number, min = 0): number {
-  return Math.min(max, texts.reduce((widest, text) => Math.max(widest, textWidth(plain(text))), min));
+/** The width that a column of texts needs, at most `max`. */
+export function columnWidth(texts: readonly string[], max: number): number {
+  return Math.min(max, texts.reduce((widest, text) => Math.max(widest, textWidth(plain(text))), 0));
 }
 
 /**

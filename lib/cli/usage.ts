@@ -3,7 +3,7 @@ import { localDay } from '../values/days.ts';
 import type { Args } from './args.ts';
 import { type Command, dbOption, type Io, jsonOption, now, print, printJson } from './command.ts';
 import { UsageError } from './failures.ts';
-import { errorLines, readUsage, usageLines, type UsageRow } from './rows.ts';
+import { errorLines, readUsage, unreadable, usageLines, type UsageRow } from './rows.ts';
 import { openStore } from './store-path.ts';
 import { bar, columnWidth, counted, dayLabel, duration, fit, lineWidth, nameRoom, pad, painter, wrap } from './text.ts';
 import { addDays } from './times.ts';
@@ -69,7 +69,7 @@ function chart(io: Io, rows: readonly UsageRow[], from: string, to: string, entr
   const lines = [paint('bold', `${subject}, ${from === to ? dayLabel(from) : `${from} to ${to}`}`), ''];
   if (rows.length === 0) return [...lines, 'Nothing was used.'];
   const byDay = Map.groupBy(rows, ({ day }) => day);
-  if (from === to) lines.push(...usageLines(io.stdout, width, rows));
+  if (from === to) lines.push(...usageLines(io.stdout, rows));
   else lines.push(...dayBars(io, width, byDay, shownDays(byDay, from, to), entryId === undefined));
   const errors = errorLines(io.stdout, rows);
   // A total that cannot be read is more than nothing, so the sum is shown as a lower bound.
@@ -113,7 +113,7 @@ function sumMs(rows: readonly UsageRow[]): number {
 function amountText(rows: readonly UsageRow[], sum: number): string {
   if (rows.length === 0) return '-';
   if (!rows.some(({ error }) => error)) return duration(sum);
-  return sum === 0 ? 'cannot be read' : `${duration(sum)} + ?`;
+  return sum === 0 ? unreadable : `${duration(sum)} + ?`;
 }
 
 /** The entries of a day in one paragraph below its bar, the longest first. */

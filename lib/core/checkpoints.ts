@@ -80,6 +80,10 @@ export function overwriteFailedCommit(db: DatabaseSync): void {
     db.exec('UPDATE store_meta SET has_ledger = NOT has_ledger; UPDATE store_meta SET has_ledger = NOT has_ledger');
     db.exec('COMMIT');
   } catch {
-    if (db.isTransaction) db.exec('ROLLBACK');
+    try {
+      if (db.isTransaction) db.exec('ROLLBACK');
+    } catch {
+      // The error of the COMMIT is the one to report; a transaction that stays open makes the next BEGIN fail.
+    }
   }
 }

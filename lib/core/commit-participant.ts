@@ -4,9 +4,10 @@
  * Something kept together with the database, which takes part in its outermost transactions; every method is optional.
  */
 export interface CommitParticipant {
-  /** Runs after BEGIN; what it throws undoes the transaction. Only for a participant that attends every transaction. */
-  begin?(): void;
-  /** Runs after BEGIN where another connection has committed since this one last wrote; may throw as `begin` may. */
+  /**
+   * Runs after BEGIN where another connection has committed since this one last wrote; what it throws undoes the
+   * transaction. Only for a participant that attends every transaction.
+   */
   beginChanged?(): void;
   /** Runs before COMMIT; what it throws undoes the transaction. */
   prepare?(): void;
@@ -14,8 +15,14 @@ export interface CommitParticipant {
   committed?(): void;
   /** Runs after a rollback of the whole transaction, or of a nested one where `isWhole` is false, and may not throw. */
   undone?(isWhole: boolean): void;
+}
+
+/** The participant that comes after all others in every transaction. */
+export interface LastParticipant extends CommitParticipant {
+  /** Runs after BEGIN; what it throws undoes the transaction. */
+  begin(): void;
   /** Says after a COMMIT that failed what became of the transaction. */
-  carryForward?(): Carried;
+  carryForward(): Carried;
 }
 
 /** What became of a transaction whose COMMIT failed. `unknown`: the ledger has it, and the database may lack it. */

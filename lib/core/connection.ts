@@ -2,10 +2,10 @@
 // It knows nothing of what is stored: whoever keeps something together with the database takes part in its commits.
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { isAsyncFunction, isGeneratorFunction } from 'node:util/types';
-import { checkDate, checkSettled, invalid } from '../values/checks.ts';
+import { checkSettled, invalid, readClock } from '../values/checks.ts';
 import { CallersError, couldNotBegin, StoreError, toStoreError } from '../values/errors.ts';
 import { Checkpoints, overwriteFailedCommit } from './checkpoints.ts';
-import type { Carried, CommitParticipant } from './commit-participant.ts';
+import type { CommitParticipant, LastParticipant } from './commit-participant.ts';
 import { Faults } from './faults.ts';
 import type { Reader } from './handle.ts';
 import { Statements } from './statements.ts';
@@ -24,7 +24,7 @@ export class Connection extends Statements {
   /** The participants in every transaction. */
   #attending: CommitParticipant[] = [];
   /** The participant that comes after all others: the ledger, which gets the rows that the others have made. */
-  #last: CommitParticipant | undefined;
+  #last: LastParticipant | undefined;
   /** The participants in the open transaction only, or in the next one where none is open. */
   #joined = new Set<CommitParticipant>();
   #closed = false;
@@ -51,10 +51,6 @@ export class Connection extends Statements {
     return !this.#closed;
   }
 
-  get stopped(): StoreError | undefined {
-    return this.#stopped;
-  }
-
   get lastError(): { error: StoreError; at: Date } | undefined {
     return this.#lastError;
   }
@@ -69,7 +65,7 @@ export class Connection extends Statements {
   }
 
   /** Sets the one participant that comes after all others in every transaction; `undefined` removes it. */
-  attendLast(participant: CommitParticipant | undefined): void {
+  attendLast(participant: LastParticipant | undefined): void {
     this.#last = participant;
   }
 
@@ -86,7 +82,7 @@ export class Connection extends Statements {
   }
 
   #readClock(): Date {
-    return checkDate('what options.clock gives', this.#clock());
+    return readClock({ clock: this.#clock });
   }
 
   /** The time of a fault; by the system's clock where the store's clock fails, which must not hide the fault. */
@@ -219,7 +215,7 @@ export class Connection extends Statements {
       const isChanged = dataVersion !== this.dataVersion;
       this.dataVersion = dataVersion;
       if (isChanged) for (const participant of this.#attending) participant.beginChanged?.();
-      this.#last?.begin?.();
+      this.#last?.begin();
       result = fn();
       this.#checkComplete();
       for (const participant of this.#participants()) participant.prepare?.();
@@ -230,9 +226,12 @@ export class Connection extends Statements {
       return result;
     } catch (error) {
       const lastError = this.#lastError;
-      const failed = this.#abandon(error, what, committing);
+      this.#rollBack();
+      this.#ended('undone');
+      const failed = this.#failed(error, what, true, committing);
       if (!committing || this.#stopped) throw failed;
-      const carried = this.#carryForward();
+      // Rows in the ledger are durable: once COMMIT was tried, they are not removed but brought into the database.
+      const carried = this.#last?.carryForward() ?? 'none';
       if (carried === 'none') overwriteFailedCommit(this.db);
       if (carried !== 'done') throw carried === 'none' ? failed : this.#unknown(failed as Error);
       this.#lastError = lastError;
@@ -250,17 +249,6 @@ export class Connection extends Statements {
     for (const participant of participants) participant[how]?.(true);
   }
 
-  #abandon(error: unknown, what: string, committing: boolean): unknown {
-    this.#rollBack();
-    this.#ended('undone');
-    return this.#failed(error, what, true, committing);
-  }
-
-  /** Rows in the ledger are durable: once COMMIT was tried, they are not removed but brought into the database. */
-  #carryForward(): Carried {
-    return this.#last?.carryForward?.() ?? 'none';
-  }
-
   /** Does not give the COMMIT's error code, because a caller that is told of a full disk would write the same again. */
   #unknown(cause: Error): StoreError {
     const unknown = 'whether it was written is unknown: the ledger has its events, which the next write or open brings '
@@ -271,7 +259,7 @@ export class Connection extends Statements {
   }
 
   #rollBack(): void {
-    this.#depth = 0;
+    this.#depth = 0; // a listener to the fault below may close the store
     if (!this.db.isTransaction) return; // a ROLLBACK now would hide the real error behind its own
     try {
       this.db.exec('ROLLBACK');

@@ -1,5 +1,5 @@
 // The door for modules: what a module of this package may use of a store.
-import type { StatementSync } from 'node:sqlite';
+import type { SQLInputValue, StatementSync } from 'node:sqlite';
 import type { EventTexts } from './events.ts';
 import type { StoreParts } from './parts.ts';
 
@@ -7,8 +7,10 @@ import type { StoreParts } from './parts.ts';
 export interface ModuleConnection {
   /** The statement for this SQL, prepared once, giving rows as arrays. Ask for it at each use. */
   prepare(sql: string): StatementSync;
+  /** The first row that `sql` gives, as an array. */
+  get<Row extends readonly unknown[]>(sql: string, ...values: SQLInputValue[]): Row | undefined;
   /** All rows that `sql` gives, as arrays. */
-  all<Row extends readonly unknown[]>(sql: string, ...values: (string | number | bigint | null)[]): Row[];
+  all<Row extends readonly unknown[]>(sql: string, ...values: SQLInputValue[]): Row[];
   /** The time by the store's clock, which is read once for all of a transaction. */
   now(): Date;
   /** Runs a read. `what` completes "failed to …"; errors get it as their context. */

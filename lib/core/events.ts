@@ -1,6 +1,6 @@
 // What the audit log holds: the event types, their attributes, and how both become the texts of a row and back.
 import {
-  checkArray, checkInstant, checkInteger, checkOptions, checkText, invalid, parseInstant, show,
+  checkArray, checkCount, checkInstant, checkOptions, checkText, invalid, parseInstant, show,
 } from '../values/checks.ts';
 import { StoreError } from '../values/errors.ts';
 import { checkJson, checkJsonLength, type JsonObject, type JsonValue, parseJson } from '../values/json.ts';
@@ -92,7 +92,8 @@ export interface EncodedEvent extends EventTexts {
   event: EventBase;
 }
 
-// usage_added and its like change usage and cooldowns when a ledger is replayed, so only the store may write them.
+// A replay changes usage and cooldowns by the first three, and verification and the ledger go by the others, so only
+// the store may write them.
 const reserved: ReadonlySet<string> = new Set([
   'usage_added', 'cooldown_set', 'cooldown_cleared', 'signing_started', 'ledger_attached', 'ledger_detached',
   'ledger_set_aside',
@@ -106,7 +107,6 @@ function isReserved(type: string): boolean {
 export type FieldChecks = Record<string, (name: string, value: unknown) => unknown>;
 
 // A number that a reader adds up or compares must not be wrong in the log, where nobody can mend it.
-const checkCount = (name: string, value: unknown): number => checkInteger(name, value, 0);
 const eventChecks: Record<string, FieldChecks> = {
   policy_loaded: { entryCount: checkCount },
   session_started: { sessionId: checkText, entryId: checkText },
@@ -126,7 +126,7 @@ export function encodeEvent(event: unknown, attributes?: AuditAttributes): Encod
   for (const field of Object.keys(checks)) {
     if (copy[field] !== undefined) checks[field]!(`event.${field}`, copy[field]);
   }
-  const encoded = encodeOwnEvent(copy as JsonObject & EventBase);
+  const encoded = encodeChecked(copy as JsonObject & EventBase);
   return attributes === undefined ? encoded : { ...encoded, ...encodeAttributes(attributes) };
 }
 
@@ -139,8 +139,8 @@ export function encodeEvents(items: unknown): EncodedEvent[] {
   });
 }
 
-/** The texts of an event that the store itself made. */
-export function encodeOwnEvent(event: EventBase): EncodedEvent {
+/** The texts of an event that was checked, or that the store itself made. */
+export function encodeChecked(event: EventBase): EncodedEvent {
   const { type, ...fields } = event;
   return { type, data: JSON.stringify(fields), meta: null, event };
 }

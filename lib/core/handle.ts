@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import type { DatabaseSyncOptions } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
 import { readDatabaseBytes } from '../values/descriptors.ts';
-import { hasCode, StoreError, toStoreError } from '../values/errors.ts';
+import { codeOf, StoreError } from '../values/errors.ts';
 import { syncFolder } from '../values/folders.ts';
 import { DatabaseSync } from './sqlite.ts';
 
@@ -118,7 +118,7 @@ export function switchToWal(db: DatabaseSync, path: string, busyTimeoutMs: numbe
       throw new StoreError('ERR_STORE_IO', `failed to open ${path}: ${why}`);
     } catch (error) {
       // The switch needs the file to itself and does not wait: of two processes that open a new file, one tries again.
-      if (!hasCode(toStoreError(error, ''), 'ERR_STORE_BUSY') || Date.now() >= deadline) throw error;
+      if (codeOf(error) !== 'ERR_STORE_BUSY' || Date.now() >= deadline) throw error;
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
     }
   }

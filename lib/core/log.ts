@@ -4,8 +4,8 @@ import { checkJsonLength } from '../values/json.ts';
 import { type Anchor, chainedColumns, type ChainedRow, genesisHash, hashedNames, rowHash } from './chain.ts';
 import type { CommitParticipant } from './commit-participant.ts';
 import type { Connection } from './connection.ts';
-import { encodeOwnEvent, type EventTexts, type StoreEvent } from './events.ts';
-import type { LedgerPort } from './mirror-port.ts';
+import { encodeChecked, type EventTexts, type StoreEvent } from './events.ts';
+import type { LedgerPort } from './ledger-port.ts';
 
 const insertSql = `INSERT INTO audit_log (${chainedColumns}, event_hash, signature)
   VALUES (?, ${hashedNames.map(() => '?').join(', ')}, ?, ?)`;
@@ -111,7 +111,7 @@ export class AuditLog implements CommitParticipant {
   recordChange(event: StoreEvent): void {
     if (!this.ledger) return;
     checkJsonLength('the event', event);
-    const encoded = encodeOwnEvent(event);
+    const encoded = encodeChecked(event);
     this.ledger.checkEvent(encoded);
     this.append(encoded);
   }

@@ -2,12 +2,14 @@
 // be. lib/opening/ sees to every other file.
 import { accessSync, constants, lstatSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { StoreError, toStoreError } from '../values/errors.ts';
+import { readClock } from '../values/checks.ts';
+import { codeOf, StoreError } from '../values/errors.ts';
+import { existsAt } from '../values/place.ts';
 import { Connection } from './connection.ts';
 import { Cooldowns } from './cooldowns.ts';
 import { checkFormat, openHandle, readValue, releaseReaders, setPragmas, switchToWal, writing } from './handle.ts';
 import { AuditLog } from './log.ts';
-import { type CheckedOptions, readClock, snapshotPathFor } from './options.ts';
+import { type CheckedOptions, snapshotPathFor } from './options.ts';
 import type { StoreParts } from './parts.ts';
 import { identify, schemaVersion } from './schema.ts';
 import { readSnapshotFile, type SnapshotFile } from './snapshot-file.ts';
@@ -52,7 +54,7 @@ export function openPlain(path: string, options: CheckedOptions): Opened | undef
   const snapshotPath = snapshotPathFor(path, options);
   const stat = lstatSync(path, { throwIfNoEntry: false });
   if (options.recover || options.ledger || !stat?.isFile() || stat.nlink > 1 || stat.size === 0) return undefined;
-  for (const suffix of ['-wal', '-journal']) if (lstatSync(path + suffix, { throwIfNoEntry: false })) return undefined;
+  if (existsAt(`${path}-wal`) || existsAt(`${path}-journal`)) return undefined;
   readClock(options); // a clock that gives no time is refused before anything is opened
   const watch = new FileWatch([path]);
   let db: DatabaseSync | undefined;
@@ -71,7 +73,7 @@ export function openPlain(path: string, options: CheckedOptions): Opened | undef
     if (opened) db = undefined;
     return opened;
   } catch (error) {
-    if (!(toStoreError(error, '') instanceof StoreError)) throw error;
+    if (codeOf(error) === undefined) throw error;
     return undefined; // lib/opening/ meets the error again, and reports it
   } finally {
     db?.close();
@@ -98,8 +100,9 @@ function connectPlain(
   // Another process may have opened the file since `lookAtPlain`, and left frames in the WAL that nobody has secured
   // (lib/recovery/found-wal.ts).
   if (lstatSync(`${path}-wal`, { throwIfNoEntry: false })?.size) return undefined;
-  const isOwn = found.state !== 'whole' || found.content.store === opened.log.uuid;
-  if (!isOwn || (found.state === 'whole' && compareHead(connection, found.content))) return undefined;
+  if (found.state === 'whole') {
+    if (found.content.store !== opened.log.uuid || compareHead(connection, found.content)) return undefined;
+  }
   if (found.state === 'absent') opened.log.head(); // so that damage there is found before the first write
   db.exec(`PRAGMA busy_timeout = ${options.busyTimeoutMs}`); // up to here, no other process was waited for
   opened.pair.placeAgain();

@@ -1,8 +1,9 @@
 // The options of `open`: declared, checked and given their defaults.
-import { checkDate, checkFunction, checkInteger, checkOptions, checkText, invalid } from '../values/checks.ts';
+import { checkFunction, checkInteger, checkOptions, checkText, invalid } from '../values/checks.ts';
 import { absolutePath, snapshotPathOf } from '../values/paths.ts';
+import { companionsOf } from '../values/place.ts';
 import type { Anchor } from './chain.ts';
-import type { LedgerPort } from './mirror-port.ts';
+import type { LedgerPort } from './ledger-port.ts';
 import type { StoreParts } from './parts.ts';
 
 /** How to open a store. */
@@ -11,7 +12,7 @@ export interface OpenOptions {
   clock?: () => Date;
   /** How long to wait for another process that writes, in milliseconds; 5,000 by default. */
   busyTimeoutMs?: number;
-  /** The plain file of the snapshot pair; by default beside the database: `x.db` → `x.snapshot.json`. */
+  /** The snapshot file; by default beside the database: `x.db` → `x.snapshot.json`. */
   snapshotPath?: string;
   /** Whether a lost or damaged database is moved aside and made anew from what is left, instead of refused. */
   recover?: boolean;
@@ -64,8 +65,8 @@ const names: readonly (keyof OpenOptions)[] = ['clock', 'busyTimeoutMs', 'snapsh
 export function checkOpenOptions(
   options?: OpenOptions, known: readonly (keyof OpenOptions)[] = names,
 ): CheckedOptions {
-  const { clock, busyTimeoutMs = 5_000, ...rest } = checkOptions('options', options, known);
-  const { snapshotPath, recover = false, ledger } = rest;
+  const given = checkOptions('options', options, known);
+  const { clock, busyTimeoutMs = 5_000, snapshotPath, recover = false, ledger } = given;
   if (typeof recover !== 'boolean') throw invalid('options.recover', recover, 'true or false');
   if (ledger !== undefined && typeof (ledger as Partial<GivenLedger> | null)?.refresh !== 'function') {
     throw invalid('options.ledger', ledger, 'what Ledger.open gives');
@@ -88,15 +89,10 @@ export function checkForce(options: { force?: boolean } | undefined): boolean {
   return force;
 }
 
-/** One reading of the clock. Throws `ERR_STORE_INVALID_ARGUMENT` where it gives no valid Date. */
-export function readClock({ clock }: CheckedOptions): Date {
-  return checkDate('what options.clock gives', clock());
-}
-
 /** The snapshot file's path. A rename replaces that file, so it must not be one of the database's own files. */
 export function snapshotPathFor(path: string, options: CheckedOptions): string {
   const snapshotPath = options.snapshotPath ?? snapshotPathOf(path);
-  if (['', '-wal', '-shm', '-journal'].some((suffix) => snapshotPath === path + suffix)) {
+  if ([path, ...companionsOf(path)].includes(snapshotPath)) {
     throw invalid('options.snapshotPath', snapshotPath, 'another file than the database');
   }
   return snapshotPath;

@@ -5,7 +5,6 @@ import type { AuditLog } from './log.ts';
 import type { Usage } from './usage.ts';
 import type { StoreWatch } from './watch.ts';
 
-
 /** The subjects of a store. Each keeps its own state; those that need another one get it when they are made. */
 export interface StoreParts {
   connection: Connection;

@@ -1,6 +1,6 @@
 // What rules may say about an append to a store with a ledger (contributions, grants, decisions): checked, and kept
 // with the event in `event_meta`. How a decision comes about is the business of lib/ledger/policy.ts.
-import { checkArray, checkOptions, checkText, invalid } from '../values/checks.ts';
+import { checkArray, checkOneOf, checkOptions, checkText, invalid } from '../values/checks.ts';
 import type { JsonObject } from '../values/json.ts';
 
 /** What a rule can say about an append, the weakest first. The last two keep the event out. */
@@ -21,17 +21,6 @@ export interface PolicyContribution {
 /** A person's word that an event must go into the log although a rule forbids it, and the reason. */
 export interface BreakGlassGrant {
   reason: string;
-}
-
-/**
- * The decision that the contributions make together. `contributing` are the contributions that decided, `discarded` all
- * others; both keep the given order. `breakGlass` is there only where `finalOutcome` is due to it.
- */
-export interface PolicyDecision {
-  finalOutcome: PolicyOutcome;
-  contributing: PolicyContribution[];
-  discarded: PolicyContribution[];
-  breakGlass?: BreakGlassGrant;
 }
 
 /** The decision as kept with the event: `contributing` are rule ids, whose reasons are in the event's `policy`. */
@@ -63,17 +52,11 @@ function checkContribution(name: string, value: unknown): PolicyContribution {
   const given = checkOptions(name, value as PolicyContribution, contributionNames);
   const { ruleId, outcome, reason, breakGlassAllowed } = given;
   checkText(`${name}.ruleId`, ruleId);
-  checkOutcome(`${name}.outcome`, outcome);
+  checkOneOf(`${name}.outcome`, outcome, policyOutcomes);
   checkText(`${name}.reason`, reason);
   if (breakGlassAllowed === undefined) return { ruleId, outcome, reason };
   if (typeof breakGlassAllowed === 'boolean') return { ruleId, outcome, reason, breakGlassAllowed };
   throw invalid(`${name}.breakGlassAllowed`, breakGlassAllowed, 'true or false');
-}
-
-function checkOutcome(name: string, value: unknown): PolicyOutcome {
-  const outcome = policyOutcomes.find((known) => known === value);
-  if (outcome === undefined) throw invalid(name, value, `one of ${policyOutcomes.join(', ')}`);
-  return outcome;
 }
 
 /** Refuses anything but a grant with a reason. */
@@ -118,7 +101,7 @@ function decodeDecision(value: unknown): RecordedDecision {
   const name = 'policyDecision';
   const { contributing, breakGlass } = decision ?? {};
   const decoded: RecordedDecision = {
-    finalOutcome: checkOutcome(`${name}.finalOutcome`, decision?.['finalOutcome']),
+    finalOutcome: checkOneOf(`${name}.finalOutcome`, decision?.['finalOutcome'], policyOutcomes),
     contributing: checkArray(`${name}.contributing`, contributing, 'an array of strings', checkText),
   };
   if (breakGlass !== undefined) decoded.breakGlass = checkGrant('breakGlass', known(breakGlass, ['reason']));

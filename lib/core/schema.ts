@@ -2,14 +2,14 @@
 import { parseInstant } from '../values/checks.ts';
 import { StoreError } from '../values/errors.ts';
 import { readValue } from './handle.ts';
-import { listMigrations, readSql } from './sql-files.ts';
+import { migrations, readSql } from './sql-files.ts';
 import type { DatabaseSync } from './sqlite.ts';
 
 /** Marks a file as this package's: "shpd" in `PRAGMA application_id`, where `file(1)` finds it too. */
 export const applicationId = 0x73687064;
 
 /** The version of `schema.sql`: that of the newest step in `lib/migrations/`. */
-export const schemaVersion = listMigrations().length;
+export const schemaVersion = migrations.length;
 
 // From this version on PRAGMA user_version, which is in the header of the file, holds the version too.
 export const firstInHeader = 6;
@@ -30,7 +30,6 @@ const fourTables: Record<string, string> = {
 
 /** What schema.sql makes: the names of its tables, and the SQL of its triggers and indexes by their names. */
 interface OwnObjects {
-  text: string;
   tables: Set<string>;
   others: Map<string, string>;
 }
@@ -45,7 +44,7 @@ function own(): OwnObjects {
   const others = new Map<string, string>();
   const pattern = /^CREATE (?:TRIGGER (\w+) .*?^END;|(?:UNIQUE )?INDEX (\w+) [^;]*;)/gms;
   for (const [sql, trigger, index] of text.matchAll(pattern)) others.set((trigger ?? index)!, sql);
-  return (ownObjects = { text, tables, others });
+  return (ownObjects = { tables, others });
 }
 
 /** Whether schema.sql has a table of this name. */
@@ -94,13 +93,13 @@ function identifyStore(db: DatabaseSync, objects: SchemaRow[]): FileKind {
  * its SQL. Other objects that an operator has added do nothing unless somebody names them.
  */
 function refuseForeignLogic(objects: SchemaRow[]): void {
-  const { text, tables, others } = own();
+  const { tables, others } = own();
   for (const [name, type, table, rootpage, sql] of objects) {
     if (tables.has(name.toLowerCase()) && type !== 'index' && (type !== 'table' || rootpage === 0)) {
       const kind = type === 'table' ? 'a virtual one' : `a ${type}`;
       throw new StoreError('ERR_STORE_CORRUPT', `${name} is no table of its own, but ${kind}`);
     }
-    if (type !== 'trigger' || !tables.has(table.toLowerCase()) || text.includes(`${sql};`)) continue;
+    if (type !== 'trigger' || !tables.has(table.toLowerCase()) || others.get(name) === `${sql};`) continue;
     if (others.has(name)) throw new StoreError('ERR_STORE_CORRUPT', `the trigger ${name} is not as it was made`);
     const advice = 'drop it, if you know what it is for';
     throw new StoreError('ERR_STORE_NOT_A_STORE', `the trigger ${name} on ${table} is not this package's: ${advice}`);
@@ -136,6 +135,12 @@ function storedVersion(db: DatabaseSync): number {
   const versions = records.map(({ version }) => String(version)).join(', ');
   const rule = 'they have to be 1, 2, 3 and so on, each with its time';
   throw new StoreError('ERR_STORE_CORRUPT', `the versions in schema_version are ${versions}: ${rule}`);
+}
+
+/** The error for a file that is none of this package's. */
+export function notAStore(path: string, file: FileKind): StoreError {
+  const holds = file.kind === 'other' ? file.holds : 'nothing';
+  return new StoreError('ERR_STORE_NOT_A_STORE', `${path} is not a store: it holds ${holds}`);
 }
 
 /** Throws `ERR_STORE_SCHEMA_TOO_NEW` for a version that this code does not know. */

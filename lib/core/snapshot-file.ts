@@ -1,17 +1,15 @@
 // The snapshot file, which is the plain half of the pair: its format and checksum, written whole or not at all, read
 // back or said why not.
-import { hash, randomUUID } from 'node:crypto';
-import {
-  closeSync, constants, fstatSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync,
-} from 'node:fs';
-import { dirname, join } from 'node:path';
+import { hash } from 'node:crypto';
+import { closeSync, constants, fstatSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { checkDuration, checkInteger, checkText, parseInstant } from '../values/checks.ts';
 import { checkDay } from '../values/days.ts';
-import { syncFolder } from '../values/folders.ts';
-import { makeLike } from '../values/owner.ts';
-import { temporaryStem } from '../values/stem.ts';
+import { temporaryName } from '../values/files.ts';
+import { openPrivate } from '../values/place.ts';
+import type { Anchor } from './chain.ts';
 import type { CooldownTexts } from './cooldowns.ts';
 import { checkBytes, decodeState, leastLength, maxBytes, type StateSnapshot } from './state.ts';
+import type { EntryUsage } from './usage.ts';
 
 /** What the snapshot file holds: the state, and what a service needs to go on enforcing limits without the database. */
 export interface SnapshotContent {
@@ -19,9 +17,9 @@ export interface SnapshotContent {
   generation: number;
   savedAt: string;
   state: StateSnapshot;
-  usage: { entryId: string; day: string; durationMs: number }[];
+  usage: EntryUsage[];
   cooldowns: CooldownTexts[];
-  head: { id: number; hash: string } | null;
+  head: Anchor | null;
 }
 
 /** What is at the snapshot file's path. `damaged` is all that cannot be read as one of this package's files. */
@@ -109,17 +107,6 @@ function decodeContent(text: string): SnapshotContent | undefined {
   }
 }
 
-/** The paths of this snapshot file's temporary files, which killed processes may have left. */
-export function temporariesOf(path: string): string[] {
-  const folder = dirname(path);
-  const stem = temporaryStem(path);
-  const found: string[] = [];
-  for (const name of readdirSync(folder)) {
-    if (name.startsWith(stem) && /^[0-9a-f-]{36}\.tmp$/.test(name.slice(stem.length))) found.push(join(folder, name));
-  }
-  return found;
-}
-
 /**
  * Writes the file under an unpredictable temporary name and fsyncs it, so that everything that can fail fails before
  * the database commits. The file is private from its first byte, except to those to whom the owner opened the database.
@@ -128,14 +115,12 @@ export function temporariesOf(path: string): string[] {
 export function prepareSnapshotFile(
   path: string, database: string, content: Omit<SnapshotContent, 'state'>, stateText: string,
 ): string {
-  const temporary = join(dirname(path), `${temporaryStem(path)}${randomUUID()}.tmp`);
+  const temporary = temporaryName(path);
   const text = encodeFile(content, stateText);
-  const own = statSync(database);
+  const like = statSync(database); // SQLite gives its -wal the same mode and owner
   try {
-    // wx: O_EXCL follows no planted link; 0600 from the first byte.
-    const fd = openSync(temporary, 'wx', 0o600);
+    const fd = openPrivate(temporary, like);
     try {
-      makeLike(fd, own); // SQLite does the same with its -wal
       // flush: without the fsync a power cut after the rename leaves an empty or zeroed file under the final name.
       writeFileSync(fd, text, { flush: true });
     } finally {
@@ -143,18 +128,7 @@ export function prepareSnapshotFile(
     }
     return temporary;
   } catch (error) {
-    discardSnapshotFile(temporary);
+    rmSync(temporary, { force: true });
     throw error;
   }
-}
-
-/** Renames a prepared file into place. Throws the system's error, and leaves the old file or the whole new one then. */
-export function placeSnapshotFile(temporary: string, path: string): void {
-  renameSync(temporary, path);
-  syncFolder(dirname(path));
-}
-
-/** Removes a prepared file that is not to be placed. */
-export function discardSnapshotFile(temporary: string): void {
-  rmSync(temporary, { force: true });
 }

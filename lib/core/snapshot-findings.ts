@@ -1,7 +1,8 @@
 // The two copies of a snapshot compared with the log, as findings, and as `health()` shows them.
-import { Connection } from './connection.ts';
+import type { Connection } from './connection.ts';
 import type { Faults } from './faults.ts';
 import type { SnapshotContent, SnapshotFile } from './snapshot-file.ts';
+import type { SnapshotRow } from './snapshot-row.ts';
 import type { StateSnapshot } from './state.ts';
 
 /** One of the two copies, as `health()` shows it. */
@@ -12,15 +13,9 @@ export interface SnapshotCopy {
   ageMs?: number;
 }
 
-/** What of the database's row is reported. */
-interface StoredCopy {
-  generation: number;
-  state: StateSnapshot | undefined;
-}
-
 /** Records what is wrong with a copy, and clears the findings that no longer hold. */
 export function reportCopies(
-  faults: Faults, path: string | undefined, file: SnapshotFile, row: StoredCopy | undefined,
+  faults: Faults, path: string | undefined, file: SnapshotFile, row: SnapshotRow | undefined,
 ): void {
   if (file.state === 'damaged') faults.report('snapshot-file-damaged', `${path}: ${file.reason}`);
   else faults.clear('snapshot-file-damaged');
@@ -41,7 +36,7 @@ export function clearCopies(faults: Faults): void {
 }
 
 /** How a database lacks what the snapshot file was written with; see `compareHead`. */
-export type HeadLoss = 'behind' | 'forked' | undefined;
+type HeadLoss = 'behind' | 'forked' | undefined;
 
 /** Reports a loss: a store that was opened read-only does not heal it, as opening it for writing would. */
 export function reportLoss(faults: Faults, path: string | undefined, loss: HeadLoss): void {
@@ -53,7 +48,7 @@ export function reportLoss(faults: Faults, path: string | undefined, loss: HeadL
 
 /** Both copies, for `health()`. `isRowRead`: false where the row could not be read. */
 export function describeCopies(
-  file: SnapshotFile, row: StoredCopy | undefined, now: Date, isRowRead: boolean,
+  file: SnapshotFile, row: SnapshotRow | undefined, now: Date, isRowRead: boolean,
 ): { row: SnapshotCopy; file: SnapshotCopy } {
   const whole = (generation: number, state: StateSnapshot): SnapshotCopy =>
     ({ state: 'whole', generation, ageMs: now.getTime() - state.timestamp.getTime() });

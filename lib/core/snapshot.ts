@@ -1,18 +1,16 @@
 // The snapshot pair: the row in the database and the file beside it, saved together and read as one.
-import { existsSync, lstatSync } from 'node:fs';
+import { existsSync, lstatSync, rmSync } from 'node:fs';
 import { localDay, nameable } from '../values/days.ts';
 import { StoreError } from '../values/errors.ts';
+import { renameTo, temporariesOf } from '../values/files.ts';
 import type { CommitParticipant } from './commit-participant.ts';
 import type { Connection } from './connection.ts';
 import type { StoreParts } from './parts.ts';
-import {
-  discardSnapshotFile, placeSnapshotFile, prepareSnapshotFile, readSnapshotFile, type SnapshotContent,
-  type SnapshotFile, temporariesOf,
-} from './snapshot-file.ts';
+import { prepareSnapshotFile, readSnapshotFile, type SnapshotContent, type SnapshotFile } from './snapshot-file.ts';
 import {
   clearCopies, compareHead, describeCopies, reportCopies, reportLoss, type SnapshotCopy,
 } from './snapshot-findings.ts';
-import { readRow, SnapshotRow, writeRow } from './snapshot-row.ts';
+import { readRow, type SnapshotRow, writeRow } from './snapshot-row.ts';
 import type { StateSnapshot } from './state.ts';
 
 /** What the file carries of usage and cooldowns. */
@@ -141,11 +139,11 @@ export class SnapshotPair implements CommitParticipant {
       // slower one must not rename its older file over the newer one.
       this.#connection.locked(() => {
         const row = this.row();
-        if (row?.generation !== generation) discardSnapshotFile(temporary);
-        else if (existsSync(temporary)) placeSnapshotFile(temporary, path);
+        if (row?.generation !== generation) rmSync(temporary, { force: true });
+        else if (existsSync(temporary)) renameTo(temporary, path);
         // Another process opened the store after the commit, and removed the file as one that a killed process had
         // left.
-        else if (!this.#isPlaced(generation)) placeSnapshotFile(this.#prepareFile(path, row).temporary, path);
+        else if (!this.#isPlaced(generation)) renameTo(this.#prepareFile(path, row).temporary, path);
       });
       this.#fileGeneration = generation;
       clearCopies(faults);
@@ -163,7 +161,7 @@ export class SnapshotPair implements CommitParticipant {
 
   #discard(temporary: string): void {
     try {
-      discardSnapshotFile(temporary);
+      rmSync(temporary, { force: true });
     } catch (error) {
       const message = `${temporary} could not be removed: ${(error as Error).message}`;
       this.#connection.faults.report('snapshot-not-placed', message, error);
@@ -225,14 +223,14 @@ export class SnapshotPair implements CommitParticipant {
   copies(now: Date, readIfPossible: <T>(read: () => T) => T | undefined): { row: SnapshotCopy; file: SnapshotCopy } {
     this.#found = undefined;
     const { faults } = this.#connection;
-    const both = readIfPossible(() => ({ file: this.#lookAtFile(), row: this.row() }));
-    const { file, row } = both ?? { file: this.#lookAtFile(), row: undefined };
-    reportCopies(faults, this.#path, file, row);
+    const file = this.#lookAtFile(); // before the row, because a save is in the database before its file is in place
+    const found = readIfPossible(() => ({ row: this.row() }));
+    reportCopies(faults, this.#path, file, found?.row);
     readIfPossible(() => {
       const loss = file.state === 'whole' ? compareHead(this.#connection, file.content) : undefined;
       reportLoss(faults, this.#path, loss);
     });
-    return describeCopies(file, row, now, both !== undefined);
+    return describeCopies(file, found?.row, now, found !== undefined);
   }
 
   #readFile(): SnapshotFile {
@@ -265,7 +263,7 @@ export class SnapshotPair implements CommitParticipant {
     const left = temporariesOf(this.#path!);
     if (left.length === 0) return;
     this.#connection.locked(() => {
-      for (const file of left) if (lstatSync(file, { throwIfNoEntry: false })?.isFile()) discardSnapshotFile(file);
+      for (const file of left) if (lstatSync(file, { throwIfNoEntry: false })?.isFile()) rmSync(file, { force: true });
     });
   }
 }

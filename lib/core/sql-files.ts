@@ -16,15 +16,13 @@ interface Migration extends MigrationStep {
   down: string;
 }
 
+const hint = 'schema.sql and lib/migrations/ belong beside the folder of its code, also where that is bundled';
+
 /**
  * The steps in `lib/migrations/`, a file pair a version, from 1 on. There are none where the folder is missing: then
  * `readSql` refuses schema.sql, which names the version that the steps lead to.
  */
-export function listMigrations(): readonly Migration[] {
-  return migrations;
-}
-
-const migrations = stepNames().map((name, index) => {
+export const migrations: readonly Migration[] = stepNames().map((name, index) => {
   const stem = `lib/migrations/${name}`;
   const description = name.slice('000001_'.length).replaceAll('_', ' ');
   return { version: index + 1, description, up: `${stem}.up.sql`, down: `${stem}.down.sql` };
@@ -32,7 +30,7 @@ const migrations = stepNames().map((name, index) => {
 
 function stepNames(): string[] {
   try {
-    const files = readdirSync(place('lib/migrations'));
+    const files = readdirSync(pathOf('lib/migrations'));
     const names = files.map((file) => /^(\d{6}_\w+)\.(?:up|down)\.sql$/.exec(file)?.[1]);
     return [...new Set(names)].filter((name) => name !== undefined).sort();
   } catch {
@@ -55,7 +53,7 @@ export function readSql(file: string): string {
 }
 
 function read(file: string): string {
-  const path = place(file);
+  const path = pathOf(file);
   let text: string;
   try {
     text = readFileSync(path, 'utf8').replaceAll('\r\n', '\n'); // a checkout for Windows may have CRLF
@@ -78,9 +76,7 @@ function titleOf(file: string): string {
   return file === 'schema.sql' ? `schema.sql for version ${migrations.length}` : basename(file);
 }
 
-const hint = 'schema.sql and lib/migrations/ belong beside the folder of its code, also where that is bundled';
-
-function place(file: string): string {
+function pathOf(file: string): string {
   try {
     const { url } = import.meta;
     // A bundled file lies one folder below the root of its project, as those in dist/ do.

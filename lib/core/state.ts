@@ -1,6 +1,6 @@
 // The state that a service resumes from: its fields, their checks, and its text in both halves of the snapshot pair.
 import {
-  checkArray, checkDuration, checkInstant, checkInteger, checkOptions, checkText, invalid, parseInstant,
+  checkArray, checkCount, checkDuration, checkInstant, checkOptions, checkText, invalid, parseInstant,
 } from '../values/checks.ts';
 import { checkDay, type DayPart } from '../values/days.ts';
 import { StoreError } from '../values/errors.ts';
@@ -52,17 +52,13 @@ function encodeSession(given: SessionSnapshot): object {
     entryId: checkText(`${name}.entryId`, session.entryId),
     startedAt: checkInstant(`${name}.startedAt`, session.startedAt),
     ...(deadline === undefined ? undefined : { deadline: checkInstant(`${name}.deadline`, deadline) }),
-    warningsIssued: checkArray(`${name}.warningsIssued`, warningsIssued, 'an array of whole seconds', checkSecs),
+    warningsIssued: checkArray(`${name}.warningsIssued`, warningsIssued, 'an array of whole seconds', checkCount),
     ...(elapsedMs === undefined ? undefined : { elapsedMs: checkDuration(`${name}.elapsedMs`, elapsedMs) }),
     ...(days === undefined ? undefined : { days: checkArray(`${name}.days`, days, acceptedDays, checkDayPart) }),
   };
 }
 
 const acceptedDays = 'an array of days with their durations';
-
-function checkSecs(name: string, value: unknown): number {
-  return checkInteger(name, value, 0);
-}
 
 function checkDayPart(name: string, given: unknown): DayPart {
   const { day, durationMs } = checkOptions(name, given as DayPart, ['day', 'durationMs']);

@@ -1,5 +1,5 @@
 // The statements of a connection: each prepared once, with rows as arrays.
-import type { StatementSync } from 'node:sqlite';
+import type { SQLInputValue, StatementSync } from 'node:sqlite';
 import type { Reader } from './handle.ts';
 import type { DatabaseSync } from './sqlite.ts';
 
@@ -33,17 +33,17 @@ export class Statements {
   }
 
   /** The first row that `sql` gives. */
-  get<Row extends readonly unknown[]>(sql: string, ...values: (string | number | null)[]): Row | undefined {
+  get<Row extends readonly unknown[]>(sql: string, ...values: SQLInputValue[]): Row | undefined {
     return this.statement(sql).get(...values) as Row | undefined;
   }
 
   /** All rows that `sql` gives. */
-  all<Row extends readonly unknown[]>(sql: string, ...values: (string | number | bigint | null)[]): Row[] {
+  all<Row extends readonly unknown[]>(sql: string, ...values: SQLInputValue[]): Row[] {
     return this.statement(sql).all(...values) as unknown as Row[];
   }
 
   /** Runs `sql` and gives how many rows it changed. */
-  run(sql: string, ...values: (string | number | null | Uint8Array)[]): number {
+  run(sql: string, ...values: SQLInputValue[]): number {
     return Number(this.statement(sql).run(...values).changes);
   }
 }

@@ -131,11 +131,10 @@ export class Usage {
   }
 }
 
-function totalMs(secs: unknown, carry: unknown, entryId: string, day: string): number {
-  const isWhole = Number.isSafeInteger(secs) && Number.isSafeInteger(carry);
-  const total = isWhole ? (secs as number) * 1000 + (carry as number) : NaN;
-  const isCarry = (carry as number) >= 0 && (carry as number) <= 999;
-  if (Number.isSafeInteger(total) && (secs as number) >= 0 && isCarry) return total;
+function totalMs(secs: number, carry: number | null, entryId: string, day: string): number {
+  const isCarry = carry !== null && Number.isSafeInteger(carry) && carry >= 0 && carry <= 999;
+  const total = Number.isSafeInteger(secs) && secs >= 0 && isCarry ? secs * 1000 + carry : NaN;
+  if (Number.isSafeInteger(total)) return total;
   const stored = `${show(secs)} s and ${show(carry)} ms`;
   throw new StoreError('ERR_STORE_CORRUPT', `the usage of ${show(entryId)} on ${show(day)} cannot be read: ${stored}`);
 }

@@ -26,7 +26,8 @@ export class FileWatch {
 
   watch(path: string): void {
     const isWal = path.endsWith('-wal');
-    this.#watched.push({ path, isWal, identity: identify(path, isWal), open: isWal ? openNameOf(path) : undefined });
+    const open = isWal ? openNameOf(path) : undefined;
+    this.#watched.push({ path, isWal, identity: fileIdentity(path, isWal), open });
   }
 
   unwatch(path: string): void {
@@ -36,17 +37,23 @@ export class FileWatch {
   /** Says which file was deleted, renamed or replaced since `watch` was called for it. */
   problem(): string | undefined {
     for (const { path, isWal, identity, open } of this.#watched) {
-      const now = identify(path, isWal);
+      const now = fileIdentity(path, isWal);
       if (now === undefined && identity !== undefined) return `${path} was deleted or renamed while it was open`;
       const isReplaced = now !== identity || (open && !isStillNamed(open));
       if (isReplaced) return `${path} was replaced by another file while it was open`;
     }
     return undefined;
   }
+
+  /** Throws `ERR_STORE_BUSY` for a problem, where an operation has only looked at the files so far. */
+  check(what: string): void {
+    const problem = this.problem();
+    if (problem !== undefined) throw new StoreError('ERR_STORE_BUSY', `failed to ${what}: ${problem}`);
+  }
 }
 
 /** Which file is at a path; `undefined` where none can be found. */
-function identify(path: string, isWal: boolean): string | undefined {
+function fileIdentity(path: string, isWal: boolean): string | undefined {
   try {
     // Only the presence of the -wal is checked: since Linux 6.13 a stat makes the next write to that file take a
     // timestamp of its own, so that every commit would have one inode more to flush.
@@ -77,7 +84,7 @@ function isStillNamed(open: OpenName): boolean {
 }
 
 /** Notices that another process has changed the schema. */
-export class SchemaWatch {
+class SchemaWatch {
   readonly #db: DatabaseSync;
   readonly #text: unknown;
   /** SQLite's own number of the schema, which each change of the schema raises. */

@@ -1,7 +1,7 @@
 // Converts a source's row to a row of this store's tables, column by column. Each value is checked before any is
 // written.
-import { checkArray, checkInteger, checkText, invalid } from '../values/checks.ts';
-import { checkJsonText, parseJson } from '../values/json-text.ts';
+import { checkArray, checkCount, checkText, invalid } from '../values/checks.ts';
+import { checkJsonText, jsonOf } from '../values/json-text.ts';
 import type { TargetRow } from './tables.ts';
 import type { Cells } from './walk.ts';
 
@@ -29,13 +29,13 @@ export function optional(convert: Convert, absent: string | null = null): Conver
 /** Converts a text for people to read, which may be empty. */
 export const freeText: Convert = (name, value) => (value === '' ? '' : checkText(name, value));
 
-export const wholeNumber: Convert = (name, value) => checkInteger(name, value, 0);
+export const wholeNumber: Convert = (name, value) => checkCount(name, value);
 
 export const jsonText: Convert = (name, value) => checkJsonText(name, checkText(name, value));
 
 /** Converts a JSON text of an array of texts. Go writes null for an empty array. */
 export const textsOfJson: Convert = (name, value) => {
-  const items = parseJson(name, checkText(name, value)) ?? [];
+  const items = jsonOf(name, checkText(name, value)) ?? [];
   return JSON.stringify(checkArray(name, items, 'an array of texts', checkText));
 };
 

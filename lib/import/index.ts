@@ -78,7 +78,7 @@ function take(source: Source, kind: SourceKind, to: string, step: (rows: number)
   using store = SqliteStore.open(to);
   return connect(store).write(`import ${source.path}`, () => {
     const has = kind.has?.bind(kind, source) ?? (() => false);
-    const sink = new TakingSink(store, kind.identity(source), kind.tables?.(source), has);
+    const sink = new TakingSink(store, kind.identity(source), kind.tables?.(source) ?? [], has);
     for (const rows of kind.walk(source, sink)) step(rows);
     sink.finish(kind.name, source.path);
     const { taken, alreadyThere, skipped } = sink;

@@ -4,7 +4,7 @@ import { hash } from 'node:crypto';
 import { encodeEvent } from '../core/events.ts';
 import type { RawLine } from '../ledger/read-lines.ts';
 import { checkText, invalid } from '../values/checks.ts';
-import { checkUtf8, membersOf, objectText, parseJson } from '../values/json-text.ts';
+import { checkUtf8, jsonOf, membersOf, objectText } from '../values/json-text.ts';
 import type { JsonObject } from '../values/json.ts';
 import { optional } from './convert.ts';
 import { goInstant } from './go-time.ts';
@@ -86,7 +86,7 @@ function convertEntry(line: string): Omit<SourceEvent, 'sourceRow'> {
   const take = (name: string): unknown => {
     const text = members.get(name);
     members.delete(name);
-    return text === undefined ? undefined : parseJson(name, text);
+    return text === undefined ? undefined : jsonOf(name, text);
   };
   const type = checkText('event_type', take('event_type'));
   const sourceTimestamp = take('timestamp');

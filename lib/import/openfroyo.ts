@@ -3,7 +3,7 @@
 import { hash } from 'node:crypto';
 import { encodeEvent } from '../core/events.ts';
 import { checkText, invalid } from '../values/checks.ts';
-import { membersOf, parseJson } from '../values/json-text.ts';
+import { jsonOf, membersOf } from '../values/json-text.ts';
 import type { JsonObject } from '../values/json.ts';
 import {
   type Conversion, convertRow, freeText, jsonText, oneOf, optional, sameNames, textsOfJson, wholeNumber,
@@ -120,7 +120,7 @@ function convertAudit(cells: Cells, rowid: bigint, text: string): SourceEvent {
 /** Gives the text of an event's fields. Details that are no object, or have a field `type`, become one field. */
 function fieldsOf(details: string | null): string {
   if (details === null) return '{}';
-  const value = parseJson('details', details);
+  const value = jsonOf('details', details);
   const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
   return isObject && !membersOf('details', details).has('type') ? details : `{"details":${details}}`;
 }

@@ -3,8 +3,8 @@ import { hash } from 'node:crypto';
 import { FactStore } from '../modules/facts/facts.ts';
 import type { SqliteStore } from '../store.ts';
 import { checkText } from '../values/checks.ts';
-import { StoreError } from '../values/errors.ts';
 import type { JsonValue } from '../values/json.ts';
+import { refused } from './tables.ts';
 
 const targetId = 'settings';
 // Every version of the service has this namespace, so that a later import goes on although the service was renamed.
@@ -50,9 +50,4 @@ export class SettingWriter {
 
 function hashOf(value: JsonValue): string {
   return hash('sha256', JSON.stringify(value), 'base64url').slice(0, 16);
-}
-
-/** Makes a refusal: the row is listed, and the import goes on with the next one. */
-function refused(message: string): StoreError {
-  return new StoreError('ERR_STORE_INVALID_ARGUMENT', message);
 }

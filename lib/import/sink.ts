@@ -1,7 +1,7 @@
 // Takes the rows of a source into a store. Each row is decided by itself: it is new, already there, or not to be taken.
 import { types } from 'node:util';
 import type { ModuleConnection } from '../core/door.ts';
-import { encodeOwnEvent } from '../core/events.ts';
+import { encodeChecked } from '../core/events.ts';
 import type { SessionSnapshot, StateSnapshot } from '../core/state.ts';
 import type { ForeignState } from '../migrate/foreign-state.ts';
 import { connect, type SqliteStore } from '../store.ts';
@@ -58,7 +58,7 @@ export interface SourceEvent {
 }
 
 /** A state of the source's service. */
-export interface SourceSnapshot extends ForeignState {
+interface SourceSnapshot extends ForeignState {
   /** Tells this state from others of the source. */
   identity: string;
 }
@@ -124,9 +124,7 @@ export class TakingSink implements Sink {
   #pages = 0;
   #page = emptyPage();
 
-  constructor(
-    store: SqliteStore, sourceId: string, tables: readonly TargetRow['table'][] = [], hasNow: HasRow = () => false,
-  ) {
+  constructor(store: SqliteStore, sourceId: string, tables: readonly TargetRow['table'][], hasNow: HasRow) {
     this.#store = store;
     this.#connection = connect(store);
     this.#sourceId = sourceId;
@@ -312,7 +310,7 @@ export class TakingSink implements Sink {
     const filled = Object.fromEntries(Object.entries(others).filter(([, list]) => list.length > 0));
     const sourceId = this.#sourceId;
     const event: Taken = { type: 'store_import_taken', sourceId, usage, cooldowns, snapshots, ...filled };
-    this.#connection.appendAudit({ ...encodeOwnEvent(event), meta: JSON.stringify({ eventId: this.#pageId() }) });
+    this.#connection.appendAudit({ ...encodeChecked(event), meta: JSON.stringify({ eventId: this.#pageId() }) });
     this.#pages++;
     this.#page = emptyPage();
   }
@@ -323,7 +321,7 @@ export class TakingSink implements Sink {
     if (Object.values(this.taken).every((count) => count === 0)) return;
     const [sourceId, skipped] = [this.#sourceId, this.skipped.length];
     const event: ImportEvent = { type: 'store_imported', kind, from, sourceId, ...this.taken, skipped };
-    this.#connection.appendAudit(encodeOwnEvent(event));
+    this.#connection.appendAudit(encodeChecked(event));
   }
 }
 

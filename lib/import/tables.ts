@@ -79,7 +79,7 @@ export function countOf(table: TargetRow['table']): RowCount {
 }
 
 /** Makes a refusal: the row is listed, and the import goes on with the next one. */
-function refused(message: string): StoreError {
+export function refused(message: string): StoreError {
   return new StoreError('ERR_STORE_INVALID_ARGUMENT', message);
 }
 
@@ -92,7 +92,7 @@ export interface Before {
 }
 
 /** What became of a row, and the fingerprints that are to be recorded of it for the next import. */
-export interface Outcome {
+interface Outcome {
   /** A row is `left` for the next import where the row that it belongs to came while this import was reading. */
   became: 'taken' | 'already there' | 'left';
   rowFingerprint?: string;
@@ -232,7 +232,7 @@ export class TableWriter {
 
   #get(sql: string, ...values: SqlValue[]): SqlValue[] | undefined {
     return attempt('read what the store has', () => {
-      return this.#connection.prepare(sql).get(...values) as unknown as SqlValue[] | undefined;
+      return this.#connection.get<SqlValue[]>(sql, ...values);
     });
   }
 

@@ -7,7 +7,7 @@ import { isRefusal, named, type RowName, type Sink } from './sink.ts';
 import { quoted, type Source } from './source.ts';
 
 /** The columns of each table of a kind of source. */
-export type Columns = Readonly<Record<string, readonly string[]>>;
+type Columns = Readonly<Record<string, readonly string[]>>;
 export type Row = [rowid: bigint, ...columns: unknown[]];
 
 // A page is so small that one of long events fits into memory and an abort is heard soon.

@@ -5,8 +5,8 @@ import { basename } from 'node:path';
 import { type Anchor, genesisHash } from '../core/chain.ts';
 import type { Carried } from '../core/commit-participant.ts';
 import type { Connection } from '../core/connection.ts';
-import { type EncodedEvent, encodeOwnEvent, type EventTexts, type StoreEvent } from '../core/events.ts';
-import type { Attached, LedgerPort, SetAside } from '../core/mirror-port.ts';
+import { type EncodedEvent, encodeChecked, type EventTexts, type StoreEvent } from '../core/events.ts';
+import type { Attached, LedgerPort, SetAside } from '../core/ledger-port.ts';
 import type { StoreParts } from '../core/parts.ts';
 import { quote } from '../values/checks.ts';
 import { hasCode, StoreError } from '../values/errors.ts';
@@ -16,6 +16,7 @@ import { decideAppend, requirePermission, toRecorded } from './policy.ts';
 import { decodeSigningKey, ledgerAfter, replayRow } from './replay.ts';
 import { type LedgerRow, ledgerRows } from './rows.ts';
 import type { LedgerTail } from './tail.ts';
+import { checkLength } from './write-lines.ts';
 
 /** Keeps the log of a store and its ledger equal. */
 export class AttachedLedger implements LedgerPort {
@@ -68,11 +69,13 @@ export class AttachedLedger implements LedgerPort {
   }
 
   checkEvent(event: EventTexts): void {
-    this.#ledger.checkEvent(event);
+    checkLength(event);
   }
 
   get isFirst(): boolean {
-    const tables = ['audit_log', 'usage', 'cooldowns', 'snapshot'].map((name) => `EXISTS (SELECT 1 FROM ${name})`);
+    // Of the modules' tables those that can have a row although there is no event: it may be all that was written.
+    const names = ['audit_log', 'usage', 'cooldowns', 'snapshot', 'facts', 'projects', 'run_records', 'run_events'];
+    const tables = names.map((name) => `EXISTS (SELECT 1 FROM ${name})`);
     const sql = `SELECT 1 FROM store_meta WHERE has_ledger = 0 AND (${tables.join(' OR ')})`;
     return this.#connection.get(sql) !== undefined;
   }
@@ -114,7 +117,7 @@ export class AttachedLedger implements LedgerPort {
   }
 
   #recordOnce(event: StoreEvent, eventId: string): void {
-    this.#parts.log.append({ ...encodeOwnEvent(event), meta: JSON.stringify({ eventId }) });
+    this.#parts.log.append({ ...encodeChecked(event), meta: JSON.stringify({ eventId }) });
   }
 
   /** Records the present balances as events: from here on the events alone account for usage and cooldowns. */
@@ -139,7 +142,7 @@ export class AttachedLedger implements LedgerPort {
    */
   #recordSetAside(): SetAside[] {
     const eventIdOf = (name: string): string => `ledger_set_aside:${name}`;
-    const files = this.#ledger.listSetAside((name) => this.#parts.log.hasEvent(eventIdOf(name)));
+    const files = this.#ledger.file.listAside((name) => this.#parts.log.hasEvent(eventIdOf(name)));
     for (const { path, bytes, sha256 } of files) {
       const file = basename(path);
       this.#recordOnce({ type: 'ledger_set_aside', file, bytes, sha256 }, eventIdOf(file));
@@ -328,7 +331,7 @@ const signingPrefix = 'signing_started:';
  * The public key with which the store last began to sign; `undefined` where it does not sign. The query uses the index
  * of event ids.
  */
-export function signerOf(connection: Pick<Connection, 'get'>): string | undefined {
+function signerOf(connection: Pick<Connection, 'get'>): string | undefined {
   const eventId = "json_extract(event_meta, '$.eventId')";
   const sql = `SELECT id, event_data FROM audit_log WHERE ${eventId} >= ? AND ${eventId} < ? AND ${eventId} IS NOT NULL
     AND event_type = 'signing_started' ORDER BY id DESC LIMIT 1`;

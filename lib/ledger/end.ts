@@ -4,8 +4,7 @@ import type { LedgerEnd } from '../core/options.ts';
 import { StoreError } from '../values/errors.ts';
 import type { LedgerFile } from './file.ts';
 import {
-  hasLostHeader, headerText, isHeaderStart, isNoise, isSound, type LedgerHeader, type LedgerLine, parseHeader,
-  parseLine,
+  hasLostHeader, headerText, isHeaderStart, isNoise, type LedgerHeader, type LedgerLine, parseHeader, soundLine,
 } from './line.ts';
 import { type RawLine, readLines } from './read-lines.ts';
 
@@ -54,7 +53,7 @@ export function readEnd(file: LedgerFile, size: number, recover: boolean): End {
 }
 
 /** The length in bytes of the header that was found; 0 where there is none. */
-export function headerBytesOf({ store, created }: Pick<LedgerEnd, 'store' | 'created'>): number {
+function headerBytesOf({ store, created }: Pick<LedgerEnd, 'store' | 'created'>): number {
   return store === undefined || created === undefined ? 0 : Buffer.byteLength(headerText(store, created));
 }
 
@@ -83,14 +82,13 @@ function readHeader(file: LedgerFile, size: number, recover: boolean): LedgerHea
  */
 function scan(file: LedgerFile, from: number, size: number, isStart: boolean): End | undefined {
   const end: End = { ...emptyEnd, bytes: from, size };
-  for (const { number, bytes, complete, end: lineEnd } of linesOf(file, from, size)) {
-    if (number === 1 && !isStart) continue;
-    const parsed = bytes && complete ? parseLine(bytes) : undefined;
-    const line = parsed && isSound(parsed) ? parsed : undefined;
+  for (const raw of linesOf(file, from, size)) {
+    if (raw.number === 1 && !isStart) continue;
+    const line = soundLine(raw);
     if (!end.torn && line && (end.head === undefined || line.prev === end.head.hash)) {
       end.head = { id: line.id, hash: line.hash };
       end.isSigned = line.sig !== undefined;
-      end.bytes = lineEnd;
+      end.bytes = raw.end;
       if (!line.more) end.groupEnd = line.id;
     } else {
       if (end.head === undefined && !isStart) return undefined;
@@ -120,10 +118,8 @@ export function* linesBackTo(file: LedgerFile, end: End, id: number): Generator<
     let wider = !isStart;
     for (const raw of linesOf(file, isStart ? from : from - 1, to)) {
       if (skip-- > 0) continue;
-      const line = raw.bytes && parseLine(raw.bytes);
-      if (!line || !isSound(line)) {
-        throw new StoreError('ERR_STORE_PARITY', `${damagedAt(file, raw.start)}, before its end`);
-      }
+      const line = soundLine(raw);
+      if (!line) throw new StoreError('ERR_STORE_PARITY', `${damagedAt(file, raw.start)}, before its end`);
       if (first && !isStart && line.id > id) break;
       first = wider = false;
       yield { line, raw };
@@ -153,9 +149,8 @@ export function* wholeGroups(
 ): Generator<LedgerLine, void, undefined> {
   let previous: LedgerLine | undefined;
   let group: LedgerLine[] | undefined;
-  for (const { bytes, complete } of linesOf(file, from, to)) {
-    const parsed = bytes && complete ? parseLine(bytes) : undefined;
-    const line = parsed && isSound(parsed) ? parsed : undefined;
+  for (const raw of linesOf(file, from, to)) {
+    const line = soundLine(raw);
     const follows = line !== undefined && previous?.hash === line.prev;
     if (line?.prev === after.hash || (follows && !previous?.more)) group = [];
     else if (!follows) group = undefined;

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import * as system from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { SetAside } from '../core/mirror-port.ts';
+import type { SetAside } from '../core/ledger-port.ts';
 import { isOpenHere, readDatabaseBytes } from '../values/descriptors.ts';
 import { StoreError } from '../values/errors.ts';
 import { freeName } from '../values/files.ts';
@@ -129,7 +129,7 @@ export class LedgerFile {
     throw new StoreError('ERR_STORE_INVALID_ARGUMENT', `${this.path} is a database that is open, and no ledger`);
   }
 
-  /** The descriptor that `hold` or `create` opened. */
+  /** The open descriptor; only for a caller who has one by `hold`, `create` or `acquire`. */
   get #fd(): number {
     return this.#current!.fd;
   }
@@ -194,9 +194,9 @@ export class LedgerFile {
     this.#current = undefined;
   }
 
-  /** Copies the bytes between two offsets to the beginning of another file. */
-  copyTo(target: LedgerFile, from: number, to: number): void {
-    this.#copy(from, to, (chunk, at) => target.write(chunk, at));
+  /** Copies the first bytes to the beginning of another file. */
+  copyTo(target: LedgerFile, bytes: number): void {
+    this.#copy(0, bytes, (chunk, at) => target.write(chunk, at));
   }
 
   #copy(from: number, to: number, write: (chunk: Buffer, at: number) => void): void {

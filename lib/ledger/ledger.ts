@@ -2,7 +2,7 @@
 import type { KeyObject } from 'node:crypto';
 import * as system from 'node:fs';
 import type { Anchor } from '../core/chain.ts';
-import type { LedgerPort } from '../core/mirror-port.ts';
+import type { LedgerPort } from '../core/ledger-port.ts';
 import type { GivenLedger } from '../core/options.ts';
 import type { StoreParts } from '../core/parts.ts';
 import { checkOptions, invalid } from '../values/checks.ts';
@@ -12,7 +12,7 @@ import { checkVerifyOptions, type VerifyOptions } from '../verify/chain-walk.ts'
 import { AttachedLedger } from './attached.ts';
 import { type End, linesOf } from './end.ts';
 import { LedgerFile, type LedgerFiles } from './file.ts';
-import { checkSigningKey, isSound, type LedgerLine, parseLine } from './line.ts';
+import { checkSigningKey, type LedgerLine, soundLine } from './line.ts';
 import { checkFiles } from './read-lines.ts';
 import type { LedgerRow } from './rows.ts';
 import { LedgerTail } from './tail.ts';
@@ -78,7 +78,7 @@ export class Ledger implements GivenLedger {
   /** The number of events. Reads the whole file to count them. */
   get length(): number {
     let count = 0;
-    for (const line of this.iterate()) count += line.id > 0 ? 1 : 0;
+    for (const _line of this.iterate()) count++;
     return count;
   }
 
@@ -92,11 +92,11 @@ export class Ledger implements GivenLedger {
    * with the line number, for a damaged line among them.
    */
   *iterate(): Generator<LedgerLine, void, undefined> {
-    for (const { number, bytes } of linesOf(this.#tail.file, 0, this.#tail.end.bytes)) {
-      if (number === 1) continue; // the header
-      const line = bytes && parseLine(bytes);
-      if (line && isSound(line)) yield line;
-      else throw new StoreError('ERR_STORE_CORRUPT', `line ${number} of ${this.path} is damaged`);
+    for (const raw of linesOf(this.#tail.file, 0, this.#tail.end.bytes)) {
+      if (raw.number === 1) continue; // the header
+      const line = soundLine(raw);
+      if (line) yield line;
+      else throw new StoreError('ERR_STORE_CORRUPT', `line ${raw.number} of ${this.path} is damaged`);
     }
   }
 

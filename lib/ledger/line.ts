@@ -127,6 +127,12 @@ export function isSound(line: LedgerLine): boolean {
   return lineHash(line) === line.hash;
 }
 
+/** The line in these bytes, where it is whole and has the hash of its content. */
+export function soundLine({ bytes, complete }: RawLine): LedgerLine | undefined {
+  const line = bytes && complete ? parseLine(bytes) : undefined;
+  return line && isSound(line) ? line : undefined;
+}
+
 /**
  * Whether a file is a ledger whose damaged beginning has no header, or that of another store: it holds a sound line, or
  * nothing but zeros.

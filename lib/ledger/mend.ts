@@ -157,7 +157,7 @@ function renew(file: LedgerFile, { from, after, text, row }: Break, log: SourceL
   fresh.hold();
   try {
     fresh.create(isThere ? file.like : log.like);
-    file.copyTo(fresh, 0, from);
+    file.copyTo(fresh, from);
     const position = from + (row ? 0 : fresh.write(Buffer.from(text), from));
     writeLines(fresh, log.rows(after), position);
     fresh.sync();

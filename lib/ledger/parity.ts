@@ -271,7 +271,7 @@ class Comparison {
       if ((expected ?? 0) !== (stored ?? 0)) this.#list(this.report.state, { entryId, day, expected, stored });
     }
     const sql = 'SELECT entry_id, until, set_at FROM cooldowns';
-    const rows = connection.prepare(sql).all() as unknown as [string, string, string | null][];
+    const rows = connection.all<[string, string, string | null]>(sql);
     const cooldowns = new Map(rows.map(([entryId, until, setAt]) => [entryId, { until, setAt }]));
     for (const entryId of new Set([...cooldowns.keys(), ...this.#cooldowns.keys()])) {
       this.#compareCooldown(entryId, this.#cooldowns.get(entryId), cooldowns.get(entryId));

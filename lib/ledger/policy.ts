@@ -1,15 +1,26 @@
 // How the contributions of several rules become one decision over an append, and what the ledger itself contributes.
 // Pure functions, no I/O.
 import {
-  type BreakGlassGrant, checkContributions, checkGrant, type PolicyContribution, type PolicyDecision,
-  type PolicyOutcome, policyOutcomes, type RecordedDecision,
+  type BreakGlassGrant, checkContributions, checkGrant, type PolicyContribution, type PolicyOutcome, policyOutcomes,
+  type RecordedDecision,
 } from '../core/policy.ts';
 import { quote } from '../values/checks.ts';
 import { StoreError } from '../values/errors.ts';
 
-export type { BreakGlassGrant, PolicyContribution, PolicyDecision, PolicyOutcome } from '../core/policy.ts';
+export type { BreakGlassGrant, PolicyContribution, PolicyOutcome } from '../core/policy.ts';
 
 const maxNamed = 10;
+
+/**
+ * The decision that the contributions make together. `contributing` are the contributions that decided, `discarded` all
+ * others; both keep the given order. `breakGlass` is there only where `finalOutcome` is due to it.
+ */
+export interface PolicyDecision {
+  finalOutcome: PolicyOutcome;
+  contributing: PolicyContribution[];
+  discarded: PolicyContribution[];
+  breakGlass?: BreakGlassGrant;
+}
 
 /** The part of a decision that is kept with the event. */
 export function toRecorded({ finalOutcome, contributing, breakGlass }: PolicyDecision): RecordedDecision {

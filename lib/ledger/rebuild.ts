@@ -14,7 +14,7 @@ import { checkLong, type LongOperation } from '../values/long.ts';
 import { likeFor } from '../values/owner.ts';
 import { checkPath, snapshotPathOf } from '../values/paths.ts';
 import { checkFree, companionsOf, placeNew } from '../values/place.ts';
-import { Ledger } from './ledger.ts';
+import type { Ledger } from './ledger.ts';
 import { checkLine, isSound, type LedgerLine, toRow } from './line.ts';
 import { batchRows, checkEnd, checkIsLedger, checkLedger, isSame, type ParityReport, verifyParity } from './parity.ts';
 import { ledgerAfter, replayRow } from './replay.ts';
@@ -42,10 +42,10 @@ export function mirrorEvent<E extends EventBase>(
   if (!isSound(checked)) {
     throw new StoreError('ERR_STORE_PARITY', `line of row ${checked.id} does not have the hash of its content`);
   }
-  return connection.write(`mirror row ${checked.id}`, () => mirrorRow(connection, toRow(checked)));
+  return connection.write(`insert row ${checked.id} of the ledger`, () => insertMissing(connection, toRow(checked)));
 }
 
-function mirrorRow(connection: ModuleConnection, row: LedgerRow, hasLedger = true): 'inserted' | 'already-present' {
+function insertMissing(connection: ModuleConnection, row: LedgerRow, hasLedger = true): 'inserted' | 'already-present' {
   const stored = rowAt(connection, row.id);
   if (stored && isSame(row, stored)) return 'already-present';
   if (stored) {
@@ -75,7 +75,7 @@ export async function replay<E extends EventBase>(
   const counts = { replayed: 0, skippedExisting: 0 };
   connection.write(`replay ${ledger.path}`, () => {
     for (const line of wholeGroups(ledger)) {
-      if (mirrorRow(connection, toRow(line)) === 'inserted') counts.replayed++;
+      if (insertMissing(connection, toRow(line)) === 'inserted') counts.replayed++;
       else counts.skippedExisting++;
     }
   });
@@ -187,7 +187,7 @@ function replayNext(
     const next = lines.next();
     if (next.done === true) return false;
     done.hasLedger = ledgerAfter(next.value) ?? done.hasLedger;
-    mirrorRow(connection, toRow(next.value), done.hasLedger === 1);
+    insertMissing(connection, toRow(next.value), done.hasLedger === 1);
     done.events++;
   }
   return true;

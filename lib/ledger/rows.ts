@@ -1,6 +1,7 @@
 // The rows of the audit log as a ledger gets them.
 import { type Anchor, chainedColumns, chainedRow, type ChainedRow, genesisHash, rowHash } from '../core/chain.ts';
 import { checkAdvance } from '../core/log.ts';
+import type { LogReader } from '../reading/filter.ts';
 import { StoreError } from '../values/errors.ts';
 
 /** A row of the audit log as a line keeps it: the exact stored values. */
@@ -27,21 +28,15 @@ function storedRow(values: readonly unknown[]): StoredRow {
 // and pages of 32 cost 24 MB.
 const pageRows = 32;
 
-/** What reading the log needs: `Connection` and `ModuleConnection` both have it. */
-export interface RowReader {
-  read<T>(what: string, fn: () => T): T;
-  all<Row extends readonly unknown[]>(sql: string, ...values: (string | number | bigint | null)[]): Row[];
-}
-
 /** The row of the log with this id. */
-export function rowAt(reader: RowReader, id: number): StoredRow | undefined {
+export function rowAt(reader: LogReader, id: number): StoredRow | undefined {
   const [values] = reader.all<unknown[]>(`SELECT ${columns} FROM audit_log WHERE id = ?`, id);
   return values && storedRow(values);
 }
 
 /** The rows of the log after the id `after` up to the id `upTo`, read page by page. */
 export function* pagedRows(
-  reader: RowReader, upTo = Number.MAX_SAFE_INTEGER, after = 0,
+  reader: LogReader, upTo = Number.MAX_SAFE_INTEGER, after = 0,
 ): Generator<StoredRow, undefined, undefined> {
   const sql = `SELECT ${columns} FROM audit_log WHERE id > ? AND id <= ? ORDER BY id LIMIT ${pageRows}`;
   for (let last = after; ; ) {
@@ -59,7 +54,7 @@ export function* pagedRows(
  * them are one group. Throws `ERR_STORE_PARITY` for a row that does not have the hash of its content.
  */
 export function* ledgerRows(
-  reader: RowReader, uuid: string, after: Anchor | undefined, end: number, asGroup = false,
+  reader: LogReader, uuid: string, after: Anchor | undefined, end: number, asGroup = false,
 ): Generator<LedgerRow, void, undefined> {
   let previous = after?.hash ?? genesisHash(uuid);
   for (const row of pagedRows(reader, end, after?.id ?? 0)) {

@@ -2,17 +2,15 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { dirname } from 'node:path';
 import type { Anchor } from '../core/chain.ts';
-import type { EventTexts } from '../core/events.ts';
-import type { SetAside } from '../core/mirror-port.ts';
 import { StoreError } from '../values/errors.ts';
 import { syncFolder } from '../values/folders.ts';
-import { type FileLike, likeFor } from '../values/owner.ts';
+import { type FileLike } from '../values/owner.ts';
 import { emptyEnd, type End, linesBackTo, readEnd, wholeGroups } from './end.ts';
 import { LedgerFile, type LedgerFiles } from './file.ts';
 import { headerText, signHash, toRow } from './line.ts';
 import { bringTo, type Brought, type SourceLog } from './mend.ts';
 import type { LedgerRow } from './rows.ts';
-import { checkLength, writeLines } from './write-lines.ts';
+import { writeLines } from './write-lines.ts';
 
 export class LedgerTail {
   readonly path: string;
@@ -47,11 +45,6 @@ export class LedgerTail {
     return this.#key ? signHash(hash, this.#key) : null;
   }
 
-  /** Refuses an event that is too long for a line. Throws `ERR_STORE_INVALID_ARGUMENT`. */
-  checkEvent(event: EventTexts): void {
-    checkLength(event);
-  }
-
   /** Opens the file that is at the path now for appending, until `letGo`. Throws where it may not be written. */
   hold(): void {
     this.file.hold();
@@ -82,7 +75,7 @@ export class LedgerTail {
   }
 
   /** Makes the file and writes its header, between `hold` and `letGo`; durable on return. */
-  begin(store: string, created: string, like: FileLike = likeFor(this.path)): void {
+  begin(store: string, created: string, like: FileLike): void {
     this.file.create(like);
     this.file.write(Buffer.from(headerText(store, created)), 0);
     this.file.sync();
@@ -100,11 +93,6 @@ export class LedgerTail {
     const brought = bringTo(this.file, end, log);
     this.refresh(true);
     return brought;
-  }
-
-  /** The files with the parts that were set aside, except those whose names `isKnown` accepts. */
-  listSetAside(isKnown: (name: string) => boolean): SetAside[] {
-    return this.file.listAside(isKnown);
   }
 
   /** Appends rows and syncs them, or throws and takes them back; `ERR_STORE_IO` where taking them back fails too. */

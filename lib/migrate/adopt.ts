@@ -74,7 +74,7 @@ function checkIds(db: DatabaseSync): void {
   const { first, last } = statement.get() as { first: unknown; last: unknown };
   const isId = (id: unknown): boolean => id === null || (typeof id === 'bigint' && id > 0n && id < 2n ** 52n);
   if (isId(first) && isId(last)) return;
-  const rule = 'only whole numbers from 1 to 2^52 can be gone on from';
+  const rule = 'the log can only go on after whole numbers from 1 to 2^52 - 1';
   const message = `audit_log has ids from ${String(first)} to ${String(last)}, and ${rule}`;
   throw new StoreError('ERR_STORE_MIGRATION', message);
 }

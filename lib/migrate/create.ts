@@ -2,7 +2,7 @@
 // version.
 import { randomUUID } from 'node:crypto';
 import { applicationId, firstInHeader } from '../core/schema.ts';
-import { listMigrations, readSql } from '../core/sql-files.ts';
+import { migrations, readSql } from '../core/sql-files.ts';
 import type { DatabaseSync } from '../core/sqlite.ts';
 
 /**
@@ -14,7 +14,7 @@ export function createSchema(
 ): void {
   db.exec(readSql('schema.sql'));
   mark(db, uuid, createdAt);
-  for (const { version, description } of listMigrations()) recordVersion(db, version, description, now);
+  for (const { version, description } of migrations) recordVersion(db, version, description, now);
 }
 
 /** Marks a file as this package's and gives it an identity. */

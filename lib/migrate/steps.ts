@@ -1,5 +1,5 @@
 // Migration: from one schema version to another, step by step, up or down, and what a step down would lose.
-import { listMigrations, type MigrationStep, readSql } from '../core/sql-files.ts';
+import { migrations, type MigrationStep, readSql } from '../core/sql-files.ts';
 import type { DatabaseSync } from '../core/sqlite.ts';
 import { StoreError, toStoreError } from '../values/errors.ts';
 import { adopt } from './adopt.ts';
@@ -7,8 +7,8 @@ import { recordVersion, setHeaderVersion } from './create.ts';
 
 /** Lists the steps from one version to another in the order in which they run. */
 export function stepsBetween(from: number, to: number): MigrationStep[] {
-  const migrations = listMigrations().slice(Math.min(from, to), Math.max(from, to));
-  const steps = migrations.map(({ version, description }) => ({ version, description }));
+  const between = migrations.slice(Math.min(from, to), Math.max(from, to));
+  const steps = between.map(({ version, description }) => ({ version, description }));
   return from < to ? steps : steps.reverse();
 }
 
@@ -18,7 +18,6 @@ export function stepsBetween(from: number, to: number): MigrationStep[] {
  * or columns needs `force`. Throws `ERR_STORE_MIGRATION`.
  */
 export function migrateSchema(db: DatabaseSync, from: number, to: number, now: Date, force: boolean): void {
-  const migrations = listMigrations();
   for (let version = from + 1; version <= to; version++) {
     const step = migrations[version - 1]!;
     runStep(`migrate up to version ${version} (${step.description})`, () => {
@@ -31,12 +30,12 @@ export function migrateSchema(db: DatabaseSync, from: number, to: number, now: D
   for (let version = from; version > to; version--) {
     const step = migrations[version - 1]!;
     runStep(`migrate down from version ${version} (${step.description})`, () => {
-      const before = contents(db);
+      const before = force ? undefined : contents(db);
       runScript(db, readSql(step.down));
       if (version === 1) db.exec('PRAGMA application_id = 0');
       else db.prepare('DELETE FROM schema_version WHERE version = ?').run(version);
       setHeaderVersion(db, version - 1);
-      if (!force) refuseLoss(version, before, contents(db));
+      if (before) refuseLoss(version, before, contents(db));
     });
   }
 }

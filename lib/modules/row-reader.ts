@@ -4,7 +4,10 @@ import { isText, parseInstant, show } from '../values/checks.ts';
 import { StoreError } from '../values/errors.ts';
 import { type JsonValue, parseJson } from '../values/json.ts';
 
-/** Reads the columns of one row. Throws `ERR_STORE_CORRUPT` for a value of any wrong type too: damage keeps to none. */
+/**
+ * Reads the columns of one row. Throws `ERR_STORE_CORRUPT` for a value of a wrong type too, because damage keeps to no
+ * type.
+ */
 export class RowReader {
   readonly #row: string;
 

@@ -1,10 +1,10 @@
 // Locking every other process out: what would stop their writes is done only while no other process has the store open.
 import type { Connection } from '../core/connection.ts';
 import { releaseReaders, setPragmas } from '../core/handle.ts';
-import type { Attached, LedgerPort } from '../core/mirror-port.ts';
+import type { LedgerPort } from '../core/ledger-port.ts';
 import type { DatabaseSync } from '../core/sqlite.ts';
 import { checkpointFound } from '../recovery/found-wal.ts';
-import { hasCode, StoreError, toStoreError } from '../values/errors.ts';
+import { codeOf, StoreError } from '../values/errors.ts';
 
 /**
  * Locks every other process out of a database until its handle is closed, and brings into it what its -wal has. Whoever
@@ -27,8 +27,10 @@ export function lockOut(db: DatabaseSync, path: string, what: string, otherwise?
  * this one: with exclusive locking SQLite takes the lock that excludes them before the first write. Throws as `lockOut`
  * does.
  */
-function writeAlone<T>(connection: Connection, what: string, otherwise: string | undefined, fn: () => T): T {
-  if (connection.path === undefined || !connection.isOpen) return fn();
+export function writeAlone<T>(
+  connection: Connection, what: string, otherwise: string | undefined, fn: () => T,
+): T {
+  if (!connection.isOpen) return fn(); // which refuses a closed store
   releaseReaders();
   try {
     connection.get('PRAGMA locking_mode = EXCLUSIVE');
@@ -53,19 +55,11 @@ export function detach(connection: Connection, ledger: LedgerPort | undefined, f
   ledger?.end();
 }
 
-/**
- * At open, by one process at a time, gives a store that is in use its first ledger: whoever has it open without one may
- * write no more.
- */
-export function attachFirst(connection: Connection, ledger: LedgerPort, ledgerPath: string): Attached {
-  return writeAlone(connection, `attach the ledger ${ledgerPath}`, undefined, () => ledger.attach());
-}
-
 function explain<T>(what: string, otherwise: string | undefined, fn: () => T): T {
   try {
     return fn();
   } catch (error) {
-    if (!hasCode(toStoreError(error, ''), 'ERR_STORE_BUSY')) throw error;
+    if (codeOf(error) !== 'ERR_STORE_BUSY') throw error;
     const refused = 'that one would be refused every further write';
     const why = `the store is open elsewhere, and ${refused}: stop the service first`;
     const instead = otherwise === undefined ? '' : `; ${otherwise}`;

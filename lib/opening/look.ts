@@ -1,14 +1,15 @@
 // The look before an open: what is not to be opened is refused before anything is written, in the order in which it
 // counts.
-import { type LedgerEnd, readClock } from '../core/options.ts';
+import type { LedgerEnd } from '../core/options.ts';
 import { checkKnown } from '../core/schema.ts';
-import { notOurs, type Opening, requireTurn, setAside } from '../recovery/damaged.ts';
+import { type Opening, requireTurn, setAside } from '../recovery/damaged.ts';
 import { copyWal, hasWal, isOrphanWal } from '../recovery/found-wal.ts';
 import { inspect } from '../recovery/inspect.ts';
 import { hasSecondName, removeOwnNames } from '../recovery/names.ts';
 import { readNote } from '../recovery/note.ts';
-import { invalid } from '../values/checks.ts';
+import { invalid, readClock } from '../values/checks.ts';
 import { attempt, StoreError } from '../values/errors.ts';
+import { companionsOf } from '../values/place.ts';
 
 /** Refuses what is not to be opened before anything is written; then moves aside what SQLite would delete. */
 export function lookFirst(opening: Opening): void {
@@ -27,13 +28,15 @@ export function lookFirst(opening: Opening): void {
   if (file.kind === 'empty') checkMissing(opening, ledgerEnd);
   else if (snapshot.state === 'whole' && snapshot.content.store !== uuid && !options.recover) {
     requireTurn(opening);
-    throw notOurs(snapshotPath, snapshot.content.store, uuid ?? 'one that has no identity yet');
+    const stores = `${snapshot.content.store}, not ${uuid ?? 'one that has no identity yet'}`;
+    const advice = 'move it away, or open with recover to have it moved aside';
+    throw new StoreError('ERR_STORE_CONFLICT', `${snapshotPath} belongs to another store (${stores}): ${advice}`);
   }
   if (isOrphanWal(path)) setAside(opening, `${path}-wal`, 'orphan', 'orphan-wal');
   if (loss && hasWal(path)) setAside(opening, `${path}-wal`, loss, loss, copyWal);
 }
 
-/** Where there is no database: whether there was one, as far as the files beside it know. */
+/** Where there is no database: throws if a file beside it says that there was one; notes it as missing with recover. */
 function checkMissing(opening: Opening, ledgerEnd: LedgerEnd | undefined): void {
   const { path, snapshotPath, snapshot, options, isNoted } = opening;
   if (snapshot.state === 'absent' && !ledgerEnd?.head && !isNoted) return;
@@ -70,9 +73,9 @@ function resume(opening: Opening): void {
 function lookAtLedger(opening: Opening, uuid: string | undefined): LedgerEnd | undefined {
   const { path, snapshotPath, options: { ledger } } = opening;
   if (!ledger) return undefined;
-  const own = ['', '-wal', '-shm', '-journal'].map((suffix) => path + suffix).concat(snapshotPath);
+  const own = [path, ...companionsOf(path), snapshotPath];
   if (own.includes(ledger.path)) throw invalid('options.ledger', ledger.path, 'another file than those of the store');
-  // Asked now, or the first event would stop the store.
+  // Asked now, because a ledger that cannot be written to would stop the store at its first event.
   attempt(`open the ledger ${ledger.path} to append to it`, () => ledger.checkWritable());
   const end = ledger.refresh();
   if (end.isSigned && ledger.publicKey === undefined && !ledger.unsigned) {

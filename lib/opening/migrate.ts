@@ -1,8 +1,8 @@
 // The schema of a file moved to another version, up or down.
 import { statSync } from 'node:fs';
-import { checkVersion, inTransaction, setPragmas, switchToWal } from '../core/handle.ts';
-import { type CheckedOptions, readClock } from '../core/options.ts';
-import { checkKnown, identify, schemaVersion } from '../core/schema.ts';
+import { checkSync, checkVersion, inTransaction, setPragmas, switchToWal } from '../core/handle.ts';
+import type { CheckedOptions } from '../core/options.ts';
+import { checkKnown, identify, notAStore, schemaVersion } from '../core/schema.ts';
 import { readSnapshotFile } from '../core/snapshot-file.ts';
 import type { MigrationStep } from '../core/sql-files.ts';
 import { FileWatch } from '../core/watch.ts';
@@ -11,14 +11,15 @@ import { checkpointFound, openToWrite } from '../recovery/found-wal.ts';
 import { inspect } from '../recovery/inspect.ts';
 import { takeTurn } from '../recovery/lock.ts';
 import { hasSecondName, removeOwnNames } from '../recovery/names.ts';
+import { readClock } from '../values/checks.ts';
 import { attempt, StoreError } from '../values/errors.ts';
 import { moveAside } from '../values/files.ts';
 import { snapshotPathOf } from '../values/paths.ts';
 import { lockOut } from './alone.ts';
 
 /**
- * What `SqliteStore.migrate` did: the versions, the steps in the order taken, and where the snapshot file was moved, if
- * so.
+ * What `SqliteStore.migrate` did: the versions, the steps in the order taken and, if the snapshot file was moved, where
+ * to.
  */
 export interface MigrationReport {
   from: number;
@@ -32,22 +33,17 @@ export function migrateFile(path: string, version: number, force: boolean, optio
   const what = `migrate ${path} to version ${version}`;
   return attempt(what, () => {
     checkVersion();
+    checkSync();
     if (version > schemaVersion) {
       const message = `there is no schema version ${version}; the newest is ${schemaVersion}`;
       throw new StoreError('ERR_STORE_MIGRATION', message);
     }
-    statSync(path);
+    statSync(path); // throws where there is no file
     if (hasSecondName(path)) takeBackNames(path, options);
     const watch = new FileWatch([path]);
-    const check = (): void => {
-      const replaced = watch.problem();
-      if (replaced !== undefined) throw new StoreError('ERR_STORE_BUSY', `failed to migrate ${path}: ${replaced}`);
-    };
+    const check = (): void => watch.check(`migrate ${path}`);
     const { file, uuid } = inspect(path, { state: 'absent' }, options.busyTimeoutMs);
-    if (file.kind === 'other' || file.kind === 'empty') {
-      const holds = file.kind === 'other' ? file.holds : 'nothing';
-      throw new StoreError('ERR_STORE_NOT_A_STORE', `${path} is not a store: it holds ${holds}`);
-    }
+    if (file.kind === 'other' || file.kind === 'empty') throw notAStore(path, file);
     if (file.kind === 'store') checkKnown(path, file.version);
     using db = openToWrite(path, options, check);
     const hasNoStep = file.kind === 'store' && file.version === version;

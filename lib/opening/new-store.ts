@@ -1,11 +1,12 @@
 // A store that is not opened but made: in memory, or in a file from the identity of one that was lost.
 import { Connection } from '../core/connection.ts';
-import { checkVersion, harden, inTransaction, openHandle, setPragmas } from '../core/handle.ts';
+import { checkVersion, harden, inTransaction, openHandle, setPragmas, writing } from '../core/handle.ts';
 import { assemble, type Opened } from '../core/open.ts';
-import { type CheckedOptions, readClock } from '../core/options.ts';
+import type { CheckedOptions } from '../core/options.ts';
 import { readSql } from '../core/sql-files.ts';
 import { DatabaseSync } from '../core/sqlite.ts';
 import { createSchema } from '../migrate/create.ts';
+import { readClock } from '../values/checks.ts';
 import { createFile } from '../values/files.ts';
 
 /**
@@ -18,7 +19,7 @@ export function makeStore(
   checkVersion();
   readSql('schema.sql'); // before an empty file is made, that nothing could fill
   createFile(path, left);
-  using db = openHandle(path, { psow: '0' }, {});
+  using db = openHandle(path, writing, {});
   setPragmas(db);
   inTransaction(db, () => createSchema(db, now, identity.uuid, identity.createdAt));
 }

@@ -3,9 +3,9 @@ import { statfsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Connection } from '../core/connection.ts';
 import { checkSync, checkVersion, setPragmas, switchToWal } from '../core/handle.ts';
-import type { Attached, LedgerPort } from '../core/mirror-port.ts';
+import type { Attached, LedgerPort } from '../core/ledger-port.ts';
 import { assemble, type Opened, openPlain } from '../core/open.ts';
-import { type CheckedOptions, readClock, snapshotPathFor } from '../core/options.ts';
+import { type CheckedOptions, snapshotPathFor } from '../core/options.ts';
 import { identify, schemaVersion } from '../core/schema.ts';
 import { readSnapshotFile, type SnapshotContent } from '../core/snapshot-file.ts';
 import { compareHead } from '../core/snapshot-findings.ts';
@@ -22,12 +22,13 @@ import { FileLock, lockPathOf, takeTurn } from '../recovery/lock.ts';
 import { reportNames } from '../recovery/names.ts';
 import { hasNote, removeNote } from '../recovery/note.ts';
 import { rehearse } from '../recovery/rehearse.ts';
+import { readClock } from '../values/checks.ts';
 import { isOpenHere } from '../values/descriptors.ts';
-import { attempt, hasCode, StoreError, toStoreError } from '../values/errors.ts';
-import { createFile, existsAt, freeName } from '../values/files.ts';
+import { attempt, codeOf, hasCode, StoreError, toStoreError } from '../values/errors.ts';
+import { createFile, freeName } from '../values/files.ts';
 import { prepareFolder } from '../values/folders.ts';
-import { companionsOf, isExchangeOpen, settleExchange } from '../values/place.ts';
-import { attachFirst } from './alone.ts';
+import { companionsOf, existsAt, isExchangeOpen, settleExchange } from '../values/place.ts';
+import { writeAlone } from './alone.ts';
 import { lookFirst } from './look.ts';
 import { prepareSchema } from './prepare-schema.ts';
 
@@ -44,13 +45,13 @@ export function openFile(path: string, options: CheckedOptions): OpenedToWrite {
     readSql('schema.sql'); // before an empty file is made, that nothing could fill
     const isLeft = isExchangeOpen(path) || hasNote(path) || existsAt(lockPathOf(path));
     const opened = isLeft ? undefined : openPlain(path, options);
-    const { connection } = opened ?? {};
-    if (connection) reportNames(connection.faults, path);
-    return opened ? { ...opened, recovery: undefined } : openInPeace(path, options);
+    if (!opened) return openThoroughly(path, options);
+    reportNames(opened.connection.faults, path);
+    return { ...opened, recovery: undefined };
   });
 }
 
-function openInPeace(path: string, options: CheckedOptions): OpenedToWrite {
+function openThoroughly(path: string, options: CheckedOptions): OpenedToWrite {
   try {
     return openOnce(path, options, false);
   } catch (error) {
@@ -80,18 +81,18 @@ function openOnce(path: string, options: CheckedOptions, hasTurn: boolean): Open
   };
   try {
     lookFirst(opening);
-    return connect(opening);
+    return finishOpen(opening);
   } catch (error) {
     // What was seen was partly of one file and partly of another.
     if (!hasTurn && opening.watch.problem() !== undefined) throw new TurnNeeded();
     const mapped = toStoreError(error, `open ${path}`);
     if (!isDamage(mapped)) throw mapped;
     moveDamaged(opening, mapped);
-    return connect({ ...opening, isNew: true, watch: new FileWatch([]) });
+    return finishOpen({ ...opening, isNew: true, watch: new FileWatch([]) });
   }
 }
 
-function connect(opening: Opening): OpenedToWrite {
+function finishOpen(opening: Opening): OpenedToWrite {
   const { path, snapshotPath, snapshot, options } = opening;
   for (const file of [path, snapshotPath]) prepareFolder(dirname(file));
   if (opening.isNew) {
@@ -99,7 +100,9 @@ function connect(opening: Opening): OpenedToWrite {
     createFile(path, [...opening.moved, ...companionsOf(path), snapshotPath, ...(ledger ? [ledger.path] : [])]);
     opening.watch = new FileWatch([path]);
   }
-  const check = (): void => checkSame(opening);
+  // While this waits for a lock, the database may be exchanged; what was read is then of the files that were moved
+  // aside.
+  const check = (): void => opening.watch.check(`open ${path}`);
   let db: DatabaseSync | undefined;
   let connection: Connection | undefined;
   let ledger: LedgerPort | undefined;
@@ -122,8 +125,8 @@ function connect(opening: Opening): OpenedToWrite {
     if (connection) connection.close();
     else db?.close();
     if (error instanceof TurnNeeded) throw error;
-    check(); // whatever it was, it was about a file that is not the store's any more
-    const isReadOnlyHere = hasCode(toStoreError(error, ''), 'ERR_STORE_READ_ONLY') && isOpenHere(`${path}-shm`);
+    check(); // an error about a file that was exchanged meanwhile gives way to saying so
+    const isReadOnlyHere = codeOf(error) === 'ERR_STORE_READ_ONLY' && isOpenHere(`${path}-shm`);
     throw isReadOnlyHere ? readElsewhere(path, error) : error;
   }
 }
@@ -140,15 +143,6 @@ function readElsewhere(path: string, cause: unknown): StoreError {
   const who = 'another thread of this process, or another copy of this package';
   const message = `failed to open ${path}: ${who}, has it open read-only; close that first`;
   return new StoreError('ERR_STORE_BUSY', message, { cause });
-}
-
-/**
- * While this waited for a lock, the database may have been exchanged: what was read is of the files that were moved
- * aside.
- */
-function checkSame({ path, watch }: Opening): void {
-  const replaced = watch.problem();
-  if (replaced !== undefined) throw new StoreError('ERR_STORE_BUSY', `failed to open ${path}: ${replaced}`);
 }
 
 /** What keeps the ledger equal to the log, where there is a ledger. */
@@ -180,7 +174,8 @@ function settle(opened: Opened, ledger: LedgerPort | undefined, opening: Opening
 function attach(opened: Opened, ledger: LedgerPort, opening: Opening): Attached {
   if (!ledger.isFirst) return ledger.attach();
   requireTurn(opening); // of several that begin it, each would keep the others out for as long as they wait for it
-  return attachFirst(opened.connection, ledger, opening.options.ledger!.path);
+  const what = `attach the ledger ${opening.options.ledger!.path}`;
+  return writeAlone(opened.connection, what, undefined, () => ledger.attach()); // others without it may write no more
 }
 
 /** What the database has lost, and what was found before it could be asked. */
@@ -201,12 +196,13 @@ function findLoss(
 const indexBytes = 32_768;
 const newStoreBytes = 512 * 1024;
 
-/** Of a full disk at open: what needs room there, and how much. */
+/** Adds to the error of a full disk what needs room at open, and how much. */
 function nameRoom(path: string, error: unknown, recovers: boolean): unknown {
   const mapped = toStoreError(error, `open ${path}`);
   if (!hasCode(mapped, 'ERR_STORE_DISK_FULL') || mapped instanceof TemporaryCopyError) return error;
   const { code, message, cause } = mapped as StoreError;
   const folder = dirname(path);
+  if (!existsAt(folder)) return error; // there was no room even for the folder
   const { bavail, bsize } = statfsSync(folder);
   const isMade = recovers || !existsAt(path) || statSync(path).size === 0;
   const needs = isMade ? 'a new database with its journal and log' : 'the index of the -wal';

@@ -1,12 +1,13 @@
 // The tables of a database on its way to becoming a store: made, adopted, migrated or mended.
 import { inTransaction, readValue } from '../core/handle.ts';
-import { type CheckedOptions, readClock } from '../core/options.ts';
+import type { CheckedOptions } from '../core/options.ts';
 import { checkKnown, identify, schemaVersion } from '../core/schema.ts';
 import type { DatabaseSync } from '../core/sqlite.ts';
 import { createSchema } from '../migrate/create.ts';
 import { migrateSchema } from '../migrate/steps.ts';
 import { checkpointFound } from '../recovery/found-wal.ts';
 import { mendObjects } from '../recovery/mend.ts';
+import { readClock } from '../values/checks.ts';
 import { StoreError } from '../values/errors.ts';
 
 /**

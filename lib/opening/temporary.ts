@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { readdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { FileLock } from '../recovery/lock.ts';
-import { StoreError, toStoreError } from '../values/errors.ts';
+import { codeOf } from '../values/errors.ts';
 
 const prefix = '.shepherd-store-';
 // A name begins with two dots if the file was made beside a temporary file and has a temporary name of its own, as its
@@ -27,7 +27,7 @@ export class TemporaryFile implements Disposable {
     const folder = dirname(target);
     removeDead(folder);
     const id = randomUUID(); // unpredictable, so that nobody can plant a file under it
-    return new TemporaryFile(join(folder, `${prefix}${id}.tmp`), id, lock(folder, id));
+    return new TemporaryFile(join(folder, `${prefix}${id}.tmp`), id, lock(folder, id, 5_000));
   }
 
   private constructor(path: string, id: string, held: FileLock) {
@@ -45,8 +45,9 @@ export class TemporaryFile implements Disposable {
   }
 }
 
-function lock(folder: string, id: string): FileLock {
-  return FileLock.acquire(join(folder, `${prefix}${id}.lock`), 0, 'removes what was left in the folder');
+/** Waits for a process that takes a file without its lock for one that was left, and lets go of it at once. */
+function lock(folder: string, id: string, timeoutMs = 0): FileLock {
+  return FileLock.acquire(join(folder, `${prefix}${id}.lock`), timeoutMs, 'removes what was left in the folder');
 }
 
 /** Removes temporary files whose lock nobody holds. Each lock is taken first and released last. */
@@ -58,7 +59,7 @@ function removeDead(folder: string): void {
       remove(folder, id);
     } catch (error) {
       // A living process holds the lock, or the files are another user's. They are not in the way of the new file.
-      if (!(toStoreError(error, 'clear up') instanceof StoreError)) throw error;
+      if (codeOf(error) === undefined) throw error;
     }
   }
 }

@@ -1,8 +1,9 @@
 // Searches of the log: the filter of `getRecentAudits` and `findAudits`, checked and as SQL, and the walk of
 // `iterateAudits`.
+import type { SQLInputValue } from 'node:sqlite';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { chainedColumns } from '../core/chain.ts';
-import { Connection } from '../core/connection.ts';
+import type { Connection } from '../core/connection.ts';
 import { type AuditEvent, type AuditRow, decodeEvent, type EventBase } from '../core/events.ts';
 import { checkAdvance, pageRows, readHead } from '../core/log.ts';
 import { checkDate, checkInteger, checkOptions, checkSignal, checkText } from '../values/checks.ts';
@@ -45,7 +46,7 @@ export function checkFilter(filter: AuditFilter | undefined): AuditFilter {
 /** Reads the log: the connection of a store or of a module. */
 export interface LogReader {
   read<T>(what: string, fn: () => T): T;
-  all<Row extends readonly unknown[]>(sql: string, ...values: (string | number | bigint | null)[]): Row[];
+  all<Row extends readonly unknown[]>(sql: string, ...values: SQLInputValue[]): Row[];
 }
 
 // SQLite's own first and last id, so that a row that a stranger put beyond 2^53 is found and raises an error.

@@ -1,12 +1,13 @@
 // The open of `openReadOnly`: the way from a path to a store that is only looked at.
-import { accessSync, constants, lstatSync, realpathSync, statSync } from 'node:fs';
+import { accessSync, constants, realpathSync, statSync } from 'node:fs';
 import { Connection } from '../core/connection.ts';
 import { checkVersion } from '../core/handle.ts';
 import { assemble, type Opened } from '../core/open.ts';
 import { type CheckedOptions, snapshotPathFor } from '../core/options.ts';
-import { checkKnown, identify, schemaVersion } from '../core/schema.ts';
+import { checkKnown, identify, notAStore, schemaVersion } from '../core/schema.ts';
 import type { DatabaseSync } from '../core/sqlite.ts';
 import { attempt, StoreError } from '../values/errors.ts';
+import { companionsOf, existsAt } from '../values/place.ts';
 import { ReadOnlyFile } from './reader.ts';
 
 /**
@@ -21,9 +22,7 @@ export function openToRead(given: string, options: CheckedOptions, oldest = sche
     const stat = statSync(path);
     if (!stat.isFile()) throw new StoreError('ERR_STORE_NOT_A_STORE', `failed to ${what}: it is not a regular file`);
     if (stat.size === 0) throw new StoreError('ERR_STORE_NOT_A_STORE', `failed to ${what}: it is empty`);
-    for (const suffix of ['', '-wal', '-shm', '-journal']) {
-      if (lstatSync(path + suffix, { throwIfNoEntry: false })) accessSync(path + suffix, constants.R_OK);
-    }
+    for (const file of [path, ...companionsOf(path)]) if (existsAt(file)) accessSync(file, constants.R_OK);
     const snapshotPath = snapshotPathFor(path, options);
     const reader = new ReadOnlyFile(path, options.busyTimeoutMs);
     try {
@@ -44,10 +43,7 @@ function checkReadable(db: DatabaseSync, path: string, oldest: number): void {
   if (file.kind === 'four-tables') {
     throw new StoreError('ERR_STORE_SCHEMA_TOO_OLD', `${path} is to be adopted first: open it for writing once`);
   }
-  if (file.kind !== 'store') {
-    const holds = file.kind === 'other' ? file.holds : 'nothing';
-    throw new StoreError('ERR_STORE_NOT_A_STORE', `${path} is not a store: it holds ${holds}`);
-  }
+  if (file.kind !== 'store') throw notAStore(path, file);
   checkKnown(path, file.version);
   if (file.version >= oldest) return;
   const advice = `open it for writing once to migrate it to ${schemaVersion}`;

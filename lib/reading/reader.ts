@@ -6,9 +6,10 @@ import { basename, join } from 'node:path';
 import { liveReaders, openHandle, type Reader } from '../core/handle.ts';
 import type { DatabaseSync } from '../core/sqlite.ts';
 import { isWritableHere, readDatabaseBytes, readJournalBytes } from '../values/descriptors.ts';
-import { StoreError, type StoreErrorCode, toStoreError } from '../values/errors.ts';
+import { codeOf, StoreError, type StoreErrorCode, toStoreError } from '../values/errors.ts';
 import { copyBytes } from '../values/files.ts';
 import { makeTemporaryFolder } from '../values/folders.ts';
+import { companionsOf } from '../values/place.ts';
 
 /**
  * The error when a database must be read from a copy and the copy cannot be made. It does not mean that anything is
@@ -24,7 +25,7 @@ export class TemporaryCopyError extends StoreError {
   }
 }
 
-const copyFailures: readonly StoreErrorCode[] = [
+const copyFailures: readonly (StoreErrorCode | undefined)[] = [
   'ERR_STORE_DISK_FULL', 'ERR_STORE_IO', 'ERR_STORE_NOT_FOUND', 'ERR_STORE_PERMISSION', 'ERR_STORE_READ_ONLY',
 ];
 
@@ -32,8 +33,7 @@ const copyFailures: readonly StoreErrorCode[] = [
 function isOfCopy(error: unknown, path: string): boolean {
   const { path: at, syscall } = error as { path?: string; syscall?: string };
   if (error instanceof StoreError || syscall === 'read' || at?.startsWith(path)) return false;
-  const mapped = toStoreError(error, '');
-  return mapped instanceof StoreError && copyFailures.includes(mapped.code);
+  return copyFailures.includes(codeOf(error));
 }
 
 const walHeaderBytes = 32;
@@ -190,7 +190,7 @@ export class ReadOnlyFile implements Reader {
   #canRepeat(error: unknown): boolean {
     const { errcode, code, path } = error as { errcode?: number; code?: string; path?: string };
     // A writer removed a -wal, -shm or -journal before it could be read. Any other missing file stays missing.
-    if (code === 'ENOENT' && ['-wal', '-shm', '-journal'].some((suffix) => path === this.path + suffix)) return true;
+    if (code === 'ENOENT' && companionsOf(this.path).includes(path ?? '')) return true;
     if (this.#found?.mode === 'live' && needsCopy(errcode)) {
       this.close();
       this.#copyNext = true;

@@ -2,12 +2,14 @@
 import { rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { openHandle, releaseReaders, writing } from '../core/handle.ts';
-import { type CheckedOptions, readClock } from '../core/options.ts';
+import type { CheckedOptions } from '../core/options.ts';
 import type { SnapshotFile } from '../core/snapshot-file.ts';
 import type { DatabaseSync } from '../core/sqlite.ts';
 import type { FileWatch } from '../core/watch.ts';
-import { hasCode, StoreError, toStoreError } from '../values/errors.ts';
-import { existsAt, freeName, renameTo } from '../values/files.ts';
+import { readClock } from '../values/checks.ts';
+import { codeOf, StoreError } from '../values/errors.ts';
+import { freeName, renameTo } from '../values/files.ts';
+import { existsAt } from '../values/place.ts';
 import { hasWal } from './found-wal.ts';
 import type { Recovery } from './heal.ts';
 import { hasMark } from './inspect.ts';
@@ -25,7 +27,7 @@ function lockDamaged(path: string, { busyTimeoutMs: timeout }: CheckedOptions): 
     db.exec('PRAGMA locking_mode = EXCLUSIVE'); // keeps the -wal index in memory, so no -shm is made
     db.exec('BEGIN EXCLUSIVE');
   } catch (error) {
-    if (!hasCode(toStoreError(error, ''), 'ERR_STORE_BUSY')) return db; // the damage made the read fail, as expected
+    if (codeOf(error) !== 'ERR_STORE_BUSY') return db; // the damage made the read fail, as expected
     db.close();
     const message = `${path} is damaged, and a process that has it open goes on with it: stop that first`;
     throw new StoreError('ERR_STORE_BUSY', message, { cause: error });
@@ -60,16 +62,11 @@ export interface Opening {
 export class TurnNeeded {}
 
 /**
- * Throws `TurnNeeded` unless this process has the turn. A mere refusal must not make a missing folder to wait in.
+ * Throws `TurnNeeded` unless this process has the turn. Without `recover` a missing folder is only refused: to wait for
+ * the turn would make that folder.
  */
 export function requireTurn({ path, options, hasTurn }: Opening): void {
   if (!hasTurn && (options.recover || existsAt(dirname(path)))) throw new TurnNeeded();
-}
-
-export function notOurs(snapshotPath: string, theirs: string, ours: string): StoreError {
-  const advice = 'move it away, or open with recover to have it moved aside';
-  const message = `${snapshotPath} belongs to another store (${theirs}, not ${ours}): ${advice}`;
-  return new StoreError('ERR_STORE_CONFLICT', message);
 }
 
 /** Renames a file to a name that says when and why. The note is written first, because the event comes only later. */

@@ -5,7 +5,7 @@ import { openHandle, releaseReaders, writing } from '../core/handle.ts';
 import type { CheckedOptions } from '../core/options.ts';
 import type { DatabaseSync } from '../core/sqlite.ts';
 import { readJournalBytes } from '../values/descriptors.ts';
-import { hasCode, StoreError, toStoreError } from '../values/errors.ts';
+import { codeOf, StoreError } from '../values/errors.ts';
 import { copyBytes } from '../values/files.ts';
 import { syncFolder } from '../values/folders.ts';
 import { makeLike } from '../values/owner.ts';
@@ -39,7 +39,7 @@ export function renewWal(path: string): void {
   } catch (error) {
     rmSync(copy, { force: true });
     // A service must start on a full disk too. Without the copy, only the power cut above is not covered.
-    if (hasCode(toStoreError(error, ''), 'ERR_STORE_DISK_FULL')) return;
+    if (codeOf(error) === 'ERR_STORE_DISK_FULL') return;
     throw error;
   }
   syncFolder(dirname(path));
@@ -84,11 +84,11 @@ function secureWal(path: string, check: () => void): void {
     db.exec('PRAGMA locking_mode = EXCLUSIVE');
     db.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get();
   } catch (error) {
-    if (hasCode(toStoreError(error, ''), 'ERR_STORE_BUSY')) return;
+    if (codeOf(error) === 'ERR_STORE_BUSY') return;
     throw error;
   }
   check();
-  if (lstatSync(`${path}-wal`, { throwIfNoEntry: false })?.size) renewWal(path);
+  if (hasWal(path)) renewWal(path);
 }
 
 /**
@@ -97,8 +97,7 @@ function secureWal(path: string, check: () => void): void {
  * them. The checkpoint writes the frames into the database.
  */
 export function checkpointFound(db: DatabaseSync, path: string): void {
-  const wal = lstatSync(`${path}-wal`, { throwIfNoEntry: false });
-  if (!wal || wal.size === 0) return;
+  if (!hasWal(path)) return;
   const row = db.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get();
   const { busy, log, checkpointed } = row as Record<'busy' | 'log' | 'checkpointed', number>;
   // A reader that keeps the WAL from being truncated is no problem once every frame is in the database.

@@ -1,8 +1,8 @@
 // Healing: when the database has less than the file beside it, what was lost, what is put back, and the event that says
 // so.
 import type { CooldownTexts } from '../core/cooldowns.ts';
-import { encodeOwnEvent, type StoreEvent } from '../core/events.ts';
-import type { SetAside } from '../core/mirror-port.ts';
+import { encodeChecked, parseColumn, type StoreEvent } from '../core/events.ts';
+import type { SetAside } from '../core/ledger-port.ts';
 import type { Opened } from '../core/open.ts';
 import type { SnapshotContent } from '../core/snapshot-file.ts';
 import { encodeState } from '../core/state.ts';
@@ -36,8 +36,8 @@ export interface Recovery {
   setAside?: SetAside[];
 }
 
-/** What was found before the database could be read. */
-export interface Loss {
+/** What is lost, as far as it is known before the snapshot file is put back. */
+interface Loss {
   found: Recovery['found'];
   moved: string[];
   /** How many events the ledger has restored already, and the last id of the log after that. */
@@ -71,7 +71,7 @@ export function heal(opened: Opened, loss: Loss, content: SnapshotContent | unde
     const told = lost ? { lost } : undefined;
     const { usage, cooldowns } = restored;
     const event: StoreEvent = { type: 'store_recovered', found, moved, ...told, usage, cooldowns };
-    log.append(encodeOwnEvent(event));
+    log.append(encodeChecked(event));
     return { found, moved, ...told, restored };
   });
 }
@@ -83,11 +83,11 @@ function isAccountedFor({ log }: Opened, { head }: SnapshotContent): boolean {
 
 /** Whether the last event already records the moved files, because a recovery was interrupted after it. */
 export function isTold({ connection }: Opened, moved: readonly string[]): boolean {
-  const sql = 'SELECT event_type, event_data FROM audit_log ORDER BY id DESC LIMIT 1';
-  const [type, data] = connection.get<[string, string]>(sql) ?? [];
+  const sql = 'SELECT event_type, id, event_data FROM audit_log ORDER BY id DESC LIMIT 1';
+  const [type, id, data] = connection.get<[string, number, string]>(sql) ?? [];
   if (type !== 'store_recovered') return false;
-  const told = (JSON.parse(data!) as Recovery).moved;
-  return moved.every((file) => told.includes(file));
+  const told = parseColumn(id!, 'event_data', data!) as unknown as Recovery;
+  return moved.every((file) => told.moved.includes(file));
 }
 
 /** Adds to a recovery what was set aside of the ledger. */

@@ -7,9 +7,11 @@ import { applicationId, type FileKind, identify, isOwnTable, schemaVersion } fro
 import type { SnapshotFile } from '../core/snapshot-file.ts';
 import { compareHead } from '../core/snapshot-findings.ts';
 import { DatabaseSync } from '../core/sqlite.ts';
+import { Statements } from '../core/statements.ts';
 import { ReadOnlyFile } from '../reading/reader.ts';
 import { StoreError } from '../values/errors.ts';
-import { existsAt } from '../values/files.ts';
+import { companionsOf, existsAt } from '../values/place.ts';
+import { hasWal } from './found-wal.ts';
 import type { Recovery } from './heal.ts';
 import { refuseSecondName } from './names.ts';
 
@@ -36,7 +38,7 @@ export function inspect(path: string, snapshot: SnapshotFile, busyTimeoutMs: num
   refuseSecondName(path);
   accessSync(path, constants.R_OK | constants.W_OK);
   accessSync(dirname(path), constants.W_OK | constants.X_OK);
-  const [wal, shm, journal] = ['-wal', '-shm', '-journal'].map((suffix) => existsAt(path + suffix));
+  const [wal, shm, journal] = companionsOf(path).map(existsAt);
   if (stat.size === 0 && !journal) return { file: { kind: 'empty' } };
   // SQLite treats a file of one byte as empty and would overwrite it.
   if (stat.size === 1) return { file: { kind: 'other', holds: 'a single byte' } };
@@ -81,21 +83,14 @@ function examineWithoutWal(path: string): Found | undefined {
  * it, as open will anyway; a read-only connection leaves the -wal as it is.
  */
 function lossBehindWal(path: string, found: Found, snapshot: SnapshotFile, timeout: number): Found['loss'] {
-  const { file, uuid } = found;
-  if (file.kind !== 'store' || file.version > schemaVersion || uuid === undefined) return undefined;
-  if (snapshot.state !== 'whole' || snapshot.content.store !== uuid) return undefined;
+  if (snapshot.state !== 'whole' || snapshot.content.store !== found.uuid) return undefined;
   using db = openHandle(path, {}, { readOnly: true, timeout });
   return lossOf(db, found, snapshot);
 }
 
 function lossOf(db: DatabaseSync, { uuid }: Found, snapshot: SnapshotFile): Found['loss'] {
   if (snapshot.state !== 'whole' || snapshot.content.store !== uuid) return undefined;
-  const get = <Row>(sql: string, ...values: (string | number | null)[]): Row | undefined => {
-    const statement = db.prepare(sql);
-    statement.setReturnArrays(true);
-    return statement.get(...values) as Row | undefined;
-  };
-  return compareHead({ get }, snapshot.content);
+  return compareHead(new Statements(db), snapshot.content);
 }
 
 function examine(db: DatabaseSync, path: string): Found {
@@ -105,7 +100,7 @@ function examine(db: DatabaseSync, path: string): Found {
   if (file.kind === 'empty' && readValue(db, 'PRAGMA page_count') === 0) return { file };
   checkFormat(db, path);
   if (file.kind !== 'store') return { file };
-  if (lstatSync(`${path}-wal`, { throwIfNoEntry: false })?.size) checkTables(db);
+  if (hasWal(path)) checkTables(db);
   return { file, uuid: readUuid(db, path) };
 }
 

@@ -3,8 +3,9 @@ import { rmSync, statSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import { openHandle } from '../core/handle.ts';
 import type { CheckedOptions } from '../core/options.ts';
-import { hasCode, StoreError, toStoreError } from '../values/errors.ts';
-import { createFile, existsAt } from '../values/files.ts';
+import { codeOf, StoreError } from '../values/errors.ts';
+import { createFile } from '../values/files.ts';
+import { existsAt } from '../values/place.ts';
 import { pathBeside } from '../values/stem.ts';
 
 /**
@@ -68,7 +69,7 @@ function tryToLock(path: string, timeoutMs: number, store?: readonly string[]): 
   } catch (error) {
     const couldNotOpen = (error as { errcode?: number }).errcode === 14; // SQLITE_CANTOPEN
     const isGone = couldNotOpen && (before === undefined || identityOf(path) !== before);
-    if (!isGone && !hasCode(toStoreError(error, ''), 'ERR_STORE_BUSY')) {
+    if (!isGone && codeOf(error) !== 'ERR_STORE_BUSY') {
       db?.close();
       throw error;
     }

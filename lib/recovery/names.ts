@@ -48,7 +48,7 @@ export function refuseSecondName(path: string): void {
 }
 
 /** Whether a file is mounted alone, as when a container gets a single file and its folder is the container's own. */
-export function isMountedAlone(path: string): boolean {
+function isMountedAlone(path: string): boolean {
   const file = statSync(path, { throwIfNoEntry: false });
   if (!file) return false;
   if (file.dev !== statSync(dirname(path)).dev) return true;

@@ -1,13 +1,12 @@
 // What a recovery has found and moved, kept beside the database until the event that says so is durable. Without it a
 // full disk or a power cut between the two would let the next open find a missing database, and nothing of what became
 // of the damaged one.
-import { closeSync, constants, fsyncSync, lstatSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, lstatSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { placeSnapshotFile } from '../core/snapshot-file.ts';
-import { createPrivate, existsAt, temporaryBeside } from '../values/files.ts';
+import { renameTo, temporaryBeside } from '../values/files.ts';
 import { syncFolder } from '../values/folders.ts';
 import { likeFor } from '../values/owner.ts';
-import { companionsOf } from '../values/place.ts';
+import { companionsOf, existsAt, openPrivate } from '../values/place.ts';
 import { pathBeside } from '../values/stem.ts';
 import { losses, type Recovery } from './heal.ts';
 
@@ -29,16 +28,15 @@ export function hasNote(path: string): boolean {
 /** Writes the note, durable on return. It must be called before the last of the files in it is moved. */
 export function writeNote(path: string, { found, moved }: RecoveryNote): void {
   const temporary = temporaryBeside(notePathOf(path));
-  createPrivate(temporary, likeFor(path, [path, ...companionsOf(path)]));
   try {
-    const fd = openSync(temporary, 'r+');
+    const fd = openPrivate(temporary, likeFor(path, [path, ...companionsOf(path)]));
     try {
-      writeFileSync(fd, JSON.stringify({ found, moved: moved.map((file) => basename(file)) }));
-      fsyncSync(fd); // else the note could be empty after a power cut, with its files already moved
+      // flush: else the note could be empty after a power cut, with its files already moved.
+      writeFileSync(fd, JSON.stringify({ found, moved: moved.map((file) => basename(file)) }), { flush: true });
     } finally {
       closeSync(fd);
     }
-    placeSnapshotFile(temporary, notePathOf(path));
+    renameTo(temporary, notePathOf(path));
   } catch (error) {
     rmSync(temporary, { force: true });
     throw error;

@@ -2,7 +2,7 @@
 // recovery can still see to it.
 import type { Opened } from '../core/open.ts';
 import { localDay } from '../values/days.ts';
-import { hasCode, StoreError, toStoreError } from '../values/errors.ts';
+import { codeOf, StoreError } from '../values/errors.ts';
 import { isSchemaDamage } from './damaged.ts';
 
 // This is more entries than a screen shows, and each costs one or two look-ups.
@@ -34,7 +34,7 @@ export function rehearse({ connection, log, usage, pair }: Opened): void {
     pair.rehearse();
   } catch (error) {
     // Any other error, such as a full disk or another writer, is ignored here: the real operation will report it.
-    if (hasCode(toStoreError(error, 'rehearse'), 'ERR_STORE_CORRUPT') || isSchemaDamage(error)) throw error;
+    if (codeOf(error) === 'ERR_STORE_CORRUPT' || isSchemaDamage(error)) throw error;
   } finally {
     connection.undo();
   }

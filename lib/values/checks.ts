@@ -40,6 +40,17 @@ export function checkText(name: string, value: unknown): string {
   return value;
 }
 
+/** `checkText` for what may be absent. */
+export function checkOptionalText(name: string, value: unknown): string | undefined {
+  return value === undefined ? undefined : checkText(name, value);
+}
+
+/** Refuses anything but one of the words. */
+export function checkOneOf<T extends string>(name: string, value: unknown, words: readonly T[]): T {
+  if (!words.includes(value as T)) throw invalid(name, value, `one of ${words.join(', ')}`);
+  return value as T;
+}
+
 /** Whether `checkText` accepts the value. */
 export function isText(value: unknown): value is string {
   return typeof value === 'string' && value !== '' && value.isWellFormed() && !value.includes('\0');
@@ -51,6 +62,11 @@ export function checkInteger(name: string, value: unknown, min: number, max = Nu
     throw invalid(name, value, `a whole number from ${min} to ${max}`);
   }
   return (value as number) + 0; // -0 becomes 0
+}
+
+/** Refuses anything but a whole number from 0 on. */
+export function checkCount(name: string, value: unknown): number {
+  return checkInteger(name, value, 0);
 }
 
 /** Refuses anything but a duration: whole milliseconds, not negative. */
@@ -183,6 +199,23 @@ export function checkSignal(name: string, value: AbortSignal | undefined): Abort
 export function checkFunction<T>(name: string, value: T): T {
   if (value !== undefined && typeof value !== 'function') throw invalid(name, value, 'a function');
   return value;
+}
+
+/**
+ * What a clock of the caller's gives. Throws `ERR_STORE_INVALID_ARGUMENT` where it throws, because an error of the
+ * system that it throws must not pass for one of the store's disk, which would stop the store.
+ */
+export function askClock<T>(name: string, clock: () => T): T {
+  try {
+    return clock();
+  } catch (cause) {
+    throw new StoreError('ERR_STORE_INVALID_ARGUMENT', `${name} cannot be read: ${show(cause)}`, { cause });
+  }
+}
+
+/** One reading of the clock of `open`'s options. Throws `ERR_STORE_INVALID_ARGUMENT` where it gives no valid `Date`. */
+export function readClock({ clock }: { clock: () => Date }): Date {
+  return checkDate('what options.clock gives', askClock('options.clock', clock));
 }
 
 /** Refuses a promise as the result of a transaction's function, because it would settle after the commit. */

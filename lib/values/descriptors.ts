@@ -26,10 +26,6 @@ function descriptorsOf({ dev, ino }: Identity, own?: number): number[] {
   return found;
 }
 
-function leadsTo(fd: number, file: Identity): boolean {
-  return descriptorsOf(file).includes(fd);
-}
-
 /** Throws when no descriptor is left to read the folder with: the open files are unknown then, and not none. */
 function listDescriptors(): number[] {
   for (const folder of folders) {
@@ -82,7 +78,8 @@ export function readDatabaseBytes<T>(path: string, read: (fd: number) => T): T {
   for (const fd of descriptorsOf(stat)) {
     try {
       const result = read(fd);
-      if (leadsTo(fd, stat)) return result; // else another thread closed it, and its number belongs to another file
+      // Else another thread has closed it, and its number belongs to another file.
+      if (descriptorsOf(stat).includes(fd)) return result;
     } catch (error) {
       // EBADF means that the descriptor is write-only or was closed meanwhile.
       if ((error as NodeJS.ErrnoException).code !== 'EBADF') throw error;

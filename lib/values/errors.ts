@@ -16,7 +16,7 @@ export type StoreErrorCode =
   | 'ERR_STORE_SCHEMA_TOO_OLD' // the file must be migrated, which a read-only open cannot do
   | 'ERR_STORE_MIGRATION' // a migration failed, or the schema changed under an open store
   | 'ERR_STORE_PERMISSION' // the system does not allow this user to do it
-  | 'ERR_STORE_UNSUPPORTED' // this SQLite is too old to be trusted
+  | 'ERR_STORE_UNSUPPORTED' // this Node or its SQLite is too old, or Node was built without SQLite
   // at any time
   | 'ERR_STORE_BUSY' // another process held the lock longer than `busyTimeoutMs`
   | 'ERR_STORE_DISK_FULL' // the write was rolled back; the store works again once there is room
@@ -124,6 +124,12 @@ export function attempt<T>(what: string, fn: () => T): T {
 /** The error for callers who use a constructor that is not meant for them. `instead` names the function to call. */
 export function notConstructed(instead: string): StoreError {
   return new StoreError('ERR_STORE_INVALID_ARGUMENT', `use ${instead} instead of the constructor, which opens nothing`);
+}
+
+/** The code of a `StoreError`, or of the one that `toStoreError` makes of an error; `undefined` for any other error. */
+export function codeOf(error: unknown): StoreErrorCode | undefined {
+  const mapped = toStoreError(error, '');
+  return mapped instanceof StoreError ? mapped.code : undefined;
 }
 
 /** Whether `error` is a `StoreError` with this code. */

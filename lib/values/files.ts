@@ -4,7 +4,7 @@ import { closeSync, lstatSync, openSync, readdirSync, readSync, renameSync, rmSy
 import { dirname, join } from 'node:path';
 import { syncFolder } from './folders.ts';
 import { type FileLike, likeFor, setMode } from './owner.ts';
-import { nameEmpty, openPrivate } from './place.ts';
+import { existsAt, nameEmpty, openPrivate } from './place.ts';
 import { asideStem, temporaryStem } from './stem.ts';
 
 /** Renames a file to a free name that says when and why, and returns that name. Never overwrites a file. */
@@ -85,22 +85,22 @@ export function temporaryBeside(target: string): string {
   return temporaryName(target);
 }
 
-function temporaryName(target: string): string {
-  // The name is unpredictable, so that nobody can plant a file under it.
+/** A name for a file that will become `target`; unpredictable, so that nobody can plant a file under it. */
+export function temporaryName(target: string): string {
   return join(dirname(target), `${temporaryStem(target)}${randomUUID()}.tmp`);
 }
 
-function removeLeft(target: string): void {
+/** The paths of a file's temporary files, which killed processes may have left. */
+export function temporariesOf(target: string): string[] {
   const folder = dirname(target);
   const stem = temporaryStem(target);
+  const found: string[] = [];
   for (const name of readdirSync(folder)) {
-    const isTemporary = name.startsWith(stem) && /^[0-9a-f-]{36}\.tmp$/.test(name.slice(stem.length));
-    if (isTemporary) rmSync(join(folder, name), { force: true });
+    if (name.startsWith(stem) && /^[0-9a-f-]{36}\.tmp$/.test(name.slice(stem.length))) found.push(join(folder, name));
   }
+  return found;
 }
 
-/** Whether there is anything at a path, a dangling link included. */
-export function existsAt(path: string): boolean {
-  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+function removeLeft(target: string): void {
+  for (const file of temporariesOf(target)) rmSync(file, { force: true });
 }
-

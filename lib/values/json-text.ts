@@ -16,7 +16,7 @@ export function checkUtf8(name: string, bytes: unknown): string {
 }
 
 /** Parses a JSON text. Throws `ERR_STORE_INVALID_ARGUMENT` for a text that is not JSON. */
-export function parseJson(name: string, text: string): JsonValue {
+export function jsonOf(name: string, text: string): JsonValue {
   try {
     return JSON.parse(text) as JsonValue;
   } catch {
@@ -29,7 +29,7 @@ export function parseJson(name: string, text: string): JsonValue {
  * and 2^53 + 1 would become 2^53.
  */
 export function checkJsonText(name: string, text: string): string {
-  checkJson(name, parseJson(name, text));
+  checkJson(name, jsonOf(name, text));
   return text;
 }
 
@@ -40,7 +40,7 @@ export function objectOf(name: string, value: unknown): JsonObject {
 
 /** Lists the members of the JSON object in a text: each name with the unchanged text of its value. */
 export function membersOf(name: string, json: string): Map<string, string> {
-  objectOf(name, parseJson(name, json)); // so the scan below can rely on the JSON grammar
+  objectOf(name, jsonOf(name, json)); // so the scan below can rely on the JSON grammar
   const members = new Map<string, string>();
   const add = (key: string, text: string): void => {
     const member = JSON.parse(key) as string;

@@ -7,12 +7,12 @@ import { syncFolder } from './folders.ts';
 import { type FileLike, makeLike, setMode } from './owner.ts';
 import { pathBeside } from './stem.ts';
 
-/** The files that SQLite keeps beside a database and replays into any file that has the database's name. */
-const companions = ['-wal', '-shm', '-journal'];
-
-/** The paths of the files that SQLite may keep beside a database, whether they exist or not. */
+/**
+ * The paths of the files that SQLite may keep beside a database, whether they exist or not. It replays them into any
+ * file that has the database's name.
+ */
 export function companionsOf(path: string): string[] {
-  return companions.map((suffix) => path + suffix);
+  return [`${path}-wal`, `${path}-shm`, `${path}-journal`];
 }
 
 /**
@@ -21,15 +21,16 @@ export function companionsOf(path: string): string[] {
  * operation.
  */
 export function checkFree(what: string, path: string, beside: string[] = []): void {
-  for (const file of [path, ...beside]) if (isThere(file)) throw conflict(what, file);
-  const suffix = companions.find((each) => path.endsWith(each));
+  for (const file of [path, ...beside]) if (existsAt(file)) throw conflict(what, file);
+  const suffix = companionsOf('').find((each) => path.endsWith(each));
   const database = suffix && path.slice(0, -suffix.length);
-  if (!database || !isThere(database)) return;
+  if (!database || !existsAt(database)) return;
   const message = `failed to ${what}: ${path} is a name that belongs to the database ${database}`;
   throw new StoreError('ERR_STORE_CONFLICT', message);
 }
 
-function isThere(path: string): boolean {
+/** Whether there is anything at a path, a dangling link included. */
+export function existsAt(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 }
 
@@ -125,7 +126,7 @@ export function parkedName(target: string): string {
 
 /** Whether an exchange without hard links is running at a path, or was interrupted there. */
 export function isExchangeOpen(target: string): boolean {
-  return isThere(parkedName(target));
+  return existsAt(parkedName(target));
 }
 
 /**
@@ -133,6 +134,6 @@ export function isExchangeOpen(target: string): boolean {
  * in place yet, the old one gets its name back. If it is, the old one is renamed to `aside`.
  */
 export function settleExchange(target: string, aside: string): void {
-  renameSync(parkedName(target), isThere(target) ? aside : target);
+  renameSync(parkedName(target), existsAt(target) ? aside : target);
   syncFolder(dirname(target));
 }

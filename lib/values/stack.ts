@@ -27,17 +27,13 @@ export function beginAtCaller(error: Error): void {
   Error.stackTraceLimit = limit;
   if (typeof stack !== 'string') return;
   const lines = stack.split('\n');
-  const first = lines.findIndex((line) => isFrame(line));
+  const first = lines.findIndex((line) => /^\s+at /.test(line));
   if (first === -1) return;
   // Frames of Node and of built-in functions, such as Array.map, can stand between two frames of this package.
   let [begin, at] = [first, first];
   for (; at < lines.length && (isOwn(lines[at]!) || isNodes(lines[at]!)); at++) if (isOwn(lines[at]!)) begin = at + 1;
   if (at === lines.length) begin = first;
   error.stack = [...lines.slice(0, first), ...lines.slice(begin, begin + limit)].join('\n');
-}
-
-function isFrame(line: string): boolean {
-  return /^\s+at /.test(line);
 }
 
 function isOwn(line: string): boolean {

@@ -29,7 +29,8 @@ async function main(): Promise<void> {
   });
   // What lasts from one run to the next: the peers, and the last result.
   const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'shepherd-store-bench');
-  const json = resolve(values.json ?? join(cache, values.experiment ? 'experiment.json' : 'result.json'));
+  const name = values.experiment ? 'experiment' : values.runs ? 'runs' : 'result';
+  const json = resolve(values.json ?? join(cache, `${name}.json`));
   const folder = mkdtempSync(join(values.folder ?? tmpdir(), 'shepherd-store-bench-'));
   const start = performance.now();
   try {

@@ -69,6 +69,17 @@ test('audit finds events naming an entry in any field, of a session by how its i
   );
 });
 
+test('a damaged event beside a session does not make its id the beginning of others', async (t) => {
+  const folder = new TestFolder(t, { checked: false });
+  const path = fill(folder);
+  const raw = folder.raw();
+  raw.exec("DROP TRIGGER audit_log_no_update; UPDATE audit_log SET event_data = '[' WHERE id = 7");
+  raw.close();
+  const { out } = await shepherd(['audit', path, '--json', '--session', 'ab1'], { clock });
+  const ids = out.split('\n').slice(0, -1).map((line) => (JSON.parse(line) as { id: number }).id);
+  assert.deepEqual(ids, [7, 5]);
+});
+
 test('a day of 23 or 25 hours is a day', async (t) => {
   const folder = new TestFolder(t);
   let at = new Date(0);

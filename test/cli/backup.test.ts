@@ -10,7 +10,6 @@ import { pattern, shepherd } from '../support/command.ts';
 import { namesIn, picture } from '../support/files.ts';
 import { checkStore, TestFolder } from '../support/folder.ts';
 
-
 const clock = (): Date => new Date('2026-11-21T12:00:00.000Z');
 const stamp = '.replaced-2026-11-21T12-00-00.000Z';
 const json = (out: string): Record<string, unknown> => JSON.parse(out) as Record<string, unknown>;

@@ -11,7 +11,6 @@ import { damage } from '../support/damage.ts';
 import { picture } from '../support/files.ts';
 import { TestFolder } from '../support/folder.ts';
 
-
 const now = new Date('2026-11-21T09:00:00Z');
 const clock = (): Date => now;
 const hostile = 'evil\x1b[31m\x07\u202e\n日本';

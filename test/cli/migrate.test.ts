@@ -9,7 +9,6 @@ import { fourTables, makeDatabase } from '../support/foreign.ts';
 import { Companion } from '../support/process.ts';
 import { allRows } from '../support/rows.ts';
 
-
 const migrate = (path: string, ...args: string[]): Promise<Said> => shepherd(['migrate', '--db', path, ...args]);
 
 test('it moves a store down and up, and says from where to where and what each step is about', async (t) => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type AuditRow, decodeEvent, encodeEvent, encodeOwnEvent } from '../../lib/core/events.ts';
+import { type AuditRow, decodeEvent, encodeEvent, encodeChecked } from '../../lib/core/events.ts';
 import { type AuditAttributes, type CoreEvent, StoreError } from '../../lib/index.ts';
 import { TestFolder } from '../support/folder.ts';
 
@@ -131,7 +131,7 @@ test('the types of the store itself are refused to others, and names like them a
     'signing_started',
   ]) {
     assert.throws(() => encodeEvent({ type }), { code: 'ERR_STORE_INVALID_ARGUMENT' }, type);
-    assert.equal(encodeOwnEvent({ type }).type, type);
+    assert.equal(encodeChecked({ type }).type, type);
   }
   for (const type of ['stored', 'usage_added_up', 'my_store_x', 'STORE_X', ' store_x'])
     assert.equal(encodeEvent({ type }).type, type);

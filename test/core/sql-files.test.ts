@@ -4,7 +4,7 @@ import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFi
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { schemaVersion } from '../../lib/core/schema.ts';
-import { listMigrations } from '../../lib/core/sql-files.ts';
+import { migrations } from '../../lib/core/sql-files.ts';
 import { SqliteStore } from '../../lib/index.ts';
 import { namesIn } from '../support/files.ts';
 import { TestFolder } from '../support/folder.ts';
@@ -39,7 +39,7 @@ test('each SQL file begins with its seal', () => {
 });
 
 test('there is one step up and one step down for each version, in order', () => {
-  const steps = listMigrations();
+  const steps = migrations;
   assert.deepEqual(steps.map(({ version }) => version), Array.from({ length: schemaVersion }, (_, index) => index + 1));
   for (const { version, description, up, down } of steps) {
     const stem = `lib/migrations/${String(version).padStart(6, '0')}_${description.replaceAll(' ', '_')}`;
@@ -95,7 +95,7 @@ test('without its steps, or with those of another version, the package opens not
   folder.open().close();
   const before = readFileSync(folder.file());
   const program = bundle(folder);
-  const { up, down } = listMigrations().at(-1)!;
+  const { up, down } = migrations.at(-1)!;
   cpSync(new URL('schema.sql', root), new URL('schema.sql', program));
   assert.equal(refusalOf(folder.file('new.db'), program).code, 'ERR_STORE_MIGRATION');
   assert.equal(refusalOf(folder.file(), program).code, 'ERR_STORE_MIGRATION');
@@ -118,7 +118,7 @@ for (const [name, spoil] of spoiled) {
     for (const part of ['schema.sql', 'lib/migrations']) {
       cpSync(new URL(part, root), new URL(part, program), { recursive: true });
     }
-    const { up } = listMigrations()[1]!;
+    const { up } = migrations[1]!;
     spoil(new URL(up, program));
     makeDatabase(folder.file(), fourTables);
     const before = readFileSync(folder.file());

@@ -1,7 +1,7 @@
 // A process is killed while it writes, and what it had acknowledged is there.
 //
 // SHEPHERD_CRASH_ROUNDS: how many processes are killed at random moments, one after the other on one file; 30 by
-// default, 200 in the full run. SHEPHERD_CRASH_SEED: repeats the operations of another run and the moments, as far as
+// default, 600 in the full run. SHEPHERD_CRASH_SEED: repeats the operations of another run and the moments, as far as
 // the system keeps time.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';

@@ -2,7 +2,7 @@
 // once, and what was rolled back is not.
 //
 // SHEPHERD_LEDGER_CRASH_ROUNDS: how many processes are killed at random moments, one after the other on one pair of
-// files; 20 by default, 100 in the full run. SHEPHERD_LEDGER_CRASH_SEED: repeats the operations of another run.
+// files; 20 by default, 400 in the full run. SHEPHERD_LEDGER_CRASH_SEED: repeats the operations of another run.
 import assert from 'node:assert/strict';
 import { copyFileSync, existsSync } from 'node:fs';
 import { test, type TestContext } from 'node:test';
@@ -229,7 +229,7 @@ test('two processes that append a thousand events each, one of them killed again
   const seed = Date.now() % 1e6;
   t.diagnostic(`seed ${seed}`);
   const random = seededRandom(seed);
-  const count = Number(process.env['SHEPHERD_LEDGER_PAIR'] ?? 1_000);
+  const count = 1_000;
   const start = async (name: string, from: number): Promise<Worker> => {
     const worker = new Worker(t, 'ledger', ['append', path, ledgerPath, name, String(count - from + 1), String(from)], {
       env: plainEnvironment(),

@@ -72,7 +72,7 @@ function overwrite(path: string, from: number, bytes: number): void {
   closeSync(fd);
 }
 
-export const states: Record<string, Maker> = {
+const states: Record<string, Maker> = {
   /** Nothing but a backup of another time. */
   new: (library, folder) => {
     makeBase(library, folder, {});

@@ -50,7 +50,7 @@ export const day = '2026-11-21';
 /** Nobody waits long for a process that stands still. */
 const busyTimeoutMs = 25;
 
-export function nowMs(): number {
+function nowMs(): number {
   return Number(process.hrtime.bigint()) / 1e6;
 }
 
@@ -59,7 +59,7 @@ function say(message: WithoutTime<Told>): void {
 }
 
 /** A process's own way to its store. */
-export class Actor {
+class Actor {
   readonly #library: Library;
   readonly #job: Job;
   readonly path: string;

@@ -170,6 +170,7 @@ test("under Node's permission model, with the flags of the README, a store is re
     store.loadSnapshot() !== undefined]);
     store.close();
     report([path, path + '.new'].map((each) => codeOf(() => SqliteStore.open(each))));
+    report(codeOf(() => SqliteStore.migrate(path, 5)));
     report(codeOf(() => fs.fsyncSync(0)));
     const other = path.replace('kiosk/kiosk.db', 'other.db');
     report(codeOf(() => SqliteStore.openReadOnly(other)));
@@ -180,6 +181,7 @@ test("under Node's permission model, with the flags of the README, a store is re
   assert.deepEqual(found, [
     [5, true, [], true],
     ['ERR_STORE_PERMISSION', 'ERR_STORE_PERMISSION'],
+    'ERR_STORE_PERMISSION',
     'ERR_ACCESS_DENIED',
     'ERR_STORE_PERMISSION',
     'no error',

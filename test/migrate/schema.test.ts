@@ -4,7 +4,7 @@ import { rmSync, statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { identify, schemaVersion } from '../../lib/core/schema.ts';
-import { listMigrations } from '../../lib/core/sql-files.ts';
+import { migrations } from '../../lib/core/sql-files.ts';
 import { SqliteStore } from '../../lib/index.ts';
 import { connect } from '../../lib/store.ts';
 import { picture } from '../support/files.ts';
@@ -230,7 +230,7 @@ test('the version records of a new and of an adopted file name every step', (t) 
     using store = SqliteStore.open(folder.file(name), { clock: () => new Date('2026-11-21T12:00:00Z') });
     assert.deepEqual(
       connect(store).prepare('SELECT * FROM schema_version').all(),
-      listMigrations().map(({ version, description }) => [version, description, '2026-11-21T12:00:00.000Z']),
+      migrations.map(({ version, description }) => [version, description, '2026-11-21T12:00:00.000Z']),
     );
     assert.equal(store.health().schemaVersion, schemaVersion);
   }

@@ -1,9 +1,13 @@
 // What would stop a running service is refused while one has the store open: another schema, the end of its ledger.
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { test, type TestContext } from 'node:test';
 import { schemaVersion } from '../../lib/core/schema.ts';
 import { SqliteStore } from '../../lib/index.ts';
 import { Ledger } from '../../lib/ledger/index.ts';
+import { FactStore } from '../../lib/modules/facts/facts.ts';
+import { ProjectStore } from '../../lib/modules/projects/projects.ts';
+import { RunStore } from '../../lib/modules/runs/runs.ts';
 import { shepherd } from '../support/command.ts';
 import { namesIn } from '../support/files.ts';
 import { checkStore, TestFolder } from '../support/folder.ts';
@@ -89,6 +93,23 @@ test('a store gets no ledger beside a process with it open, which goes on; then 
       .filter(({ event: { type } }) => type === 'ledger_attached').length,
     1,
   );
+});
+
+test('a store in which only a module has written gets no ledger beside a process with it open either', async (t) => {
+  for (const write of [
+    (store: SqliteStore) => new FactStore(store).upsertFact({ targetId: 'a', namespace: 'b', key: 'c', value: 1 }),
+    (store: SqliteStore) => new ProjectStore(store).recordProjectRun('/srv/a'),
+    (store: SqliteStore) => new RunStore(store).createRun({ id: randomUUID(), planPath: '/srv/plan' }),
+  ]) {
+    const folder = new TestFolder(t);
+    const store = folder.open();
+    write(store);
+    store.close();
+    const service = await serviceOf(t, folder);
+    assert.throws(() => openBoth(folder, { busyTimeoutMs: 100 }), { code: 'ERR_STORE_BUSY' });
+    assert.equal(await service.ask('write'), 'no error');
+    await service.kill();
+  }
 });
 
 test('a store that has detached its ledger alone lets others in again, and so does one that was refused', async (t) => {

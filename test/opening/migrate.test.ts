@@ -5,7 +5,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { schemaVersion } from '../../lib/core/schema.ts';
-import { listMigrations } from '../../lib/core/sql-files.ts';
+import { migrations } from '../../lib/core/sql-files.ts';
 import { SqliteStore, type StoreError } from '../../lib/index.ts';
 import { namesIn, picture } from '../support/files.ts';
 import { TestFolder } from '../support/folder.ts';
@@ -167,7 +167,7 @@ test('each step down loses all rows of its own tables alone and needs force to; 
     assert.deepEqual(SqliteStore.migrate(folder.file(), version - 1, { force: true }), {
       from: version,
       to: version - 1,
-      steps: [{ version, description: listMigrations()[version - 1]!.description }],
+      steps: [{ version, description: migrations[version - 1]!.description }],
     });
     assert.deepEqual(contentsOf(folder.file()), without(before, tables));
   }
@@ -179,7 +179,7 @@ test('each step down loses all rows of its own tables alone and needs force to; 
     assert.deepEqual(SqliteStore.migrate(folder.file(), version), {
       from: version - 1,
       to: version,
-      steps: [{ version, description: listMigrations()[version - 1]!.description }],
+      steps: [{ version, description: migrations[version - 1]!.description }],
     });
     assert.deepEqual(contentsOf(folder.file()), {
       ...before,
@@ -217,7 +217,7 @@ test('tables without rows are left behind and made again without force', (t) => 
   makeDatabase(folder.file(), 'UPDATE cooldowns SET set_at = NULL');
   const before = contentsOf(folder.file());
   const steps = [6, 5, 4, 3, 2].map((version) => {
-    return { version, description: listMigrations()[version - 1]!.description };
+    return { version, description: migrations[version - 1]!.description };
   });
   assert.deepEqual(SqliteStore.migrate(folder.file(), 1), { from: 6, to: 1, steps });
   const core = without(before, versions.flatMap(({ tables }) => tables));
@@ -237,7 +237,7 @@ test('a full store goes down to the four tables and up again in one call each, w
   assert.deepEqual(down, {
     from: 6,
     to: 0,
-    steps: [6, 5, 4, 3, 2, 1].map((version) => ({ version, description: listMigrations()[version - 1]!.description })),
+    steps: [6, 5, 4, 3, 2, 1].map((version) => ({ version, description: migrations[version - 1]!.description })),
   });
   assert.deepEqual(namesIn(folder.path), ['store.db', moved!.slice(folder.path.length + 1)]);
   assert.deepEqual(contentsOf(folder.file())['cooldowns'], cooldownsOf(before));

@@ -259,7 +259,16 @@ test('on a read-only file system nothing is opened for writing, and nothing is m
   assert.deepEqual(found, ['ERR_STORE_READ_ONLY', 'ERR_STORE_READ_ONLY', 'ERR_STORE_READ_ONLY']);
 });
 
-test('the plain snapshot may not be one of the files of the database', (t) => {
+test('a disk without room for the folder of a new store is full, and not missing', needs('mount'), (t) => {
+  const folder = new TestFolder(t);
+  const [found] = run(folder.path, `
+    import { execFileSync } from 'node:child_process';
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'nr_inodes=1', 'none', path]);
+    report(codeOf(() => SqliteStore.open(path + '/kiosk/store.db')));`, { unshared: true });
+  assert.equal(found, 'ERR_STORE_DISK_FULL');
+});
+
+test('the snapshot file may not be one of the files of the database', (t) => {
   const folder = new TestFolder(t);
   folder.open().close();
   const before = picture(folder.path);

@@ -45,6 +45,19 @@ test('what a killed process left is removed, what a living one makes stays, and 
   assert.deepEqual(namesIn(folder.path), []);
 });
 
+test('several that make files in one folder at once keep nobody out', async (t) => {
+  const folder = new TestFolder(t);
+  const makers = Array.from({ length: 3 }, () => new Companion(t, folder.file(), `
+    const { TemporaryFile } = await import('${module}');
+    let refused = 0;
+    for (let count = 0; count < 100; count++) {
+      if (codeOf(() => TemporaryFile.beside(path)[Symbol.dispose]()) !== 'no error') refused++;
+    }
+    report(refused);`));
+  assert.deepEqual(await Promise.all(makers.map((maker) => maker.next())), [0, 0, 0]);
+  assert.deepEqual(namesIn(folder.path), []);
+});
+
 test('in containers, where every process has the id 1 and none sees the other, the same', async (t) => {
   const unshare = ['unshare', '--pid', '--fork', '--mount-proc', '--kill-child'];
   if (spawnSync(unshare[0]!, [...unshare.slice(1), 'true']).status !== 0)

@@ -26,7 +26,7 @@ export default async function* allRan(events: AsyncIterable<TestEvent>): AsyncGe
     ] as const) {
       if (why === undefined || why === false) continue;
       faults += 1;
-      yield`${word}: "${data.name}" at ${place}${typeof why === 'string' ? ` (${why})` : ''}\n`;
+      yield `${word}: "${data.name}" at ${place}${typeof why === 'string' ? ` (${why})` : ''}\n`;
     }
   }
   for (const place of missing) yield `never ran: ${place}\n`;
@@ -37,7 +37,7 @@ export default async function* allRan(events: AsyncIterable<TestEvent>): AsyncGe
  * The places, as path:line:column, where the call of a test begins; a test file without any counts as its own first
  * place.
  */
-export function declaredTests(pattern: string): Set<string> {
+function declaredTests(pattern: string): Set<string> {
   // `test(`, `it(`, `t.test(`, `it.skip(` and the like, but not `/x/.test(`, `'test('` or a comment. Node reports the
   // last name.
   const call = /(?<![\w$.'"`])(?:it|(?:t\.)?test)(?:\.(?:only|skip|todo|expectFailure))?(?=\()/g;

@@ -1,5 +1,4 @@
-// Processes that test/cli/cli.test.ts and test/cli/ledger.test.ts need beside its own: a service that writes, and a
-// user who may only read.
+// Processes that the tests of the command need beside their own: a service that writes, and a user who may only read.
 import { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { main } from '../../lib/cli/program.ts';

@@ -13,7 +13,7 @@ import { tell } from './child.ts';
 import { flipBit, picture } from './files.ts';
 import { seededRandom } from './random.ts';
 
-export const today = '2026-11-21';
+const today = '2026-11-21';
 const clock = (): Date => new Date('2026-11-21T12:00:00Z');
 const days = ['2026-11-18', '2026-11-19', '2026-11-20', today];
 const pageBytes = 4096;
@@ -179,7 +179,7 @@ function pick<T>(list: readonly T[], random: Random): T {
   return list[Math.floor(random() * list.length)]!;
 }
 
-/** One damage, and everything that may be done with it. Gives its name. */
+/** One damage, and everything that may be done with it. Tells its name first. */
 async function attempt(root: string, loaded: Base[], number: number, seed: number): Promise<void> {
   const random = seededRandom(seed * 1_000_003 + number);
   const base = pick(loaded, random);

@@ -12,7 +12,7 @@ const now = new Date('2026-11-21T10:00:00Z');
 const entry = (number: number): string => `entry-${String(number).padStart(4, '0')}`;
 
 /** The operations by name. Each is done `count` times in this order, on one store. */
-export const operations: Record<string, (store: SqliteStore, number: number) => unknown> = {
+const operations: Record<string, (store: SqliteStore, number: number) => unknown> = {
   appendAudit: (store, number) =>
     store.appendAudit({ type: 'session_started', sessionId: `session-${entry(number)}`, entryId: 'minecraft' }),
   'appendAudit with an eventId': (store, number) =>

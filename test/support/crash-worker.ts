@@ -5,7 +5,7 @@ import { tell } from './child.ts';
 import { seededRandom } from './random.ts';
 
 /** One operation: everything it writes, as one call of the store's. */
-export interface Operation {
+interface Operation {
   kind: 'append' | 'usage' | 'cooldown' | 'clear' | 'snapshot' | 'transaction';
   events: CoreEvent[];
   usage: { entryId: string; day: string; durationMs: number }[];

@@ -18,7 +18,7 @@ const kinds = {
   json: ["'{'", "''", "x'35'", 'NULL'],
   texts: ["'[1'", "'[1]'", "'{}'", "x'5b5d'", 'NULL'],
 };
-export type Kind = keyof typeof kinds | `optional ${keyof typeof kinds}`;
+type Kind = keyof typeof kinds | `optional ${keyof typeof kinds}`;
 
 /**
  * Changes a table by an UPDATE that neither types nor checks nor keys stop, while those who have it open notice

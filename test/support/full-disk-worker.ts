@@ -19,7 +19,7 @@ interface Operation {
   /** Before the disk is full. */
   first?: (store: SqliteStore) => void;
   act: (store: SqliteStore) => void;
-  /** Whether it can be done again once it has been done. */
+  /** The operation closes the store, so that it cannot be done again. */
   closes?: true;
 }
 

@@ -38,7 +38,7 @@ export function systemError(code: string, syscall: string): Error {
 type Row = [number, string, string, string, string | null, string, string | null];
 
 /** The rows of the audit log as SQLite has them. */
-export function rowsOf(path: string): Row[] {
+function rowsOf(path: string): Row[] {
   using db = new DatabaseSync(path, { readOnly: true });
   return db
     .prepare(

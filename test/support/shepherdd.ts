@@ -8,7 +8,7 @@ import type { TestFolder } from './folder.ts';
 const fixture = fileURLToPath(new URL('../fixtures/shepherdd-utc.db', import.meta.url));
 
 /** What the service itself reads from the fixture. */
-export interface ServiceReading {
+interface ServiceReading {
   audits: { id: number; timestamp: string; event: Record<string, unknown> & { type: string } }[];
   cooldowns: { entry_id: string; until: string | null }[];
   snapshot: { timestamp: string; active_session: Record<string, unknown> };

@@ -11,7 +11,6 @@ const tools = {
   strace: ['strace', '--version'],
   jq: ['jq', '--version'],
   openssl: ['openssl', 'version'],
-  sqlite3: ['sqlite3', '--version'],
   perl: ['perl', '--version'],
   'mkfs.vfat': ['sh', '-c', 'command -v mkfs.vfat'],
   'mkfs.exfat': ['sh', '-c', 'command -v mkfs.exfat'], // it ends with 1 whatever it is asked

@@ -1,4 +1,5 @@
 // Shared tables of values that must be refused, each with a name for the message of a failing test.
+import { seededRandom } from './random.ts';
 
 const cycle: Record<string, unknown> = {};
 cycle['self'] = cycle;
@@ -104,7 +105,7 @@ export const badJson: [name: string, value: unknown][] = [
 
 /**
  * Keys that need an escape in JSON, some of one length: V8's `JSON.parse` takes one for another (`parseJson` in
- * lib/values/checks.ts).
+ * lib/values/json.ts).
  */
 export const escapedKeys = ['field \n', 'field \\', 'field "', 'field \t', 'field \u2028', '__proto__ \n', '\u0001'];
 
@@ -214,14 +215,7 @@ export function randomNumbers(): {
   pick: <T>(list: readonly T[]) => T;
 } {
   const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
-  let state = seed;
-  const next = (): number => {
-    // mulberry32
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
+  const next = seededRandom(seed);
   const between = (from: number, to: number): number => from + Math.floor(next() * (to - from + 1));
   return { seed, between, pick: (list) => list[between(0, list.length - 1)]! };
 }

@@ -7,10 +7,11 @@ import type { ModuleConnection } from '../../core/door.ts';
 import type { EventBase } from '../../core/events.ts';
 import type { Opened } from '../../core/open.ts';
 import {
-  type CheckedOptions, checkOpenOptions, type OpenOptions, readClock, snapshotPathFor,
+  type CheckedOptions, checkOpenOptions, type OpenOptions, snapshotPathFor,
 } from '../../core/options.ts';
-import { placeSnapshotFile, readSnapshotFile } from '../../core/snapshot-file.ts';
+import { readSnapshotFile } from '../../core/snapshot-file.ts';
 import { compareHead } from '../../core/snapshot-findings.ts';
+import type { DatabaseSync } from '../../core/sqlite.ts';
 import { FileWatch } from '../../core/watch.ts';
 import { lockOut } from '../../opening/alone.ts';
 import { openToRead } from '../../reading/open.ts';
@@ -22,15 +23,15 @@ import { takeTurn } from '../../recovery/lock.ts';
 import { hasSecondName, refuseMounted, removeOwnNames } from '../../recovery/names.ts';
 import { readNote, removeNote } from '../../recovery/note.ts';
 import { connect, type SqliteStore } from '../../store.ts';
-import { invalid } from '../../values/checks.ts';
+import { invalid, readClock } from '../../values/checks.ts';
 import { isWritableHere } from '../../values/descriptors.ts';
-import { hasCode, StoreError, toStoreError } from '../../values/errors.ts';
-import { createPrivate, existsAt, freeName, moveAside } from '../../values/files.ts';
+import { StoreError, toStoreError } from '../../values/errors.ts';
+import { createPrivate, freeName, moveAside, renameTo } from '../../values/files.ts';
 import { prepareFolder } from '../../values/folders.ts';
 import { checkLong, type LongOperation } from '../../values/long.ts';
 import { likeFor } from '../../values/owner.ts';
 import { checkPath, snapshotPathOf } from '../../values/paths.ts';
-import { checkFree, companionsOf, isExchangeOpen, placeNew, settleExchange } from '../../values/place.ts';
+import { checkFree, companionsOf, existsAt, isExchangeOpen, placeNew, settleExchange } from '../../values/place.ts';
 import { type Copy, copyPages, makeCopy, openSource, type Task } from './copy.ts';
 import { exchange } from './exchange.ts';
 
@@ -84,7 +85,7 @@ export async function backup<E extends EventBase>(
   const long = checkLong(options);
   const snapshotPath = snapshotPathOf(target);
   return run(`back up to ${target}`, long, async () => {
-    connection.read('back up the store', () => {});
+    connection.read('back up the store', () => {}); // refuses a closed store before anything is made
     checkFree('back up', target, [...companionsOf(target), snapshotPath]);
     prepareFolder(dirname(target));
     // The copy is private whatever the store's mode is, because it may lie where more people come by.
@@ -250,7 +251,7 @@ function swap(copy: Copy, target: string, snapshotPath: string, options: Checked
   };
   // The handle is closed at the end, when its file has been renamed: SQLite then leaves every file as it is. Where
   // there is no database no handle is opened, because SQLite would delete the -wal of a lost database.
-  const check = (): void => checkSame(watch, target);
+  const check = (): void => watch.check(`restore to ${target}`); // a file that is locked may be another by now
   using handle = replaced === 'nothing' ? undefined : openToWrite(target, options, check, true);
   if (handle) lockTarget(handle, target, replaced);
   check();
@@ -268,15 +269,9 @@ function swap(copy: Copy, target: string, snapshotPath: string, options: Checked
     moved.push(aside);
   } else placeNew('restore', copy.temporary, target);
   if (!isSound) setAside(snapshotPath);
-  if (copy.snapshot !== undefined) placeSnapshotFile(copy.snapshot, snapshotPath);
+  if (copy.snapshot !== undefined) renameTo(copy.snapshot, snapshotPath);
   if (note) removeNote(target);
   return { path: target, ...resultOf(copy, snapshotPath), replaced, moved };
-}
-
-/** Refuses a file that is locked but is not the file that was looked at. */
-function checkSame(watch: FileWatch, target: string): void {
-  const replaced = watch.problem();
-  if (replaced !== undefined) throw new StoreError('ERR_STORE_BUSY', `failed to restore to ${target}: ${replaced}`);
 }
 
 interface Found {
@@ -297,7 +292,7 @@ function lookAt(target: string, snapshotPath: string, uuid: string, { busyTimeou
     return { replaced: theirs === uuid ? 'same-store' : 'other-store', loss };
   } catch (error) {
     const mapped = toStoreError(error, `restore to ${target}`);
-    if (!isDamage(mapped) && !hasCode(mapped, 'ERR_STORE_MIGRATION')) throw mapped;
+    if (!isDamage(mapped)) throw mapped;
     if (snapshot.state === 'whole' || hasMark(target)) return { replaced: 'damaged' };
     const why = 'cannot be read as a database, and nothing says that it was a store';
     throw new StoreError('ERR_STORE_NOT_A_STORE', `${target} ${why}: move it away first`, { cause: error });
@@ -308,7 +303,7 @@ function lookAt(target: string, snapshotPath: string, uuid: string, { busyTimeou
  * Locks the old database. A damaged one cannot be locked, but the attempt still tells whether somebody has it open,
  * which SQLite finds out before it reads the first page.
  */
-function lockTarget(handle: Parameters<typeof lockOut>[0], target: string, replaced: Restored['replaced']): void {
+function lockTarget(handle: DatabaseSync, target: string, replaced: Restored['replaced']): void {
   try {
     lockOut(handle, target, `restore to ${target}`);
   } catch (error) {

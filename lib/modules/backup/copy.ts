@@ -3,7 +3,7 @@ import { rmSync, statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Anchor } from '../../core/chain.ts';
-import { openHandle, type Reader } from '../../core/handle.ts';
+import { openHandle, type Reader, writing } from '../../core/handle.ts';
 import type { CheckedOptions } from '../../core/options.ts';
 import { backup as copyDatabase } from '../../core/sqlite.ts';
 import { FileWatch } from '../../core/watch.ts';
@@ -40,8 +40,7 @@ export interface Task {
 /** Opens a connection beside the store's own, for `copyPages`. Whichever is closed last leaves a single file. */
 export function openSource(path: string): Reader {
   const watch = new FileWatch([path]);
-  // mode=rw: SQLite would otherwise make the file where somebody has removed it.
-  const db = openHandle(path, { mode: 'rw', psow: '0' }, { timeout: 5_000 });
+  const db = openHandle(path, writing, { timeout: 5_000 });
   const read = <T>(fn: () => T): T => {
     const result = fn();
     // SQLite finds the -wal by the path. Where another database has taken the place of this one meanwhile, that is the

@@ -148,7 +148,7 @@ export class FactStore<E extends EventBase = CoreEvent> {
   #checkId(id: string, name: FactName, nowText: string): void {
     this.#connection.prepare('DELETE FROM facts WHERE id = ? AND expires_at <= ?').run(id, nowText);
     const sql = 'SELECT target_id, namespace, key FROM facts WHERE id = ?';
-    const owner = this.#connection.prepare(sql).get(id) as unknown as FactName | undefined;
+    const owner = this.#connection.get<FactName>(sql, id);
     if (!owner || owner.every((part, index) => part === name[index])) return;
     const why = `the id ${quote(id)} is that of ${describe(owner)}`;
     throw new StoreError('ERR_STORE_CONFLICT', `failed to upsert ${describe(name)}: ${why}`);

@@ -18,7 +18,7 @@ export function projectPath(connection: ModuleConnection, name: string, path: un
   const given = path as string;
   if (given === canonical) return canonical;
   const sql = 'SELECT 1 FROM projects WHERE path = ?';
-  const isKnown = (each: string): boolean => connection.prepare(sql).get(each) !== undefined;
+  const isKnown = (each: string): boolean => connection.get(sql, each) !== undefined;
   return connection.read('look for the project', () => [given, absolute(given)].find(isKnown)) ?? canonical;
 }
 

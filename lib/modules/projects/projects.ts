@@ -1,10 +1,10 @@
 // Projects: when each was last processed and which of its tasks are due, whether somebody processes it now, what each
 // run did, and the states of a project to go back to.
 import type { ModuleConnection } from '../../core/door.ts';
-import type { EventBase } from '../../core/events.ts';
+import { encodeEvent, type EventBase } from '../../core/events.ts';
 import { connect, type SqliteStore } from '../../store.ts';
 import {
-  checkDuration, checkInteger, checkOptions, checkRecord, checkText, invalid, quote,
+  checkDuration, checkInteger, checkOptionalText, checkOptions, checkRecord, checkText, invalid, quote,
 } from '../../values/checks.ts';
 import { localDay } from '../../values/days.ts';
 import { StoreError } from '../../values/errors.ts';
@@ -45,7 +45,6 @@ export type ProjectAuditEvent =
  * those that take a path also throw `ERR_STORE_PERMISSION` for a path that this user may not follow.
  */
 export class ProjectStore<E extends EventBase> {
-  readonly #store: SqliteStore<ProjectAuditEvent>;
   readonly #connection: ModuleConnection;
   readonly #timeZone: string | undefined;
 
@@ -53,8 +52,6 @@ export class ProjectStore<E extends EventBase> {
   constructor(store: SqliteStore<E>, options?: { timeZone?: string }) {
     const { timeZone } = checkOptions('options', options, ['timeZone']);
     if (timeZone !== undefined) localDay(new Date(0), timeZone);
-    // Any store takes these events, whatever other events its service records.
-    this.#store = store as unknown as SqliteStore<ProjectAuditEvent>;
     this.#connection = connect(store);
     this.#timeZone = timeZone;
   }
@@ -77,7 +74,7 @@ export class ProjectStore<E extends EventBase> {
     const project = projectPath(this.#connection, 'path', path);
     return this.#connection.read(`read the task history of ${quote(project)}`, () => {
       const sql = 'SELECT task_type, last_run_at FROM task_history WHERE project_path = ? ORDER BY task_type';
-      const rows = this.#connection.prepare(sql).all(project) as unknown as TaskRow[];
+      const rows = this.#connection.all<TaskRow>(sql, project);
       return rows.map((row) => decodeTaskRun(project, row));
     });
   }
@@ -108,7 +105,7 @@ export class ProjectStore<E extends EventBase> {
    */
   daysSinceLastRun(path: string, taskType?: string): number | undefined {
     const project = projectPath(this.#connection, 'path', path);
-    const { last, elapsedMs } = this.#lastRun(project, optionalText('taskType', taskType));
+    const { last, elapsedMs } = this.#lastRun(project, checkOptionalText('taskType', taskType));
     return last && Math.floor(elapsedMs / dayMs);
   }
 
@@ -138,7 +135,7 @@ export class ProjectStore<E extends EventBase> {
   /** Whether the last successful run of a project, or of a type of task there, started on the clock's local day. */
   wasProcessedToday(path: string, taskType?: string): boolean {
     const project = projectPath(this.#connection, 'path', path);
-    const { last, now, elapsedMs } = this.#lastRun(project, optionalText('taskType', taskType));
+    const { last, now, elapsedMs } = this.#lastRun(project, checkOptionalText('taskType', taskType));
     if (!last) return false;
     const startedAt = new Date(now.getTime() - elapsedMs);
     return localDay(startedAt, this.#timeZone) === localDay(now, this.#timeZone);
@@ -162,8 +159,8 @@ export class ProjectStore<E extends EventBase> {
     return this.#connection.write(`claim a run of ${quote(project)}`, () => {
       makeKnown(this.#connection, project);
       if (!force && isHeld(this.#connection, project, windowMs)) return false;
-      if (force) this.#store.appendAudit({ type: 'project_claim_forced', path: project });
-      this.#connection.prepare('UPDATE projects SET claimed_at = ? WHERE path = ?').run(this.#now(), project);
+      if (force) this.#record({ type: 'project_claim_forced', path: project });
+      this.#connection.prepare('UPDATE projects SET claimed_at = ? WHERE path = ?').run(this.#nowText(), project);
       return true;
     });
   }
@@ -175,7 +172,7 @@ export class ProjectStore<E extends EventBase> {
       makeKnown(this.#connection, project);
       // A damaged count is refused, because it would be added to. Damaged times are not, because they are replaced.
       const countSql = 'SELECT run_count FROM projects WHERE path = ?';
-      const [runCount] = this.#connection.prepare(countSql).get(project) as unknown as [unknown];
+      const [runCount] = this.#connection.get<[unknown]>(countSql, project)!;
       projectReader(project).count('run_count', runCount);
       const sql = `UPDATE projects SET last_run_at = ?, run_count = run_count + 1, claimed_at = NULL,
         clock_behind_at = NULL WHERE path = ?`;
@@ -216,7 +213,7 @@ export class ProjectStore<E extends EventBase> {
     const count = checkInteger('options.keep', keep, 0);
     return this.#connection.write('prune the run records', () => {
       const removed = deleteOldRunRecords(this.#connection, count);
-      if (removed > 0) this.#store.appendAudit({ type: 'run_records_pruned', removed });
+      if (removed > 0) this.#record({ type: 'run_records_pruned', removed });
       return removed;
     });
   }
@@ -241,7 +238,7 @@ export class ProjectStore<E extends EventBase> {
     checkText('task.taskType', taskType);
     this.#connection.write(`assign the task ${quote(taskId)}`, () => {
       makeKnown(this.#connection, path);
-      if (insertAssignment(this.#connection, [taskId, path, taskType, this.#now()])) return;
+      if (insertAssignment(this.#connection, [taskId, path, taskType, this.#nowText()])) return;
       throw new StoreError('ERR_STORE_CONFLICT', `failed to assign the task ${quote(taskId)}: it is assigned already`);
     });
   }
@@ -250,7 +247,7 @@ export class ProjectStore<E extends EventBase> {
   isAssigned(taskId: string): boolean {
     checkText('taskId', taskId);
     return this.#connection.read(`look for the task ${quote(taskId)}`, () => {
-      return this.#connection.prepare('SELECT 1 FROM assigned_tasks WHERE task_id = ?').get(taskId) !== undefined;
+      return this.#connection.get('SELECT 1 FROM assigned_tasks WHERE task_id = ?', taskId) !== undefined;
     });
   }
 
@@ -258,7 +255,7 @@ export class ProjectStore<E extends EventBase> {
   listAssigned(): Assignment[] {
     const sql = 'SELECT task_id, project_path, task_type, assigned_at FROM assigned_tasks ORDER BY position';
     return this.#connection.read('list the assigned tasks', () => {
-      return (this.#connection.prepare(sql).all() as unknown as AssignmentRow[]).map(decodeAssignment);
+      return this.#connection.all<AssignmentRow>(sql).map(decodeAssignment);
     });
   }
 
@@ -330,7 +327,7 @@ export class ProjectStore<E extends EventBase> {
       const { state, snapshot } = readSnapshot(this.#connection, what, id);
       const replacedId = capture(this.#connection, snapshot.path, `before the restore of ${id}`, null);
       putBack(this.#connection, snapshot.path, state);
-      this.#store.appendAudit({ type: 'project_restored', path: snapshot.path, snapshotId: id, replacedId });
+      this.#record({ type: 'project_restored', path: snapshot.path, snapshotId: id, replacedId });
       return replacedId;
     });
   }
@@ -342,7 +339,11 @@ export class ProjectStore<E extends EventBase> {
     this.#connection.write(what, () => deleteSnapshot(this.#connection, what, id));
   }
 
-  #now(): string {
+  #record(event: ProjectAuditEvent): void {
+    this.#connection.appendAudit(encodeEvent(event));
+  }
+
+  #nowText(): string {
     return this.#connection.now().toISOString();
   }
 
@@ -361,13 +362,9 @@ export class ProjectStore<E extends EventBase> {
 
   #lastTaskRun(path: string, taskType: string): Date | undefined {
     const sql = 'SELECT task_type, last_run_at FROM task_history WHERE project_path = ? AND task_type = ?';
-    const row = this.#connection.prepare(sql).get(path, taskType) as unknown as TaskRow | undefined;
+    const row = this.#connection.get<TaskRow>(sql, path, taskType);
     return row && decodeTaskRun(path, row).lastRunAt;
   }
 }
 
 const yearZeroMs = Date.parse('0000-01-01T00:00:00.000Z');
-
-function optionalText(name: string, value: string | undefined): string | undefined {
-  return value === undefined ? undefined : checkText(name, value);
-}

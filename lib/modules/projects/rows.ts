@@ -13,7 +13,7 @@ export interface Project {
   claimedAt?: Date;
 }
 
-/** When a type of task was last started in a project, of the tasks that were done. */
+/** When the last task of a type that was done in a project was started. */
 export interface TaskRun {
   taskType: string;
   lastRunAt: Date;
@@ -31,16 +31,16 @@ export function makeKnown(connection: ModuleConnection, path: string): void {
   connection.prepare('INSERT INTO projects (path) VALUES (?) ON CONFLICT (path) DO NOTHING').run(path);
 }
 
-const projectColumns = 'SELECT path, last_run_at, run_count, claimed_at FROM projects';
+const selectSql = 'SELECT path, last_run_at, run_count, claimed_at FROM projects';
 type ProjectRow = [path: string, ...unknown[]];
 
 export function projectOf(connection: ModuleConnection, path: string): Project | undefined {
-  const row = connection.prepare(`${projectColumns} WHERE path = ?`).get(path) as unknown as ProjectRow | undefined;
+  const row = connection.get<ProjectRow>(`${selectSql} WHERE path = ?`, path);
   return row && decodeProject(row);
 }
 
 export function allProjects(connection: ModuleConnection): Project[] {
-  return (connection.prepare(`${projectColumns} ORDER BY path`).all() as unknown as ProjectRow[]).map(decodeProject);
+  return connection.all<ProjectRow>(`${selectSql} ORDER BY path`).map(decodeProject);
 }
 
 /** Gives a reader for the row of a project. */

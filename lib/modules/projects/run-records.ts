@@ -1,8 +1,8 @@
-// Run records: what each run of the service did, in the order of recording.
+// Run records: what each run of the service did, by the time at which it started.
 import { randomUUID } from 'node:crypto';
 import type { ModuleConnection } from '../../core/door.ts';
 import {
-  checkArray, checkInstant, checkInteger, checkOptions, checkText, invalid, quote,
+  checkArray, checkInstant, checkInteger, checkOneOf, checkOptions, checkText, invalid, quote,
 } from '../../values/checks.ts';
 import { localDay } from '../../values/days.ts';
 import { StoreError } from '../../values/errors.ts';
@@ -66,7 +66,7 @@ export function encodeRunRecord(connection: ModuleConnection, given: NewRunRecor
   const record = checkOptions('record', given, names);
   const { id = randomUUID(), endedAt, projects: paths = [], tasks: types = [], tokensUsed = 0, status } = record;
   if (!uuid.test(checkText('record.id', id))) throw invalid('record.id', id, 'a UUID');
-  if (!statuses.includes(status)) throw invalid('record.status', status, `one of ${statuses.join(', ')}`);
+  checkOneOf('record.status', status, statuses);
   const text = (name: 'provider' | 'error' | 'branch'): string | null => {
     return record[name] === undefined ? null : checkText(`record.${name}`, record[name]);
   };
@@ -92,7 +92,7 @@ export function insertRunRecord(connection: ModuleConnection, row: Row, projects
 
 export function newestRunRecords(connection: ModuleConnection, limit: number): RunRecord[] {
   const sql = `SELECT ${columns} FROM run_records ORDER BY started_at DESC, position DESC LIMIT ?`;
-  return (connection.prepare(sql).all(limit) as unknown as Row[]).map(decodeRunRecord);
+  return connection.all<Row>(sql, limit).map(decodeRunRecord);
 }
 
 /** Deletes all run records but the newest, and says how many it deleted. */
@@ -110,7 +110,7 @@ export function summaryOfDay(connection: ModuleConnection, now: Date, timeZone: 
   const day = localDay(now, timeZone);
   const [from, to] = [-twoDaysMs, twoDaysMs].map((ms) => new Date(now.getTime() + ms).toISOString());
   const sql = `SELECT ${columns} FROM run_records WHERE started_at > ? AND started_at < ?`;
-  const rows = connection.prepare(sql).all(from!, to!) as unknown as Row[];
+  const rows = connection.all<Row>(sql, from!, to!);
   const records = rows.map(decodeRunRecord).filter(({ startedAt }) => localDay(startedAt, timeZone) === day);
   const having = (status: RunRecordStatus): number => records.filter((record) => record.status === status).length;
   const tokensUsed = records.reduce((sum, record) => sum + record.tokensUsed, 0);

@@ -35,7 +35,7 @@ export function startOfRun(connection: ModuleConnection, path: string, taskType?
   const sql = `SELECT claimed_at FROM projects WHERE path = ?1
     UNION ALL SELECT assigned_at FROM assigned_tasks WHERE project_path = ?1 AND task_type = ?2`;
   const now = connection.now().getTime();
-  const rows = connection.prepare(sql).all(path, taskType ?? null) as unknown as [text: unknown][];
+  const rows = connection.all<[text: unknown]>(sql, path, taskType ?? null);
   // A time that cannot be read is passed over here: recording replaces it, or whoever asks for it gets the error.
   const times = rows.flatMap(([text]) => parseInstant(text)?.getTime() ?? []);
   return new Date(Math.min(now, ...times.filter((time) => time > now - longestRunMs)));
@@ -49,7 +49,7 @@ export function startOfRun(connection: ModuleConnection, path: string, taskType?
 export function isHeld(connection: ModuleConnection, path: string, windowMs: number): boolean {
   type Times = [lastRunAt: unknown, claimedAt: unknown, clockBehindAt: unknown];
   const sql = 'SELECT last_run_at, claimed_at, clock_behind_at FROM projects WHERE path = ?';
-  const [lastRunAt, claimedAt, clockBehindAt] = connection.prepare(sql).get(path) as unknown as Times;
+  const [lastRunAt, claimedAt, clockBehindAt] = connection.get<Times>(sql, path)!;
   const ageOf = (column: string, text: unknown): number[] => {
     const instant = projectReader(path).optionalInstant(column, text);
     return instant ? [connection.now().getTime() - instant.getTime()] : [];
@@ -88,7 +88,7 @@ const dueSql = `
  */
 export function dueTasks(connection: ModuleConnection, intervals: [taskType: string, ms: number][]): DueTask[] {
   const now = connection.now().getTime();
-  const rows = connection.prepare(dueSql).all(JSON.stringify(intervals)) as unknown as DueRow[];
+  const rows = connection.all<DueRow>(dueSql, JSON.stringify(intervals));
   const tasks = rows.map(([path, taskType, intervalMs, found, lastRunAt]): DueTask => {
     const last = found === null ? undefined : decodeTaskRun(path, [taskType, lastRunAt]).lastRunAt;
     const staleness = stalenessOf(last ? now - last.getTime() : Infinity, intervalMs);

@@ -60,7 +60,7 @@ type InfoRow = [id: string, path: string, label: string, capturedAt: string];
 export function listSnapshots(connection: ModuleConnection, path: string): ProjectSnapshotInfo[] {
   const sql = `SELECT id, project_path, label, captured_at FROM project_snapshots
     WHERE project_path = ? ORDER BY position DESC`;
-  return (connection.prepare(sql).all(path) as unknown as InfoRow[]).map(decodeInfo);
+  return connection.all<InfoRow>(sql, path).map(decodeInfo);
 }
 
 type SnapshotRow = [...InfoRow, state: string, value: string | null];
@@ -75,7 +75,7 @@ interface Found {
 /** Reads a snapshot. Throws `ERR_STORE_NOT_FOUND`, and `ERR_STORE_CORRUPT` where it cannot be read. */
 export function readSnapshot(connection: ModuleConnection, what: string, id: string): Found {
   const sql = 'SELECT id, project_path, label, captured_at, state, value FROM project_snapshots WHERE id = ?';
-  const row = connection.prepare(sql).get(id) as unknown as SnapshotRow | undefined;
+  const row = connection.get<SnapshotRow>(sql, id);
   if (!row) throw notFound(what, id);
   const [, path, , , text, value] = row;
   const reader = readerOf(id);

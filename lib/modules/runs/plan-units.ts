@@ -1,12 +1,10 @@
 // The rows of `plan_units`.
 import { randomUUID } from 'node:crypto';
 import type { ModuleConnection } from '../../core/door.ts';
-import { checkArray, checkOptions, checkText, quote } from '../../values/checks.ts';
+import { checkArray, checkOneOf, checkOptions, checkText, quote } from '../../values/checks.ts';
 import type { JsonValue } from '../../values/json.ts';
 import { present, RowReader } from '../row-reader.ts';
-import {
-  all, checkOneOf, conflict, encodeJson, encodeOptionalJson, get, naming, notFound, nowText, timesAfter,
-} from './rows.ts';
+import { conflict, encodeJson, encodeOptionalJson, naming, notFound, nowText, timesAfter } from './rows.ts';
 import { mustHaveRun } from './run.ts';
 
 const actions = ['create', 'update', 'delete', 'read'] as const;
@@ -135,11 +133,11 @@ function decodeUnit([
 export function insertUnit(connection: ModuleConnection, what: string, unit: CheckedUnit): PlanUnit {
   const { id, runId, dependencies } = unit;
   mustHaveRun(connection, what, runId);
-  if (get(connection, 'SELECT 1 FROM plan_units WHERE id = ?', id)) throw conflict(what, 'the id is taken');
+  if (connection.get('SELECT 1 FROM plan_units WHERE id = ?', id)) throw conflict(what, 'the id is taken');
   // A unit can only depend on units that are there already, and dependencies never change, so a unit that depends on
   // itself is the only cycle that there can be.
   if (dependencies.includes(id)) throw conflict(what, 'it would depend on itself, a cycle');
-  const unknown = get<[string]>(connection, unknownSql, JSON.stringify(dependencies), runId);
+  const unknown = connection.get<[string]>(unknownSql, JSON.stringify(dependencies), runId);
   if (unknown) throw notFound(what, `plan unit ${quote(unknown[0])} in run ${quote(runId)} to depend on`);
   const sql = `INSERT INTO plan_units (
       id, run_id, resource_type, resource_name, action, status, dependencies, desired_state, created_at, updated_at
@@ -148,14 +146,14 @@ export function insertUnit(connection: ModuleConnection, what: string, unit: Che
   const values = [
     id, runId, resourceType, resourceName, action, JSON.stringify(dependencies), desiredState, nowText(connection),
   ];
-  return decodeUnit(get<UnitRow>(connection, sql, ...values)!);
+  return decodeUnit(connection.get<UnitRow>(sql, ...values)!);
 }
 
 const unknownSql = `SELECT dependency.value FROM json_each(?1) AS dependency
   LEFT JOIN plan_units AS unit ON unit.id = dependency.value AND unit.run_id = ?2 WHERE unit.id IS NULL LIMIT 1`;
 
 export function findUnit(connection: ModuleConnection, what: string, id: string): PlanUnit {
-  const row = get<UnitRow>(connection, `SELECT ${columns} FROM plan_units WHERE id = ?`, id);
+  const row = connection.get<UnitRow>(`SELECT ${columns} FROM plan_units WHERE id = ?`, id);
   if (!row) throw notFound(what, `plan unit ${quote(id)}`);
   return decodeUnit(row);
 }
@@ -175,18 +173,18 @@ export function changeUnitStatus(
     actual_state = coalesce(?7, actual_state), diff = coalesce(?8, diff) WHERE id = ?1 RETURNING ${columns}`;
   const { actualState, diff, error } = outcome;
   const values = [id, status, ...timesAfter(status, startedAt, now), error, now, actualState, diff];
-  return [before, decodeUnit(get<UnitRow>(connection, sql, ...values)!)];
+  return [before, decodeUnit(connection.get<UnitRow>(sql, ...values)!)];
 }
 
 export function countRetry(connection: ModuleConnection, what: string, id: string): PlanUnit {
   findUnit(connection, what, id); // throws where the count is damaged, so that nothing is added to it
   const sql = `UPDATE plan_units SET retries = retries + 1, updated_at = ?2 WHERE id = ?1 RETURNING ${columns}`;
-  return decodeUnit(get<UnitRow>(connection, sql, id, nowText(connection))!);
+  return decodeUnit(connection.get<UnitRow>(sql, id, nowText(connection))!);
 }
 
 export function selectUnits(connection: ModuleConnection, runId: string): PlanUnit[] {
   const sql = `SELECT ${columns} FROM plan_units WHERE run_id = ? ORDER BY position`;
-  return all<UnitRow>(connection, sql, runId).map(decodeUnit);
+  return connection.all<UnitRow>(sql, runId).map(decodeUnit);
 }
 
 /** What decides whether a unit can start. */
@@ -198,7 +196,7 @@ type Standing = Pick<PlanUnit, 'id' | 'status' | 'dependencies'>;
  */
 function selectStandings(connection: ModuleConnection, runId: string): Standing[] {
   const sql = 'SELECT id, status, dependencies FROM plan_units WHERE run_id = ? ORDER BY position';
-  return all<UnitRow>(connection, sql, runId).map(([id, status, dependencies]) => {
+  return connection.all<UnitRow>(sql, runId).map(([id, status, dependencies]) => {
     const reader = readerOf(id);
     return {
       id, status: reader.word('status', status, unitStatuses), dependencies: reader.texts('dependencies', dependencies),

@@ -1,10 +1,10 @@
 // The rows of `resource_state`.
 import { hash, randomUUID } from 'node:crypto';
 import type { ModuleConnection } from '../../core/door.ts';
-import { checkInstant, checkOptions, checkText, quote } from '../../values/checks.ts';
+import { checkInstant, checkOptionalText, checkOptions, checkText, quote } from '../../values/checks.ts';
 import type { JsonValue } from '../../values/json.ts';
 import { RowReader } from '../row-reader.ts';
-import { all, checkOptionalText, conflict, encodeJson, get, nowText, type Page } from './rows.ts';
+import { conflict, encodeJson, nowText, type Page } from './rows.ts';
 import { mustHaveRun } from './run.ts';
 
 /** What is known of a resource. */
@@ -92,19 +92,19 @@ export function setState(connection: ModuleConnection, what: string, given: Chec
     current ?? given.id ?? randomUUID(), resourceType, resourceName, state, hash('sha256', state), lastRunId,
     given.lastApplied ?? now, now,
   ];
-  return decodeState(get<StateRow>(connection, sql, ...values)!);
+  return decodeState(connection.get<StateRow>(sql, ...values)!);
 }
 
 function idOf(connection: ModuleConnection, resourceType: string, resourceName: string): string | undefined {
   const sql = 'SELECT id FROM resource_state WHERE resource_type = ? AND resource_name = ?';
-  return get<[string]>(connection, sql, resourceType, resourceName)?.[0];
+  return connection.get<[string]>(sql, resourceType, resourceName)?.[0];
 }
 
 /** Refuses an id that is not the one that the state was created with, or that another state has. */
 function refuseTaken(connection: ModuleConnection, what: string, id: string, current: string | undefined): void {
   if (current !== undefined) throw conflict(what, `its id is ${quote(current)}, not ${quote(id)}`);
   const sql = 'SELECT resource_type, resource_name FROM resource_state WHERE id = ?';
-  const other = get<[string, string]>(connection, sql, id);
+  const other = connection.get<[string, string]>(sql, id);
   if (other) throw conflict(what, `the id ${quote(id)} is taken by ${quote(other.join('/'))}`);
 }
 
@@ -112,7 +112,7 @@ export function findState(
   connection: ModuleConnection, resourceType: string, resourceName: string,
 ): ResourceState | undefined {
   const sql = `SELECT ${columns} FROM resource_state WHERE resource_type = ? AND resource_name = ?`;
-  const row = get<StateRow>(connection, sql, resourceType, resourceName);
+  const row = connection.get<StateRow>(sql, resourceType, resourceName);
   return row && decodeState(row);
 }
 
@@ -121,10 +121,10 @@ export function selectStates(
 ): ResourceState[] {
   const rest = 'ORDER BY resource_type, resource_name LIMIT ? OFFSET ?';
   if (resourceType === undefined) {
-    return all<StateRow>(connection, `SELECT ${columns} FROM resource_state ${rest}`, ...page).map(decodeState);
+    return connection.all<StateRow>(`SELECT ${columns} FROM resource_state ${rest}`, ...page).map(decodeState);
   }
   const sql = `SELECT ${columns} FROM resource_state WHERE resource_type = ? ${rest}`;
-  return all<StateRow>(connection, sql, resourceType, ...page).map(decodeState);
+  return connection.all<StateRow>(sql, resourceType, ...page).map(decodeState);
 }
 
 /** Deletes a state and gives the hash that it had; `undefined` where there was none. */
@@ -132,5 +132,5 @@ export function removeState(
   connection: ModuleConnection, resourceType: string, resourceName: string,
 ): string | undefined {
   const sql = 'DELETE FROM resource_state WHERE resource_type = ? AND resource_name = ? RETURNING hash';
-  return get<[string]>(connection, sql, resourceType, resourceName)?.[0];
+  return connection.get<[string]>(sql, resourceType, resourceName)?.[0];
 }

@@ -1,20 +1,8 @@
-// What the files of this folder share: reading rows as arrays, errors with their context, and checks.
+// What the files of this folder share: errors with their context, and checks.
 import type { ModuleConnection } from '../../core/door.ts';
-import { checkInteger, checkText, invalid, quote } from '../../values/checks.ts';
+import { checkInteger, quote } from '../../values/checks.ts';
 import { StoreError } from '../../values/errors.ts';
 import { checkJson } from '../../values/json.ts';
-
-type Value = string | number | null;
-
-/** Gives the first row of `sql`, as an array. */
-export function get<Row>(connection: ModuleConnection, sql: string, ...values: Value[]): Row | undefined {
-  return connection.prepare(sql).get(...values) as Row | undefined;
-}
-
-/** Gives all rows of `sql`, as arrays. */
-export function all<Row>(connection: ModuleConnection, sql: string, ...values: Value[]): Row[] {
-  return connection.prepare(sql).all(...values) as unknown as Row[];
-}
 
 /** Gives the time of the open transaction, in the form in which it is stored. */
 export function nowText(connection: ModuleConnection): string {
@@ -38,17 +26,6 @@ export function naming(names: readonly string[]): string {
 
 /** How many names a message shows. A query asks for one more, so that `naming` knows whether there are others. */
 export const shownNames = 3;
-
-/** Refuses anything but one of the words. */
-export function checkOneOf<T extends string>(name: string, value: unknown, words: readonly T[]): T {
-  if (!words.includes(value as T)) throw invalid(name, value, `one of ${words.join(', ')}`);
-  return value as T;
-}
-
-/** `checkText` for what may be absent. */
-export function checkOptionalText(name: string, value: unknown): string | undefined {
-  return value === undefined ? undefined : checkText(name, value);
-}
 
 /** Which rows of a list to give. */
 export interface Page {

@@ -1,11 +1,9 @@
 // The rows of `run_events`.
 import type { ModuleConnection } from '../../core/door.ts';
-import { checkOptions, checkText, quote } from '../../values/checks.ts';
+import { checkOneOf, checkOptionalText, checkOptions, checkText, quote } from '../../values/checks.ts';
 import type { JsonValue } from '../../values/json.ts';
 import { present, RowReader } from '../row-reader.ts';
-import {
-  all, checkOneOf, checkOptionalText, conflict, encodeOptionalJson, get, notFound, nowText, type Page,
-} from './rows.ts';
+import { conflict, encodeOptionalJson, notFound, nowText, type Page } from './rows.ts';
 import { mustHaveRun } from './run.ts';
 
 const levels = ['debug', 'info', 'warning', 'error'] as const;
@@ -86,14 +84,14 @@ export function insertEvent(connection: ModuleConnection, what: string, event: C
     VALUES (?, ?, ?, ?, ?, ?) RETURNING ${columns}`;
   const { planUnitId = null, level, message, details } = event;
   const values = [runOf(connection, what, event), planUnitId, level, message, details, nowText(connection)];
-  return decodeEvent(get<EventRow>(connection, sql, ...values)!);
+  return decodeEvent(connection.get<EventRow>(sql, ...values)!);
 }
 
 /** Gives the run of an event. An event of a unit gets the unit's run, so that a query by run finds it as well. */
 function runOf(connection: ModuleConnection, what: string, { runId, planUnitId }: CheckedEvent): string | null {
   if (runId !== undefined) mustHaveRun(connection, what, runId);
   if (planUnitId === undefined) return runId ?? null;
-  const unit = get<[string]>(connection, 'SELECT run_id FROM plan_units WHERE id = ?', planUnitId);
+  const unit = connection.get<[string]>('SELECT run_id FROM plan_units WHERE id = ?', planUnitId);
   if (!unit) throw notFound(what, `plan unit ${quote(planUnitId)}`);
   const [unitRunId] = unit;
   if (runId !== undefined && runId !== unitRunId) {
@@ -113,5 +111,5 @@ export function selectEvents(
   const sql = conditions[0]?.[0] === 'level'
     ? `SELECT ${columns} FROM run_events WHERE id IN (SELECT id FROM run_events ${where} ${rest}) ORDER BY id DESC`
     : `SELECT ${columns} FROM run_events ${where} ${rest}`;
-  return all<EventRow>(connection, sql, ...conditions.map(([, value]) => value), ...page).map(decodeEvent);
+  return connection.all<EventRow>(sql, ...conditions.map(([, value]) => value), ...page).map(decodeEvent);
 }

@@ -1,12 +1,10 @@
 // The rows of `runs`.
 import { randomUUID } from 'node:crypto';
 import type { ModuleConnection } from '../../core/door.ts';
-import { checkInstant, checkOptions, checkText, quote } from '../../values/checks.ts';
+import { checkInstant, checkOneOf, checkOptions, checkText, quote } from '../../values/checks.ts';
 import type { JsonValue } from '../../values/json.ts';
 import { present, RowReader } from '../row-reader.ts';
-import {
-  all, checkOneOf, conflict, encodeJson, get, naming, notFound, nowText, type Page, shownNames, timesAfter,
-} from './rows.ts';
+import { conflict, encodeJson, naming, notFound, nowText, type Page, shownNames, timesAfter } from './rows.ts';
 
 const runStatuses = ['pending', 'running', 'completed', 'failed', 'cancelled'] as const;
 /** The status of a run: pending → running or cancelled, running → completed, failed or cancelled. */
@@ -91,12 +89,12 @@ export function insertRun(connection: ModuleConnection, what: string, run: Check
   const sql = `INSERT INTO runs (id, plan_path, status, started_at, completed_at, metadata, created_at, updated_at)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7) RETURNING ${columns}`;
   const times = timesAfter(run.status, run.startedAt, now);
-  const row = get<RunRow>(connection, sql, run.id, run.planPath, run.status, ...times, run.metadata, now)!;
+  const row = connection.get<RunRow>(sql, run.id, run.planPath, run.status, ...times, run.metadata, now)!;
   return decodeRun(row);
 }
 
-export function hasRun(connection: ModuleConnection, id: string): boolean {
-  return get(connection, 'SELECT 1 FROM runs WHERE id = ?', id) !== undefined;
+function hasRun(connection: ModuleConnection, id: string): boolean {
+  return connection.get('SELECT 1 FROM runs WHERE id = ?', id) !== undefined;
 }
 
 export function mustHaveRun(connection: ModuleConnection, what: string, id: string): void {
@@ -104,7 +102,7 @@ export function mustHaveRun(connection: ModuleConnection, what: string, id: stri
 }
 
 export function findRun(connection: ModuleConnection, what: string, id: string): Run {
-  const row = get<RunRow>(connection, `SELECT ${columns} FROM runs WHERE id = ?`, id);
+  const row = connection.get<RunRow>(`SELECT ${columns} FROM runs WHERE id = ?`, id);
   if (!row) throw notFound(what, `run ${quote(id)}`);
   return decodeRun(row);
 }
@@ -119,7 +117,7 @@ export function changeRunStatus(
   const sql = `UPDATE runs SET status = ?2, started_at = ?3, completed_at = ?4, error = ?5, updated_at = ?6
     WHERE id = ?1 RETURNING ${columns}`;
   const times = timesAfter(status, before.startedAt?.toISOString() ?? null, now);
-  const row = get<RunRow>(connection, sql, id, status, ...times, error ?? null, now)!;
+  const row = connection.get<RunRow>(sql, id, status, ...times, error ?? null, now)!;
   return [before, decodeRun(row)];
 }
 
@@ -129,20 +127,20 @@ export function selectRuns(
   // The position is the order of creation, whatever the clock said.
   const rest = 'ORDER BY position DESC LIMIT ? OFFSET ?';
   if (status === undefined) {
-    return all<RunRow>(connection, `SELECT ${columns} FROM runs ${rest}`, ...page).map(decodeRun);
+    return connection.all<RunRow>(`SELECT ${columns} FROM runs ${rest}`, ...page).map(decodeRun);
   }
   // The rows are read in a second step: in one step SQLite would take the status from the index, and a damaged status
   // in the row would go unseen.
   const sql = `SELECT ${columns} FROM runs WHERE position IN (SELECT position FROM runs WHERE status = ? ${rest})
     ORDER BY position DESC`;
-  return all<RunRow>(connection, sql, status, ...page).map(decodeRun);
+  return connection.all<RunRow>(sql, status, ...page).map(decodeRun);
 }
 
 /** Deletes a run and gives it as it was. Its units and events are deleted with it, by their foreign keys. */
 export function removeRun(connection: ModuleConnection, what: string, id: string): Run {
   const run = findRun(connection, what, id);
   const sql = `SELECT resource_type, resource_name FROM resource_state WHERE last_run_id = ? LIMIT ${shownNames + 1}`;
-  const states = all<[string, string]>(connection, sql, id).map((state) => state.join('/'));
+  const states = connection.all<[string, string]>(sql, id).map((state) => state.join('/'));
   if (states.length > 0) throw conflict(what, `it is the last run of the resource state ${naming(states)}`);
   connection.prepare('DELETE FROM runs WHERE id = ?').run(id);
   return run;

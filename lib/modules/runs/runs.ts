@@ -3,7 +3,7 @@
 import type { ModuleConnection } from '../../core/door.ts';
 import { type AuditAttributes, type CoreEvent, encodeEvent, type EventBase } from '../../core/events.ts';
 import { connect, type SqliteStore } from '../../store.ts';
-import { checkOptions, checkText, quote } from '../../values/checks.ts';
+import { checkOptionalText, checkOptions, checkText, quote } from '../../values/checks.ts';
 import {
   changeUnitStatus, checkNewUnit, checkOutcome, checkUnitStatus, countRetry, findUnit, insertUnit, type NewPlanUnit,
   type PlanUnit, type PlanUnitAction, type PlanUnitOutcome, type PlanUnitStatus, removeUnit, selectReadyUnits,
@@ -13,7 +13,7 @@ import {
   checkNewState, findState, type NewResourceState, removeState, type ResourceState, type ResourceStateFilter,
   selectStates, setState,
 } from './resource-state.ts';
-import { checkOptionalText, checkPage } from './rows.ts';
+import { checkPage } from './rows.ts';
 import {
   checkEventFilter, checkNewEvent, insertEvent, type NewRunEvent, type RunEvent, type RunEventFilter,
   type RunEventLevel, selectEvents,

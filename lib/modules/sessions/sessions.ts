@@ -6,7 +6,8 @@ import type { EventBase, SessionEndReason } from '../../core/events.ts';
 import type { SessionSnapshot } from '../../core/state.ts';
 import { connect, type SqliteStore } from '../../store.ts';
 import {
-  checkDuration, checkFunction, checkInstant, checkInteger, checkOptions, checkText, invalid, quote,
+  askClock, checkArray, checkCount, checkDuration, checkFunction, checkInstant, checkInteger, checkOptions, checkText,
+  invalid, quote,
 } from '../../values/checks.ts';
 import { type DayPart, localDay } from '../../values/days.ts';
 import { hasCode, StoreError } from '../../values/errors.ts';
@@ -93,7 +94,7 @@ export class SessionTracker<E extends EventBase> {
   }
 
   #readMonotonic(): number {
-    const reading = this.#monotonicMs();
+    const reading = askClock('options.monotonicMs', this.#monotonicMs);
     if (!Number.isFinite(reading)) throw invalid('what options.monotonicMs gives', reading, 'a number of milliseconds');
     return reading;
   }
@@ -147,12 +148,8 @@ export class SessionTracker<E extends EventBase> {
    */
   touch(options?: { warningsIssued?: readonly number[] }): void {
     const { warningsIssued } = checkOptions('options', options, ['warningsIssued']);
-    if (warningsIssued !== undefined && !Array.isArray(warningsIssued)) {
-      throw invalid('options.warningsIssued', warningsIssued, 'an array of whole seconds');
-    }
-    const warnings = warningsIssued && Array.from(warningsIssued, (seconds, index) => {
-      return checkInteger(`options.warningsIssued[${index}]`, seconds, 0);
-    });
+    const warnings = warningsIssued === undefined ? undefined
+      : checkArray('options.warningsIssued', warningsIssued, 'an array of whole seconds', checkCount);
     this.#connection.write('touch the session', () => {
       const session = this.#mustBeActive('touch the session');
       const activeSession = { ...session, ...(warnings ? { warningsIssued: warnings } : undefined) };
@@ -243,7 +240,7 @@ export class SessionTracker<E extends EventBase> {
     const sql = `SELECT 1 FROM audit_log
       WHERE json_extract(event_meta, '$.eventId') = ? AND json_extract(event_meta, '$.eventId') IS NOT NULL`;
     return this.#connection.read('look for the end of the session', () => {
-      return this.#connection.prepare(sql).get(`session_ended:${sessionId}`) !== undefined;
+      return this.#connection.get(sql, `session_ended:${sessionId}`) !== undefined;
     });
   }
 

@@ -1,5 +1,5 @@
 // The port for a ledger: what the core asks of one. It imports nothing of lib/ledger/, which satisfies it.
-import type { CommitParticipant } from './commit-participant.ts';
+import type { LastParticipant } from './commit-participant.ts';
 import type { EncodedEvent, EventTexts } from './events.ts';
 
 /** A file with a part of a ledger that was set aside before the ledger was written again. */
@@ -21,7 +21,7 @@ export interface Attached {
 }
 
 /** Keeps the log and its ledger equal in every commit, once it is attached. */
-export interface LedgerPort extends CommitParticipant {
+export interface LedgerPort extends LastParticipant {
   /** Whether the store has been written to and has no ledger yet. */
   readonly isFirst: boolean;
   /** Makes the ledger where there is none, makes it equal to the log, and begins ledger mode or signing; for open. */
