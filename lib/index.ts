@@ -24,5 +24,5 @@ export type { Recovery } from './recovery/heal.ts';
 export type { MigrationReport } from './opening/migrate.ts';
 export type { MigrationStep } from './core/sql-files.ts';
 export type { OpenOptions } from './core/options.ts';
-export type { SetAside } from './core/ledger-port.ts';
+export type { SetAside } from './core/mirror-port.ts';
 export type { JsonObject, JsonValue } from './values/json.ts';

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import fs, { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { StatementSync } from 'node:sqlite';
 import { test, type TestContext } from 'node:test';
 import { type Fault, type HealthFinding, type OpenOptions, SqliteStore } from '../lib/index.ts';
@@ -342,6 +343,27 @@ test('a clock that fails hides no fault, and does not make the store unhealthy',
   const [finding] = store.health().findings;
   assert.equal(finding?.kind, 'snapshot-file-missing');
   assert.ok(Number.isFinite(finding?.since.getTime()));
+});
+
+test('a system that cannot tell which files are there makes the store unhealthy, and throws nothing', (t) => {
+  const folder = new TestFolder(t);
+  const store = folder.open(options);
+  store.appendAudit({ type: 'service_started' });
+  const { accessSync } = fs;
+  t.after(() => {
+    fs.accessSync = accessSync;
+    syncBuiltinESMExports();
+  });
+  fs.accessSync = (path, mode) => {
+    if (path !== folder.file('store.db-wal')) return accessSync(path, mode);
+    throw Object.assign(new Error('EMFILE: too many open files'), { code: 'EMFILE', syscall: 'access' });
+  };
+  syncBuiltinESMExports();
+  assert.equal(store.isHealthy(), false);
+  assert.deepEqual(kinds(store), ['unreadable']);
+  fs.accessSync = accessSync;
+  syncBuiltinESMExports();
+  assert.deepEqual(kinds(store), []);
 });
 
 test('a clock that throws an error of the system is refused, and does not stop the store like a failing disk', (t) => {

@@ -5,7 +5,7 @@ import { type Anchor, chainedColumns, type ChainedRow, genesisHash, hashedNames,
 import type { CommitParticipant } from './commit-participant.ts';
 import type { Connection } from './connection.ts';
 import { encodeChecked, type EventTexts, type StoreEvent } from './events.ts';
-import type { LedgerPort } from './ledger-port.ts';
+import type { LedgerPort } from './mirror-port.ts';
 
 const insertSql = `INSERT INTO audit_log (${chainedColumns}, event_hash, signature)
   VALUES (?, ${hashedNames.map(() => '?').join(', ')}, ?, ?)`;

@@ -3,7 +3,7 @@ import { checkFunction, checkInteger, checkOptions, checkText, invalid } from '.
 import { absolutePath, snapshotPathOf } from '../values/paths.ts';
 import { companionsOf } from '../values/place.ts';
 import type { Anchor } from './chain.ts';
-import type { LedgerPort } from './ledger-port.ts';
+import type { LedgerPort } from './mirror-port.ts';
 import type { StoreParts } from './parts.ts';
 
 /** How to open a store. */

@@ -47,6 +47,11 @@ function own(): OwnObjects {
   return (ownObjects = { tables, others });
 }
 
+/** The tables that have what a store was given: all but the two that say which store and schema it is. */
+export function contentTables(): string[] {
+  return [...own().tables].filter((name) => name !== 'schema_version' && name !== 'store_meta');
+}
+
 /** Whether schema.sql has a table of this name. */
 export function isOwnTable(name: unknown): boolean {
   return own().tables.has(String(name).toLowerCase());

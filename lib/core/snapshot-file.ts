@@ -28,8 +28,8 @@ export type SnapshotFile =
   | { state: 'whole'; content: SnapshotContent; bytes: number }
   | { state: 'damaged'; reason: string };
 
-// {"format":"…","checksum":"<SHA-256 of the content's text>","content":{…}}: one JSON document whose content is hashed
-// as the exact text that stands in the file.
+// {"format":"…","checksum":"<SHA-256 of the content's text>","content":{…}}: one JSON document whose content is
+// hashed as the exact text that stands in the file.
 const opening = '{"format":"shepherd-store snapshot 1","checksum":"';
 const middle = '","content":';
 const contentAt = opening.length + 64 + middle.length;

@@ -1,6 +1,6 @@
 // Converts a source's row to a row of this store's tables, column by column. Each value is checked before any is
 // written.
-import { checkArray, checkCount, checkText, invalid } from '../values/checks.ts';
+import { checkArray, checkText, invalid } from '../values/checks.ts';
 import { checkJsonText, jsonOf } from '../values/json-text.ts';
 import type { TargetRow } from './tables.ts';
 import type { Cells } from './walk.ts';
@@ -28,8 +28,6 @@ export function optional(convert: Convert, absent: string | null = null): Conver
 
 /** Converts a text for people to read, which may be empty. */
 export const freeText: Convert = (name, value) => (value === '' ? '' : checkText(name, value));
-
-export const wholeNumber: Convert = (name, value) => checkCount(name, value);
 
 export const jsonText: Convert = (name, value) => checkJsonText(name, checkText(name, value));
 

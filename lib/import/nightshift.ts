@@ -4,11 +4,9 @@
 import { hash } from 'node:crypto';
 import { posix } from 'node:path';
 import { encodeEvent } from '../core/events.ts';
-import { checkText, invalid } from '../values/checks.ts';
+import { checkCount, checkText, invalid } from '../values/checks.ts';
 import type { JsonObject } from '../values/json.ts';
-import {
-  type Conversion, type Convert, convertRow, freeText, oneOf, optional, textsOfJson, wholeNumber,
-} from './convert.ts';
+import { type Conversion, type Convert, convertRow, freeText, oneOf, optional, textsOfJson } from './convert.ts';
 import { goInstant, goInstantOrNever } from './go-time.ts';
 import type { Sink, SourceEvent } from './sink.ts';
 import type { SourceKind } from './source.ts';
@@ -24,7 +22,7 @@ const projectPath: Convert = (name, value) => {
 const projectPaths: Convert = (name, value) => {
   return JSON.stringify(value === '' || value === undefined ? [] : [projectPath(name, value)]);
 };
-const count: Convert = (name, value) => wholeNumber(name, value ?? 0);
+const count: Convert = (name, value) => checkCount(name, value ?? 0);
 
 const projects: Conversion = {
   path: ['path', projectPath], last_run_at: ['last_run', goInstantOrNever], run_count: ['run_count', count],

@@ -2,12 +2,10 @@
 // Instants are Go's (lib/import/go-time.ts) or CURRENT_TIMESTAMP's; JSON is stored as text.
 import { hash } from 'node:crypto';
 import { encodeEvent } from '../core/events.ts';
-import { checkText, invalid } from '../values/checks.ts';
+import { checkCount, checkText, invalid } from '../values/checks.ts';
 import { jsonOf, membersOf } from '../values/json-text.ts';
 import type { JsonObject } from '../values/json.ts';
-import {
-  type Conversion, convertRow, freeText, jsonText, oneOf, optional, sameNames, textsOfJson, wholeNumber,
-} from './convert.ts';
+import { type Conversion, convertRow, freeText, jsonText, oneOf, optional, sameNames, textsOfJson } from './convert.ts';
 import { goInstant, goInstantOrNever } from './go-time.ts';
 import type { Sink, SourceEvent } from './sink.ts';
 import type { Source, SourceKind } from './source.ts';
@@ -26,7 +24,7 @@ const planUnits = sameNames({
   action: oneOf('create', 'update', 'delete', 'read'),
   status: oneOf('pending', 'running', 'completed', 'failed', 'skipped'),
   dependencies: optional(textsOfJson, '[]'), desired_state: jsonText, actual_state: optional(jsonText),
-  diff: optional(jsonText), error: optional(freeText), retries: wholeNumber,
+  diff: optional(jsonText), error: optional(freeText), retries: checkCount,
   started_at: goInstantOrNever, completed_at: goInstantOrNever, ...times,
 });
 const runEvents = sameNames({
@@ -39,7 +37,7 @@ const resourceState = sameNames({
 });
 const facts: Conversion = {
   ...sameNames({ id: checkText, target_id: checkText, namespace: checkText, key: checkText, value: jsonText }),
-  ttl_seconds: ['ttl', wholeNumber],
+  ttl_seconds: ['ttl', checkCount],
   ...sameNames({ expires_at: goInstantOrNever, ...times }),
 };
 

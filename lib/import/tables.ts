@@ -231,9 +231,7 @@ export class TableWriter {
   }
 
   #get(sql: string, ...values: SqlValue[]): SqlValue[] | undefined {
-    return attempt('read what the store has', () => {
-      return this.#connection.get<SqlValue[]>(sql, ...values);
-    });
+    return attempt('read what the store has', () => this.#connection.get<SqlValue[]>(sql, ...values));
   }
 
   #run(sql: string, ...values: SqlValue[]): void {

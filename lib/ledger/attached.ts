@@ -6,8 +6,9 @@ import { type Anchor, genesisHash } from '../core/chain.ts';
 import type { Carried } from '../core/commit-participant.ts';
 import type { Connection } from '../core/connection.ts';
 import { type EncodedEvent, encodeChecked, type EventTexts, type StoreEvent } from '../core/events.ts';
-import type { Attached, LedgerPort, SetAside } from '../core/ledger-port.ts';
+import type { Attached, LedgerPort, SetAside } from '../core/mirror-port.ts';
 import type { StoreParts } from '../core/parts.ts';
+import { contentTables } from '../core/schema.ts';
 import { quote } from '../values/checks.ts';
 import { hasCode, StoreError } from '../values/errors.ts';
 import type { JsonObject } from '../values/json.ts';
@@ -73,9 +74,7 @@ export class AttachedLedger implements LedgerPort {
   }
 
   get isFirst(): boolean {
-    // Of the modules' tables those that can have a row although there is no event: it may be all that was written.
-    const names = ['audit_log', 'usage', 'cooldowns', 'snapshot', 'facts', 'projects', 'run_records', 'run_events'];
-    const tables = names.map((name) => `EXISTS (SELECT 1 FROM ${name})`);
+    const tables = contentTables().map((name) => `EXISTS (SELECT 1 FROM ${name})`);
     const sql = `SELECT 1 FROM store_meta WHERE has_ledger = 0 AND (${tables.join(' OR ')})`;
     return this.#connection.get(sql) !== undefined;
   }

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import * as system from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { SetAside } from '../core/ledger-port.ts';
+import type { SetAside } from '../core/mirror-port.ts';
 import { isOpenHere, readDatabaseBytes } from '../values/descriptors.ts';
 import { StoreError } from '../values/errors.ts';
 import { freeName } from '../values/files.ts';

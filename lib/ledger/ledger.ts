@@ -2,7 +2,7 @@
 import type { KeyObject } from 'node:crypto';
 import * as system from 'node:fs';
 import type { Anchor } from '../core/chain.ts';
-import type { LedgerPort } from '../core/ledger-port.ts';
+import type { LedgerPort } from '../core/mirror-port.ts';
 import type { GivenLedger } from '../core/options.ts';
 import type { StoreParts } from '../core/parts.ts';
 import { checkOptions, invalid } from '../values/checks.ts';

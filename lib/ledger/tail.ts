@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import type { Anchor } from '../core/chain.ts';
 import { StoreError } from '../values/errors.ts';
 import { syncFolder } from '../values/folders.ts';
-import { type FileLike } from '../values/owner.ts';
+import type { FileLike } from '../values/owner.ts';
 import { emptyEnd, type End, linesBackTo, readEnd, wholeGroups } from './end.ts';
 import { LedgerFile, type LedgerFiles } from './file.ts';
 import { headerText, signHash, toRow } from './line.ts';

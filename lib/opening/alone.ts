@@ -1,7 +1,7 @@
 // Locking every other process out: what would stop their writes is done only while no other process has the store open.
 import type { Connection } from '../core/connection.ts';
 import { releaseReaders, setPragmas } from '../core/handle.ts';
-import type { LedgerPort } from '../core/ledger-port.ts';
+import type { LedgerPort } from '../core/mirror-port.ts';
 import type { DatabaseSync } from '../core/sqlite.ts';
 import { checkpointFound } from '../recovery/found-wal.ts';
 import { codeOf, StoreError } from '../values/errors.ts';

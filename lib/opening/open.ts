@@ -3,7 +3,7 @@ import { statfsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Connection } from '../core/connection.ts';
 import { checkSync, checkVersion, setPragmas, switchToWal } from '../core/handle.ts';
-import type { Attached, LedgerPort } from '../core/ledger-port.ts';
+import type { Attached, LedgerPort } from '../core/mirror-port.ts';
 import { assemble, type Opened, openPlain } from '../core/open.ts';
 import { type CheckedOptions, snapshotPathFor } from '../core/options.ts';
 import { identify, schemaVersion } from '../core/schema.ts';

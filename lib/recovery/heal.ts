@@ -2,7 +2,7 @@
 // so.
 import type { CooldownTexts } from '../core/cooldowns.ts';
 import { encodeChecked, parseColumn, type StoreEvent } from '../core/events.ts';
-import type { SetAside } from '../core/ledger-port.ts';
+import type { SetAside } from '../core/mirror-port.ts';
 import type { Opened } from '../core/open.ts';
 import type { SnapshotContent } from '../core/snapshot-file.ts';
 import { encodeState } from '../core/state.ts';

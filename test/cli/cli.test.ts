@@ -1037,7 +1037,9 @@ test('texts for people are exact and harmless', () => {
   );
   assert.equal(json({ a: '\x1b\x9b\u2028\u{e0001}ß' }), '{"a":"\\u001b\\u009b\\u2028\\udb40\\udc01ß"}');
   assert.deepEqual(
-    ['abc', '日本', '🎮', '👨‍👩‍👧', 'e\u0301', '\u0301', '한글', '❤\ufe0f', 'ﾊﾛｰ', 'Ω'].map(textWidth),
+    [
+      'abc', '日本', '🎮', '👨‍👩‍👧', 'e\u0301', '\u0301', '한글', '❤\ufe0f', 'ﾊﾛｰ', 'Ω',
+    ].map(textWidth),
     [3, 4, 2, 2, 1, 0, 4, 2, 3, 1],
   );
   assert.deepEqual(

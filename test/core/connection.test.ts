@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { renameSync, rmSync } from 'node:fs';
+import { DatabaseSync, StatementSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { TestFolder } from '../support/folder.ts';
 
@@ -28,3 +29,29 @@ for (const suffix of ['', '-wal', '-shm']) {
     });
   }
 }
+
+test('a ROLLBACK that fails behind a COMMIT that failed hides neither its error nor the next one', (t) => {
+  const folder = new TestFolder(t);
+  const store = folder.open();
+  const code = { code: 'ERR_SQLITE_ERROR', errcode: 13 };
+  const full = (): Error => Object.assign(new Error('database or disk is full'), code);
+  const { run } = StatementSync.prototype;
+  const { exec } = DatabaseSync.prototype;
+  let isFailing = true;
+  t.mock.method(StatementSync.prototype, 'run', function (this: StatementSync, ...values: Parameters<typeof run>) {
+    if (isFailing && this.sourceSQL === 'COMMIT') throw full();
+    return run.apply(this, values);
+  });
+  let rollbacks = 0;
+  t.mock.method(DatabaseSync.prototype, 'exec', function (this: DatabaseSync, sql: string) {
+    // The first ROLLBACK is that of the transaction, the second that of what is to overwrite it in the WAL.
+    if (isFailing && (sql.startsWith('UPDATE') || (sql === 'ROLLBACK' && ++rollbacks === 2))) throw full();
+    exec.call(this, sql);
+  });
+  assert.throws(() => store.addUsage('a', '2026-11-21', 1), { code: 'ERR_STORE_DISK_FULL' });
+  assert.equal(rollbacks, 2);
+  isFailing = false;
+  assert.throws(() => store.addUsage('a', '2026-11-21', 1), { code: 'ERR_STORE_DATABASE' });
+  store.addUsage('a', '2026-11-21', 1);
+  assert.equal(store.getUsage('a', '2026-11-21'), 1);
+});

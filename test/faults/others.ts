@@ -81,7 +81,8 @@ export function runOthers(): boolean {
       encoding: 'utf8',
       maxBuffer: 1e9,
     });
-    const told = stdout.split('\n').filter((line) => /^\s*(✖|ℹ (?!suites|cancelled|skipped|todo|duration))/.test(line));
+    const isTold = (line: string): boolean => /^\s*(✖|ℹ (?!suites|cancelled|skipped|todo|duration))/.test(line);
+    const told = stdout.split('\n').filter(isTold);
     const how = [
       ...Object.entries(counts).map(([name, value]) => `${name}=${value}`),
       `node --test test/faults/${test}.test.ts`,

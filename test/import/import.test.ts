@@ -65,7 +65,9 @@ test('the eight known events get the names and units of this project, and an abs
     label: 'Minecraft',
     deadline: '2026-03-14T16:09:26.123Z',
   });
-  assert.deepEqual(events[5], { type: 'session_started', sessionId: id('02'), entryId: 'käse-日本語', label: 'Käse 日本語' });
+  assert.deepEqual(events[5], {
+    type: 'session_started', sessionId: id('02'), entryId: 'käse-日本語', label: 'Käse 日本語',
+  });
   assert.deepEqual(events[6], {
     type: 'session_started',
     sessionId: id('03'),

@@ -195,6 +195,18 @@ test('a recovery that was cut short behind its event is not told twice, and befo
   }
 });
 
+test('beside a note, a last event that cannot be read is damage', (t) => {
+  const folder = new TestFolder(t, { checked: false });
+  folder.open({ clock }).close();
+  const raw = folder.raw();
+  raw.exec(`INSERT INTO audit_log (id, timestamp, event_type, event_data, event_hash)
+    VALUES (1, '2026-11-21T12:00:00.000Z', 'store_recovered', '[', '')`);
+  raw.close();
+  writeNote(folder.file(), { found: 'damaged', moved: [folder.file('store.db.damaged-1')] });
+  writeFileSync(folder.file('store.db.damaged-1'), '');
+  assert.throws(() => SqliteStore.open(folder.file()), { code: 'ERR_STORE_CORRUPT' });
+});
+
 test('a note that says nothing, or leads out of the folder, changes nothing', (t) => {
   const folder = new TestFolder(t);
   folder.open({ clock }).close();

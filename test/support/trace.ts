@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 
 export interface SystemCall {
   name: string;
-  /** Which call of its name it is, counted from 1 as `--inject=…:when=` counts: those of each thread by themselves. */
+  /** Which call of its name it is, counted from 1 as `--inject=…:when=` counts: each thread's by themselves. */
   nth: number;
   /** The file that the call is about: of its descriptor, or its last path. */
   path: string;

@@ -6,9 +6,7 @@ import type { Anchor } from '../../core/chain.ts';
 import type { ModuleConnection } from '../../core/door.ts';
 import type { EventBase } from '../../core/events.ts';
 import type { Opened } from '../../core/open.ts';
-import {
-  type CheckedOptions, checkOpenOptions, type OpenOptions, snapshotPathFor,
-} from '../../core/options.ts';
+import { type CheckedOptions, checkOpenOptions, type OpenOptions, snapshotPathFor } from '../../core/options.ts';
 import { readSnapshotFile } from '../../core/snapshot-file.ts';
 import { compareHead } from '../../core/snapshot-findings.ts';
 import type { DatabaseSync } from '../../core/sqlite.ts';

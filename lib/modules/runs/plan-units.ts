@@ -12,7 +12,7 @@ const actions = ['create', 'update', 'delete', 'read'] as const;
 export type PlanUnitAction = (typeof actions)[number];
 
 const unitStatuses = ['pending', 'running', 'completed', 'failed', 'skipped'] as const;
-/** The status of a unit: pending → running or skipped, running → completed, failed or pending, failed → pending. */
+/** The status: pending → running or skipped; running → completed, failed or pending; failed → pending. */
 export type PlanUnitStatus = (typeof unitStatuses)[number];
 
 const changes: Record<PlanUnitStatus, readonly PlanUnitStatus[]> = {
