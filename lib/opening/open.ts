@@ -204,7 +204,7 @@ function nameRoom(path: string, error: unknown, recovers: boolean): unknown {
   const folder = dirname(path);
   if (!existsAt(folder)) return error; // there was no room even for the folder
   const { bavail, bsize } = statfsSync(folder);
-  const isMade = recovers || !existsAt(path) || statSync(path).size === 0;
+  const isMade = recovers || !statSync(path, { throwIfNoEntry: false })?.size;
   const needs = isMade ? 'a new database with its journal and log' : 'the index of the -wal';
   const bytes = isMade ? indexBytes + newStoreBytes : indexBytes;
   const room = `${needs} needs about ${bytes} bytes in ${folder}, which has ${bavail * bsize}`;

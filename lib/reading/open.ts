@@ -7,7 +7,7 @@ import { type CheckedOptions, snapshotPathFor } from '../core/options.ts';
 import { checkKnown, identify, notAStore, schemaVersion } from '../core/schema.ts';
 import type { DatabaseSync } from '../core/sqlite.ts';
 import { attempt, StoreError } from '../values/errors.ts';
-import { companionsOf, existsAt } from '../values/place.ts';
+import { companionsOf } from '../values/place.ts';
 import { ReadOnlyFile } from './reader.ts';
 
 /**
@@ -22,7 +22,7 @@ export function openToRead(given: string, options: CheckedOptions, oldest = sche
     const stat = statSync(path);
     if (!stat.isFile()) throw new StoreError('ERR_STORE_NOT_A_STORE', `failed to ${what}: it is not a regular file`);
     if (stat.size === 0) throw new StoreError('ERR_STORE_NOT_A_STORE', `failed to ${what}: it is empty`);
-    for (const file of [path, ...companionsOf(path)]) if (existsAt(file)) accessSync(file, constants.R_OK);
+    for (const file of [path, ...companionsOf(path)]) checkAccess(file);
     const snapshotPath = snapshotPathFor(path, options);
     const reader = new ReadOnlyFile(path, options.busyTimeoutMs);
     try {
@@ -35,6 +35,15 @@ export function openToRead(given: string, options: CheckedOptions, oldest = sche
       throw error;
     }
   });
+}
+
+/** Throws for a file that this user may not read. A service that closes its store takes the -wal and -shm away. */
+function checkAccess(file: string): void {
+  try {
+    accessSync(file, constants.R_OK);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
 }
 
 /** Refuses a file that is not a store of the versions from `oldest` on, because reading cannot migrate it. */

@@ -1,10 +1,13 @@
 // What would stop a running service is refused while one has the store open: another schema, the end of its ledger.
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
+import { renameSync } from 'node:fs';
+import { DatabaseSync } from 'node:sqlite';
 import { test, type TestContext } from 'node:test';
 import { schemaVersion } from '../../lib/core/schema.ts';
 import { SqliteStore } from '../../lib/index.ts';
 import { Ledger } from '../../lib/ledger/index.ts';
+import { backup, restore } from '../../lib/modules/backup/backup.ts';
 import { FactStore } from '../../lib/modules/facts/facts.ts';
 import { ProjectStore } from '../../lib/modules/projects/projects.ts';
 import { RunStore } from '../../lib/modules/runs/runs.ts';
@@ -154,3 +157,33 @@ test('the commands refuse beside a service and name --force, which does it', asy
   await service.kill();
   await checkStore(folder.file());
 });
+
+for (const [what, act] of [
+  ['migrate', ({ path }) => Promise.resolve(SqliteStore.migrate(path, schemaVersion - 1))],
+  ['restore', ({ path, source }) => restore(source, path)],
+] as [string, (files: { path: string; source: string }) => Promise<unknown>][]) {
+  test(`${what} is refused where the database is exchanged before its lock, and touches neither file`, async (t) => {
+    const folder = new TestFolder(t);
+    const [path, source] = [folder.file(), folder.file('backup.db')];
+    const store = SqliteStore.open(path);
+    await backup(store, source);
+    store.close();
+    SqliteStore.open(folder.file('restored.db')).close();
+    const { exec } = DatabaseSync.prototype;
+    let isExchanged = false;
+    t.mock.method(DatabaseSync.prototype, 'exec', function (this: DatabaseSync, sql: string) {
+      if (sql === 'PRAGMA locking_mode = EXCLUSIVE' && !isExchanged) {
+        isExchanged = true;
+        renameSync(path, folder.file('old.db'));
+        renameSync(folder.file('restored.db'), path);
+      }
+      exec.call(this, sql);
+    });
+    await assert.rejects(async () => act({ path, source }), { code: 'ERR_STORE_BUSY' });
+    assert.ok(isExchanged);
+    for (const name of ['old.db', 'store.db']) {
+      using left = SqliteStore.openReadOnly(folder.file(name));
+      assert.equal(left.health().schemaVersion, schemaVersion);
+    }
+  });
+}

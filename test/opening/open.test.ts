@@ -1,9 +1,11 @@
 // What opening makes, with which modes, what it finds and leaves alone, and how the connection is set up.
 import assert from 'node:assert/strict';
 import {
-  chmodSync, chownSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync,
+  chmodSync, chownSync, cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync,
+  writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { SqliteStore } from '../../lib/index.ts';
@@ -26,6 +28,31 @@ test('a database without tables becomes a store', (t) => {
   makeDatabase(folder.file(), 'CREATE TABLE a (b); DROP TABLE a;');
   assert.equal(folder.open().appendAudit({ type: 'service_started' }).id, 1);
 });
+
+for (const [way, options] of [['plainly', {}], ['with recover', { recover: true }]] as const) {
+  test(`a database that is exchanged while it is opened ${way} is not written to in its old file`, (t) => {
+    const folder = new TestFolder(t);
+    for (const name of ['store.db', 'restored.db']) SqliteStore.open(folder.file(name)).close();
+    const { exec } = DatabaseSync.prototype;
+    let exchanges = 0;
+    t.mock.method(DatabaseSync.prototype, 'exec', function (this: DatabaseSync, sql: string) {
+      // The handle that will write is open by now, and has looked at nothing but the file that it has opened.
+      if (sql.startsWith('PRAGMA synchronous') && exchanges++ === 0) {
+        renameSync(folder.file(), folder.file('old.db'));
+        renameSync(folder.file('restored.db'), folder.file());
+      }
+      exec.call(this, sql);
+    });
+    const store = SqliteStore.open(folder.file(), options);
+    store.appendAudit({ type: 'service_started' });
+    store.close();
+    assert.ok(exchanges > 1);
+    using again = SqliteStore.openReadOnly(folder.file());
+    assert.equal(again.auditHead()?.id, 1);
+    using old = SqliteStore.openReadOnly(folder.file('old.db'));
+    assert.equal(old.auditHead(), undefined);
+  });
+}
 
 test('names that mean something in a URL or in SQL are names of files', (t) => {
   const folder = new TestFolder(t);

@@ -1,9 +1,10 @@
 // Opened read-only, in every state that a store's files can be in: the latest commit is seen, and nothing is changed.
 import assert from 'node:assert/strict';
-import {
+import fs, {
   chmodSync, copyFileSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync, symlinkSync, truncateSync,
   utimesSync, writeFileSync,
 } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -195,6 +196,24 @@ test('a reader keeps no service from starting, writing, emptying its WAL and clo
   assert.equal(await companion.ask('empty the WAL'), 0);
   await companion.ask('close');
   companion.tell('');
+});
+
+test('a service that closes its store in the middle of an open to read is no missing store', (t) => {
+  const folder = new TestFolder(t);
+  const service = folder.open();
+  service.addUsage('a', '2026-11-21', 1);
+  const { accessSync } = fs;
+  t.after(() => {
+    fs.accessSync = accessSync;
+    syncBuiltinESMExports();
+  });
+  fs.accessSync = (path, mode) => {
+    if (path === folder.file('store.db-wal')) service.close(); // behind any look whether it is there
+    accessSync(path, mode);
+  };
+  syncBuiltinESMExports();
+  using reader = SqliteStore.openReadOnly(folder.file());
+  assert.equal(reader.getUsage('a', '2026-11-21'), 1);
 });
 
 test('a database that is replaced by another while it is open read-only is read anew', (t) => {
