@@ -2,19 +2,20 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { createPrivateKey, createPublicKey } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { test, type TestContext } from 'node:test';
 import { genesisHash, rowHash } from '../../lib/core/chain.ts';
-import type { CoreEvent } from '../../lib/index.ts';
+import type { CoreEvent, EventBase } from '../../lib/index.ts';
 import { Ledger } from '../../lib/ledger/ledger.ts';
 import {
-  headerText, type LedgerLine, lineText, parseHeader, parseLine, signHash, toLine, toRow,
+  headerText, lineHash, type LedgerLine, lineText, parseHeader, parseLine, signHash, toLine, toRow,
 } from '../../lib/ledger/line.ts';
 import type { LedgerRow } from '../../lib/ledger/rows.ts';
 import { isSignedBy } from '../../lib/verify/signatures.ts';
 import { otherKey, publicKey, signingKey } from '../fixtures/ledgers/make.ts';
 import { TestFolder } from '../support/folder.ts';
 import { fourTables, makeDatabase } from '../support/foreign.ts';
+import { type Outcome, run } from '../support/project.ts';
 import { needs } from '../support/tools.ts';
 
 // Each was computed with printf, sha256sum and openssl from the docstrings of lib/core/chain.ts and lib/ledger/line.ts,
@@ -162,10 +163,11 @@ function realLedger(
 }
 
 test(
-  'the script of the README has ten lines, verifies a real ledger and prints its head',
+  'the script of the README fits a screen, verifies a real ledger and prints its head',
   needs('jq', 'openssl'),
   (t) => {
-    assert.ok(script.trimEnd().split('\n').length <= 10);
+    const lengths = script.trimEnd().split('\n').map((line) => line.length);
+    assert.ok(lengths.length <= 35 && Math.max(...lengths) <= 120, lengths.join());
     const { path, verify } = realLedger(t);
     const { status, stdout, stderr } = verify();
     assert.equal(status, 0, stderr);
@@ -187,6 +189,12 @@ test(
     assert.notEqual(verify('without').status, 0);
     writeFileSync(path, lines[0]!);
     assert.match(verify('without').stdout, /^0 [\da-f]{64}\n$/);
+    for (const text of ['', '{}\n', lines.slice(1).join('')]) {
+      writeFileSync(path, text);
+      assert.partialDeepStrictEqual(verify('without'), { status: 1, stdout: '', stderr: 'this is no ledger\n' });
+    }
+    rmSync(path);
+    assert.partialDeepStrictEqual(verify('without'), { status: 1, stdout: '' });
   },
 );
 
@@ -196,7 +204,8 @@ test(
   (t) => {
     const { path, lines, verify } = realLedger(
       t,
-      `${fourTables} UPDATE audit_log SET event_data = x'00ff', event_type = x'41' WHERE id = 3;`,
+      `${fourTables} UPDATE audit_log SET event_data = x'00ff', event_type = x'41' WHERE id = 3;
+      UPDATE audit_log SET event_type = 'a' || char(0) || 'b' WHERE id = 1;`,
     );
     const { status, stderr } = verify();
     assert.equal(status, 0, stderr);
@@ -218,6 +227,11 @@ const damages: Record<string, (lines: string[]) => void> = {
     (lines[5] = changed(lines[5]!, (line) => ({ ...line, sig: signHash(line.hash, otherKey) }))),
   "another line's signature": (lines) =>
     (lines[5] = changed(lines[5]!, (line) => ({ ...line, sig: parseLine(Buffer.from(lines[4]!.trimEnd()))!.sig! }))),
+  'a signature that is none': (lines) => (lines[5] = changed(lines[5]!, (line) => ({ ...line, sig: 'none' }))),
+  'a hash that names a file': (lines) =>
+    (lines[5] = changed(lines[5]!, (line) => ({ ...line, hash: `${line.hash}  /dev/null\n${line.hash}` }))),
+  'a predecessor that is none': (lines) =>
+    (lines[4] = changed(lines[4]!, (line) => ({ ...line, prev: lines[5]!.slice(-70, -6) }))),
   'nothing from where signing began on': (lines) => lines.splice(2),
   'half of the last line': (lines) => (lines[5] = lines[5]!.slice(0, 100)),
 };
@@ -236,3 +250,63 @@ for (const [name, damage] of Object.entries(damages)) {
     assert.equal(stdout, '');
   });
 }
+
+/** A ledger without signatures, of this many events, each of which is another. */
+function longLedger(t: TestContext, count: number): { lines: string[]; verify(lines: string[]): Outcome } {
+  const folder = new TestFolder(t, { checked: false, inMemory: true });
+  const store = folder.open<EventBase & { number: number; text: string }>({
+    ledger: Ledger.open(folder.file('audit.jsonl')),
+  });
+  // Each of these bytes means something to some shell: the escape of dash, what printf takes, blanks at both ends.
+  const text = '\u0081\u0088āą 🎮 \\c \\0101 %s $(false) `false` "\'* \t\r';
+  const events = Array.from({ length: count - 1 }, (_, number) => ({ type: `\nnote${text}`, number, text }));
+  store.appendAudits(events.map((event) => ({ event, attributes: { source: text } })));
+  store.close();
+  writeFileSync(folder.file('verify.sh'), script);
+  const lines = readFileSync(folder.file('audit.jsonl'), 'utf8').split(/(?<=\n)/);
+  const verify = (damaged: string[]): Outcome => {
+    writeFileSync(folder.file('audit.jsonl'), damaged.join(''));
+    return run(folder.path, 'sh', 'verify.sh', 'audit.jsonl');
+  };
+  return { lines, verify };
+}
+
+// The script has sha256sum check a hundred events at once, so the places are the ends and beginnings of hundreds.
+test('the script of the README finds whatever line is changed, missing, at another place or cut', needs('jq'), (t) => {
+  const { lines, verify } = longLedger(t, 205);
+  const { id, hash } = parseLine(Buffer.from(lines.at(-1)!.trimEnd()))!;
+  assert.deepEqual(verify(lines), { status: 0, stdout: `${id} ${hash}\n`, stderr: '' });
+  for (const at of [1, 100, 101, 204]) {
+    const line = lines[at]!;
+    const other = line.replace(/ledger_attached|(?<=\\"number\\":)\d+/, '7777');
+    const damaged = {
+      changed: lines.with(at, other),
+      missing: lines.toSpliced(at, 1),
+      swapped: lines.toSpliced(at, 2, lines[at + 1]!, line),
+      repeated: lines.toSpliced(at, 0, line),
+      cut: lines.with(at, `${line.slice(0, 90)}\n`),
+      'cut off': [...lines.slice(0, at), line.slice(0, 90)],
+      'made anew': lines.with(at, changed(other, (row) => ({ ...row, hash: lineHash(row) }))),
+    };
+    for (const [name, found] of Object.entries(damaged)) {
+      assert.notDeepEqual(found, lines, `${name} at ${at}`);
+      const { status, stdout, stderr } = verify(found);
+      assert.deepEqual([status === 0, stdout], [false, ''], `${name} at ${at}`);
+      if (name === 'changed') assert.match(stderr, new RegExp(`^event-${at}: FAILED`), name);
+    }
+  }
+  // sha256sum passes over what is no hash, and no line follows the last one, whose predecessor it would not be.
+  const noHash = changed(lines[205]!, (row) => ({ ...row, hash: row.hash.replace(/^./, 'g') }));
+  assert.partialDeepStrictEqual(verify(lines.with(205, noHash)), { status: 1, stdout: '' });
+  const shorter = verify(lines.slice(0, 150));
+  assert.equal(shorter.status, 0, 'a whole line that is cut off shows by its head alone');
+  assert.notEqual(shorter.stdout, `${id} ${hash}\n`);
+});
+
+test('the script of the README verifies 10,000 lines, and the time is shown', needs('jq'), (t) => {
+  const { lines, verify } = longLedger(t, 10_000);
+  const started = performance.now();
+  const { status, stdout, stderr } = verify(lines);
+  t.diagnostic(`10,000 unsigned lines in ${((performance.now() - started) / 1_000).toFixed(1)} s`);
+  assert.deepEqual([status, stdout.split(' ')[0]], [0, '10000'], stderr);
+});
