@@ -1,19 +1,21 @@
 // The public names, nothing else.
 export { SqliteStore } from './store.ts';
-export type { Store } from './store.ts';
+export type { Store } from './store-interface.ts';
 export { StoreError } from './values/errors.ts';
 export type { StoreErrorCode } from './values/errors.ts';
 export { localDay, splitByDay } from './values/days.ts';
 export { defaultPath } from './default-path.ts';
 export type { DayPart } from './values/days.ts';
-export type { AuditAttributes, AuditEvent, CoreEvent, EventBase, SessionEndReason, StoreEvent } from './core/events.ts';
+export type {
+  AuditAttributes, AuditEvent, CoreEvent, EventBase, EventOfType, SessionEndReason, StoreEvent,
+} from './core/events.ts';
 export type {
   BreakGlassGrant, PolicyAttributes, PolicyContribution, PolicyOutcome, RecordedDecision,
 } from './core/policy.ts';
 export type { Anchor } from './core/chain.ts';
 export type { Finding, VerifyOptions, VerifyReport } from './verify/chain-walk.ts';
 export type { LongOperation } from './values/long.ts';
-export type { AuditFilter } from './reading/filter.ts';
+export type { AuditFilter, SearchOptions } from './reading/filter.ts';
 export type { Cooldown } from './core/cooldowns.ts';
 export type { EntryStatus } from './core/usage.ts';
 export type { SessionSnapshot, StateSnapshot } from './core/state.ts';

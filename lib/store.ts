@@ -18,10 +18,11 @@ import { migrateFile, type MigrationReport } from './opening/migrate.ts';
 import { openMemory } from './opening/new-store.ts';
 import { type OpenedToWrite, openFile } from './opening/open.ts';
 import {
-  type AuditFilter, checkFilter, checkSearchOptions, findAudits, recentAudits, walkAudits,
+  type AuditFilter, checkFilter, checkSearchOptions, findAudits, recentAudits, type SearchOptions, walkAudits,
 } from './reading/filter.ts';
 import { openToRead } from './reading/open.ts';
 import type { Recovery } from './recovery/heal.ts';
+import type { Store } from './store-interface.ts';
 import {
   checkArray, checkDuration, checkInstant, checkInteger, checkOptions, checkText, invalid, quote,
 } from './values/checks.ts';
@@ -30,28 +31,14 @@ import { attempt, notConstructed, StoreError } from './values/errors.ts';
 import { checkPath } from './values/paths.ts';
 import { checkVerifyOptions, verifyChain, type VerifyOptions, type VerifyReport } from './verify/chain-walk.ts';
 
-/** The operations that a service needs, whatever its data is kept in. `SqliteStore` implements them. */
-export interface Store<E extends EventBase = CoreEvent> {
-  appendAudit(event: E | CoreEvent, attributes?: AuditAttributes): AuditEvent<E>;
-  getRecentAudits(limit: number, filter?: AuditFilter): AuditEvent<E>[];
-  getUsage(entryId: string, day: string): number;
-  addUsage(entryId: string, day: string, durationMs: number): number;
-  getCooldownUntil(entryId: string): Date | undefined;
-  setCooldownUntil(entryId: string, until: Date): void;
-  clearCooldown(entryId: string): void;
-  loadSnapshot(): StateSnapshot | undefined;
-  saveSnapshot(snapshot: StateSnapshot): void;
-  isHealthy(): boolean;
-}
-
-let connectionOf: (store: SqliteStore<never>) => ModuleConnection;
+let connectionOf: (store: SqliteStore) => ModuleConnection;
 
 /**
  * What this package's modules may use of a store. It is not public: `index.ts` does not export it. Throws
  * `ERR_STORE_INVALID_ARGUMENT` for a value that is no store.
  */
-export function connect<E extends EventBase>(store: SqliteStore<E>): ModuleConnection {
-  return connectionOf(store as unknown as SqliteStore<never>);
+export function connect(store: SqliteStore): ModuleConnection {
+  return connectionOf(store);
 }
 
 /**
@@ -60,9 +47,9 @@ export function connect<E extends EventBase>(store: SqliteStore<E>): ModuleConne
  * after `close()`, `ERR_STORE_INVALID_ARGUMENT` for an argument they do not accept, and `ERR_STORE_CORRUPT` where a
  * stored value cannot be right; those that write also `ERR_STORE_BUSY`, `ERR_STORE_DISK_FULL`, `ERR_STORE_READ_ONLY`
  * and `ERR_STORE_IO`. Entry ids and other texts are non-empty strings of whole Unicode without NUL; days are
- * `YYYY-MM-DD`; durations are whole milliseconds.
+ * `YYYY-MM-DD`; durations are whole milliseconds. `E` names the events of the service's own; see `Store`.
  */
-export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
+export class SqliteStore<in E extends EventBase = never> implements Store<E> {
   readonly #parts: Opened;
   readonly #connection: Connection;
   readonly #recovery: Recovery | undefined;
@@ -122,7 +109,7 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
    * `ERR_STORE_MIGRATION` where a step fails or would lose something, `ERR_STORE_BUSY` while another process has the
    * store open, and what `open` throws.
    */
-  static migrate(path: string, version: number, options?: { force?: boolean }): MigrationReport {
+  static migrate(path: string, version: number, options?: { force?: boolean | undefined }): MigrationReport {
     const checked = checkInteger('version', version, 0);
     return migrateFile(checkPath(path), checked, checkForce(options), checkOpenOptions());
   }
@@ -151,19 +138,21 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
    * `ERR_STORE_SERIALIZATION` for a field that JSON does not carry unchanged, `ERR_STORE_CONFLICT` for an `eventId`
    * that is recorded already, `ERR_STORE_POLICY` where a rule refuses the event in a store with a ledger.
    */
-  appendAudit(event: E | CoreEvent, attributes?: AuditAttributes): AuditEvent<E> {
-    return this.#append([encodeEvent(event, attributes)])[0]!;
+  appendAudit<Known extends EventBase = E>(event: E | CoreEvent, attributes?: AuditAttributes): AuditEvent<Known> {
+    return this.#append<Known>([encodeEvent(event, attributes)])[0]!;
   }
 
   /**
    * Appends a group of events in order, all or none, with one fsync. Throws what `appendAudit` throws: one refused
    * event refuses all of them.
    */
-  appendAudits(items: readonly { event: E | CoreEvent; attributes?: AuditAttributes }[]): AuditEvent<E>[] {
-    return this.#append(encodeEvents(items));
+  appendAudits<Known extends EventBase = E>(
+    items: readonly { event: E | CoreEvent; attributes?: AuditAttributes | undefined }[],
+  ): AuditEvent<Known>[] {
+    return this.#append<Known>(encodeEvents(items));
   }
 
-  #append(encoded: readonly EncodedEvent[]): AuditEvent<E>[] {
+  #append<Known extends EventBase>(encoded: readonly EncodedEvent[]): AuditEvent<Known>[] {
     const { log } = this.#parts;
     if (!log.ledger && encoded.some(({ policy }) => policy)) {
       const message = 'policy and breakGlass are for a store with a ledger, and this one was opened without';
@@ -174,42 +163,56 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
       const now = this.#connection.now();
       const timestamp = now.toISOString();
       const permitted = log.ledger?.permit(encoded) ?? encoded;
-      return permitted.map((event) => writtenEvent<E>(log.append(event, timestamp), now, event));
+      return permitted.map((event) => writtenEvent<Known>(log.append(event, timestamp), now, event));
     });
   }
 
+  /** The newest events of one type that match, newest first; at most `limit`. See the method without a type. */
+  getRecentAudits<T extends string, Known extends EventBase = E>(
+    limit: number, filter: AuditFilter & { type: T },
+  ): AuditEvent<Known, T>[];
   /**
    * The newest events that match, newest first; at most `limit`. Reads back from the newest until it has that many: a
    * filter that fewer events match reads the whole log in one go, which blocks the thread meanwhile (0.6 s for a
    * million rows on a desktop core). `findAudits` pauses between pages.
    */
-  getRecentAudits(limit: number, filter?: AuditFilter): AuditEvent<E>[] {
+  getRecentAudits<Known extends EventBase = E>(limit: number, filter?: AuditFilter): AuditEvent<Known>[];
+  getRecentAudits(limit: number, filter?: AuditFilter): AuditEvent<EventBase>[] {
     checkInteger('limit', limit, 0);
     const checked = filter === undefined ? undefined : checkFilter(filter);
-    return this.#connection.read('read the newest events', () => recentAudits<E>(this.#connection, limit, checked));
+    return this.#connection.read('read the newest events', () => recentAudits(this.#connection, limit, checked));
   }
 
+  /** All events of one type that match, newest first. See the method without a type. */
+  findAudits<T extends string, Known extends EventBase = E>(
+    filter: AuditFilter & { type: T }, options?: SearchOptions,
+  ): AsyncGenerator<AuditEvent<Known, T>, void, undefined>;
   /**
    * All events that match, newest first. The log is read page by page; between two pages the event loop has its turn
    * and no statement is open, so that neither other work nor a checkpoint waits for the search. Each step rejects with
    * `signal.reason` when aborted, and with what reading throws.
    */
-  findAudits(filter?: AuditFilter, options?: { signal?: AbortSignal }): AsyncGenerator<AuditEvent<E>, void, undefined> {
+  findAudits<Known extends EventBase = E>(
+    filter?: AuditFilter, options?: SearchOptions,
+  ): AsyncGenerator<AuditEvent<Known>, void, undefined>;
+  findAudits(filter?: AuditFilter, options?: SearchOptions): AsyncGenerator<AuditEvent<EventBase>, void, undefined> {
     const [checked, signal] = [checkFilter(filter), checkSearchOptions(options)];
     this.#connection.checkOpen('find events');
-    return findAudits<E>(this.#connection, checked, signal);
+    return findAudits(this.#connection, checked, signal);
   }
 
   /**
    * The events from `fromId` to `toId`, both inclusive, oldest first, without those that are appended after the first
    * step. The log is read page by page, so it may be of any length.
    */
-  iterateAudits(range?: { fromId?: number; toId?: number }): Generator<AuditEvent<E>, void, undefined> {
+  iterateAudits<Known extends EventBase = E>(
+    range?: { fromId?: number | undefined; toId?: number | undefined },
+  ): Generator<AuditEvent<Known>, void, undefined> {
     const { fromId = 1, toId = Number.MAX_SAFE_INTEGER } = checkOptions('range', range, ['fromId', 'toId']);
     checkInteger('range.fromId', fromId, 0);
     checkInteger('range.toId', toId, 0);
     this.#connection.checkOpen('iterate over the audit log');
-    return walkAudits<E>(this.#connection, fromId, toId);
+    return walkAudits<Known>(this.#connection, fromId, toId);
   }
 
   /**
@@ -326,7 +329,7 @@ export class SqliteStore<E extends EventBase = CoreEvent> implements Store<E> {
    * Throws `ERR_STORE_CONFLICT` where it was not opened with a ledger, or inside a transaction, and `ERR_STORE_BUSY`
    * while another process has it open; with `force` that process is refused every further write instead.
    */
-  detachLedger(options?: { force?: boolean }): void {
+  detachLedger(options?: { force?: boolean | undefined }): void {
     detach(this.#connection, this.#parts.log.ledger, checkForce(options));
   }
 

@@ -65,7 +65,7 @@ export const restoreCommand: Command = {
     const path = tellStorePath(args, io);
     const [from = ''] = args.positionals;
     const restored = await withBar(io, 'restore', (options) => {
-      return restore(from, path, { ...options, ...(io.clock ? { clock: io.clock } : undefined) });
+      return restore(from, path, { ...options, clock: io.clock });
     }).catch((error: unknown) => {
       throw advised(error, from);
     });

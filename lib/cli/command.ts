@@ -65,7 +65,7 @@ export async function long<T>(
 ): Promise<T> {
   const progress = progressOn(io, line);
   try {
-    return await run({ onProgress: progress.show, ...(io.signal ? { signal: io.signal } : undefined) });
+    return await run({ onProgress: progress.show, signal: io.signal });
   } finally {
     progress.clear();
   }

@@ -19,7 +19,7 @@ const labels: Record<string, string> = { tuxmath: 'Tux Math', minecraft: 'Minecr
 /** A store and its session tracker, whose clocks the script sets, so that the day passes as fast as its steps. */
 class Kiosk {
   readonly store: SqliteStore;
-  readonly #tracker: SessionTracker<CoreEvent>;
+  readonly #tracker: SessionTracker;
   readonly #day: string;
   readonly #startedMs: number;
   #now: Date;

@@ -120,7 +120,7 @@ function openWithLedger(args: Args, io: Io): WithLedger {
   const [path, ledgerPath] = [storePath(args), args.required('ledger')];
   const { ledger, expected } = inspectBeforeOpening(args, io, ledgerPath, signingKeyOf(args));
   try {
-    const store = SqliteStore.open(path, { ledger, ...(io.clock ? { clock: io.clock } : undefined) });
+    const store = SqliteStore.open(path, { ledger, clock: io.clock });
     const { recovery } = store;
     const setAside = recovery?.setAside?.map(({ path: file }) => file) ?? [];
     return { store, ledger, healed: { ...expected, setAside, ...(recovery ? { recovery } : undefined) } };

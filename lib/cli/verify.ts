@@ -48,7 +48,7 @@ export const verify: Command = {
   run: async (args, io) => {
     const anchor = anchorOf(args);
     const publicKey = publicKeyOf(args);
-    const checks = { ...(anchor ? { anchor } : undefined), ...(publicKey ? { publicKey } : undefined) };
+    const checks = { anchor, publicKey };
     const path = args.text('ledger');
     const report = path === undefined ? await verifyLog(args, io, checks) : await verifyBoth(args, io, path, checks);
     if (args.flag('json')) printJson(io, documentOf(report));

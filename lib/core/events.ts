@@ -9,7 +9,7 @@ import { checkPolicy, decodePolicy, type PolicyAttributes, type RecordedDecision
 /** Why a session ended. */
 export type SessionEndReason =
   | { type: 'expired' | 'user_stop' | 'admin_stop' | 'policy_stop' | 'service_shutdown' | 'service_crashed' }
-  | { type: 'process_exited'; exitCode?: number }
+  | { type: 'process_exited'; exitCode?: number | undefined }
   | { type: 'launch_failed'; error: string };
 
 /**
@@ -20,7 +20,10 @@ export type CoreEvent =
   | { type: 'service_stopped' }
   | { type: 'policy_loaded'; entryCount: number }
   | { type: 'config_reloaded'; success: boolean }
-  | { type: 'session_started'; sessionId: string; entryId: string; label?: string; deadline?: string }
+  | {
+      type: 'session_started'; sessionId: string; entryId: string; label?: string | undefined;
+      deadline?: string | undefined;
+    }
   | { type: 'session_ended'; sessionId: string; entryId: string; reason: SessionEndReason; durationMs: number }
   | { type: 'warning_issued'; sessionId: string; thresholdSecs: number }
   | { type: 'launch_denied'; entryId: string; reasons: string[] }
@@ -56,23 +59,34 @@ export type EventBase = { type: string };
 /** What a caller may say about an event besides its fields; kept in `event_meta` and covered by the chain. */
 export interface AuditAttributes extends PolicyAttributes {
   /** The caller's own id of the event. A second event with the same id is refused: `ERR_STORE_CONFLICT`. */
-  eventId?: string;
+  eventId?: string | undefined;
   /** When it happened, where that is not when it was recorded. */
-  observedAt?: Date;
+  observedAt?: Date | undefined;
   /** Who or what caused it (the actor). */
-  source?: string;
+  source?: string | undefined;
   /** Whom or what it concerns. */
-  target?: string;
-  traceId?: string;
-  tags?: string[];
-  ipAddress?: string;
+  target?: string | undefined;
+  traceId?: string | undefined;
+  tags?: string[] | undefined;
+  ipAddress?: string | undefined;
 }
 
+/**
+ * The events of one type, or of several: what of `E` and of the core's events has the type `T`. A type that neither has
+ * gives an event of which nothing else is known.
+ */
+export type EventOfType<E extends EventBase, T extends string> = string extends T ? E | CoreEvent
+  : T extends string ? ([Having<E | CoreEvent, T>] extends [never] ? { type: T } : Having<E | CoreEvent, T>) : never;
+
+/** Each event that can have the type `T`; one that can have others too is narrowed to it. */
+type Having<E extends EventBase, T extends string> =
+  E extends EventBase ? (T extends E['type'] ? (E['type'] extends T ? E : E & { type: T }) : never) : never;
+
 /** An event as the log holds it: `id` is its position, `timestamp` when it was recorded. */
-export interface AuditEvent<E extends EventBase = CoreEvent> extends AuditAttributes {
+export interface AuditEvent<E extends EventBase = CoreEvent, T extends string = string> extends AuditAttributes {
   id: number;
   timestamp: Date;
-  event: E | CoreEvent;
+  event: EventOfType<E, T>;
   /** Why the event was accepted, where it came with a `policy`. */
   policyDecision?: RecordedDecision;
 }

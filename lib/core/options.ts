@@ -9,18 +9,18 @@ import type { StoreParts } from './parts.ts';
 /** How to open a store. */
 export interface OpenOptions {
   /** Where the time comes from; the system's clock by default. */
-  clock?: () => Date;
+  clock?: (() => Date) | undefined;
   /** How long to wait for another process that writes, in milliseconds; 5,000 by default. */
-  busyTimeoutMs?: number;
+  busyTimeoutMs?: number | undefined;
   /** The snapshot file; by default beside the database: `x.db` → `x.snapshot.json`. */
-  snapshotPath?: string;
+  snapshotPath?: string | undefined;
   /** Whether a lost or damaged database is moved aside and made anew from what is left, instead of refused. */
-  recover?: boolean;
+  recover?: boolean | undefined;
   /**
    * A `Ledger`, which gets every event too. A store that has one is not opened for writing without it; so a store that
    * is in use gets its first only while no other process has it open, or else `ERR_STORE_BUSY`.
    */
-  ledger?: GivenLedger;
+  ledger?: GivenLedger | undefined;
 }
 
 /** What is known of the end of a ledger. */
@@ -54,8 +54,11 @@ export interface GivenLedger {
 }
 
 /** The options with their defaults. */
-export interface CheckedOptions extends Required<Omit<OpenOptions, 'snapshotPath' | 'ledger'>> {
+export interface CheckedOptions {
+  clock: () => Date;
+  busyTimeoutMs: number;
   snapshotPath: string | undefined;
+  recover: boolean;
   ledger: GivenLedger | undefined;
 }
 
@@ -83,7 +86,7 @@ export function checkOpenOptions(
 }
 
 /** Checks the options of an operation that can be forced. Throws `ERR_STORE_INVALID_ARGUMENT`. */
-export function checkForce(options: { force?: boolean } | undefined): boolean {
+export function checkForce(options: { force?: boolean | undefined } | undefined): boolean {
   const { force = false } = checkOptions('options', options, ['force']);
   if (typeof force !== 'boolean') throw invalid('options.force', force, 'true or false');
   return force;

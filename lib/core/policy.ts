@@ -15,7 +15,7 @@ export interface PolicyContribution {
   ruleId: string;
   outcome: PolicyOutcome;
   reason: string;
-  breakGlassAllowed?: boolean;
+  breakGlassAllowed?: boolean | undefined;
 }
 
 /** A person's word that an event must go into the log although a rule forbids it, and the reason. */
@@ -33,9 +33,9 @@ export interface RecordedDecision {
 /** What a caller of `appendAudit` gives for the decision; kept with the event. */
 export interface PolicyAttributes {
   /** What the caller's rules say about this event; only for a store with a ledger. */
-  policy?: PolicyContribution[];
+  policy?: PolicyContribution[] | undefined;
   /** Lowers a quarantine or reject of `policy` where all its contributions of that outcome allow it. */
-  breakGlass?: BreakGlassGrant;
+  breakGlass?: BreakGlassGrant | undefined;
 }
 
 // Only the ledger itself may contribute what it finds about itself.

@@ -8,7 +8,7 @@ import { StoreError } from '../values/errors.ts';
 /** The state a service resumes from after a crash. */
 export interface StateSnapshot {
   timestamp: Date;
-  activeSession?: SessionSnapshot;
+  activeSession?: SessionSnapshot | undefined;
 }
 
 /** The session that was running. `elapsedMs` is what a monotonic clock had counted when the snapshot was taken. */
@@ -16,12 +16,12 @@ export interface SessionSnapshot {
   sessionId: string;
   entryId: string;
   startedAt: Date;
-  deadline?: Date;
+  deadline?: Date | undefined;
   /** The thresholds, in seconds before the deadline, of the warnings already shown. */
   warningsIssued: number[];
-  elapsedMs?: number;
+  elapsedMs?: number | undefined;
   /** The days to which `elapsedMs` belongs. What they lack of it lies between `startedAt` and the snapshot. */
-  days?: DayPart[];
+  days?: DayPart[] | undefined;
 }
 
 /** The text of a state. Throws `ERR_STORE_INVALID_ARGUMENT`, also for a state that is too large to be read back. */

@@ -24,10 +24,10 @@ import { type LedgerReport, verifyFile } from './verify.ts';
  * sets a damaged ledger aside and makes it anew from the log. `files`: the file operations, which tests replace.
  */
 export interface LedgerOptions {
-  signingKey?: KeyObject | string;
-  unsigned?: boolean;
-  recover?: boolean;
-  files?: LedgerFiles;
+  signingKey?: KeyObject | string | undefined;
+  unsigned?: boolean | undefined;
+  recover?: boolean | undefined;
+  files?: LedgerFiles | undefined;
 }
 
 /**

@@ -17,17 +17,17 @@ import type { LedgerRow } from './rows.ts';
  */
 export interface LedgerLine extends HashedFields {
   id: number;
-  blob?: FieldOf<false>[];
+  blob?: FieldOf<false>[] | undefined;
   prev: string;
   hash: string;
-  more?: true;
-  sig?: string;
+  more?: true | undefined;
+  sig?: string | undefined;
 }
 
 type Hashed = (typeof hashedColumns)[keyof typeof hashedColumns];
 type FieldOf<IsOptional> = Extract<Hashed, { isOptional: IsOptional }>['field'];
 /** `at`, `type`, `data` and, where the event has attributes, `meta`. */
-type HashedFields = Record<FieldOf<false>, string> & Partial<Record<FieldOf<true>, string>>;
+type HashedFields = Record<FieldOf<false>, string> & { [Field in FieldOf<true>]?: string | undefined };
 
 /** The first line: it names the format and the store. `created` is when the store was made. */
 export interface LedgerHeader {

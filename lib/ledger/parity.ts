@@ -3,7 +3,6 @@ import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promi
 import { types } from 'node:util';
 import { hashedNames } from '../core/chain.ts';
 import type { ModuleConnection } from '../core/door.ts';
-import type { EventBase } from '../core/events.ts';
 import { connect, type SqliteStore } from '../store.ts';
 import { invalid, parseInstant } from '../values/checks.ts';
 import { attempt, StoreError } from '../values/errors.ts';
@@ -79,8 +78,8 @@ function isSameValue(a: Value, b: Value): boolean {
  * `ERR_STORE_CONFLICT` for another store's, with `ERR_STORE_CORRUPT` for an unreadable line or a damaged index of those
  * tables.
  */
-export async function verifyParity<E extends EventBase>(
-  store: SqliteStore<E>, ledger: Ledger, options?: LongOperation,
+export async function verifyParity(
+  store: SqliteStore, ledger: Ledger, options?: LongOperation,
 ): Promise<ParityReport> {
   const { signal, onProgress } = checkLong(options);
   const connection = connect(store);

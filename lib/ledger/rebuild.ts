@@ -4,7 +4,6 @@ import { dirname } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { genesisHash, rowHash } from '../core/chain.ts';
 import type { ModuleConnection } from '../core/door.ts';
-import type { EventBase } from '../core/events.ts';
 import { makeStore } from '../opening/new-store.ts';
 import { TemporaryFile } from '../opening/temporary.ts';
 import { connect, SqliteStore } from '../store.ts';
@@ -34,9 +33,7 @@ export interface ReplayReport {
  * its id, it does not follow the newest row or its hash is wrong, `ERR_STORE_CORRUPT` for a row that no method would
  * have written.
  */
-export function mirrorEvent<E extends EventBase>(
-  store: SqliteStore<E>, line: LedgerLine,
-): 'inserted' | 'already-present' {
+export function mirrorEvent(store: SqliteStore, line: LedgerLine): 'inserted' | 'already-present' {
   const connection = connect(store);
   const checked = checkLine(line);
   if (!isSound(checked)) {
@@ -66,8 +63,8 @@ function insertMissing(connection: ModuleConnection, row: LedgerRow, hasLedger =
  * `ERR_STORE_NOT_FOUND` where the ledger's file does not exist, `ERR_STORE_CONFLICT` for another store's ledger,
  * `ERR_STORE_PARITY` and `ERR_STORE_CORRUPT` where a line cannot be inserted, and has changed nothing then.
  */
-export async function replay<E extends EventBase>(
-  store: SqliteStore<E>, ledger: Ledger, options?: LongOperation,
+export async function replay(
+  store: SqliteStore, ledger: Ledger, options?: LongOperation,
 ): Promise<ReplayReport> {
   const checked = checkLong(options);
   const connection = connect(store);
@@ -86,8 +83,8 @@ export async function replay<E extends EventBase>(
  * Writes a new ledger from the store's audit log; durable when it resolves. The file appears whole or not at all.
  * Throws `ERR_STORE_CONFLICT` where there is a file already, `ERR_STORE_CORRUPT` for a log whose chain is broken.
  */
-export async function rebuildLedger<E extends EventBase>(
-  store: SqliteStore<E>, path: string, options?: LongOperation,
+export async function rebuildLedger(
+  store: SqliteStore, path: string, options?: LongOperation,
 ): Promise<{ events: number }> {
   const { signal, onProgress } = checkLong(options);
   const target = checkPath(path);

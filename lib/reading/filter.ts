@@ -11,14 +11,14 @@ import { StoreError } from '../values/errors.ts';
 
 /** Selects events: an event must match every field that is given. `until` and `beforeId` are exclusive. */
 export interface AuditFilter {
-  type?: string;
-  source?: string;
-  target?: string;
+  type?: string | undefined;
+  source?: string | undefined;
+  target?: string | undefined;
   /** Matches events that have this `sessionId` among their fields. */
-  sessionId?: string;
-  since?: Date;
-  until?: Date;
-  beforeId?: number;
+  sessionId?: string | undefined;
+  since?: Date | undefined;
+  until?: Date | undefined;
+  beforeId?: number | undefined;
 }
 
 /** The filter of the audit command, which also takes what a person remembers, such as the beginning of an id. */
@@ -134,8 +134,13 @@ export async function* findAudits<E extends EventBase>(
   }
 }
 
+/** Options of a search: `signal` ends it. */
+export interface SearchOptions {
+  signal?: AbortSignal | undefined;
+}
+
 /** Checks the options of a search and returns their signal. */
-export function checkSearchOptions(options: { signal?: AbortSignal } | undefined): AbortSignal | undefined {
+export function checkSearchOptions(options: SearchOptions | undefined): AbortSignal | undefined {
   return checkSignal('options.signal', checkOptions('options', options, ['signal']).signal);
 }
 

@@ -3,8 +3,8 @@ import { checkFunction, checkOptions, checkSignal } from './checks.ts';
 
 /** Options of a long operation: `onProgress` is called between batches, and `signal` aborts before the next one. */
 export interface LongOperation {
-  signal?: AbortSignal;
-  onProgress?: (progress: { done: number; total: number }) => void;
+  signal?: AbortSignal | undefined;
+  onProgress?: ((progress: { done: number; total: number }) => void) | undefined;
 }
 
 /**

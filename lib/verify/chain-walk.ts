@@ -33,8 +33,8 @@ export interface VerifyReport {
  * `KeyObject` or PEM text, that must have signed every row from the event `signing_started` on.
  */
 export interface VerifyOptions extends LongOperation {
-  anchor?: Anchor;
-  publicKey?: KeyObject | string;
+  anchor?: Anchor | undefined;
+  publicKey?: KeyObject | string | undefined;
 }
 
 /** Verify options after `checkVerifyOptions`. */

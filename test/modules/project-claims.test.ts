@@ -1,7 +1,7 @@
 // Run prevention: a project is processed once in a window of time, by whoever claims it first.
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
-import type { CoreEvent, SqliteStore } from '../../lib/index.ts';
+import type { SqliteStore } from '../../lib/index.ts';
 import { ProjectStore } from '../../lib/modules/projects/projects.ts';
 import { TestFolder } from '../support/folder.ts';
 import { Companion } from '../support/process.ts';
@@ -11,8 +11,8 @@ const moduleUrl = JSON.stringify(new URL('../../lib/modules/projects/projects.ts
 
 interface World {
   store: SqliteStore;
-  projects: ProjectStore<CoreEvent>;
-  at: (time: string) => ProjectStore<CoreEvent>;
+  projects: ProjectStore;
+  at: (time: string) => ProjectStore;
   claim: (time: string, options?: { windowMs?: number; force?: boolean }) => boolean;
 }
 
@@ -21,7 +21,7 @@ function world(t: TestContext): World {
   let now = new Date('2026-11-21T12:00:00Z');
   const store = new TestFolder(t).open({ clock: () => now });
   const projects = new ProjectStore(store);
-  const at = (time: string): ProjectStore<CoreEvent> => {
+  const at = (time: string): ProjectStore => {
     now = new Date(time);
     return projects;
   };

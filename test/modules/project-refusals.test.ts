@@ -2,7 +2,7 @@
 // first test.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type CoreEvent, SqliteStore, type StoreErrorCode } from '../../lib/index.ts';
+import { SqliteStore, type StoreErrorCode } from '../../lib/index.ts';
 import { ProjectStore } from '../../lib/modules/projects/projects.ts';
 import { TestFolder } from '../support/folder.ts';
 import { checkTable, codeOf } from '../support/refusals.ts';
@@ -10,7 +10,7 @@ import {
   badCounts, badDurations, badInstants, badJson, badOptions, badTextLists, badTexts, given, throwing,
 } from '../support/values.ts';
 
-type Projects = ProjectStore<CoreEvent>;
+type Projects = ProjectStore;
 type Table = [name: string, value: unknown][];
 
 interface Argument {

@@ -1,7 +1,7 @@
 // The state of a project before maintenance: kept, looked at, rolled back.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { CoreEvent, JsonValue, SqliteStore } from '../../lib/index.ts';
+import type { JsonValue, SqliteStore } from '../../lib/index.ts';
 import { verifyParity } from '../../lib/ledger/index.ts';
 import { ProjectStore } from '../../lib/modules/projects/projects.ts';
 import { assertRefused } from '../support/damage.ts';
@@ -13,7 +13,7 @@ import { escapedKeys } from '../support/values.ts';
 const notFound = { code: 'ERR_STORE_NOT_FOUND' };
 
 /** All that a snapshot keeps of a project but its claim. */
-function stateOf(projects: ProjectStore<CoreEvent>, path: string): unknown {
+function stateOf(projects: ProjectStore, path: string): unknown {
   const { claimedAt: _claim, ...project } = projects.getProject(path)!;
   return {
     project,
@@ -22,7 +22,7 @@ function stateOf(projects: ProjectStore<CoreEvent>, path: string): unknown {
   };
 }
 
-function open(store: SqliteStore): ProjectStore<CoreEvent> {
+function open(store: SqliteStore): ProjectStore {
   return new ProjectStore(store, { timeZone: 'UTC' });
 }
 
@@ -235,10 +235,10 @@ for (const [column, kind] of Object.entries({
     const table = {
       columns: { [column]: kind },
       calls: {
-        getProjectSnapshot: (projects: ProjectStore<CoreEvent>) => projects.getProjectSnapshot(id),
-        restoreProjectSnapshot: (projects: ProjectStore<CoreEvent>) => projects.restoreProjectSnapshot(id),
+        getProjectSnapshot: (projects: ProjectStore) => projects.getProjectSnapshot(id),
+        restoreProjectSnapshot: (projects: ProjectStore) => projects.restoreProjectSnapshot(id),
         ...(column === 'label' || column === 'captured_at'
-          ? { listProjectSnapshots: (projects: ProjectStore<CoreEvent>) => projects.listProjectSnapshots('/a') }
+          ? { listProjectSnapshots: (projects: ProjectStore) => projects.listProjectSnapshots('/a') }
           : undefined),
       },
     };

@@ -6,7 +6,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { chdir, cwd } from 'node:process';
 import { test, type TestContext } from 'node:test';
-import type { CoreEvent, SqliteStore } from '../../lib/index.ts';
+import type { SqliteStore } from '../../lib/index.ts';
 import { ProjectStore } from '../../lib/modules/projects/projects.ts';
 import { connect } from '../../lib/store.ts';
 import { assertRefused, damage, type Damages } from '../support/damage.ts';
@@ -22,7 +22,7 @@ const corrupt = { code: 'ERR_STORE_CORRUPT' };
 interface World {
   folder: TestFolder;
   store: SqliteStore;
-  projects: ProjectStore<CoreEvent>;
+  projects: ProjectStore;
   /** Sets the clock. */
   at: (time: string | number) => void;
   pass: (ms: number) => void;
@@ -561,7 +561,7 @@ test('values that cannot be read are errors, and never read as "never run"', (t)
   assert.equal(projects.clearStaleAssignments(0), 1);
 });
 
-const damages: Record<string, Damages<ProjectStore<CoreEvent>>> = {
+const damages: Record<string, Damages<ProjectStore>> = {
   projects: {
     columns: { last_run_at: 'optional instant', run_count: 'count', claimed_at: 'optional instant' },
     where: "path = '/a'",

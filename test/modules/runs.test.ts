@@ -20,7 +20,7 @@ const corrupt = { code: 'ERR_STORE_CORRUPT' };
 function open(t: TestContext): {
   folder: TestFolder;
   store: SqliteStore<RunAuditEvent>;
-  runs: RunStore<RunAuditEvent>;
+  runs: RunStore;
   options: OpenOptions;
   last: () => Date;
 } {

@@ -18,7 +18,7 @@ class Machine {
   readonly #folder: TestFolder;
   readonly #timeZone: string;
   store: SqliteStore;
-  tracker: SessionTracker<never>;
+  tracker: SessionTracker;
 
   constructor(t: TestContext, start: string, timeZone = 'UTC') {
     this.clocks = new Clocks(start);
@@ -28,9 +28,9 @@ class Machine {
     this.tracker = this.#newTracker();
   }
 
-  #newTracker(): SessionTracker<never> {
+  #newTracker(): SessionTracker {
     const options = { timeZone: this.#timeZone, ...this.clocks.forTracker };
-    return new SessionTracker(this.store as SqliteStore<never>, options);
+    return new SessionTracker(this.store, options);
   }
 
   /** Plays on, and touches the session every minute. */

@@ -4,7 +4,6 @@ import { dirname } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Anchor } from '../../core/chain.ts';
 import type { ModuleConnection } from '../../core/door.ts';
-import type { EventBase } from '../../core/events.ts';
 import type { Opened } from '../../core/open.ts';
 import { type CheckedOptions, checkOpenOptions, type OpenOptions, snapshotPathFor } from '../../core/options.ts';
 import { readSnapshotFile } from '../../core/snapshot-file.ts';
@@ -75,8 +74,8 @@ export interface Restored {
  * copy does not pass its checks, `ERR_STORE_IO` where the store's file was replaced, `ERR_STORE_DISK_FULL`,
  * `ERR_STORE_PERMISSION`, `ERR_STORE_BUSY`, `ERR_STORE_CLOSED`, and with `signal.reason` when aborted.
  */
-export async function backup<E extends EventBase>(
-  store: SqliteStore<E>, destination: string, options?: LongOperation,
+export async function backup(
+  store: SqliteStore, destination: string, options?: LongOperation,
 ): Promise<Backup> {
   const connection = connect(store);
   const target = checkPath(destination, 'destination');
@@ -123,7 +122,7 @@ export async function restore(backup: string, path: string, options?: RestoreOpt
   const { signal, onProgress, ...rest } = checkLong(options, ['clock', 'busyTimeoutMs', 'snapshotPath']);
   const checked = checkOpenOptions(rest);
   const snapshotPath = snapshotPathFor(target, checked);
-  const long: LongOperation = { ...(signal ? { signal } : undefined), ...(onProgress ? { onProgress } : undefined) };
+  const long = { signal, onProgress };
   return run(`restore ${from} to ${target}`, long, async () => {
     checkClosedHere(target);
     refuseMounted(target, 'restored');

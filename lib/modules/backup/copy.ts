@@ -124,7 +124,7 @@ async function checkLog(temporary: string, beside: string, task: Task): Promise<
   try {
     const [pages] = connection.get<[number]>('PRAGMA page_count')!;
     const report = await verifyChain(opened, {
-      ...(signal ? { signal } : undefined),
+      signal,
       onProgress: ({ done, total }) => {
         onProgress?.({ done: pages + Math.floor((pages * done) / Math.max(1, total)), total: 2 * pages });
       },

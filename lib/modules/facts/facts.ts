@@ -1,7 +1,6 @@
 // Facts: what was found out about a target, such as a host or a device, by namespace and key, and how long each holds.
 import { randomUUID } from 'node:crypto';
 import type { ModuleConnection } from '../../core/door.ts';
-import type { CoreEvent, EventBase } from '../../core/events.ts';
 import { connect, type SqliteStore } from '../../store.ts';
 import { checkInteger, checkOptions, checkText, invalid, quote } from '../../values/checks.ts';
 import { StoreError } from '../../values/errors.ts';
@@ -12,13 +11,13 @@ import { holds } from './holds.ts';
 /** What `upsertFact` takes. */
 export interface FactInput {
   /** The id of a new fact, by default a new UUID. A fact that is there already keeps its id. */
-  id?: string;
+  id?: string | undefined;
   targetId: string;
   namespace: string;
   key: string;
   value: JsonValue;
   /** How long the fact holds from now on, in whole seconds; 0, the default, means for ever. */
-  ttlSeconds?: number;
+  ttlSeconds?: number | undefined;
 }
 
 /** A fact as it is stored. From `expiresAt` on it is absent; a fact without `expiresAt` never expires. */
@@ -36,10 +35,10 @@ export interface Fact {
 
 /** Which facts `listFacts` gives: of a target, of a namespace, or of both; at most `limit`, after skipping `offset`. */
 export interface FactFilter {
-  targetId?: string;
-  namespace?: string;
-  limit?: number;
-  offset?: number;
+  targetId?: string | undefined;
+  namespace?: string | undefined;
+  limit?: number | undefined;
+  offset?: number | undefined;
 }
 
 const columns = 'id, target_id, namespace, key, value, ttl_seconds, expires_at, created_at, updated_at';
@@ -54,11 +53,11 @@ const named = 'target_id = ? AND namespace = ? AND key = ?';
  * records them and a ledger does not have them. Each writing method is one transaction, durable on return, or a part of
  * the open one. All methods throw what those of `SqliteStore` throw.
  */
-export class FactStore<E extends EventBase = CoreEvent> {
+export class FactStore {
   readonly #connection: ModuleConnection;
 
   /** Throws `ERR_STORE_INVALID_ARGUMENT` for what is no store. */
-  constructor(store: SqliteStore<E>) {
+  constructor(store: SqliteStore) {
     this.#connection = connect(store);
   }
 

@@ -1,7 +1,7 @@
 // Projects: when each was last processed and which of its tasks are due, whether somebody processes it now, what each
 // run did, and the states of a project to go back to.
 import type { ModuleConnection } from '../../core/door.ts';
-import { encodeEvent, type EventBase } from '../../core/events.ts';
+import { encodeEvent } from '../../core/events.ts';
 import { connect, type SqliteStore } from '../../store.ts';
 import {
   checkDuration, checkInteger, checkOptionalText, checkOptions, checkRecord, checkText, invalid, quote,
@@ -44,12 +44,12 @@ export type ProjectAuditEvent =
  * from its assignment, if there is one in the last 24 hours. All methods throw what the store's methods throw, and
  * those that take a path also throw `ERR_STORE_PERMISSION` for a path that this user may not follow.
  */
-export class ProjectStore<E extends EventBase> {
+export class ProjectStore {
   readonly #connection: ModuleConnection;
   readonly #timeZone: string | undefined;
 
   /** Throws `ERR_STORE_INVALID_ARGUMENT` for what is no store and for an unknown time zone. */
-  constructor(store: SqliteStore<E>, options?: { timeZone?: string }) {
+  constructor(store: SqliteStore, options?: { timeZone?: string | undefined }) {
     const { timeZone } = checkOptions('options', options, ['timeZone']);
     if (timeZone !== undefined) localDay(new Date(0), timeZone);
     this.#connection = connect(store);
@@ -151,7 +151,7 @@ export class ProjectStore<E extends EventBase> {
    * `windowMs` from the first claim that finds it so. `force` always gets the claim, and an event records that. The
    * caller that got it calls `recordProjectRun`, or `releaseProjectClaim` after a failure.
    */
-  claimProjectRun(path: string, options?: { windowMs?: number; force?: boolean }): boolean {
+  claimProjectRun(path: string, options?: { windowMs?: number | undefined; force?: boolean | undefined }): boolean {
     const project = projectPath(this.#connection, 'path', path);
     const { windowMs = defaultWindowMs, force = false } = checkOptions('options', options, ['windowMs', 'force']);
     checkDuration('options.windowMs', windowMs);

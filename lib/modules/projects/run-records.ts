@@ -31,7 +31,9 @@ export interface RunRecord {
 }
 
 /** A run to record: its id is a new UUID unless given, lists are empty and tokens 0 where absent. */
-export type NewRunRecord = Pick<RunRecord, 'startedAt' | 'status'> & Partial<RunRecord>;
+export type NewRunRecord = Pick<RunRecord, 'startedAt' | 'status'> & {
+  [Name in keyof RunRecord]?: RunRecord[Name] | undefined;
+};
 
 /** What ran on one day. */
 export interface DaySummary {

@@ -44,20 +44,20 @@ export interface PlanUnit {
 
 /** What a unit is created with: a new UUID as its id and no dependencies unless given. */
 export interface NewPlanUnit {
-  id?: string;
+  id?: string | undefined;
   runId: string;
   resourceType: string;
   resourceName: string;
   action: PlanUnitAction;
-  dependencies?: readonly string[];
+  dependencies?: readonly string[] | undefined;
   desiredState: JsonValue;
 }
 
 /** What a change of a unit's status may set as well. States that are absent stay as they are. */
 export interface PlanUnitOutcome {
-  actualState?: JsonValue;
-  diff?: JsonValue;
-  error?: string;
+  actualState?: JsonValue | undefined;
+  diff?: JsonValue | undefined;
+  error?: string | undefined;
 }
 
 interface CheckedUnit {

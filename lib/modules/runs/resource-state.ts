@@ -24,17 +24,17 @@ export interface ResourceState {
 
 /** What a resource's state is set to. A new state gets a new UUID as its id, and `lastApplied` is now, unless given. */
 export interface NewResourceState {
-  id?: string;
+  id?: string | undefined;
   resourceType: string;
   resourceName: string;
   state: JsonValue;
   lastRunId: string;
-  lastApplied?: Date;
+  lastApplied?: Date | undefined;
 }
 
 /** Which states to list. */
 export interface ResourceStateFilter extends Page {
-  resourceType?: string;
+  resourceType?: string | undefined;
 }
 
 interface CheckedState {

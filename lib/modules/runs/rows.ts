@@ -30,9 +30,9 @@ export const shownNames = 3;
 /** Which rows of a list to give. */
 export interface Page {
   /** The most rows to give; all of them where absent. */
-  limit?: number;
+  limit?: number | undefined;
   /** How many rows to skip first. Each of them is read, so a large offset takes its time. */
-  offset?: number;
+  offset?: number | undefined;
 }
 
 /** Gives the values of LIMIT and OFFSET for a page. To SQLite a negative limit means no limit. */

@@ -24,18 +24,18 @@ export interface RunEvent {
 
 /** What a run event is appended with. An event of a unit gets the unit's run. */
 export interface NewRunEvent {
-  runId?: string;
-  planUnitId?: string;
+  runId?: string | undefined;
+  planUnitId?: string | undefined;
   level: RunEventLevel;
   message: string;
-  details?: JsonValue;
+  details?: JsonValue | undefined;
 }
 
 /** Which events to give: those that match every field that is there. */
 export interface RunEventFilter extends Page {
-  runId?: string;
-  planUnitId?: string;
-  level?: RunEventLevel;
+  runId?: string | undefined;
+  planUnitId?: string | undefined;
+  level?: RunEventLevel | undefined;
 }
 
 interface CheckedEvent {

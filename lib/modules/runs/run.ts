@@ -31,17 +31,17 @@ export interface Run {
 
 /** What a run is created with: a new UUID as its id, pending and `{}` as metadata unless given. */
 export interface NewRun {
-  id?: string;
+  id?: string | undefined;
   planPath: string;
-  status?: RunStatus;
+  status?: RunStatus | undefined;
   /** When the run started, where that is not when it gets the status `running`. */
-  startedAt?: Date;
-  metadata?: JsonValue;
+  startedAt?: Date | undefined;
+  metadata?: JsonValue | undefined;
 }
 
 /** Which runs to list. */
 export interface RunFilter extends Page {
-  status?: RunStatus;
+  status?: RunStatus | undefined;
 }
 
 interface CheckedRun {

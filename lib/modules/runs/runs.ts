@@ -1,7 +1,7 @@
 // Orchestration: runs of plans, the units they consist of, their events, and what is known of each resource. The rows
 // of each table are the business of a file in lib/modules/runs/.
 import type { ModuleConnection } from '../../core/door.ts';
-import { type AuditAttributes, type CoreEvent, encodeEvent, type EventBase } from '../../core/events.ts';
+import { type AuditAttributes, encodeEvent } from '../../core/events.ts';
 import { connect, type SqliteStore } from '../../store.ts';
 import { checkOptionalText, checkOptions, checkText, quote } from '../../values/checks.ts';
 import {
@@ -57,12 +57,12 @@ export type RunAuditEvent =
  * store's methods throw; those that write throw `ERR_STORE_CONFLICT` for an id that is taken and
  * `ERR_STORE_SERIALIZATION` for a value that JSON does not carry unchanged.
  */
-export class RunStore<E extends EventBase = CoreEvent> {
+export class RunStore {
   readonly #connection: ModuleConnection;
   readonly #attributes: AuditAttributes;
 
   /** Throws `ERR_STORE_INVALID_ARGUMENT` for what is no store. */
-  constructor(store: SqliteStore<E>, options?: { source?: string; ipAddress?: string }) {
+  constructor(store: SqliteStore, options?: { source?: string | undefined; ipAddress?: string | undefined }) {
     const { source = 'runs', ipAddress } = checkOptions('options', options, ['source', 'ipAddress']);
     this.#attributes = { source: checkText('options.source', source) };
     if (ipAddress !== undefined) this.#attributes.ipAddress = checkText('options.ipAddress', ipAddress);

@@ -2,7 +2,7 @@
 // crashes and whatever the wall clock does.
 import { randomUUID } from 'node:crypto';
 import type { ModuleConnection } from '../../core/door.ts';
-import type { EventBase, SessionEndReason } from '../../core/events.ts';
+import type { SessionEndReason } from '../../core/events.ts';
 import type { SessionSnapshot } from '../../core/state.ts';
 import { connect, type SqliteStore } from '../../store.ts';
 import {
@@ -16,11 +16,11 @@ import { countedSession, type CountedSession, grownDays } from './days.ts';
 /** What a session is started with. Its id is a new UUID unless given; an id can be used once in the life of a store. */
 export interface SessionStart {
   entryId: string;
-  sessionId?: string;
+  sessionId?: string | undefined;
   /** The entry's name for people; only the event keeps it. */
-  label?: string;
+  label?: string | undefined;
   /** When the session is to end at the latest. */
-  deadline?: Date;
+  deadline?: Date | undefined;
 }
 
 /** A session that has ended, and the time of each day it ran on. */
@@ -73,8 +73,8 @@ interface Running {
  * by default the system's zone): the time between two saves (`start`, `touch`, `end`) belongs to days that the wall
  * clock named between them, counted back from the later save. All methods throw what the store's writing methods throw.
  */
-export class SessionTracker<E extends EventBase> {
-  readonly #store: SqliteStore<E>;
+export class SessionTracker {
+  readonly #store: SqliteStore;
   readonly #connection: ModuleConnection;
   readonly #timeZone: string | undefined;
   readonly #monotonicMs: () => number;
@@ -84,7 +84,9 @@ export class SessionTracker<E extends EventBase> {
    * `monotonicMs`: a clock that only goes forward, in milliseconds; `performance.now` by default. Throws
    * `ERR_STORE_INVALID_ARGUMENT` for what is no store and for an unknown time zone.
    */
-  constructor(store: SqliteStore<E>, options?: { timeZone?: string; monotonicMs?: () => number }) {
+  constructor(
+    store: SqliteStore, options?: { timeZone?: string | undefined; monotonicMs?: (() => number) | undefined },
+  ) {
     const { timeZone, monotonicMs } = checkOptions('options', options, ['timeZone', 'monotonicMs']);
     if (timeZone !== undefined) localDay(new Date(0), timeZone);
     this.#store = store;
@@ -128,12 +130,9 @@ export class SessionTracker<E extends EventBase> {
         sessionId, entryId, startedAt, ...(deadline ? { deadline: new Date(deadline) } : undefined),
         warningsIssued: [], elapsedMs: 0,
       };
-      const given = {
-        ...(label === undefined ? undefined : { label }),
-        ...(deadlineText === undefined ? undefined : { deadline: deadlineText }),
-      };
       this.#store.appendAudit(
-        { type: 'session_started', sessionId, entryId, ...given }, { eventId: `session_started:${sessionId}` },
+        { type: 'session_started', sessionId, entryId, label, deadline: deadlineText },
+        { eventId: `session_started:${sessionId}` },
       );
       this.#store.saveSnapshot({ timestamp: startedAt, activeSession: started });
       this.#running = { sessionId, startedMs };
@@ -146,7 +145,7 @@ export class SessionTracker<E extends EventBase> {
    * over midnight no more than that time can get to the wrong day. `warningsIssued` replaces the thresholds, in whole
    * seconds, of the warnings shown so far. Throws `ERR_STORE_CONFLICT` where no session is active.
    */
-  touch(options?: { warningsIssued?: readonly number[] }): void {
+  touch(options?: { warningsIssued?: readonly number[] | undefined }): void {
     const { warningsIssued } = checkOptions('options', options, ['warningsIssued']);
     const warnings = warningsIssued === undefined ? undefined
       : checkArray('options.warningsIssued', warningsIssued, 'an array of whole seconds', checkCount);
@@ -163,7 +162,7 @@ export class SessionTracker<E extends EventBase> {
    * snapshot without a session. Throws `ERR_STORE_CONFLICT` where no session is active, or another process has ended
    * it.
    */
-  end(reason: SessionEndReason, options?: { cooldownMs?: number }): EndedSession {
+  end(reason: SessionEndReason, options?: { cooldownMs?: number | undefined }): EndedSession {
     const { cooldownMs } = checkOptions('options', options, ['cooldownMs']);
     if (cooldownMs !== undefined) checkDuration('options.cooldownMs', cooldownMs);
     const checked = checkReason(reason);
@@ -229,7 +228,7 @@ export class SessionTracker<E extends EventBase> {
     // The event id is unique, so a session that has ended cannot be charged again.
     this.#store.appendAudit(
       { type: 'session_ended', sessionId, entryId, reason, durationMs },
-      { eventId: `session_ended:${sessionId}`, ...(tags.length > 0 ? { tags } : undefined) },
+      { eventId: `session_ended:${sessionId}`, tags: tags.length > 0 ? tags : undefined },
     );
     this.#store.saveSnapshot({ timestamp: this.#connection.now() });
     return ended;
