@@ -29,7 +29,10 @@ export type CoreEvent =
   | { type: 'launch_denied'; entryId: string; reasons: string[] }
   | StoreEvent;
 
-/** The events that only the store itself writes; `appendAudit` refuses their types. */
+/**
+ * The events that only the store itself writes; `appendAudit` refuses their types. With a ledger every change of usage
+ * and cooldowns is an event, from the balances after `ledger_attached` on.
+ */
 export type StoreEvent =
   | {
       type: 'store_adopted'; upToId: number; gaps: [from: number, to: number][]; moreGaps?: number;
@@ -42,15 +45,20 @@ export type StoreEvent =
       type: 'store_recovered'; found: string; lost?: { from?: number; to: number }; moved: string[];
       usage: number; cooldowns: number;
     }
-  // With a ledger every change of usage and cooldowns is an event, from the balances after `ledger_attached` on.
   | { type: 'ledger_attached' }
   | { type: 'ledger_detached' }
   | { type: 'signing_started'; publicKey: string }
-  // A damaged part of the ledger was copied to a file of its own before the ledger was written again.
-  | { type: 'ledger_set_aside'; file: string; bytes: number; sha256: string }
+  | {
+      type: 'ledger_set_aside';
+      /** The file to which a damaged part of the ledger was copied before the ledger was written again. */
+      file: string; bytes: number; sha256: string;
+    }
   | { type: 'usage_added'; entryId: string; day: string; durationMs: number }
-  // setAt: when it was set, where that is not the event's own time; null where it is unknown.
-  | { type: 'cooldown_set'; entryId: string; until: string; setAt?: string | null }
+  | {
+      type: 'cooldown_set'; entryId: string; until: string;
+      /** When it was set, where that is not the event's own time; null where it is unknown. */
+      setAt?: string | null;
+    }
   | { type: 'cooldown_cleared'; entryId: string };
 
 /** What every event of a service's own must have: a `type`. The other fields are whatever JSON carries. */

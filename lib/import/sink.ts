@@ -12,7 +12,11 @@ import type { JsonObject, JsonValue } from '../values/json.ts';
 import { SettingWriter, type TakenSetting } from './settings.ts';
 import { type Before, countOf, type HasRow, type RowCount, TableWriter, type TargetRow } from './tables.ts';
 
-/** The events that an import appends to the audit log; `appendAudit` refuses their types to everybody else. */
+/**
+ * The events that an import appends to the audit log; `appendAudit` refuses their types to everybody else.
+ * `store_import_kept` keeps what the snapshot of a source had and a state has no place for; `store_import_taken` keeps
+ * what was taken of a source's totals and rows, so that its next import adds only what has grown since.
+ */
 export type ImportEvent =
   | {
       type: 'store_imported'; kind: string; from: string; sourceId: string; events: number; usage: number;
@@ -20,9 +24,7 @@ export type ImportEvent =
       resourceStates?: number; facts?: number; projects?: number; taskHistory?: number; assignedTasks?: number;
       runRecords?: number;
     }
-  // Keeps what the snapshot of a source had and a state has no place for.
   | { type: 'store_import_kept'; sourceId: string; table: string; row: string; fields: JsonObject }
-  // Keeps what was taken of a source's totals and rows, so that its next import adds only what has grown since.
   | {
       type: 'store_import_taken'; sourceId: string; usage: [entryId: string, day: string, durationMs: number][];
       cooldowns: [entryId: string, until: string][]; snapshots: string[]; settings?: [key: string, valueHash: string][];

@@ -34,6 +34,7 @@ function lengthOf(value: unknown, ofText: (text: string) => number): number {
 
 /** A value that JSON writes and reads back unchanged. A property whose value is `undefined` counts as absent. */
 export type JsonValue = null | boolean | number | string | JsonValue[] | { [key: string]: JsonValue | undefined };
+/** An object among these values. */
 export type JsonObject = { [key: string]: JsonValue | undefined };
 
 // SQLite's JSON functions refuse a depth over 1,000. Half of it leaves room for the objects that wrap a value.

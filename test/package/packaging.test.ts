@@ -1,30 +1,16 @@
 // The package as others get it: packed, installed into an empty folder without a network, imported, required and
 // type-checked.
 import assert from 'node:assert/strict';
-import { cpSync, globSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { globSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, test } from 'node:test';
 import { nodeProblem } from '../../lib/values/node-version.ts';
-import { emptyFolder, entryPoints, manifest, node, root, run, topLevel, tsc } from '../support/project.ts';
+import { packAndInstall } from '../support/packed.ts';
+import { emptyFolder, entryPoints, manifest, node, root, run, tsc } from '../support/project.ts';
 
 const works = { status: 0, stderr: '' };
 
-const copy = emptyFolder({ after });
-const tarball = join(copy, `${manifest.name}-${manifest.version}.tgz`);
-const consumer = emptyFolder({ after });
-
-before(() => {
-  // Packed from a copy: building in place would pull dist/ from under whoever else uses it.
-  for (const name of topLevel().filter((name) => name !== 'test'))
-    cpSync(join(root, name), join(copy, name), { recursive: true });
-  symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
-  const packed = run(copy, 'npm', 'pack', '--loglevel=error', '--pack-destination', copy);
-  assert.equal(packed.status, 0, packed.stdout + packed.stderr);
-
-  writeFileSync(join(consumer, 'package.json'), '{ "private": true }');
-  const installed = run(consumer, 'npm', 'install', '--loglevel=error', '--offline', tarball);
-  assert.equal(installed.status, 0, installed.stderr);
-});
+const { tarball, consumer } = packAndInstall({ after });
 
 test('the tarball holds what was built, the migrations, the schema and the texts, and nothing else', () => {
   const sources = globSync('lib/**/*.ts', { cwd: root }).map((path) =>
