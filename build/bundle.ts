@@ -1,84 +1,68 @@
-// Part of `npm run build` (`node build/bundle.ts [FOLDER]`, dist/ by default): puts what is always shipped into one
-// file, dist/shepherd-store.js. Node takes about a millisecond for each file that it loads, on a desktop core, and a
-// service that loads sixty of them takes twice as long to start. Every other file of these rooms stays, and hands on
-// what the one file has: so the modules and the command import what they imported before.
+// Puts the compiled files of JavaScript together (places.ts says which of them, and why).
 //
-// The rooms have no circles of imports (test/package/house.test.ts), so each file can become a function that runs once,
-// in the order of the imports, and gives what the file exports.
-import { globSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join, relative, resolve } from 'node:path';
+// The rooms have no circles of imports (test/package/house.test.ts), so the files of one can follow each other in the
+// order of their imports, as one text. Of that a bundler leaves out what its program does not use.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { Bundle, type Owners } from './built-file.ts';
+import { always, placeOf, specifier } from './places.ts';
+import { exportsOf, type Program } from './program.ts';
+import { keyOf, type Key, scan, type Scanned } from './scan.ts';
 
-const dist = resolve(process.argv[2] ?? join(import.meta.dirname, '../dist'));
-const rooms = ['', 'core/', 'values/', 'opening/', 'recovery/', 'reading/', 'migrate/', 'verify/'];
-const statement = /^(import|export) (\* as \w+|\{[^}]*\}) from '([^']+)';$/gm;
-const declaration = /^export ((?:async )?(?:class|const|let|function\*?)) (\{[^}]*\}|\w+)/gm;
+const nodeVersion = 'values/node-version';
 
-/** A file of the rooms, and the name that stands for what it exports. */
-interface Bundled {
-  name: string;
-  text: string;
-  exports: string[];
+/** Writes the built files of a program to a folder. `entries`: what other packages import. */
+export function writeBundles(program: Program, entries: readonly string[], folder: string): void {
+  const files = new Map([...program.modules].map(([path, module]) => [path, scan(program, module)]));
+  const globals = new Set([...files.values()].flatMap((file) => [...file.globals]));
+  const owners: Owners = new Map();
+  const bundles = [...filesByPlace(files)].map(([path, parts]) => new Bundle(path, parts, globals, owners));
+  const exported = (path: string): [name: string, key: Key][] => {
+    return [...exportsOf(program, program.modules.get(path)!)].map(([name, { id }]) => [name, keyOf(name, id)]);
+  };
+  const texts = new Map<string, string>();
+  for (const bundle of bundles) {
+    if (!files.has(bundle.path)) continue;
+    for (const [name, key] of exported(bundle.path)) bundle.export(key, name);
+  }
+  for (const path of entries) {
+    if (placeOf(path) !== path) texts.set(path, handOn(path, exported(path), owners));
+  }
+  for (const bundle of bundles) bundle.resolve();
+  for (const bundle of bundles) texts.set(bundle.path, bundle.text());
+  for (const [path, text] of texts) {
+    mkdirSync(dirname(join(folder, path)), { recursive: true });
+    writeFileSync(join(folder, `${path}.js`), text);
+  }
 }
 
-const bundled = new Map<string, Bundled>();
-const builtIns = new Map<string, string>();
+/** The compiled files of each built one, in the order of their imports; what imports nothing of the others is first. */
+function filesByPlace(files: Map<string, Scanned>): Map<string, Scanned[]> {
+  const ordered = new Set<Scanned>();
+  const add = (path: string): void => {
+    const file = files.get(path);
+    if (!file) throw new Error(`${path} is imported and was not compiled`);
+    if (ordered.has(file)) return;
+    for (const imported of file.imports) add(imported);
+    ordered.add(file);
+  };
+  add(nodeVersion); // the refusal of an old Node calls it
+  for (const path of files.keys()) if (placeOf(path) === always) add(path);
+  for (const path of files.keys()) add(path);
+  const places = Map.groupBy(ordered, ({ path }) => placeOf(path));
+  // The command asks which Node it runs on before it loads anything else, so it has that file of its own.
+  places.get('cli/main')?.unshift(files.get(nodeVersion)!);
+  return places;
+}
 
-function visit(path: string): Bundled {
-  const known = bundled.get(path);
-  if (known) return known;
-  const exports: string[] = [];
-  const text = readFileSync(path, 'utf8').replace(/^export \{\};$/m, '')
-    .replace(statement, (_, kind: string, names: string, from: string) => {
-      const source = from.startsWith('.') ? visit(resolve(dirname(path), from)).name : builtIn(from);
-      if (kind === 'export') exports.push(...listed(names));
-      return `const ${names.startsWith('*') ? names.slice('* as '.length) : renamed(names)} = ${source};`;
-    })
-    .replace(declaration, (_, kind: string, names: string) => {
-      exports.push(...listed(names));
-      return `${kind} ${names}`;
+/** The text of an entry point, which hands on what the built file of its room has. */
+function handOn(path: string, exported: readonly [name: string, key: Key][], owners: Owners): string {
+  const byOwner = Map.groupBy(exported, ([, key]) => owners.get(key)!);
+  return Array.from(byOwner, ([owner, all]) => {
+    const names = all.map(([name, key]) => {
+      const theirs = owner.export(key);
+      return theirs === name ? name : `${theirs} as ${name}`;
     });
-  const left = /^(import|export)\b.*/m.exec(text);
-  if (left) throw new Error(`${path} has a statement that cannot be bundled: ${left[0]}`);
-  const file = { name: relative(dist, path).replace(/\.js$/, '').replaceAll(/\W/g, '_'), text, exports };
-  bundled.set(path, file); // behind the files that it imports
-  return file;
+    return `export { ${names.join(', ')} } from '${specifier(path, owner.path)}';\n`;
+  }).join('');
 }
-
-function builtIn(module: string): string {
-  const name = `node_${module.replace('node:', '').replaceAll(/\W/g, '_')}`;
-  builtIns.set(module, name);
-  return name;
-}
-
-/** The names between braces, or the one name. */
-function listed(names: string): string[] {
-  return names.replaceAll(/[{}]/g, '').split(',').map((name) => name.trim()).filter((name) => name !== '');
-}
-
-/** `{ a as b }` of an import, as a pattern. */
-function renamed(names: string): string {
-  return names.replaceAll(' as ', ': ');
-}
-
-visit(join(dist, 'values/node-version.js')); // the first, because the refusal of an old Node calls it
-for (const room of rooms) for (const path of globSync(`${room}*.js`, { cwd: dist })) visit(join(dist, path));
-// An import of node:util or node:crypto asks for every export, and so loads what Node would otherwise load at its first
-// use only: that took a tenth of the start.
-const requires = Array.from(builtIns, ([module, name]) => `const ${name} = process.getBuiltinModule('${module}');\n`);
-// A Node that is too old to have it is told which one is needed, as core/sqlite.ts tells one that has no SQLite.
-const refusal = `if (!process.getBuiltinModule) {
-  const problem = values_node_version.nodeProblem(process.versions.node);
-  throw Object.assign(new Error(problem), { name: 'StoreError', code: 'ERR_STORE_UNSUPPORTED' });
-}
-`;
-const functions = Array.from(bundled.values(), ({ name, text, exports }) =>
-  `export const ${name} = (() => {\n${text}\nreturn { ${exports.join(', ')} };\n})();\n`);
-for (const [path, { name, exports }] of bundled) {
-  // A Node that is too old for the one file has to run this one, to say which Node is needed.
-  if (path.endsWith('node-version.js')) continue;
-  const from = relative(dirname(path), join(dist, 'shepherd-store.js'));
-  const specifier = from.startsWith('.') ? from : `./${from}`;
-  const handOn = `import { ${name} } from '${specifier}';\nexport const { ${exports.join(', ')} } = ${name};\n`;
-  writeFileSync(path, exports.length === 0 ? 'export {};\n' : handOn);
-}
-writeFileSync(join(dist, 'shepherd-store.js'), [functions[0], refusal, ...requires, ...functions.slice(1)].join(''));

@@ -31,14 +31,17 @@ import { attempt, notConstructed, StoreError } from './values/errors.ts';
 import { checkPath } from './values/paths.ts';
 import { checkVerifyOptions, verifyChain, type VerifyOptions, type VerifyReport } from './verify/chain-walk.ts';
 
-let connectionOf: (store: SqliteStore) => ModuleConnection;
+/** A function of each store, by which its modules reach what is private to it. */
+const connections = new WeakMap<object, () => ModuleConnection>();
 
 /**
  * What this package's modules may use of a store. It is not public: `index.ts` does not export it. Throws
  * `ERR_STORE_INVALID_ARGUMENT` for a value that is no store.
  */
 export function connect(store: SqliteStore): ModuleConnection {
-  return connectionOf(store);
+  const connection = connections.get(store);
+  if (!connection) throw invalid('store', store, 'a SqliteStore');
+  return connection();
 }
 
 /**
@@ -54,20 +57,13 @@ export class SqliteStore<in E extends EventBase = never> implements Store<E> {
   readonly #connection: Connection;
   readonly #recovery: Recovery | undefined;
 
-  static {
-    connectionOf = (store) => {
-      const isStore = typeof store === 'object' && store !== null && #connection in store;
-      if (!isStore) throw invalid('store', store, 'a SqliteStore');
-      return store.#moduleConnection();
-    };
-  }
-
   private constructor(opened: Opened & Partial<OpenedToWrite>) {
     // JavaScript has no private constructor, so a caller can get here without an opened store.
     if (!(opened?.connection instanceof Connection)) throw notConstructed('SqliteStore.open(path)');
     this.#parts = opened;
     this.#connection = opened.connection;
     this.#recovery = opened.recovery;
+    connections.set(this, () => this.#moduleConnection());
   }
 
   /**

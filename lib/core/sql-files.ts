@@ -1,4 +1,5 @@
-// The SQL that lies beside this code: schema.sql and the steps of lib/migrations/.
+// The SQL that lies beside this code: schema.sql and the steps of lib/migrations/. The build replaces this file by one
+// that holds the texts (build/sql-files.ts), so that the JavaScript needs no file beside it.
 import { hash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
@@ -16,7 +17,7 @@ interface Migration extends MigrationStep {
   down: string;
 }
 
-const hint = 'schema.sql and lib/migrations/ belong beside the folder of its code, also where that is bundled';
+const hint = 'schema.sql and lib/migrations/ belong beside its TypeScript; what is bundled is its JavaScript';
 
 /**
  * The steps in `lib/migrations/`, a file pair a version, from 1 on. There are none where the folder is missing: then
@@ -41,10 +42,10 @@ function stepNames(): string[] {
 const texts = new Map<string, string>();
 
 /**
- * The text of schema.sql or of a step, read once. A bundle takes the code to a place where the files are missing, or
- * where the program around it has a schema.sql of its own, and half an update leaves files of two versions. So each
- * file is checked against its first line. Throws, with the file's path, `ERR_STORE_MIGRATION` where it is missing or
- * another, and `ERR_STORE_PERMISSION` or `ERR_STORE_IO` where it cannot be read.
+ * The text of schema.sql or of a step, read once. A bundle takes this TypeScript to a place where the files are
+ * missing, or where the program around it has a schema.sql of its own, and half an update leaves files of two
+ * versions. So each file is checked against its first line. Throws, with the file's path, `ERR_STORE_MIGRATION` where
+ * it is missing or another, and `ERR_STORE_PERMISSION` or `ERR_STORE_IO` where it cannot be read.
  */
 export function readSql(file: string): string {
   const text = texts.get(file) ?? read(file);
@@ -78,9 +79,7 @@ function titleOf(file: string): string {
 
 function pathOf(file: string): string {
   try {
-    const { url } = import.meta;
-    // A bundled file lies one folder below the root of its project, as those in dist/ do.
-    return fileURLToPath(new URL(/\/core\/sql-files\.[jt]s$/.test(url) ? `../../${file}` : `../${file}`, url));
+    return fileURLToPath(new URL(`../../${file}`, import.meta.url));
   } catch (cause) {
     // A CommonJS bundle has no import.meta.url, and one in memory has none that leads to a folder.
     throw new StoreError('ERR_STORE_MIGRATION', `${file} cannot be found by import.meta.url: ${hint}`, { cause });

@@ -15,5 +15,7 @@ function load(): typeof import('node:sqlite') {
   throw new StoreError('ERR_STORE_UNSUPPORTED', nodeProblem(node) ?? `Node ${node} was built without its SQLite`);
 }
 
-export const { DatabaseSync, backup } = load();
+const sqlite = load();
+export const DatabaseSync = sqlite.DatabaseSync;
+export const backup = sqlite.backup;
 export type DatabaseSync = Database;

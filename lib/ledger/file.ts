@@ -1,6 +1,7 @@
 // The file of a ledger: open only while somebody uses it, read and written at offsets, set aside. It knows no lines.
 import { createHash } from 'node:crypto';
 import * as system from 'node:fs';
+import { constants } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { SetAside } from '../core/mirror-port.ts';
 import { isOpenHere, readDatabaseBytes } from '../values/descriptors.ts';
@@ -21,7 +22,7 @@ interface Descriptor {
   users: number;
 }
 
-const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK } = system.constants;
+const toCreate = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 const chunkBytes = 1024 * 1024;
 
 export class LedgerFile {
@@ -52,7 +53,7 @@ export class LedgerFile {
 
   /** Opens the file until `release` is called; `undefined` where there is no file. */
   acquire(): Descriptor | undefined {
-    const current = (this.#current ??= this.#open(this.isHeld ? O_RDWR : O_RDONLY));
+    const current = (this.#current ??= this.#open(this.isHeld ? constants.O_RDWR : constants.O_RDONLY));
     if (current) current.users++;
     return current;
   }
@@ -73,7 +74,7 @@ export class LedgerFile {
    * Throws the system's errors.
    */
   hold(): void {
-    if (!this.isHeld || !this.#isCurrent()) this.#replace(this.#open(O_RDWR));
+    if (!this.isHeld || !this.#isCurrent()) this.#replace(this.#open(constants.O_RDWR));
     if (!this.#current) checkFolder(dirname(this.path));
     this.#holders++;
   }
@@ -101,7 +102,7 @@ export class LedgerFile {
     let fd: number;
     try {
       // O_NONBLOCK: to open a planted pipe must not hang the service.
-      fd = this.files.openSync(this.path, access | O_NOFOLLOW | O_NONBLOCK);
+      fd = this.files.openSync(this.path, access | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (code === 'ENOENT') return undefined;
@@ -181,7 +182,7 @@ export class LedgerFile {
 
   /** Makes the file. It is private from its first byte, except to those to whom the owner opened the database. */
   create(like: FileLike): void {
-    const fd = this.files.openSync(this.path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+    const fd = this.files.openSync(this.path, toCreate, 0o600);
     this.#replace({ fd, users: 0 });
     makeLike(fd, like);
   }
@@ -214,7 +215,7 @@ export class LedgerFile {
    */
   copyAside(kind: SetAside['kind'], from: number, to: number, now: Date): void {
     const target = freeName(this.path, kind, now);
-    const copy = this.files.openSync(target, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+    const copy = this.files.openSync(target, toCreate, 0o600);
     try {
       makeLike(copy, this.like);
       this.#copy(from, to, (chunk, at) => this.#writeTo(copy, chunk, at));
@@ -249,7 +250,7 @@ function digestOf(path: string): Pick<SetAside, 'bytes' | 'sha256'> | undefined 
   const chunk = Buffer.alloc(chunkBytes);
   let fd: number;
   try {
-    fd = system.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    fd = system.openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EACCES') return undefined;
     throw error;
@@ -269,7 +270,7 @@ function digestOf(path: string): Pick<SetAside, 'bytes' | 'sha256'> | undefined 
 /** Throws the system's error where no file, or no missing folder on the way to it, can be made in a folder. */
 function checkFolder(folder: string): void {
   if (!system.existsSync(folder) && dirname(folder) !== folder) return checkFolder(dirname(folder));
-  system.accessSync(folder, system.constants.W_OK | system.constants.X_OK);
+  system.accessSync(folder, constants.W_OK | constants.X_OK);
 }
 
 const databaseMagic = 'SQLite format 3\0';

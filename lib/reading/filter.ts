@@ -50,7 +50,8 @@ export interface LogReader {
 }
 
 // SQLite's own first and last id, so that a row that a stranger put beyond 2^53 is found and raises an error.
-const [firstId, lastId] = [-(2n ** 63n), 2n ** 63n - 1n];
+const firstId = -(2n ** 63n);
+const lastId = 2n ** 63n - 1n;
 
 /** Returns the newest matching events, newest first. */
 export function recentAudits<E extends EventBase>(

@@ -8,8 +8,8 @@ import { didYouMean } from './near-miss.ts';
 export const maxTextLength = 2 ** 27;
 
 /** Makes the error for a refused argument: it names the argument, shows the value and says what is accepted. */
-export function invalid(name: string, given: unknown, accepted: string): StoreError {
-  return new StoreError('ERR_STORE_INVALID_ARGUMENT', `${name} must be ${accepted}, got ${show(given)}`);
+export function invalid(name: string, given: unknown, accepted: string, options?: ErrorOptions): StoreError {
+  return new StoreError('ERR_STORE_INVALID_ARGUMENT', `${name} must be ${accepted}, got ${show(given)}`, options);
 }
 
 /** Shows any value within one line of a message, without running the value's own `inspect` or getters. */

@@ -119,8 +119,7 @@ function formatterFor(timeZone: string): Intl.DateTimeFormat {
     formatters.set(timeZone, formatter);
     return formatter;
   } catch (cause) {
-    const { message } = invalid('timeZone', timeZone, accepted);
-    throw new StoreError('ERR_STORE_INVALID_ARGUMENT', message, { cause });
+    throw invalid('timeZone', timeZone, accepted, { cause });
   }
 }
 

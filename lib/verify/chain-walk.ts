@@ -113,7 +113,8 @@ const bytesSql = [...Object.values(hashedColumns), { column: 'event_hash' }]
   .map(({ column }) => `coalesce(octet_length(${column}), 0)`).join(' + ');
 // A signature of 64 bytes has 88 characters. A longer text may hold a NUL, where Node 24's node:sqlite cuts it off.
 const signatureSql = "CASE WHEN octet_length(signature) > 88 THEN '' ELSE CAST(signature AS TEXT) END";
-const [first, final] = [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER];
+const first = Number.MIN_SAFE_INTEGER;
+const final = Number.MAX_SAFE_INTEGER;
 const chainSql = `SELECT ${chainedColumns}, event_hash, ${bytesSql}, ${signatureSql} FROM audit_log
   WHERE id > ? AND id <= ${final} ORDER BY id LIMIT ${pageRows}`;
 const boundsSql = `SELECT (SELECT count(*) FROM audit_log WHERE id > ${final} OR id < ${first}),

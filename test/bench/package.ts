@@ -9,22 +9,8 @@ import { limited, type Row } from './row.ts';
 /** Builds the package in a new folder, with the programs beside it that run in processes of their own. */
 export function buildPackage(folder: string): void {
   mkdirSync(folder);
-  // As `npm run build` does it, to another folder.
-  for (const part of [['--emitDeclarationOnly'], ['--declaration', 'false', '--removeComments']]) {
-    const built = node(
-      root,
-      join(root, 'node_modules/typescript/bin/tsc'),
-      '-p',
-      root,
-      '--outDir',
-      join(folder, 'dist'),
-      ...part,
-    );
-    if (built.status !== 0)
-      throw new Error(`the build failed (npm ci installs the compiler): ${built.stdout}${built.stderr}`);
-  }
-  const bundled = node(root, join(root, 'build/bundle.ts'), join(folder, 'dist'));
-  if (bundled.status !== 0) throw new Error(`the build failed: ${bundled.stderr}`);
+  const built = node(root, join(root, 'build/main.ts'), join(folder, 'dist'));
+  if (built.status !== 0) throw new Error(`the build failed: ${built.stdout}${built.stderr}`);
   for (const name of [
     'package.json',
     'README.md',

@@ -1,0 +1,23 @@
+// Which built file a file of lib/ goes to. Node takes about a millisecond for each file that it loads, on a desktop
+// core, and a service that loads sixty of them takes twice as long to start: so what is always shipped becomes one file,
+// and each optional part another one. The files of the command stay apart, because a call of it needs few of them.
+import { dirname, relative } from 'node:path';
+
+/** What is always shipped. */
+export const always = 'shepherd-store';
+
+const alwaysShipped = ['core', 'values', 'opening', 'recovery', 'reading', 'migrate', 'verify'];
+
+/** The built file of a file of lib/; both by their paths there, without the ending. */
+export function placeOf(path: string): string {
+  const [room, ...inner] = path.split('/');
+  if (inner.length === 0 || alwaysShipped.includes(room!)) return always;
+  if (room === 'modules' && inner.length === 2) return `modules/${inner[0]}`;
+  return room === 'ledger' || room === 'import' ? room : path;
+}
+
+/** How one file imports another; both by their paths without the ending. */
+export function specifier(from: string, to: string): string {
+  const path = relative(dirname(from), `${to}.js`);
+  return path.startsWith('.') ? path : `./${path}`;
+}
