@@ -1,6 +1,6 @@
 // Which built file a file of lib/ goes to. Node takes about a millisecond for each file that it loads, on a desktop
-// core, and a service that loads sixty of them takes twice as long to start: so what is always shipped becomes one file,
-// and each optional part another one. The files of the command stay apart, because a call of it needs few of them.
+// core, and a service that loads sixty of them takes twice as long to start: so what is always shipped becomes one
+// file, and each optional part another one. The files of the command stay apart, because a call of it needs few.
 import { dirname, relative } from 'node:path';
 
 /** What is always shipped. */

@@ -78,7 +78,7 @@ export function scan(program: Program, { path, source }: Module): Scanned {
   return scanned;
 }
 
-/** What an import takes from a module of Node, by the name for it here; nothing where it is an import of another file. */
+/** What an import takes from a module of Node, by the names for it here; nothing where it imports a file. */
 export function builtInsOf({ importClause, moduleSpecifier }: ImportDeclaration): [Identifier, BuiltIn][] {
   const module = (moduleSpecifier as StringLiteral).text;
   const bindings = importClause?.namedBindings;

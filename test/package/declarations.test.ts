@@ -3,12 +3,12 @@
 import assert from 'node:assert/strict';
 import { cpSync, globSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, test, type TestContext } from 'node:test';
-import { packAndInstall } from '../support/packed.ts';
+import { test, type TestContext } from 'node:test';
+import { installed } from '../support/package.ts';
 import { emptyFolder, entryPoints, manifest, root, tsc } from '../support/project.ts';
 
-const { consumer } = packAndInstall({ after });
-const installed = join(consumer, 'node_modules', manifest.name);
+const { consumer } = installed();
+const packageFolder = join(consumer, 'node_modules', manifest.name);
 
 const typeTests = globSync('test/types/*.ts', { cwd: root });
 const compilerOptions = {
@@ -30,7 +30,7 @@ function makeProject(t: TestContext, from: 'sources' | 'package', options: objec
   const config = { compilerOptions: { ...compilerOptions, ...options } };
   writeFileSync(join(project, 'tsconfig.json'), JSON.stringify(config));
   if (from === 'sources') cpSync(join(root, 'lib'), join(project, 'lib'), { recursive: true });
-  else symlinkSync(installed, join(project, 'node_modules', manifest.name));
+  else symlinkSync(packageFolder, join(project, 'node_modules', manifest.name));
   for (const path of typeTests) {
     const text = readFileSync(join(root, path), 'utf8');
     writeFileSync(join(project, path), from === 'sources' ? text : byName(text));
@@ -127,7 +127,7 @@ test('every public name, and every method of one, has its comment in the packed 
   });
   const names = new Set(entrySources.flatMap(exportedNames));
   const isPublic = ({ name }: Declared): boolean => names.has(name.split('.')[0]!);
-  const packed = readAll(installed, 'dist/**/*.d.ts').flatMap(declaredIn).filter(isPublic);
+  const packed = readAll(packageFolder, 'dist/**/*.d.ts').flatMap(declaredIn).filter(isPublic);
   const whole = packed.filter(({ isMember }) => !isMember).map(({ name }) => name);
   assert.deepEqual(new Set(whole), names);
   for (const { name, comment, isMember, isMethod } of packed) {

@@ -3,15 +3,15 @@
 import assert from 'node:assert/strict';
 import { globSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { nodeProblem } from '../../lib/values/node-version.ts';
-import { packAndInstall } from '../support/packed.ts';
+import { installed } from '../support/package.ts';
 import { emptyFolder, entryPoints, manifest, node, root, run, tsc } from '../support/project.ts';
 
 const works = { status: 0, stderr: '' };
 
-const { tarball, consumer } = packAndInstall({ after });
+const { tarball, consumer } = installed();
 
 test('the tarball holds what was built and the texts, and nothing else', () => {
   const rooms = [

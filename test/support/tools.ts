@@ -1,6 +1,7 @@
 // Programs that a machine may not have: a test that needs one is left out there, and says so. CI installs them all and
 // counts a test that was left out as a failure.
 import { spawnSync } from 'node:child_process';
+import { type Fetched, fetch } from './fetched.ts';
 import { unsharing } from './process.ts';
 
 /**
@@ -19,15 +20,18 @@ const tools = {
   mount: undefined,
 } as const;
 
-const found = new Map<keyof typeof tools, boolean>();
+type Tool = keyof typeof tools | Fetched;
 
-function isThere(name: keyof typeof tools): boolean {
-  const [command, ...args] = tools[name] ?? [...unsharing(), 'mount', '-t', 'tmpfs', 'none', '/mnt'];
+const found = new Map<Tool, boolean>();
+
+function isThere(name: Tool): boolean {
+  if (!(name in tools)) return fetch(name as Fetched) !== undefined;
+  const [command, ...args] = tools[name as keyof typeof tools] ?? [...unsharing(), 'mount', '-t', 'tmpfs', 'none', '/mnt'];
   return spawnSync(command!, args).status === 0;
 }
 
 /** The options of a test that needs these programs. */
-export function needs(...names: readonly (keyof typeof tools)[]): { skip: string | false } {
+export function needs(...names: readonly Tool[]): { skip: string | false } {
   for (const name of names) if (!found.has(name)) found.set(name, isThere(name));
   const missing = names.filter((name) => !found.get(name));
   return { skip: missing.length > 0 && `left out for want of ${missing.join(', ')}` };
