@@ -22,7 +22,7 @@ export type Fetched = keyof typeof packages;
 const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'shepherd-store-tests');
 
 /** The folder whose node_modules has the program; `undefined` where it cannot be had. */
-export function fetch(name: Fetched): string | undefined {
+export function fetchTool(name: Fetched): string | undefined {
   const folder = join(cache, packages[name].join('+').replaceAll('/', '+'));
   if (existsSync(folder)) return folder;
   mkdirSync(cache, { recursive: true });
@@ -41,5 +41,5 @@ export function fetch(name: Fetched): string | undefined {
 
 /** The file of a program that `needs` has found. */
 export function programOf(name: Fetched, command: string = name): string {
-  return join(fetch(name)!, 'node_modules/.bin', command);
+  return join(fetchTool(name)!, 'node_modules/.bin', command);
 }

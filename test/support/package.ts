@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before } from 'node:test';
 import { emptyFolder, manifest, root, run, topLevel } from './project.ts';
 
-/** Packs and installs the package before the tests of a file: gives the tarball, and the folder whose node_modules has it. */
+/** Packs and installs the package before the tests of a file. `consumer` is the folder whose node_modules has it. */
 export function installed(): { tarball: string; consumer: string } {
   const copy = emptyFolder({ after });
   const consumer = emptyFolder({ after });

@@ -1,7 +1,7 @@
 // Programs that a machine may not have: a test that needs one is left out there, and says so. CI installs them all and
 // counts a test that was left out as a failure.
 import { spawnSync } from 'node:child_process';
-import { type Fetched, fetch } from './fetched.ts';
+import { type Fetched, fetchTool } from './fetched.ts';
 import { unsharing } from './process.ts';
 
 /**
@@ -25,9 +25,13 @@ type Tool = keyof typeof tools | Fetched;
 const found = new Map<Tool, boolean>();
 
 function isThere(name: Tool): boolean {
-  if (!(name in tools)) return fetch(name as Fetched) !== undefined;
-  const [command, ...args] = tools[name as keyof typeof tools] ?? [...unsharing(), 'mount', '-t', 'tmpfs', 'none', '/mnt'];
+  if (!(name in tools)) return fetchTool(name as Fetched) !== undefined;
+  const [command, ...args] = tools[name as keyof typeof tools] ?? mounting();
   return spawnSync(command!, args).status === 0;
+}
+
+function mounting(): string[] {
+  return [...unsharing(), 'mount', '-t', 'tmpfs', 'none', '/mnt'];
 }
 
 /** The options of a test that needs these programs. */
