@@ -25,7 +25,11 @@ export function writeBundles(program: Program, entries: readonly string[], folde
     if (!files.has(bundle.path)) continue;
     for (const [name, key] of exported(bundle.path)) bundle.export(key, name);
   }
-  for (const path of entries) {
+  const importedLater = [...files.values()].flatMap(({ path, importsLater }) => {
+    if (importsLater.length > 0 && placeOf(path) !== path) throw new Error(`${path} is moved, and its import() is not`);
+    return importsLater;
+  });
+  for (const path of new Set([...entries, ...importedLater])) {
     if (placeOf(path) !== path) texts.set(path, handOn(path, exported(path), owners));
   }
   for (const bundle of bundles) bundle.resolve();

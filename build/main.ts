@@ -1,6 +1,6 @@
 // `npm run build` (`node build/main.ts [FOLDER]`, dist/ by default): compiles lib/ to what is shipped.
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { writeBundles } from './bundle.ts';
@@ -35,10 +35,11 @@ function build(folder: string): void {
   try {
     rmSync(folder, { recursive: true, force: true });
     const [scripts, declarations] = [join(work, 'scripts'), join(work, 'declarations')];
-    compile(scripts, '--declaration', 'false', '--removeComments');
+    compile(scripts, '--declaration', 'false', '--isolatedDeclarations', 'false', '--removeComments');
     compile(declarations, '--emitDeclarationOnly');
     writeFileSync(join(scripts, 'core/sql-files.js'), sqlFilesModule());
     const entries = entryPoints();
+    cpSync(join(root, 'lib/package.json'), join(folder, 'package.json')); // the command says which version it is
     withProgram(scripts, '.js', (program) => writeBundles(program, entries, folder));
     withProgram(declarations, '.d.ts', (program) => writeDeclarations(program, entries, folder));
   } finally {

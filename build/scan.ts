@@ -2,7 +2,7 @@
 // there is a name, and of what. Names of properties are left alone, because nothing tells whose they are.
 import { join } from 'node:path';
 import {
-  type BindingName, type Identifier, type ImportDeclaration, isBindingElement,
+  type BindingName, type Identifier, type ImportDeclaration, isBindingElement, isCallExpression,
   isClassDeclaration, isExportAssignment,
   isExportDeclaration, isFunctionDeclaration, isIdentifier, isImportDeclaration, isNamespaceImport,
   isShorthandPropertyAssignment, isVariableStatement, type Node, type Statement, type StringLiteral, SyntaxKind,
@@ -39,6 +39,8 @@ export interface Place {
 export interface Scanned extends Module {
   /** The files of the program that it imports, by their paths, in order. */
   imports: string[];
+  /** Those that it imports when they are used. */
+  importsLater: string[];
   /** What is left of it without imports and exports. */
   statements: Statement[];
   /** In the order of the text. */
@@ -59,15 +61,15 @@ interface Name {
 /** Reads a file. Throws for what cannot be put into one file with others. */
 export function scan(program: Program, { path, source }: Module): Scanned {
   const scanned: Scanned = {
-    path, source, imports: [], statements: [], places: [], declares: new Map(), globals: new Set(),
+    path, source, imports: [], importsLater: [], statements: [], places: [], declares: new Map(), globals: new Set(),
   };
   const names: Name[] = [];
   const builtIns: [name: Identifier, meaning: Meaning][] = [];
   for (const statement of source.statements) {
     if (isExportAssignment(statement)) throw new Error(`${path} has a default export`);
     if (isImportDeclaration(statement) || isExportDeclaration(statement)) {
-      const specifier = (statement.moduleSpecifier as StringLiteral | undefined)?.text;
-      if (specifier?.startsWith('.')) scanned.imports.push(join(path, '..', specifier).replace(/\.js$/, ''));
+      const specifier = statement.moduleSpecifier as StringLiteral | undefined;
+      if (specifier?.text.startsWith('.')) scanned.imports.push(pathOf(scanned, specifier));
       else if (isImportDeclaration(statement)) builtIns.push(...builtInsOf(statement));
     } else {
       scanned.statements.push(statement);
@@ -76,6 +78,11 @@ export function scan(program: Program, { path, source }: Module): Scanned {
   }
   addMeanings(program, scanned, names, builtIns);
   return scanned;
+}
+
+/** The path of the file that is imported so. */
+function pathOf({ path }: Module, { text }: StringLiteral): string {
+  return join(path, '..', text).replace(/\.js$/, '');
 }
 
 /** What an import takes from a module of Node, by the names for it here; nothing where it imports a file. */
@@ -113,6 +120,9 @@ function walk(node: Node, unit: Node, scanned: Scanned, names: Name[]): void {
       parent.parent.kind === SyntaxKind.ObjectBindingPattern;
     places.push(place);
     names.push({ node, unit, place });
+  }
+  if (isCallExpression(node) && node.expression.kind === SyntaxKind.ImportKeyword) {
+    scanned.importsLater.push(pathOf(scanned, node.arguments[0] as StringLiteral));
   }
   node.forEachChild((child) => walk(child, isMember ? node : unit, scanned, names));
 }

@@ -24,8 +24,8 @@ export const anchorCommand: Command = {
     'The exit code is 1 when the log is empty.',
   ],
   examples: ['anchor --db shepherdd.db', 'anchor --db shepherdd.db | ssh elsewhere \'cat >> anchors\''],
-  run: (args, io) => {
-    using store = openStore(args, io);
+  run: async (args, io) => {
+    using store = await openStore(args, io);
     const head = store.auditHead();
     if (!head) throw new Failure('the log is empty: there is no row to keep yet');
     if (args.flag('json')) printJson(io, { ...head, anchor: anchorText(head) });

@@ -49,7 +49,7 @@ export const audit: Command = {
 async function runAudit(args: Args, io: Io): Promise<number> {
   const optionFilter = filterOf(args, now(io));
   const limit = args.integer('limit', 1, 1_000_000) ?? 20;
-  using store = openStore(args, io);
+  using store = await openStore(args, io);
   const reader = connect(store);
   const filter = await preferExactSession(reader, optionFilter, io.signal);
   const table = new AuditTable(io);

@@ -4,9 +4,8 @@ import { SqliteStore } from '../store.ts';
 import type { LongOperation } from '../values/long.ts';
 import { anchorText } from './anchor.ts';
 import { type Command, dbOption, type Io, jsonOption, long, print, printJson } from './command.ts';
-import { advised, openStore, tellStorePath } from './store-path.ts';
+import { advised, hasLedger, openStore, tellStorePath } from './store-path.ts';
 import { bar, bytes, count, pad, painter, plain } from './text.ts';
-import { hasLedger } from './verify.ts';
 
 const barWidth = 40;
 
@@ -33,7 +32,7 @@ export const backupCommand: Command = {
   examples: ['backup --db shepherdd.db /mnt/usb/shepherdd-2026-11-21.db'],
   run: async (args, io) => {
     const [destination = ''] = args.positionals;
-    using store = openStore(args, io);
+    using store = await openStore(args, io);
     const made = await withBar(io, 'backup', (options) => backup(store, destination, options));
     if (args.flag('json')) printJson(io, made);
     else {
@@ -66,8 +65,8 @@ export const restoreCommand: Command = {
     const [from = ''] = args.positionals;
     const restored = await withBar(io, 'restore', (options) => {
       return restore(from, path, { ...options, clock: io.clock });
-    }).catch((error: unknown) => {
-      throw advised(error, from);
+    }).catch(async (error: unknown) => {
+      throw await advised(error, from);
     });
     if (args.flag('json')) printJson(io, restored);
     else print(io, restoredLines(io, restored));

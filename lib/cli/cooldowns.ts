@@ -15,8 +15,8 @@ export const cooldowns: Command = {
     'A cooldown that cannot be read is shown as such, and the exit code is 1.',
   ],
   examples: ['cooldowns --db shepherdd.db'],
-  run: (args, io) => {
-    using store = openStore(args, io);
+  run: async (args, io) => {
+    using store = await openStore(args, io);
     const rows = readCooldowns(store, now(io));
     const errors = errorLines(io.stdout, rows);
     if (args.flag('json')) printJson(io, { now: now(io), cooldowns: rows });

@@ -12,6 +12,7 @@ import { type Command, type Io, jsonOption, now, print, printJson } from './comm
 import { checkAcknowledged, type CheckResult } from './demo-check.ts';
 import type { Acknowledged } from './demo-service.ts';
 import { Failure, UsageError } from './failures.ts';
+import { needed } from './left-out.ts';
 import { cooldownLines, readCooldowns, readUsage, usageLines } from './rows.ts';
 import { clockTime, count, counted, dayLabel, duration, painter, plain, shellWord } from './text.ts';
 
@@ -38,6 +39,7 @@ export const demo: Command = {
 const paceMs = 45;
 
 async function runDemo(args: Args, io: Io): Promise<number> {
+  await needed('the demo', () => import('../modules/sessions/sessions.ts')); // the service imports it
   const asJson = args.flag('json');
   const path = join(prepareFolder(args.positionals[0]), 'kiosk.db');
   const day = demoDay(now(io));

@@ -31,11 +31,11 @@ export const facts: Command = {
 /** A fact, or the key and the error of one that cannot be read. */
 type Row = Fact | { targetId: string; namespace: string; key: string; error: RowError };
 
-function runFacts(args: Args, io: Io): number {
+async function runFacts(args: Args, io: Io): Promise<number> {
   const options = { targetId: args.text('target'), namespace: args.text('namespace') };
   const filter: FactFilter = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
   const limit = args.integer('limit', 1, 1_000_000) ?? 100;
-  using store = openStore(args, io);
+  using store = await openStore(args, io);
   // One fact more than asked for is read, so that the output can say whether there are more.
   const rows = readFacts(store, filter, limit + 1);
   const isMore = rows.length > limit;

@@ -12,9 +12,8 @@ import { type Command, dbOption, type Io, jsonOption, long, print, printJson } f
 import { UsageError } from './failures.ts';
 import { checkKeyFits, keyOption, signingKeyOf } from './keys.ts';
 import { parityLines, settled, walkLines } from './parity.ts';
-import { environmentPath, openStore, storePath } from './store-path.ts';
+import { checkLedgerIsThere, environmentPath, hasLedger, openStore, storePath } from './store-path.ts';
 import { count, counted, painter, plain } from './text.ts';
-import { hasLedger, openLedger } from './verify.ts';
 
 const ledgerOption: Record<string, Option> = {
   ledger: { value: 'FILE', help: 'its ledger; required', required: true },
@@ -35,7 +34,7 @@ export const replayCommand: Command = {
   ],
   examples: ['replay --db shepherdd.db --ledger audit.jsonl'],
   run: async (args, io) => {
-    const { store, ledger, healed } = openWithLedger(args, io);
+    const { store, ledger, healed } = await openWithLedger(args, io);
     try {
       const first = await long(io, 'lines compared', (options) => replay(store, ledger, options));
       const compare = (): Promise<ParityReport> => {
@@ -68,8 +67,8 @@ export const detachLedger: Command = {
     'ends. It stays where it is, and proves everything up to there.',
   ],
   examples: ['detach-ledger --db shepherdd.db --ledger audit.jsonl'],
-  run: (args, io) => {
-    const { store, ledger, healed } = openWithLedger(args, io);
+  run: async (args, io) => {
+    const { store, ledger, healed } = await openWithLedger(args, io);
     try {
       store.detachLedger({ force: args.flag('force') });
       const head = store.auditHead()!;
@@ -116,9 +115,9 @@ interface WithLedger {
  * Opens a store with its ledger, and reports what that changed. Throws `UsageError` for a store without a ledger,
  * because opening it would make the given file its ledger.
  */
-function openWithLedger(args: Args, io: Io): WithLedger {
+async function openWithLedger(args: Args, io: Io): Promise<WithLedger> {
   const [path, ledgerPath] = [storePath(args), args.required('ledger')];
-  const { ledger, expected } = inspectBeforeOpening(args, io, ledgerPath, signingKeyOf(args));
+  const { ledger, expected } = await inspectBeforeOpening(args, io, ledgerPath, signingKeyOf(args));
   try {
     const store = SqliteStore.open(path, { ledger, clock: io.clock });
     const { recovery } = store;
@@ -133,11 +132,11 @@ function openWithLedger(args: Args, io: Io): WithLedger {
 type ExpectedChanges = Pick<Healed, 'replayed' | 'written'>;
 
 /** Opens the ledger, and reads in the store, which is closed again, what opening both together is going to change. */
-function inspectBeforeOpening(
+async function inspectBeforeOpening(
   args: Args, io: Io, path: string, key: KeyObject | undefined,
-): { ledger: Ledger; expected: ExpectedChanges } {
-  using store = openStore(args, io, path);
-  openLedger(path, store).close(); // throws for a missing file; Ledger.open takes one as an empty ledger to be made
+): Promise<{ ledger: Ledger; expected: ExpectedChanges }> {
+  using store = await openStore(args, io, path);
+  checkLedgerIsThere(path, store); // throws for a missing file; Ledger.open takes one as an empty ledger to be made
   const ledger = Ledger.open(path, key ? { signingKey: key } : {});
   try {
     return { ledger, expected: compareEnds(store, args, ledger, key) };
@@ -208,7 +207,7 @@ export const rebuildLedgerCommand: Command = {
   examples: ['rebuild-ledger --db shepherdd.db --ledger audit.jsonl'],
   run: async (args, io) => {
     const path = newFile(args.required('ledger'), ['']);
-    using store = openStore(args, io);
+    using store = await openStore(args, io);
     // The log is verified first, because a ledger made from a log that was tampered with would vouch for its events.
     const log = await long(io, 'events checked', (options) => store.verifyAudit(options));
     const made = log.ok ? await long(io, 'lines written', (options) => rebuildLedger(store, path, options)) : undefined;
@@ -245,7 +244,9 @@ export const rebuildDatabaseCommand: Command = {
   ],
   examples: ['rebuild-database --ledger audit.jsonl --db shepherdd.db'],
   run: async (args, io) => {
-    const ledger = openLedger(args.required('ledger'));
+    const ledgerPath = args.required('ledger');
+    checkLedgerIsThere(ledgerPath);
+    const ledger = Ledger.open(ledgerPath);
     try {
       const path = newFile(args.text('db') ?? environmentPath() ?? args.required('db'), ['', '-wal']);
       const end = ledger.refresh();

@@ -31,10 +31,10 @@ export const migrate: Command = {
   run: runMigrate,
 };
 
-function runMigrate(args: Args, io: Io): number {
+async function runMigrate(args: Args, io: Io): Promise<number> {
   const path = tellStorePath(args, io);
   const to = args.integer('to', 0, schemaVersion) ?? schemaVersion;
-  const report = opening(path, () => migrateStore(path, to, args.flag('force')));
+  const report = await opening(path, () => migrateStore(path, to, args.flag('force')));
   if (args.flag('json')) printJson(io, { path, ...report });
   else print(io, reportLines(io, path, report));
   return 0;

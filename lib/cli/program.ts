@@ -2,33 +2,38 @@
 import { readFileSync } from 'node:fs';
 import { inspect } from 'node:util';
 import { didYouMean } from '../values/near-miss.ts';
-import { anchorCommand } from './anchor.ts';
 import { Args } from './args.ts';
-import { audit } from './audit.ts';
-import { backupCommand, restoreCommand } from './backup.ts';
 import type { Command, Io } from './command.ts';
-import { cooldowns } from './cooldowns.ts';
-import { demo } from './demo.ts';
-import { facts } from './facts.ts';
 import { exitCodeOf, Failure, UsageError, writeError } from './failures.ts';
 import { generalHelp, generalUsage, helpOf, usageOf } from './help.ts';
-import { importCommand } from './import.ts';
-import { keygen } from './keys.ts';
-import { detachLedger, rebuildDatabaseCommand, rebuildLedgerCommand, replayCommand } from './ledger.ts';
-import { migrate } from './migrate.ts';
-import { due, projects } from './projects.ts';
-import { run as showRun, runs } from './runs.ts';
-import { snapshot } from './snapshot.ts';
-import { status } from './status.ts';
+import { ifThere, needed } from './left-out.ts';
 import { plain } from './text.ts';
-import { usage } from './usage.ts';
-import { verify } from './verify.ts';
 
-const commands: readonly Command[] = [
-  status, audit, usage, cooldowns, snapshot, runs, showRun, facts, projects, due, verify, anchorCommand,
-  replayCommand, rebuildLedgerCommand, rebuildDatabaseCommand, detachLedger, keygen,
-  backupCommand, restoreCommand, importCommand, migrate, demo,
-];
+/** What imports each command: a copy of this package without a folder has the commands that do without it. */
+const commands: Record<string, () => Promise<Command>> = {
+  status: async () => (await import('./status.ts')).status,
+  audit: async () => (await import('./audit.ts')).audit,
+  usage: async () => (await import('./usage.ts')).usage,
+  cooldowns: async () => (await import('./cooldowns.ts')).cooldowns,
+  snapshot: async () => (await import('./snapshot.ts')).snapshot,
+  runs: async () => (await import('./runs.ts')).runs,
+  run: async () => (await import('./runs.ts')).run,
+  facts: async () => (await import('./facts.ts')).facts,
+  projects: async () => (await import('./projects.ts')).projects,
+  due: async () => (await import('./projects.ts')).due,
+  verify: async () => (await import('./verify.ts')).verify,
+  anchor: async () => (await import('./anchor.ts')).anchorCommand,
+  replay: async () => (await import('./ledger.ts')).replayCommand,
+  'rebuild-ledger': async () => (await import('./ledger.ts')).rebuildLedgerCommand,
+  'rebuild-database': async () => (await import('./ledger.ts')).rebuildDatabaseCommand,
+  'detach-ledger': async () => (await import('./ledger.ts')).detachLedger,
+  keygen: async () => (await import('./keys.ts')).keygen,
+  backup: async () => (await import('./backup.ts')).backupCommand,
+  restore: async () => (await import('./backup.ts')).restoreCommand,
+  import: async () => (await import('./import.ts')).importCommand,
+  migrate: async () => (await import('./migrate.ts')).migrate,
+  demo: async () => (await import('./demo.ts')).demo,
+};
 
 /** The names that `main` answers itself, without a command. */
 const ownNames: readonly string[] = ['help', 'version'];
@@ -45,8 +50,8 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
     const [name, ...rest] = argv;
     if (name === undefined) throw new UsageError('no command given');
     if (name === '--version' || name === 'version') return printText(io, `${version()}\n`);
-    if (name === '--help' || name === '-h' || name === 'help') return printText(io, helpOn(rest));
-    const command = commandOf(name);
+    if (name === '--help' || name === '-h' || name === 'help') return printText(io, await helpOn(rest));
+    const command = await commandOf(name);
     usage = usageOf(command);
     const args = new Args(command, rest);
     if (args.flag('help')) return printText(io, helpOf(command));
@@ -60,24 +65,26 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
   }
 }
 
-function commandOf(name: string): Command {
-  const command = commands.find((known) => known.name === name);
-  if (command) return command;
+async function commandOf(name: string): Promise<Command> {
+  const load = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (load) return needed(`the command ${name}`, load);
   if (name.startsWith('-')) throw new UsageError(`the command comes first, got "${name}"`);
-  const names = [...commands.map((known) => known.name), ...ownNames];
+  const names = [...Object.keys(commands), ...ownNames];
   throw new UsageError(`there is no command "${name}"; ${didYouMean(name, names) ?? `there are ${names.join(', ')}`}`);
 }
 
 /** The help on one command or, without a command's name, on all of them. */
-function helpOn([name, extra]: readonly string[]): string {
+async function helpOn([name, extra]: readonly string[]): Promise<string> {
   if (extra !== undefined && extra !== '--json') throw new UsageError(`unexpected argument "${extra}"`);
   // Users may ask for help on `help` and `version` as if these were commands; the general help describes both.
   const isGeneral = name === undefined || name.startsWith('-') || ownNames.includes(name);
-  return isGeneral ? generalHelp(commands) : helpOf(commandOf(name));
+  if (!isGeneral) return helpOf(await commandOf(name));
+  const loaded = await Promise.all(Object.values(commands).map((load) => ifThere(load)));
+  return generalHelp(loaded.filter((command) => command !== undefined));
 }
 
 function version(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
   return (JSON.parse(text) as { version: string }).version;
 }
 

@@ -21,8 +21,8 @@ export const projects: Command = {
     'A project that cannot be read is shown as such, and the exit code is 1.',
   ],
   examples: ['projects --db nightly.db'],
-  run: (args, io) => {
-    using store = openStore(args, io);
+  run: async (args, io) => {
+    using store = await openStore(args, io);
     const rows = readProjects(store);
     const errors = errorLines(io.stdout, rows.filter((row) => 'error' in row));
     if (args.flag('json')) printJson(io, { now: now(io), projects: rows });
@@ -69,9 +69,9 @@ export const due: Command = {
     'done. In JSON such a task has no staleness.',
   ],
   examples: ['due --db nightly.db lint=24h docs=7d'],
-  run: (args, io) => {
+  run: async (args, io) => {
     const intervals = intervalsOf(args);
-    using store = openStore(args, io);
+    using store = await openStore(args, io);
     const tasks = new ProjectStore(store).due({ intervals });
     if (args.flag('json')) printJson(io, { now: now(io), due: tasks.map(withoutInfinity) });
     else print(io, tasks.length === 0 ? ['Nothing is due.'] : dueLines(io, tasks));

@@ -74,7 +74,7 @@ export function readCooldowns(store: SqliteStore, now: Date): CooldownRow[] {
  * The lines of a day's totals, each with a bar, the longest first. The time of a running session is part of the total
  * and is named on a line below it.
  */
-export function usageLines(stdout: Output, rows: readonly UsageRow[], longestMs = longestOf(rows)): string[] {
+export function usageLines(stdout: Output, rows: readonly UsageRow[], longestMs: number = longestOf(rows)): string[] {
   const paint = painter(stdout);
   const amountWidth = columnWidth(rows.map((row) => duration(shownMs(row))), 24);
   const entries = nameColumn(stdout, rows.map(({ entryId }) => entryId), amountWidth + shortestBar + 6);

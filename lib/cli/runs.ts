@@ -54,10 +54,10 @@ export const runs: Command = {
   },
   notes: ['A run that cannot be read is shown as an error, and the exit code is 1.'],
   examples: ['runs --db store.db --status running'],
-  run: (args, io) => {
+  run: async (args, io) => {
     const limit = args.integer('limit', 1, 1_000_000) ?? 20;
     const status = args.word('status', statuses);
-    using store = openStore(args, io);
+    using store = await openStore(args, io);
     const runStore = new RunStore(store);
     const filter = status === undefined ? {} : { status };
     const { rows, isMore } = readEach(limit, (count, offset) => runStore.listRuns({ ...filter, limit: count, offset }));
@@ -128,9 +128,9 @@ export const run: Command = {
     'Long values are cut; --json has them whole.', 'What cannot be read is shown as an error, and the exit code is 1.',
   ],
   examples: ['run deploy-17 --db store.db'],
-  run: (args, io) => {
+  run: async (args, io) => {
     const limit = args.integer('limit', 0, 1_000_000) ?? 200;
-    using store = openStore(args, io);
+    using store = await openStore(args, io);
     const runStore = new RunStore(store);
     const runRow = readRun(runStore, args.positionals[0]!);
     const units = readUnits(store, runStore, runRow.id);

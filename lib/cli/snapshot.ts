@@ -18,8 +18,8 @@ export const snapshot: Command = {
   options: { ...dbOption, ...jsonOption },
   notes: ['The exit code is 1 when one of the two copies is damaged or missing.'],
   examples: ['snapshot --db shepherdd.db'],
-  run: (args, io) => {
-    using store = openStore(args, io);
+  run: async (args, io) => {
+    using store = await openStore(args, io);
     const { value: state, error } = attemptRow(() => store.loadSnapshot() ?? null);
     const { snapshot: copies, findings } = store.health();
     const snapshotFindings = findings.filter(({ kind }) => kind.startsWith('snapshot-'));

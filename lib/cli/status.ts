@@ -2,21 +2,21 @@
 import type { Anchor } from '../core/chain.ts';
 import type { SessionSnapshot } from '../core/state.ts';
 import type { StoreHealth } from '../health.ts';
-import { countedSession } from '../modules/sessions/days.ts';
+import type { CountedSession } from '../modules/sessions/days.ts';
 import { connect, type SqliteStore } from '../store.ts';
 import { localDay } from '../values/days.ts';
 import { storeFile } from './args.ts';
 import { type Command, dbOption, type Io, jsonOption, now, print, printJson } from './command.ts';
 import { type Holders, holdersOf } from './holders.ts';
 import { findLedger } from './ledger-path.ts';
+import { ifThere } from './left-out.ts';
 import {
   attemptRow, cooldownLines, type CooldownRow, readCooldowns, readUsage, type RowError, unreadable, usageLines,
   type UsageRow,
 } from './rows.ts';
 import { copyText, findingLines, section, sessionRows } from './snapshot.ts';
-import { openStore, storePath } from './store-path.ts';
+import { hasLedger, openStore, storePath } from './store-path.ts';
 import { ago, bytes, count, dayLabel, painter, plain } from './text.ts';
-import { hasLedger } from './verify.ts';
 
 /** `status`: shows whether the store is well, and what is going on today. */
 export const status: Command = {
@@ -34,10 +34,10 @@ export const status: Command = {
     'ends in .jsonl, beside the store or among what a running service has open.',
   ],
   examples: ['status --db shepherdd.db', 'status shepherdd.db --json | jq .ok'],
-  run: (args, io) => {
-    using store = openStore(args, io);
+  run: async (args, io) => {
+    using store = await openStore(args, io);
     const path = storePath(args);
-    const report = inspect(store, path, now(io));
+    const report = await inspect(store, path, now(io));
     const ok = report.errors.length === 0 && report.health?.ok === true;
     if (args.flag('json')) printJson(io, documentOf(path, report, ok));
     else print(io, statusLines(io, path, report, ok));
@@ -58,13 +58,15 @@ interface Report {
   holders: Holders;
   day: string;
   usage: UsageRow[] | undefined;
+  /** False where there is a session, and this copy of the package was made without what counts its time. */
+  isSessionCounted: boolean;
   cooldowns: CooldownRow[] | undefined;
   /** Why parts could not be read, each error once. */
   errors: RowError[];
 }
 
 /** Reads part by part, so that a damaged part hides no other. */
-function inspect(store: SqliteStore, path: string, at: Date): Report {
+async function inspect(store: SqliteStore, path: string, at: Date): Promise<Report> {
   const errors: RowError[] = [];
   const part = <T>(fn: () => T): T | undefined => {
     const { value, error } = attemptRow(fn);
@@ -80,13 +82,15 @@ function inspect(store: SqliteStore, path: string, at: Date): Report {
   const has = part(() => hasLedger(store));
   const holders = holdersOf(path);
   const stored = part(() => readUsage(store, day, day));
-  const usage = stored && (session && state ? withSession(stored, session, state.timestamp, day) : stored);
+  const sessions = await ifThere(() => import('../modules/sessions/days.ts'));
+  const counted = session && state ? sessions?.countedSession(session, state.timestamp, undefined) : undefined;
+  const usage = stored && (counted ? withSession(stored, counted, day) : stored);
   const cooldowns = part(() => readCooldowns(store, at));
   for (const { error } of [...(usage ?? []), ...(cooldowns ?? [])]) if (error) errors.push(error);
   return {
     healthy: store.isHealthy(), health, head, newest, session, savedAt: state && state.timestamp, hasLedger: has,
-    ledgerPath: has ? findLedger(path, connect(store).uuid, holders) : undefined,
-    holders, day, usage, cooldowns, errors,
+    ledgerPath: has ? await findLedger(path, connect(store).uuid, holders) : undefined,
+    holders, day, usage, isSessionCounted: !session || counted !== undefined, cooldowns, errors,
   };
 }
 
@@ -103,8 +107,7 @@ function runningSession(store: SqliteStore, session: SessionSnapshot | undefined
 }
 
 /** The totals of a day, with the time that the running session has used of that day so far. */
-function withSession(rows: readonly UsageRow[], session: SessionSnapshot, savedAt: Date, day: string): UsageRow[] {
-  const { entryId, days } = countedSession(session, savedAt, undefined);
+function withSession(rows: readonly UsageRow[], { entryId, days }: CountedSession, day: string): UsageRow[] {
   const runningMs = days.find((part) => part.day === day)?.durationMs ?? 0;
   if (runningMs === 0) return [...rows];
   const hasEntry = rows.some((row) => row.entryId === entryId);
@@ -114,7 +117,7 @@ function withSession(rows: readonly UsageRow[], session: SessionSnapshot, savedA
 
 /** A part that could not be read is null and named in `unreadable`, because null alone means that there is none. */
 function documentOf(path: string, report: Report, ok: boolean): object {
-  const { health, head, newest, session, savedAt, holders, usage, cooldowns, ...rest } = report;
+  const { health, head, newest, session, savedAt, holders, usage, isSessionCounted, cooldowns, ...rest } = report;
   const { isOpenForWriting, processes } = holders;
   const parts = { health, head, newest, session, savedAt, hasLedger: report.hasLedger, usage, cooldowns };
   const unread = Object.entries(parts).filter(([, part]) => part === undefined).map(([name]) => name);
@@ -150,6 +153,7 @@ function statusLines(io: Io, path: string, report: Report, ok: boolean): string[
     return list.length > 0 ? linesOf(list) : [`  ${none}`];
   };
   const used = listLines(usage, 'nothing was used', (list) => usageLines(io.stdout, list));
+  if (!report.isSessionCounted) used.push('  without the session, because modules/sessions/ was left out of this copy');
   const blocked = listLines(runningCooldowns, 'none is running', (list) => cooldownLines(io.stdout, list, at));
   return [
     ...rows.map(([name, text]) => `${name.padEnd(10)}${text}`),

@@ -31,10 +31,10 @@ export const usage: Command = {
   run: runUsage,
 };
 
-function runUsage(args: Args, io: Io): number {
+async function runUsage(args: Args, io: Io): Promise<number> {
   const { from, to } = rangeOf(args, now(io));
   const entryId = args.positionals[0];
-  using store = openStore(args, io);
+  using store = await openStore(args, io);
   const rows = readUsage(store, from, to, entryId);
   if (args.flag('json')) printJson(io, { from, to, ...(entryId === undefined ? undefined : { entryId }), usage: rows });
   else print(io, chart(io, rows, from, to, entryId));

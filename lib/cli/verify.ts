@@ -1,19 +1,20 @@
 // The command verify: checks the database, the log and the ledger, and compares them.
-import * as system from 'node:fs';
 import type { Anchor } from '../core/chain.ts';
-import { Ledger, type ParityReport, verifyParity } from '../ledger/index.ts';
-import { checkPages, type PageReport } from '../modules/backup/page-check.ts';
-import { connect, type SqliteStore } from '../store.ts';
+import type { Ledger, ParityReport } from '../ledger/index.ts';
+import type { PageReport } from '../modules/backup/page-check.ts';
+import type { SqliteStore } from '../store.ts';
 import { StoreError } from '../values/errors.ts';
+import type { LongOperation } from '../values/long.ts';
 import type { VerifyOptions } from '../verify/chain-walk.ts';
 import { anchorText } from './anchor.ts';
 import { type Args, storeFile } from './args.ts';
 import { type Command, dbOption, type Io, jsonOption, long, print, printJson } from './command.ts';
 import { isWrongUse, UsageError } from './failures.ts';
 import { publicKeyOf } from './keys.ts';
+import { needed } from './left-out.ts';
 import { pageLines, parityLines, settled, walkLines, type WalkReport } from './parity.ts';
 import { errorLines, type RowError } from './rows.ts';
-import { openStore, storePath } from './store-path.ts';
+import { checkLedgerIsThere, hasLedger, openStore, storePath } from './store-path.ts';
 import { count, painter } from './text.ts';
 
 /** `verify`: checks the pages and the hash chains of the log and the ledger, and compares log and ledger. */
@@ -72,7 +73,7 @@ interface Report {
 }
 
 async function verifyLog(args: Args, io: Io, checks: VerifyOptions): Promise<Report> {
-  using store = openStore(args, io);
+  using store = await openStore(args, io);
   const pages = await checkedPages(args, io);
   const log = await checkedLog(store, io, checks);
   const has = (await part(() => hasLedger(store))).report;
@@ -86,6 +87,8 @@ function checkedLog(store: SqliteStore, io: Io, checks: VerifyOptions): Promise<
 
 async function checkedPages(args: Args, io: Io): Promise<Part<PageReport> | undefined> {
   if (args.flag('quick')) return undefined;
+  const load = () => import('../modules/backup/page-check.ts');
+  const { checkPages } = await needed('checking the pages', load, '; --quick does without');
   return part(() => long(io, 'pages checked', (options) => checkPages(storePath(args), options)));
 }
 
@@ -95,12 +98,17 @@ async function verifyBoth(args: Args, io: Io, path: string, checks: VerifyOption
   using store = opened.report;
   const has = store && (await part(() => hasLedger(store))).report;
   const pages = store && (await checkedPages(args, io));
-  const openedLedger = await part(() => openLedger(path, store));
+  const { Ledger, verifyParity } = await needed('--ledger', () => import('../ledger/index.ts'));
+  const openedLedger = await part(() => {
+    checkLedgerIsThere(path, store);
+    return Ledger.open(path);
+  });
   const ledger = openedLedger.report;
   try {
     const log = store ? await checkedLog(store, io, checks) : failed(opened);
     const lines = ledger ? await checkedLedger(ledger, io, checks) : failed(openedLedger);
-    const parity = store && ledger && (await comparedFiles(store, ledger, io));
+    const compare = store && ledger && ((options: LongOperation) => verifyParity(store, ledger, options));
+    const parity = compare && (await comparedFiles(io, compare));
     const isSound = log.report?.ok === true && lines.report?.ok === true && (!pages || pages.report?.ok === true);
     const ok = isSound && parity?.report?.isConsistent === true;
     return {
@@ -116,33 +124,10 @@ function checkedLedger(ledger: Ledger, io: Io, checks: VerifyOptions): Promise<P
   return part(() => long(io, 'bytes of the ledger checked', (options) => ledger.verify({ ...checks, ...options })));
 }
 
-function comparedFiles(store: SqliteStore, ledger: Ledger, io: Io): Promise<Part<ParityReport>> {
-  const compare = (): Promise<ParityReport> => {
-    return long(io, 'lines compared', (options) => verifyParity(store, ledger, options));
-  };
-  return part(() => settled(io, compare));
-}
-
-/**
- * Opens the ledger at a path to read it. Where there is none, throws `ERR_STORE_CORRUPT` for a store that has a ledger,
- * because the ledger is lost then, and otherwise `ERR_STORE_NOT_FOUND`, because the path is wrong.
- */
-export function openLedger(path: string, store?: SqliteStore): Ledger {
-  if (!system.existsSync(path)) {
-    if (!store || !hasLedger(store)) throw new StoreError('ERR_STORE_NOT_FOUND', `there is no ledger at ${path}`);
-    const advice = 'where it is lost, rebuild-ledger makes it again';
-    throw new StoreError('ERR_STORE_CORRUPT', `there is no ledger at ${path}, and the store has one; ${advice}`);
-  }
-  return Ledger.open(path);
-}
-
-/** Whether a store has a ledger, without which it is not to be written to. */
-export function hasLedger(store: SqliteStore): boolean {
-  const door = connect(store);
-  const sql = 'SELECT has_ledger FROM store_meta WHERE id = 1';
-  const row: unknown = door.read('read whether the store has a ledger', () => door.prepare(sql).get());
-  const [value] = row as [number];
-  return value === 1;
+function comparedFiles(
+  io: Io, compare: (options: LongOperation) => Promise<ParityReport>,
+): Promise<Part<ParityReport>> {
+  return part(() => settled(io, () => long(io, 'lines compared', compare)));
 }
 
 /**

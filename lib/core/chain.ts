@@ -29,12 +29,15 @@ export const hashedColumns = {
   type: { column: 'event_type', field: 'type', isOptional: false },
   data: { column: 'event_data', field: 'data', isOptional: false },
   meta: { column: 'event_meta', field: 'meta', isOptional: true },
-} as const satisfies Record<Exclude<keyof ChainedRow, 'id'>, { column: string; field: string; isOptional: boolean }>;
+} as const;
 
-export const hashedNames = Object.keys(hashedColumns) as (keyof typeof hashedColumns)[];
+type HashedName = keyof typeof hashedColumns;
+
+/** Their names. The compiler refuses this line where a value of a `ChainedRow` is not hashed. */
+export const hashedNames: HashedName[] = Object.keys(hashedColumns) as Exclude<keyof ChainedRow, 'id'>[];
 
 /** The columns of a `ChainedRow` for a SELECT; `chainedRow` converts the rows that it gives. */
-export const chainedColumns = ['id', ...Object.values(hashedColumns).map(({ column }) => column)].join(', ');
+export const chainedColumns: string = ['id', ...Object.values(hashedColumns).map(({ column }) => column)].join(', ');
 
 /** The `ChainedRow` in the first values of a row read with `chainedColumns`; what is missing behind them is `null`. */
 export function chainedRow(values: readonly unknown[]): ChainedRow {

@@ -142,7 +142,7 @@ export interface Reader {
 }
 
 /** The readers of this process that have a running service's files open. */
-export const liveReaders = new Set<Reader>();
+export const liveReaders: Set<Reader> = new Set();
 
 /**
  * Closes this process's readers of a running service's files; each opens them again at its next read. All handles of a

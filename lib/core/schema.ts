@@ -9,7 +9,7 @@ import type { DatabaseSync } from './sqlite.ts';
 export const applicationId = 0x73687064;
 
 /** The version of `schema.sql`: that of the newest step in `lib/migrations/`. */
-export const schemaVersion = migrations.length;
+export const schemaVersion: number = migrations.length;
 
 // From this version on PRAGMA user_version, which is in the header of the file, holds the version too.
 export const firstInHeader = 6;

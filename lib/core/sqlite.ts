@@ -1,6 +1,6 @@
 // Node's SQLite. It is not imported: on a Node that has none an import fails before any line of this package can say
 // which Node has one.
-import type { DatabaseSync as Database } from 'node:sqlite';
+import type { backup as sqliteBackup, DatabaseSync as Database } from 'node:sqlite';
 import { StoreError } from '../values/errors.ts';
 import { nodeProblem } from '../values/node-version.ts';
 
@@ -16,6 +16,6 @@ function load(): typeof import('node:sqlite') {
 }
 
 const sqlite = load();
-export const DatabaseSync = sqlite.DatabaseSync;
-export const backup = sqlite.backup;
+export const DatabaseSync: typeof Database = sqlite.DatabaseSync;
+export const backup: typeof sqliteBackup = sqlite.backup;
 export type DatabaseSync = Database;

@@ -41,7 +41,7 @@ function checkFields(snapshot: StateSnapshot): object {
 
 export const sessionFields = [
   'sessionId', 'entryId', 'startedAt', 'deadline', 'warningsIssued', 'elapsedMs', 'days',
-] as const satisfies (keyof SessionSnapshot)[];
+] as const;
 
 function encodeSession(given: SessionSnapshot): object {
   const name = 'snapshot.activeSession';
@@ -104,7 +104,7 @@ function instantOf(name: string, text: unknown): Date {
 }
 
 // Days and cooldowns of every entry fit into this many times over, and a planted file must not fill the memory.
-export const maxBytes = 64 * 1024 * 1024;
+export const maxBytes: number = 64 * 1024 * 1024;
 
 /** Refuses a snapshot that is too large to be read back, before anything is written. */
 export function checkBytes(bytes: number): void {

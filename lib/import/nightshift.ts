@@ -52,18 +52,18 @@ export interface Destination {
 }
 
 /** The destinations, by the names of the database's tables. */
-export const destinations = {
+export const destinations: Record<'projects' | 'task_history' | 'assigned_tasks' | 'run_history', Destination> = {
   projects: { table: 'projects', conversion: projects, names: ['path'] },
   task_history: { table: 'task_history', conversion: taskHistory, names: ['project_path', 'task_type'] },
   assigned_tasks: { table: 'assigned_tasks', conversion: assignedTasks, names: ['task_id'] },
   run_history: { table: 'run_records', conversion: runHistory, names: ['id'] },
-} as const satisfies Record<string, Destination>;
+};
 
 /** What the kinds of source of Nightshift have in common. */
-export const common = {
+export const common: Required<Pick<SourceKind, 'tables' | 'identity'>> = {
   tables: () => ['projects', 'task_history', 'assigned_tasks', 'run_records'],
   identity: () => 'nightshift',
-} as const satisfies Partial<SourceKind>;
+};
 
 /** Takes a row, whichever file it comes from. `from` is its table there. */
 export function takeRow(sink: Sink, from: string, { table, conversion, names }: Destination, cells: Cells): void {

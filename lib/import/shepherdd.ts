@@ -25,8 +25,8 @@ const settings = { settings: ['key', 'value'] };
 
 // Versions of the service that have limits for groups call that column `subject`, because a cooldown can be for
 // `group:NAME`.
-export const shepherdd = serviceKind('shepherdd', 'entry_id');
-export const lunchbox = serviceKind('lunchbox', 'subject');
+export const shepherdd: SourceKind = serviceKind('shepherdd', 'entry_id');
+export const lunchbox: SourceKind = serviceKind('lunchbox', 'subject');
 
 function serviceKind(name: string, key: string): SourceKind {
   const columns = columnsOf(key);

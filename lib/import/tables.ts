@@ -66,7 +66,7 @@ const rules = {
   },
   assigned_tasks: { count: 'assignedTasks', key: ['task_id'], changed: 'assigned_at', project: 'project_path' },
   run_records: { count: 'runRecords', key: ['id'], fixed: ['started_at'], changed: 'ended_at', lasting: true },
-} as const satisfies Record<string, Rule>;
+} as const;
 
 /** The names under which a report counts the rows of the modules' tables. */
 export type RowCount =

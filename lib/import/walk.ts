@@ -12,7 +12,7 @@ export type Row = [rowid: bigint, ...columns: unknown[]];
 
 // A page is so small that one of long events fits into memory and an abort is heard soon.
 const pageRows = 500;
-export const firstRow = -(2n ** 63n);
+export const firstRow: bigint = -(2n ** 63n);
 const lastRow = 2n ** 63n - 1n;
 
 /** Whether a source has all of these tables with all of these columns. */

@@ -25,7 +25,7 @@ export function checkFiles(files: LedgerFiles): LedgerFiles {
 }
 
 // No event needs this size, and a line that never ends must not fill the memory.
-export const maxLineBytes = 32 * 1024 * 1024;
+export const maxLineBytes: number = 32 * 1024 * 1024;
 const chunkBytes = 256 * 1024;
 
 /** The lines between two offsets; `from` must be the beginning of a line, which is counted as the first. */

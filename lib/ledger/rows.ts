@@ -36,7 +36,7 @@ export function rowAt(reader: LogReader, id: number): StoredRow | undefined {
 
 /** The rows of the log after the id `after` up to the id `upTo`, read page by page. */
 export function* pagedRows(
-  reader: LogReader, upTo = Number.MAX_SAFE_INTEGER, after = 0,
+  reader: LogReader, upTo: number = Number.MAX_SAFE_INTEGER, after = 0,
 ): Generator<StoredRow, undefined, undefined> {
   const sql = `SELECT ${columns} FROM audit_log WHERE id > ? AND id <= ? ORDER BY id LIMIT ${pageRows}`;
   for (let last = after; ; ) {

@@ -75,7 +75,7 @@ export interface Page extends Range {
 }
 
 /** Finds the last `rows` rows of the log up to the id `to`, matching or not; `undefined` if there are none. */
-export function pageUpTo(reader: LogReader, to: number | bigint, rows = pageRows): Page | undefined {
+export function pageUpTo(reader: LogReader, to: number | bigint, rows: number = pageRows): Page | undefined {
   const sql = 'SELECT min(id) FROM (SELECT id FROM audit_log WHERE id <= ? ORDER BY id DESC LIMIT ?)';
   const [from] = reader.all<[number | null]>(sql, to, rows)[0]!;
   if (from === null) return undefined;

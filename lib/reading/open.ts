@@ -14,7 +14,7 @@ import { ReadOnlyFile } from './reader.ts';
  * Opens a store for reading only: it changes no file and leaves none behind. `oldest` is the first schema version that
  * the caller accepts.
  */
-export function openToRead(given: string, options: CheckedOptions, oldest = schemaVersion): Opened {
+export function openToRead(given: string, options: CheckedOptions, oldest: number = schemaVersion): Opened {
   const what = `open ${given} read-only`;
   return attempt(what, () => {
     checkVersion();

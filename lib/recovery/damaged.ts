@@ -71,7 +71,7 @@ export function requireTurn({ path, options, hasTurn }: Opening): void {
 
 /** Renames a file to a name that says when and why. The note is written first, because the event comes only later. */
 export function setAside(
-  opening: Opening, file: string, why: string, found: Recovery['found'], place = renameTo,
+  opening: Opening, file: string, why: string, found: Recovery['found'], place: typeof renameTo = renameTo,
 ): void {
   requireTurn(opening);
   refuseMounted(opening.path, 'recovered');

@@ -5,7 +5,7 @@ import { StoreError } from './errors.ts';
 import { didYouMean } from './near-miss.ts';
 
 /** The longest text, and the longest JSON of a value, in characters. Copies of one this long take half a gigabyte. */
-export const maxTextLength = 2 ** 27;
+export const maxTextLength: number = 2 ** 27;
 
 /** Makes the error for a refused argument: it names the argument, shows the value and says what is accepted. */
 export function invalid(name: string, given: unknown, accepted: string, options?: ErrorOptions): StoreError {
@@ -57,7 +57,7 @@ export function isText(value: unknown): value is string {
 }
 
 /** Refuses anything but a whole number from `min` to `max`. */
-export function checkInteger(name: string, value: unknown, min: number, max = Number.MAX_SAFE_INTEGER): number {
+export function checkInteger(name: string, value: unknown, min: number, max: number = Number.MAX_SAFE_INTEGER): number {
   if (!Number.isSafeInteger(value) || (value as number) < min || (value as number) > max) {
     throw invalid(name, value, `a whole number from ${min} to ${max}`);
   }

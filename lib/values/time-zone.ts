@@ -62,7 +62,7 @@ export class SystemZone {
   }
 }
 
-export const systemZone = new SystemZone('/etc/localtime');
+export const systemZone: SystemZone = new SystemZone('/etc/localtime');
 
 /** Reads TZ as a C library does, if it names a zone or a fixed offset such as `EST5`; other forms give `undefined`. */
 function offsetOfVariable(variable: string): Offset | undefined {

@@ -73,7 +73,7 @@ test('rollup makes one file of it that runs by itself', needs('rollup'), (t) => 
   assert.deepEqual(alone(t, 'rolled.mjs', process.execPath, 'rolled.mjs'), result);
 });
 
-/** Makes a single executable of a CommonJS file. Node 26 does it by itself; Node 24 needs postject for the last step. */
+/** Makes a single executable of a CommonJS file. Node 26 does it alone; Node 24 needs postject for the last step. */
 function makeExecutable(main: string, output: string): void {
   const isBuiltIn = !process.version.startsWith('v24.');
   const settings = { main, disableExperimentalSEAWarning: true, output: isBuiltIn ? output : 'sea.blob' };

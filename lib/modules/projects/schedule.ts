@@ -11,7 +11,7 @@ export const dayMs = 86_400_000;
 const timerToleranceMs = 3_600_000;
 
 /** How long a claim or a run keeps others out by default: a day minus the tolerance for timers. */
-export const defaultWindowMs = dayMs - timerToleranceMs;
+export const defaultWindowMs: number = dayMs - timerToleranceMs;
 
 /**
  * Divides the time since a task was last started by its interval. An interval of a day or more counts as over when only

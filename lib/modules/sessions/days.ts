@@ -19,8 +19,9 @@ type WallSpan = readonly [from: Date, to: Date];
  * Days that hold more than `elapsedMs` come from another count, so all of the time is divided anew.
  */
 export function grownDays(
-  days: readonly DayPart[] = [], elapsedMs: number, wall: WallSpan, timeZone: string | undefined,
+  given: readonly DayPart[] | undefined, elapsedMs: number, wall: WallSpan, timeZone: string | undefined,
 ): DayPart[] {
+  const days = given ?? [];
   const addedMs = elapsedMs - sumOf(days);
   if (addedMs < 0) return daysBetween(wall, elapsedMs, timeZone);
   return merged([...days, ...daysBetween(wall, addedMs, timeZone)]);
