@@ -1,12 +1,19 @@
 // A built file: the compiled files in it, and which name stands in it for what.
 import { Names } from './names.ts';
-import { always, specifier } from './places.ts';
+import { always, placeOf, specifier } from './places.ts';
 import { print } from './print.ts';
 import type { Statement } from 'typescript/unstable/ast';
 import { declaredBy, isPlain, type Key, type Meaning, type Scanned } from './scan.ts';
 
-/** The built file that each declaration is in. */
-export type Owners = Map<Key, Bundle>;
+/** What the built files have in common. */
+export interface Whole {
+  /** Names that none of them may hide. */
+  globals: Set<string>;
+  /** The built file that each declaration is in. */
+  owners: Map<Key, Bundle>;
+  /** What a compiled file exports, by its path. */
+  exported(path: string): [name: string, key: Key][];
+}
 
 /** A Node that is too old for the one file is told which one is needed, as core/sqlite.ts tells one without SQLite. */
 function refusal(nodeProblem: string): string {
@@ -19,7 +26,7 @@ export class Bundle {
   readonly path: string;
   readonly #files: readonly Scanned[];
   readonly #names: Names;
-  readonly #owners: Owners;
+  readonly #whole: Whole;
   /** What is declared in it. */
   readonly #own = new Map<Key, string>();
   /** What others import from it, by which name. */
@@ -29,12 +36,13 @@ export class Bundle {
   /** The compiler's own functions that are printed. */
   readonly #printed = new Set<string>();
 
-  /** `globals`: names that nothing in it may hide. What no built file has yet becomes its own in `owners`. */
-  constructor(path: string, files: readonly Scanned[], globals: Iterable<string>, owners: Owners) {
+  /** What no built file has yet becomes its own. */
+  constructor(path: string, files: readonly Scanned[], whole: Whole) {
+    const { globals, owners } = whole;
     this.path = path;
     this.#files = files;
     this.#names = new Names(globals);
-    this.#owners = owners;
+    this.#whole = whole;
     for (const { declares } of files) {
       for (const [key, { name, isClass }] of declares) {
         // The compiler's own functions are in each compiled file, and one built file has them for all.
@@ -63,6 +71,8 @@ export class Bundle {
 
   #nameOf(meaning: Meaning): string {
     if (meaning.kind === 'shared') return this.#sharedName(meaning.key);
+    if (meaning.kind === 'private') return this.#names.private(meaning.name);
+    if (meaning.kind === 'later') return this.#importedLater(meaning.path);
     if (meaning.kind === 'local') throw new Error(`${this.path} has a name that belongs to no function`);
     const { module, name } = meaning;
     const alias = this.#builtIns.get(module) ?? this.#names.take(module.replace('node:', '').replaceAll('/', '_'));
@@ -70,10 +80,17 @@ export class Bundle {
     return name === '*' ? alias : `${alias}.${name}`;
   }
 
+  /** What stands for an import() of a compiled file: what is here already needs no other file. */
+  #importedLater(path: string): string {
+    if (placeOf(path) !== this.path) return `import('${specifier(this.path, path)}')`;
+    const names = this.#whole.exported(path).map(([name, key]) => `${name}:${this.#sharedName(key)}`);
+    return `Promise.resolve({${names.join(',')}})`;
+  }
+
   #sharedName(key: Key): string {
     const known = this.#own.get(key) ?? this.#imported.get(key);
     if (known !== undefined) return known;
-    const owner = this.#owners.get(key);
+    const owner = this.#whole.owners.get(key);
     if (!owner) throw new Error(`${this.path} names what no file declares`);
     const name = this.#names.take(owner.export(key));
     this.#imported.set(key, name);
@@ -95,7 +112,7 @@ export class Bundle {
 
   /** The imports. */
   #head(): string {
-    const byOwner = Map.groupBy(this.#imported, ([key]) => this.#owners.get(key)!);
+    const byOwner = Map.groupBy(this.#imported, ([key]) => this.#whole.owners.get(key)!);
     const imports = Array.from(byOwner, ([owner, all]) => {
       const names = all.map(([key, name]) => aliased(owner.export(key), name));
       return `import{${names.join(',')}}from'${specifier(this.path, owner.path)}';`;
@@ -116,7 +133,7 @@ export class Bundle {
     return file.statements.filter((statement) => this.#isMine(statement)).map((statement) => {
       // Bundlers warn of a `this` outside of functions, where the compiler asks whether somebody has given its own.
       const text = print(file, statement, nameOf).replace(/\(this&&this\.\w+\)\|\|/, '');
-      if (this.path === file.path || isPlain(statement)) return text;
+      if (this.path.startsWith('cli/') || isPlain(statement)) return text;
       // A bundler cannot see by itself that it may leave this out where nobody uses it.
       const [, start, value] = /^((?:const|let|var) [\w$]+=)(.*);$/s.exec(text) ?? [];
       if (value === undefined) throw new Error(`${file.path} has a statement that can never be left out: ${text}`);
@@ -128,7 +145,7 @@ export class Bundle {
   #isMine(statement: Statement): boolean {
     const [name] = declaredBy(statement);
     if (!name?.text.startsWith('__')) return true;
-    if (this.#owners.get(name.text) !== this || this.#printed.has(name.text)) return false;
+    if (this.#whole.owners.get(name.text) !== this || this.#printed.has(name.text)) return false;
     this.#printed.add(name.text);
     return true;
   }

@@ -4,33 +4,29 @@
 // order of their imports, as one text. Of that a bundler leaves out what its program does not use.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { Bundle, type Owners } from './built-file.ts';
+import { Bundle, type Whole } from './built-file.ts';
 import { always, placeOf, specifier } from './places.ts';
 import { exportsOf, type Program } from './program.ts';
-import { keyOf, type Key, scan, type Scanned } from './scan.ts';
+import { keyOf, scan, type Scanned } from './scan.ts';
 
 const nodeVersion = 'values/node-version';
 
 /** Writes the built files of a program to a folder. `entries`: what other packages import. */
 export function writeBundles(program: Program, entries: readonly string[], folder: string): void {
   const files = new Map([...program.modules].map(([path, module]) => [path, scan(program, module)]));
-  const globals = new Set([...files.values()].flatMap((file) => [...file.globals]));
-  const owners: Owners = new Map();
-  const bundles = [...filesByPlace(files)].map(([path, parts]) => new Bundle(path, parts, globals, owners));
-  const exported = (path: string): [name: string, key: Key][] => {
-    return [...exportsOf(program, program.modules.get(path)!)].map(([name, { id }]) => [name, keyOf(name, id)]);
+  const whole: Whole = {
+    globals: new Set([...files.values()].flatMap((file) => [...file.globals])),
+    owners: new Map(),
+    exported: (path) => [...exportsOf(program, files.get(path)!)].map(([name, { id }]) => [name, keyOf(name, id)]),
   };
-  const texts = new Map<string, string>();
+  const bundles = [...filesByPlace(files)].map(([path, parts]) => new Bundle(path, parts, whole));
   for (const bundle of bundles) {
-    if (!files.has(bundle.path)) continue;
-    for (const [name, key] of exported(bundle.path)) bundle.export(key, name);
+    // A compiled file that has its own place is imported by the names that it exports.
+    if (files.has(bundle.path)) for (const [name, key] of whole.exported(bundle.path)) bundle.export(key, name);
   }
-  const importedLater = [...files.values()].flatMap(({ path, importsLater }) => {
-    if (importsLater.length > 0 && placeOf(path) !== path) throw new Error(`${path} is moved, and its import() is not`);
-    return importsLater;
-  });
-  for (const path of new Set([...entries, ...importedLater])) {
-    if (placeOf(path) !== path) texts.set(path, handOn(path, exported(path), owners));
+  const texts = new Map<string, string>();
+  for (const path of new Set([...entries, ...importedLater(files)])) {
+    if (placeOf(path) !== path) texts.set(path, handOn(path, whole));
   }
   for (const bundle of bundles) bundle.resolve();
   for (const bundle of bundles) texts.set(bundle.path, bundle.text());
@@ -59,9 +55,16 @@ function filesByPlace(files: Map<string, Scanned>): Map<string, Scanned[]> {
   return places;
 }
 
-/** The text of an entry point, which hands on what the built file of its room has. */
-function handOn(path: string, exported: readonly [name: string, key: Key][], owners: Owners): string {
-  const byOwner = Map.groupBy(exported, ([, key]) => owners.get(key)!);
+/** The files that are imported when they are used, by others than those that they are built together with. */
+function importedLater(files: Map<string, Scanned>): string[] {
+  return [...files.values()].flatMap((file) => file.places.flatMap(({ meaning }) => {
+    return meaning?.kind === 'later' && placeOf(meaning.path) !== placeOf(file.path) ? [meaning.path] : [];
+  }));
+}
+
+/** The text of a file that hands on what the built file of its room has. */
+function handOn(path: string, { owners, exported }: Whole): string {
+  const byOwner = Map.groupBy(exported(path), ([, key]) => owners.get(key)!);
   return Array.from(byOwner, ([owner, all]) => {
     const names = all.map(([name, key]) => {
       const theirs = owner.export(key);

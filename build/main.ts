@@ -36,7 +36,7 @@ function build(folder: string): void {
     rmSync(folder, { recursive: true, force: true });
     const [scripts, declarations] = [join(work, 'scripts'), join(work, 'declarations')];
     compile(scripts, '--declaration', 'false', '--isolatedDeclarations', 'false', '--removeComments');
-    compile(declarations, '--emitDeclarationOnly');
+    compile(declarations, '--emitDeclarationOnly', '--stripInternal');
     writeFileSync(join(scripts, 'core/sql-files.js'), sqlFilesModule());
     const entries = entryPoints();
     cpSync(join(root, 'lib/package.json'), join(folder, 'package.json')); // the command says which version it is

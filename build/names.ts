@@ -11,6 +11,8 @@ const upper = [...'ETNRIOASCLDPUMHFGBWVYKXZJQ'];
 export class Names {
   readonly #taken: Set<string>;
   readonly #topLevel = this.#shortNames(upper.flatMap((first) => [...lower, ...upper].map((second) => first + second)));
+  readonly #private = new Map<string, string>();
+  readonly #privateNames = this.#shortNames(lower);
 
   /** `taken`: what the names must not hide. */
   constructor(taken: Iterable<string>) {
@@ -30,19 +32,27 @@ export class Names {
     return this.take(this.#topLevel.next().value);
   }
 
-  /** Short names for what is declared inside of the functions of a file, the shortest for the most used. */
+  /** A short name for the private members of a name, which no other members in the file have. */
+  private(name: string): string {
+    const short = this.#private.get(name) ?? `#${this.#privateNames.next().value}`;
+    this.#private.set(name, short);
+    return short;
+  }
+
+  /**
+   * Short names for what is declared inside of the functions of a file, in the order in which it comes: so functions
+   * look alike, and are packed better.
+   */
   shorten({ places }: Scanned): Map<Key, string> {
-    const units = new Map<Node, Map<Key, number>>();
+    const short = new Map<Key, string>();
+    const left = new Map<Node, Iterator<string, never>>();
     for (const { meaning } of places) {
-      if (meaning?.kind !== 'local') continue;
-      const counts = units.get(meaning.unit) ?? new Map<Key, number>();
-      units.set(meaning.unit, counts.set(meaning.key, (counts.get(meaning.key) ?? 0) + 1));
+      if (meaning?.kind !== 'local' || short.has(meaning.key)) continue;
+      const names = left.get(meaning.unit) ?? this.#shortNames(lower);
+      left.set(meaning.unit, names);
+      short.set(meaning.key, names.next().value);
     }
-    return new Map([...units.values()].flatMap((counts) => {
-      const keys = [...counts].sort(([, first], [, second]) => second - first).map(([key]) => key);
-      const names = this.#shortNames(lower);
-      return keys.map((key) => [key, names.next().value] as const);
-    }));
+    return short;
   }
 
   /** The free ones of some names, and of longer ones after them. */

@@ -1,6 +1,6 @@
 // Which built file a file of lib/ goes to. Node takes about a millisecond for each file that it loads, on a desktop
 // core, and a service that loads sixty of them takes twice as long to start: so what is always shipped becomes one
-// file, and each optional part another one. The files of the command stay apart, because a call of it needs few.
+// file, each optional part another one, and the command a third one.
 import { dirname, relative } from 'node:path';
 
 /** What is always shipped. */
@@ -8,11 +8,15 @@ export const always = 'shepherd-store';
 
 const alwaysShipped = ['core', 'values', 'opening', 'recovery', 'reading', 'migrate', 'verify'];
 
+/** Files of the command that stay files: processes of their own, and commands that import an optional part. */
+const apart = ['main', 'demo-service', 'backup', 'facts', 'import', 'ledger', 'projects', 'runs'];
+
 /** The built file of a file of lib/; both by their paths there, without the ending. */
 export function placeOf(path: string): string {
   const [room, ...inner] = path.split('/');
   if (inner.length === 0 || alwaysShipped.includes(room!)) return always;
   if (room === 'modules' && inner.length === 2) return `modules/${inner[0]}`;
+  if (room === 'cli') return apart.includes(inner[0]!) ? path : 'cli/program';
   return room === 'ledger' || room === 'import' ? room : path;
 }
 

@@ -2,10 +2,10 @@
 // there is a name, and of what. Names of properties are left alone, because nothing tells whose they are.
 import { join } from 'node:path';
 import {
-  type BindingName, type Identifier, type ImportDeclaration, isBindingElement, isCallExpression,
-  isClassDeclaration, isExportAssignment,
-  isExportDeclaration, isFunctionDeclaration, isIdentifier, isImportDeclaration, isNamespaceImport,
-  isShorthandPropertyAssignment, isVariableStatement, type Node, type Statement, type StringLiteral, SyntaxKind,
+  type BindingName, type Identifier, type ImportDeclaration, isBindingElement, isCallExpression, isClassDeclaration,
+  isExportAssignment, isExportDeclaration, isFunctionDeclaration, isIdentifier, isImportDeclaration, isNamespaceImport,
+  isPrivateIdentifier, isShorthandPropertyAssignment, isVariableStatement, type Node, type Statement,
+  type StringLiteral, SyntaxKind,
 } from 'typescript/unstable/ast';
 import { declared, type Module, type Program } from './program.ts';
 
@@ -22,6 +22,8 @@ interface BuiltIn {
 /** What a name stands for. */
 export type Meaning =
   | BuiltIn
+  | { kind: 'later'; path: string } // what an import() of a file gives
+  | { kind: 'private'; name: string } // a private member of a class, with its #
   | { kind: 'shared'; key: Key } // declared at the top level of a file
   | { kind: 'local'; key: Key; unit: Node };
 
@@ -39,8 +41,6 @@ export interface Place {
 export interface Scanned extends Module {
   /** The files of the program that it imports, by their paths, in order. */
   imports: string[];
-  /** Those that it imports when they are used. */
-  importsLater: string[];
   /** What is left of it without imports and exports. */
   statements: Statement[];
   /** In the order of the text. */
@@ -61,7 +61,7 @@ interface Name {
 /** Reads a file. Throws for what cannot be put into one file with others. */
 export function scan(program: Program, { path, source }: Module): Scanned {
   const scanned: Scanned = {
-    path, source, imports: [], importsLater: [], statements: [], places: [], declares: new Map(), globals: new Set(),
+    path, source, imports: [], statements: [], places: [], declares: new Map(), globals: new Set(),
   };
   const names: Name[] = [];
   const builtIns: [name: Identifier, meaning: Meaning][] = [];
@@ -121,8 +121,10 @@ function walk(node: Node, unit: Node, scanned: Scanned, names: Name[]): void {
     places.push(place);
     names.push({ node, unit, place });
   }
+  if (isPrivateIdentifier(node)) places.push({ ...place, meaning: { kind: 'private', name: node.text } });
   if (isCallExpression(node) && node.expression.kind === SyntaxKind.ImportKeyword) {
-    scanned.importsLater.push(pathOf(scanned, node.arguments[0] as StringLiteral));
+    places.push({ ...place, meaning: { kind: 'later', path: pathOf(scanned, node.arguments[0] as StringLiteral) } });
+    return;
   }
   node.forEachChild((child) => walk(child, isMember ? node : unit, scanned, names));
 }

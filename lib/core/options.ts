@@ -49,7 +49,10 @@ export interface GivenLedger {
   checkWritable(): void;
   /** Reads the end of the file again, because another process may have appended to it. */
   refresh(): LedgerEnd;
-  /** Gives what keeps a store's log and this ledger equal; `recover` also mends damage that no power cut can cause. */
+  /**
+   * Gives what keeps a store's log and this ledger equal; `recover` also mends damage that no power cut can cause.
+   * @internal
+   */
   forStore(parts: StoreParts, recover: boolean): LedgerPort;
 }
 

@@ -139,7 +139,10 @@ export class Ledger implements GivenLedger {
     return this.#tail.rows(fromId);
   }
 
-  /** Gives what keeps a store's log and this ledger equal; called when a store is opened with the ledger. */
+  /**
+   * Gives what keeps a store's log and this ledger equal; called when a store is opened with the ledger.
+   * @internal
+   */
   forStore(parts: StoreParts, recover: boolean): LedgerPort {
     return new AttachedLedger(parts, this.#tail, recover);
   }
