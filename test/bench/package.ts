@@ -1,8 +1,9 @@
 // The package as it is shipped: JavaScript, in a folder of its own, and what npm would pack of it.
-import { cpSync, globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, globSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { stripTypeScriptTypes } from 'node:module';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
+import { fetchTool, programOf } from '../support/fetched.ts';
 import { manifest, node, root, run } from '../support/project.ts';
 import { limited, type Row } from './row.ts';
 
@@ -27,22 +28,17 @@ export function buildPackage(folder: string): void {
   }
 }
 
-/** What a built package weighs when it is packed, and what it brings along. */
+/** What a built package weighs: packed, inside of a program, and what it brings along. */
 export function packed(folder: string): Row[] {
   const { status, stdout, stderr } = run(folder, 'npm', 'pack', '--dry-run', '--json', '--ignore-scripts');
   if (status !== 0) throw new Error(`npm pack failed: ${stderr}`);
-  const packedBytes = (files: string[]): number =>
-    gzipSync(Buffer.concat(files.sort().map((file) => readFileSync(join(folder, file)))), { level: 9 }).length;
   const [tarball] = JSON.parse(stdout) as { size: number }[];
+  const scripts = globSync('dist/**/*.js', { cwd: folder }).sort().map((file) => readFileSync(join(folder, file)));
   return [
-    limited('packed tarball', tarball!.size / 1_000, 60, 'kB'),
-    limited(
-      'its JavaScript alone, without comments',
-      packedBytes(globSync('dist/**/*.js', { cwd: folder })) / 1_000,
-      undefined,
-      'kB',
-    ),
-    limited('the core alone of that', packedBytes(globSync('dist/*.js', { cwd: folder })) / 1_000, undefined, 'kB'),
+    limited('packed tarball', tarball!.size / 1_000, 150, 'kB'),
+    limited('the core alone, bundled and minified', bundledBytes(folder, 'SqliteStore') / 1_000, 85, 'kB'),
+    limited('localDay alone, bundled and minified', bundledBytes(folder, 'localDay') / 1_000, 3, 'kB'),
+    limited('its JavaScript, packed', gzipSync(Buffer.concat(scripts), { level: 9 }).length / 1_000, undefined, 'kB'),
     limited(
       'runtime dependencies',
       Object.keys(manifest).filter((field) => /^(dep|opt|peer|bundle).*dependencies$/i.test(field)).length,
@@ -50,4 +46,14 @@ export function packed(folder: string): Row[] {
       '',
     ),
   ];
+}
+
+/** How many bytes a program has that esbuild makes of one export; NaN where esbuild cannot be had. */
+function bundledBytes(folder: string, name: string): number {
+  if (!fetchTool('esbuild')) return NaN;
+  writeFileSync(join(folder, 'one.mjs'), `export { ${name} } from './dist/index.js';`);
+  const options = ['--bundle', '--minify', '--platform=node', '--format=esm', '--outfile=one.js'];
+  const { status, stderr } = run(folder, programOf('esbuild'), 'one.mjs', ...options, '--log-level=error');
+  if (status !== 0) throw new Error(`esbuild failed: ${stderr}`);
+  return statSync(join(folder, 'one.js')).size;
 }

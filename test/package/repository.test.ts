@@ -14,6 +14,10 @@ test('package.json says what the package is, and asks for nothing at run time', 
   assert.deepEqual(Object.keys(manifest.devDependencies).sort(), ['@types/node', 'typescript']);
   // Nothing runs at the installation of the package.
   assert.deepEqual(Object.keys(manifest.scripts).sort(), ['bench', 'build', 'check', 'faults', 'prepack', 'test']);
+  // Its authors are those of the licence. It has no home on the network, and names none.
+  const licence = readFileSync(join(root, 'LICENSE'), 'utf8');
+  assert.match(licence, new RegExp(`^Copyright \\(c\\) \\d+ ${manifest.author}$`, 'm'));
+  assert.deepEqual(['repository', 'homepage', 'bugs'].filter((field) => field in manifest), []);
   const changelog = readFileSync(join(root, 'CHANGELOG.md'), 'utf8');
   assert.equal(/^## (\d+\.\d+\.\d+)/m.exec(changelog)?.[1], manifest.version);
 });

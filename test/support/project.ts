@@ -12,6 +12,7 @@ export const manifest = readJson(join(root, 'package.json')) as {
   version: string;
   type: string;
   license: string;
+  author: string;
   engines: { node: string };
   files: string[];
   bin: Record<string, string>;
