@@ -44,6 +44,8 @@ export function run(cwd: string, program: string, ...args: string[]): Outcome {
       ([name]) => !/^(npm_config_package|npm_package_.*|npm_lifecycle_.*|NODE_OPTIONS|NODE_TEST_CONTEXT)$/.test(name),
     ),
   );
+  // In another folder runs a copy, or a program of others, of whose coverage nobody asks.
+  if (cwd !== root) delete env['NODE_V8_COVERAGE'];
   env['PATH'] = [dirname(process.execPath), env['PATH']].join(delimiter);
   const { status, stdout, stderr, error } = spawnSync(program, args, { cwd, env, encoding: 'utf8' });
   if (error) throw error;
