@@ -46,6 +46,7 @@ class Output {
 
   add(word: string): void {
     if (word === '') return;
+    if (word.startsWith('}') && this.text.endsWith(';')) this.text = this.text.slice(0, -1);
     this.text += needsBlank(this.text.at(-1) ?? '', word[0]!) ? ` ${word}` : word;
   }
 

@@ -3,8 +3,8 @@
 import { join } from 'node:path';
 import {
   type BindingName, type Identifier, type ImportDeclaration, isBindingElement, isCallExpression, isClassDeclaration,
-  isExportAssignment, isExportDeclaration, isFunctionDeclaration, isIdentifier, isImportDeclaration, isNamespaceImport,
-  isPrivateIdentifier, isShorthandPropertyAssignment, isVariableStatement, type Node, type Statement,
+  isEmptyStatement, isExportAssignment, isExportDeclaration, isFunctionDeclaration, isIdentifier, isImportDeclaration,
+  isNamespaceImport, isPrivateIdentifier, isShorthandPropertyAssignment, isVariableStatement, type Node, type Statement,
   type StringLiteral, SyntaxKind,
 } from 'typescript/unstable/ast';
 import { declared, type Module, type Program } from './program.ts';
@@ -109,6 +109,7 @@ const members: readonly SyntaxKind[] = [
 /** Adds the places in a node to what is known of the file, and the names among them to `names`. */
 function walk(node: Node, unit: Node, scanned: Scanned, names: Name[]): void {
   const { source, places } = scanned;
+  if (isEmptyStatement(node)) throw new Error(`${scanned.path} has an empty statement`); // whose semicolon would go
   const place: Place = { start: node.getStart(source), end: node.end };
   const isMember = members.includes(node.kind) && isClassDeclaration(node.parent) && node.parent.parent === source;
   if (isMember) places.push({ start: place.start, end: place.start, isMember });

@@ -134,7 +134,10 @@ export class Ledger implements GivenLedger {
     return this.#tail.refresh();
   }
 
-  /** The rows from an id on, as `iterate` gives their lines, without reading all the lines before. */
+  /**
+   * The rows from an id on, as `iterate` gives their lines, without reading all the lines before.
+   * @internal
+   */
   rows(fromId: number): Generator<LedgerRow, void, undefined> {
     return this.#tail.rows(fromId);
   }
