@@ -1,8 +1,8 @@
 // A built file: the compiled files in it, and which name stands in it for what.
+import type { Statement } from 'typescript/unstable/ast';
 import { Names } from './names.ts';
 import { always, placeOf, specifier } from './places.ts';
 import { print } from './print.ts';
-import type { Statement } from 'typescript/unstable/ast';
 import { declaredBy, isPlain, type Key, type Meaning, type Scanned } from './scan.ts';
 
 /** What the built files have in common. */

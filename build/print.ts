@@ -1,6 +1,5 @@
 // The text of a statement without its blanks, with other names where they are to stand.
-import type { Statement } from 'typescript/unstable/ast';
-import { SyntaxKind } from 'typescript/unstable/ast';
+import { type Statement, SyntaxKind } from 'typescript/unstable/ast';
 import type { Meaning, Place, Scanned } from './scan.ts';
 
 /** Prints a statement of a file; `nameOf` says what is to stand for a name. */
