@@ -187,13 +187,13 @@ test('the store is what the call names, then what the environment does, and two 
   assert.doesNotMatch((await shepherd(['status'])).err, /SHEPHERD_STORE_DB/);
 });
 
-test('help, help COMMAND and version are words too, and the exit codes stand in the help and the README', async () => {
+test('help, help COMMAND and version are words too, and the exit codes stand in the help and its README', async () => {
   assert.deepEqual(await shepherd(['help']), await shepherd(['--help']));
   for (const name of ['help', 'version']) assert.deepEqual(await shepherd(['help', name]), await shepherd(['help']));
   for (const name of [...lookers, 'import', 'demo'])
     assert.deepEqual(await shepherd(['help', name]), await shepherd([name, '--help']));
   assert.deepEqual(await shepherd(['version']), await shepherd(['--version']));
-  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+  const readme = readFileSync(new URL('../../lib/cli/README.md', import.meta.url), 'utf8');
   const help = (await shepherd(['help'])).out.replaceAll(/\s+/g, ' ');
   for (const [code, meaning] of exitCodes) {
     assert.ok(help.includes(` ${code} ${meaning}`), meaning);

@@ -216,7 +216,8 @@ function judge(
     if (code === undefined) acknowledged.push(what);
     // With a ledger the store goes on where it will know by the next write.
     else if (code === 'ERR_STORE_IO') assert.ok(stopped || withLedger, `${what}: an I/O error stops the store`);
-    // Of a disk on which not even what is there can be written over, SQLite may leave a whole transaction (see README).
+    // Of a disk on which not even what is there can be written over, SQLite may leave a whole transaction
+    // (lib/recovery/README.md).
     if (!before && (code === 'ERR_STORE_IO' || (code !== undefined && lasting && call === 'pwrite64')))
       unknown.push(what);
   }

@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { SqliteStore, StoreError } from '../../lib/index.ts';
 import { Ledger } from '../../lib/ledger/ledger.ts';
+import { documentAt } from '../support/documents.ts';
 import { modeOf, namesIn, picture } from '../support/files.ts';
 import { TestFolder } from '../support/folder.ts';
 import { nobody, run } from '../support/process.ts';
@@ -142,12 +143,10 @@ test('another user reads what he is allowed to read, and writes nothing', (t) =>
   assert.deepEqual(namesIn(folder.path), ['store.db']);
 });
 
-test("under Node's permission model, with the flags of the README, a store is read, and refuses to be written, for "
-  + "there is no fsync", (t) => {
+test("under Node's permission model, with the flags that a document shows, a store is read, and refuses to be "
+  + "written, for there is no fsync", (t) => {
   const folder = new TestFolder(t);
-  const flags = /^node (--permission.*) report\.js$/m.exec(
-    readFileSync(new URL('../../README.md', import.meta.url), 'utf8'),
-  )?.[1];
+  const [, flags] = /^node (--permission.*) report\.mjs$/m.exec(documentAt('lib/reading/README.md').text) ?? [];
   assert.ok(flags);
   for (const name of ['kiosk', 'package']) mkdirSync(folder.file(name));
   for (const part of ['lib', 'schema.sql', 'package.json'])
@@ -158,8 +157,8 @@ test("under Node's permission model, with the flags of the README, a store is re
   store.close();
   SqliteStore.open(folder.file('other.db')).close();
   const nodeOptions = flags
-    .replaceAll('/opt/kiosk', folder.file('package'))
-    .replaceAll('/var/lib/kiosk', folder.file('kiosk'))
+    .replaceAll('$PWD/node_modules', folder.file('package'))
+    .replaceAll('$PWD/day', folder.file('kiosk'))
     .split(' ');
   const before = picture(folder.path);
   const found = run(

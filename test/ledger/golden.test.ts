@@ -1,4 +1,4 @@
-// The exact bytes of a ledger, and that another program can check them: the script of the README.
+// The exact bytes of a ledger, and that another program can check them: the script of the ledger's README.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { createPrivateKey, createPublicKey } from 'node:crypto';
@@ -13,6 +13,7 @@ import {
 import type { LedgerRow } from '../../lib/ledger/rows.ts';
 import { isSignedBy } from '../../lib/verify/signatures.ts';
 import { otherKey, publicKey, signingKey } from '../fixtures/ledgers/make.ts';
+import { documentAt, examplesOf } from '../support/documents.ts';
 import { TestFolder } from '../support/folder.ts';
 import { fourTables, makeDatabase } from '../support/foreign.ts';
 import { type Outcome, run } from '../support/project.ts';
@@ -125,10 +126,9 @@ test('a line is what this package writes, to the byte, and nothing that only mea
   }
 });
 
-/** The script in the README's section on verifying without this program. */
-const script = /^## Verifying without this program$.*?^```sh\n(.*?)^```$/ms.exec(
-  readFileSync(new URL('../../README.md', import.meta.url), 'utf8'),
-)![1]!;
+/** The script in the section of the ledger's README on verifying without this program. */
+const script = examplesOf(documentAt('lib/ledger/README.md')).get('Verifying without this program')!
+  .find(({ savedAs }) => savedAs === 'verify.sh')!.text;
 
 /** A ledger of a real store, signed unless it says otherwise; `verify` runs the script with the key, or without one. */
 function realLedger(
