@@ -1,4 +1,5 @@
 // Adoption: a database of the four tables alone becomes a store.
+import { isUtf8 } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
 import { chainedRow, genesisHash, rowHash } from '../core/chain.ts';
 import type { DatabaseSync } from '../core/sqlite.ts';
@@ -34,6 +35,12 @@ export function adopt(db: DatabaseSync, now: Date, script: () => void): void {
     // A value may have any type here: every later reader of the adopted row gets the same value and the same hash.
     head = rowHash(head, chainedRow([id, timestamp, type, data]));
     return head;
+  });
+  // node:sqlite makes U+FFFD of bytes that are no UTF-8, and Node 24's ends a text at its first NUL. Such a text stays as
+  // a BLOB of the same bytes, or the adopted row would look tampered with at once, or under another Node.
+  db.function('readable', { directOnly: true, deterministic: true }, (given) => {
+    const bytes = given as Uint8Array;
+    return isUtf8(bytes) && !bytes.includes(0) ? Buffer.from(bytes).toString() : bytes;
   });
   let eventFields = '';
   db.function('adopted_snapshot', { directOnly: true }, (bytes) => {

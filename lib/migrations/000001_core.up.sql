@@ -1,6 +1,6 @@
--- 000001_core.up.sql, SHA-256 below: e85e17b5eb665abcd449328da3d551df1d6f76f839f215bb8f198acfaa294ba2
+-- 000001_core.up.sql, SHA-256 below: 5d4b422cf7d6dc4254e3a6f6a24a2936fae07085cd029b19a30f63c49e5ca5a4
 -- Adopts a database that holds the four tables of version 0 (audit_log, usage, cooldowns, snapshot): the tables are
--- made anew and every row is carried over as it is. chain_hash and adopted_snapshot are functions of
+-- made anew and every row is carried over as it is. chain_hash, readable and adopted_snapshot are functions of
 -- lib/migrate/adopt.ts.
 
 ALTER TABLE audit_log RENAME TO adopted_audit_log;
@@ -83,15 +83,16 @@ CREATE TABLE snapshot (
   generation INTEGER NOT NULL DEFAULT 0 CHECK (typeof(generation) = 'integer' AND generation >= 0)
 );
 
--- The order matters: each call of chain_hash takes the hash that the call before it gave. A number becomes the text
--- here that the column would make of it, so that what is hashed is what is stored.
+-- The order matters: each call of chain_hash takes the hash that the call before it gave. What is no BLOB becomes a text
+-- here, as the column would make it, or a BLOB where JavaScript would not read the text as it is stored: what is hashed
+-- is what is stored, and what every later reader gets.
 INSERT INTO audit_log (id, timestamp, event_type, event_data, event_hash)
   SELECT id, timestamp, event_type, event_data, chain_hash(id, timestamp, event_type, event_data)
   FROM (
     SELECT id,
-      CASE typeof(timestamp) WHEN 'blob' THEN timestamp ELSE CAST(timestamp AS TEXT) END AS timestamp,
-      CASE typeof(event_type) WHEN 'blob' THEN event_type ELSE CAST(event_type AS TEXT) END AS event_type,
-      CASE typeof(event_data) WHEN 'blob' THEN event_data ELSE CAST(event_data AS TEXT) END AS event_data
+      CASE typeof(timestamp) WHEN 'blob' THEN timestamp ELSE readable(CAST(timestamp AS BLOB)) END AS timestamp,
+      CASE typeof(event_type) WHEN 'blob' THEN event_type ELSE readable(CAST(event_type AS BLOB)) END AS event_type,
+      CASE typeof(event_data) WHEN 'blob' THEN event_data ELSE readable(CAST(event_data AS BLOB)) END AS event_data
     FROM adopted_audit_log
   ) ORDER BY id;
 INSERT INTO usage (entry_id, day, duration_secs) SELECT entry_id, day, duration_secs FROM adopted_usage ORDER BY rowid;

@@ -444,14 +444,15 @@ test('a ledger belongs to whom the database belongs, also where root makes it', 
   assert.deepEqual([uid, gid], [database.uid, database.gid]);
 });
 
-test('an adopted row that holds BLOBs goes into a line and comes back from it as it was', async (t) => {
+test('an adopted row with BLOBs, or texts that JavaScript would change, goes into a line and comes back', async (t) => {
   const folder = new TestFolder(t);
   makeDatabase(folder.file(), fourTables);
   const db = folder.raw();
   db.exec(`
     UPDATE audit_log SET event_data = x'7b7d' WHERE id = 3;
     INSERT INTO audit_log VALUES (5, x'00', x'', x'ff00'), (6, '2026-11-20T09:00:00Z', 'usage_added', 'no JSON'),
-      (7, '2026-11-20T09:00:00Z', 'ledger_detached', x'')`);
+      (7, '2026-11-20T09:00:00Z', 'ledger_detached', x''),
+      (8, '2026-11-20T09:00:00Z', 'note', 'a' || char(0)), (9, '2026-11-20T09:00:00Z', CAST(x'61ff' AS TEXT), '')`);
   db.close();
   const ledger = Ledger.open(ledgerPath(folder));
   const store = folder.open({ ledger });
@@ -463,6 +464,8 @@ test('an adopted row that holds BLOBs goes into a line and comes back from it as
       [3, '2026-11-20T09:05:00.123456Z', 'session_started', '7b7d', ['data']],
       [5, '00', '', 'ff00', ['at', 'type', 'data']],
       [7, '2026-11-20T09:00:00Z', 'ledger_detached', '', ['data']],
+      [8, '2026-11-20T09:00:00Z', 'note', '6100', ['data']],
+      [9, '2026-11-20T09:00:00Z', '61ff', '', ['type']],
     ],
   );
   assert.ok((await ledger.verify()).ok);
