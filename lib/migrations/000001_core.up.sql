@@ -1,4 +1,4 @@
--- 000001_core.up.sql, SHA-256 below: 5d4b422cf7d6dc4254e3a6f6a24a2936fae07085cd029b19a30f63c49e5ca5a4
+-- 000001_core.up.sql, SHA-256 below: 409b992341709f476658f2d53ddff0de95aecab0833ceb6da4eb73dfd648b58b
 -- Adopts a database that holds the four tables of version 0 (audit_log, usage, cooldowns, snapshot): the tables are
 -- made anew and every row is carried over as it is. chain_hash, readable and adopted_snapshot are functions of
 -- lib/migrate/adopt.ts.
@@ -83,9 +83,9 @@ CREATE TABLE snapshot (
   generation INTEGER NOT NULL DEFAULT 0 CHECK (typeof(generation) = 'integer' AND generation >= 0)
 );
 
--- The order matters: each call of chain_hash takes the hash that the call before it gave. What is no BLOB becomes a text
--- here, as the column would make it, or a BLOB where JavaScript would not read the text as it is stored: what is hashed
--- is what is stored, and what every later reader gets.
+-- The order matters: each call of chain_hash takes the hash that the call before it gave. What is no BLOB becomes a
+-- text here, as the column would make it, or a BLOB where JavaScript would not read the text as it is stored: what is
+-- hashed is what is stored, and what every later reader gets.
 INSERT INTO audit_log (id, timestamp, event_type, event_data, event_hash)
   SELECT id, timestamp, event_type, event_data, chain_hash(id, timestamp, event_type, event_data)
   FROM (
