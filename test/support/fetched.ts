@@ -25,16 +25,17 @@ const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), '
 export function fetchTool(name: Fetched): string | undefined {
   const folder = join(cache, packages[name].join('+').replaceAll('/', '+'));
   if (existsSync(folder)) return folder;
-  mkdirSync(cache, { recursive: true });
-  const work = mkdtempSync(join(cache, '.new-'));
+  let work: string | undefined;
   try {
+    mkdirSync(cache, { recursive: true });
+    work = mkdtempSync(join(cache, '.new-'));
     const options = ['--prefix', work, '--no-audit', '--no-fund', '--no-save', '--loglevel=error', '--fetch-retries=0'];
     if (run(work, 'npm', 'install', ...options, ...packages[name]).status !== 0) return undefined;
     renameSync(work, folder);
   } catch {
-    // another process may have been faster
+    // there is no npm, or no cache that this user may write to, or another process was faster
   } finally {
-    rmSync(work, { recursive: true, force: true });
+    if (work !== undefined) rmSync(work, { recursive: true, force: true });
   }
   return existsSync(folder) ? folder : undefined;
 }
