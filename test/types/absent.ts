@@ -1,5 +1,6 @@
 // Every public function and method takes undefined for what may be left out. Only type-checked, as a project does that
-// sets exactOptionalPropertyTypes: see test/package/types.test.ts. What is done with it: test/absent-options.test.ts.
+// sets exactOptionalPropertyTypes: see test/package/declarations.test.ts. What is done with it is asked by
+// test/absent-options.test.ts.
 import type { KeyObject } from 'node:crypto';
 import * as imports from '../../lib/import/index.ts';
 import * as core from '../../lib/index.ts';

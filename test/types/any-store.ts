@@ -1,4 +1,4 @@
-// What a store can be handed to. Only type-checked: see test/package/types.test.ts.
+// What a store can be handed to. Only type-checked: see test/package/declarations.test.ts.
 import {
   type AuditAttributes, type AuditEvent, type AuditFilter, type CoreEvent, type EventBase, SqliteStore,
   type StateSnapshot, type Store,

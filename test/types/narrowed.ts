@@ -1,4 +1,4 @@
-// What is read has the type that was asked for. Only type-checked: see test/package/types.test.ts.
+// What is read has the type that was asked for. Only type-checked: see test/package/declarations.test.ts.
 import type { AuditEvent, AuditFilter, CoreEvent, SqliteStore, Store } from '../../lib/index.ts';
 import type { RunAuditEvent } from '../../lib/modules/runs/runs.ts';
 import { type Equal, holds } from './equal.ts';
