@@ -1,6 +1,6 @@
 // A built file: the compiled files in it, and which name stands in it for what.
 import type { Statement } from 'typescript/unstable/ast';
-import { Names } from './names.ts';
+import { aliased, Names } from './names.ts';
 import { always, placeOf, specifier } from './places.ts';
 import { print } from './print.ts';
 import { declaredBy, isPlain, type Key, type Meaning, type Scanned } from './scan.ts';
@@ -149,8 +149,4 @@ export class Bundle {
     this.#printed.add(name.text);
     return true;
   }
-}
-
-function aliased(name: string, other: string): string {
-  return name === other ? name : `${name} as ${other}`;
 }

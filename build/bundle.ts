@@ -2,10 +2,9 @@
 //
 // The rooms have no circles of imports (test/package/house.test.ts), so the files of one can follow each other in the
 // order of their imports, as one text. Of that a bundler leaves out what its program does not use.
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
 import { Bundle, type Whole } from './built-file.ts';
-import { always, placeOf, specifier } from './places.ts';
+import { aliased } from './names.ts';
+import { always, placeOf, specifier, writeFiles } from './places.ts';
 import { exportsOf, type Program } from './program.ts';
 import { keyOf, scan, type Scanned } from './scan.ts';
 
@@ -30,10 +29,7 @@ export function writeBundles(program: Program, entries: readonly string[], folde
   }
   for (const bundle of bundles) bundle.resolve();
   for (const bundle of bundles) texts.set(bundle.path, bundle.text());
-  for (const [path, text] of texts) {
-    mkdirSync(dirname(join(folder, path)), { recursive: true });
-    writeFileSync(join(folder, `${path}.js`), text);
-  }
+  writeFiles(folder, '.js', texts);
 }
 
 /** The compiled files of each built one, in the order of their imports; what imports nothing of the others is first. */
@@ -66,10 +62,7 @@ function importedLater(files: Map<string, Scanned>): string[] {
 function handOn(path: string, { owners, exported }: Whole): string {
   const byOwner = Map.groupBy(exported(path), ([, key]) => owners.get(key)!);
   return Array.from(byOwner, ([owner, all]) => {
-    const names = all.map(([name, key]) => {
-      const theirs = owner.export(key);
-      return theirs === name ? name : `${theirs} as ${name}`;
-    });
+    const names = all.map(([name, key]) => aliased(owner.export(key), name));
     return `export { ${names.join(', ')} } from '${specifier(path, owner.path)}';\n`;
   }).join('');
 }

@@ -1,13 +1,11 @@
 // Writes the declarations that whoever imports an entry point can come to, with their comments in full, into files that
 // lie beside those of the JavaScript. The rest, half of what the compiler makes, is nobody's business outside.
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
 import {
   type Identifier, isExportDeclaration, isIdentifier, isImportDeclaration, type Node, type SourceFile, type Statement,
 } from 'typescript/unstable/ast';
 import { type Symbol, SymbolFlags } from 'typescript/unstable/sync';
-import { Names } from './names.ts';
-import { placeOf, specifier } from './places.ts';
+import { aliased, Names } from './names.ts';
+import { placeOf, specifier, writeFiles } from './places.ts';
 import { declared, exportsOf, type Program } from './program.ts';
 import { builtInsOf, declaredBy } from './scan.ts';
 
@@ -45,10 +43,7 @@ export function writeDeclarations(program: Program, entries: readonly string[], 
   }
   const texts = [...files.values()].map((file): [string, string] => [file.path, file.text()]);
   for (const [path, names] of exported) texts.push([path, handOn(path, names, owners)]);
-  for (const [path, text] of texts) {
-    mkdirSync(dirname(join(folder, path)), { recursive: true });
-    writeFileSync(join(folder, `${path}.d.ts`), text);
-  }
+  writeFiles(folder, '.d.ts', texts);
 }
 
 /** Every declaration of the program, by the symbol that it declares. */
@@ -110,7 +105,7 @@ class DeclarationFile {
   text(): string {
     const statements = this.#declarations.map((declaration) => this.#print(declaration));
     const imports = [...this.#imports].flatMap(([module, names]) => Array.from(names, ([theirs, ours]) => {
-      const name = theirs === ours ? ours : `${theirs} as ${ours}`;
+      const name = aliased(theirs, ours);
       return `import ${theirs === '*' ? name : `{ ${name} }`} from '${module}';\n`;
     }));
     return [...imports, ...statements].join('');
@@ -149,9 +144,8 @@ function handOn(path: string, exported: Map<string, Symbol>, owners: Map<number,
   const byOwner = Map.groupBy(exported, ([, { id }]) => owners.get(id)!);
   return Array.from(byOwner, ([owner, all]) => {
     const names = all.map(([name, symbol]) => {
-      const theirs = owner.nameOf(symbol);
       const kind = symbol.flags & SymbolFlags.Value ? '' : 'type ';
-      return `${kind}${theirs === name ? name : `${theirs} as ${name}`}`;
+      return `${kind}${aliased(owner.nameOf(symbol), name)}`;
     });
     return `export { ${names.join(', ')} } from '${specifier(path, owner.path)}';\n`;
   }).join('');

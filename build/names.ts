@@ -62,3 +62,8 @@ export class Names {
     }
   }
 }
+
+/** How a list of imports or exports names something that has one name here and another one there. */
+export function aliased(name: string, other: string): string {
+  return name === other ? name : `${name} as ${other}`;
+}

@@ -1,7 +1,8 @@
 // Which built file a file of lib/ goes to. Node takes about a millisecond for each file that it loads, on a desktop
 // core, and a service that loads sixty of them takes twice as long to start: so what is always shipped becomes one
 // file, each optional part another one, and the command a third one.
-import { dirname, relative } from 'node:path';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
 
 /** What is always shipped. */
 export const always = 'shepherd-store';
@@ -24,4 +25,12 @@ export function placeOf(path: string): string {
 export function specifier(from: string, to: string): string {
   const path = relative(dirname(from), `${to}.js`);
   return path.startsWith('.') ? path : `./${path}`;
+}
+
+/** Writes files to a folder; `texts`: what is in each, by its path there without the ending. */
+export function writeFiles(folder: string, ending: '.js' | '.d.ts', texts: Iterable<[string, string]>): void {
+  for (const [path, text] of texts) {
+    mkdirSync(dirname(join(folder, path)), { recursive: true });
+    writeFileSync(join(folder, path + ending), text);
+  }
 }

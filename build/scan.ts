@@ -135,9 +135,8 @@ const withNames: readonly SyntaxKind[] = [
 ];
 
 function isNameOfProperty(node: Identifier): boolean {
-  const parent = node.parent as Node & { name?: Node; propertyName?: Node; label?: Node };
-  if (parent.propertyName === node || parent.label === node) return true;
-  return withNames.includes(parent.kind) && parent.name === node;
+  const parent = node.parent as Node & { name?: Node; propertyName?: Node };
+  return parent.propertyName === node || (withNames.includes(parent.kind) && parent.name === node);
 }
 
 /** Asks the compiler what the names stand for. */
