@@ -132,11 +132,13 @@ export class Bundle {
     };
     return file.statements.filter((statement) => this.#isMine(statement)).map((statement) => {
       // Bundlers warn of a `this` outside of functions, where the compiler asks whether somebody has given its own.
-      const text = print(file, statement, nameOf).replace(/\(this&&this\.\w+\)\|\|/, '');
+      const text = print(file, statement, nameOf).replace(/\(this&&this\.__\w+\)\|\|/, '');
       if (this.path.startsWith('cli/') || isPlain(statement)) return text;
       // A bundler cannot see by itself that it may leave this out where nobody uses it.
       const [, start, value] = /^((?:const|let|var) [\w$]+=)(.*);$/s.exec(text) ?? [];
-      if (value === undefined) throw new Error(`${file.path} has a statement that can never be left out: ${text}`);
+      if (value === undefined || declaredBy(statement).length > 1) {
+        throw new Error(`${file.path} has a statement that can never be left out: ${text}`);
+      }
       return `${start}/* @__PURE__ */(()=>(${value}))();`;
     }).join('\n');
   }
