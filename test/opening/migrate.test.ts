@@ -426,3 +426,12 @@ test('a failing step beside a -wal loses no row of it', (t) => {
   makeDatabase(folder.file(), 'DELETE FROM audit_log WHERE id = -3');
   assert.equal(folder.open().getUsage('minecraft', '2026-11-20'), 90_000);
 });
+
+test('a row to adopt without a value that it needs is refused by SQLite, which names the column', (t) => {
+  const folder = new TestFolder(t);
+  const loose = fourTables.replace('event_data TEXT NOT NULL', 'event_data TEXT');
+  makeDatabase(folder.file(), `${loose} UPDATE audit_log SET event_data = NULL WHERE id = 3;`);
+  assert.throws(() => folder.open(), { code: 'ERR_STORE_MIGRATION', message: /audit_log\.event_data/ });
+  makeDatabase(folder.file(), "UPDATE audit_log SET event_data = 'null' WHERE id = 3");
+  assert.equal(folder.open().getUsage('minecraft', '2026-11-20'), 90_000);
+});
