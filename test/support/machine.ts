@@ -41,6 +41,13 @@ export class Machine {
     };
   }
 
+  /** Whether npm gets what the project is built with, from its cache or from the registry. */
+  canInstall(): boolean {
+    const folder = join(this.#env['TMPDIR']!, 'install');
+    for (const name of ['package.json', 'package-lock.json']) cpSync(join(root, name), join(folder, name));
+    return this.paste(folder, 'npm ci --fetch-retries=0').status === 0;
+  }
+
   /** Runs commands as if they were pasted into a shell, but that none comes after one that has failed. */
   paste(cwd: string, commands: string): Outcome {
     const { status, stdout, stderr, error } = spawnSync('sh', ['-ec', commands], {
