@@ -45,7 +45,8 @@ class Output {
 
   add(word: string): void {
     if (word === '') return;
-    if (word.startsWith('}') && this.text.endsWith(';')) this.text = this.text.slice(0, -1);
+    // Before a brace that closes, neither a semicolon nor a comma says anything.
+    if (word.startsWith('}') && /[;,]$/.test(this.text)) this.text = this.text.slice(0, -1);
     this.text += needsBlank(this.text.at(-1) ?? '', word[0]!) ? ` ${word}` : word;
   }
 

@@ -17,7 +17,7 @@ import { base, bump, count, Counter } from '../values/base.js';
 const path = 'hides the name of a module';
 const Ee = 'and short names of the build';
 const e = 'e';
-const system_1 = { base, path, e, join, separator };
+const system_1 = { base, path, e, join, separator, list: [1, , ], };
 const parts = ({ a = base, b: { c = e, ...others } = {}, [e]: named = ${'`${e}${base}`'} }, [f = e, , ...g] = []) => {
   return { a, c, others, named, f, g };
 };
