@@ -125,7 +125,7 @@ function documentOf(path: string, report: Report, ok: boolean): object {
     path, ...(health ?? { findings: null, snapshot: null }), ok, unreadable: unread, ...rest,
     hasLedger: report.hasLedger ?? null, ledgerPath: report.ledgerPath ?? null, isOpenForWriting, openBy: processes,
     head: head ?? null, newest: newest ?? null, session: session ?? null, savedAt: savedAt ?? null,
-    usage: usage ?? null, cooldowns: cooldowns ?? null,
+    usage: usage ?? null, ...(isSessionCounted ? undefined : { isSessionCounted }), cooldowns: cooldowns ?? null,
   };
 }
 

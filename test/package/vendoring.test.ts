@@ -171,6 +171,7 @@ test('the command, copied with the core alone, does what it can and says what is
   const status = command('status', ...db);
   assert.partialDeepStrictEqual(status, { status: 0, stderr: '' });
   assert.match(status.stdout, /modules\/sessions\/ was left out/);
+  assert.equal(JSON.parse(command('status', '--json', ...db).stdout).isSessionCounted, false);
   writeFileSync(join(folder, 'other.db'), 'no database');
   assert.match(command('status', '--db', 'other.db').stderr, /ERR_STORE_NOT_A_STORE/);
 
