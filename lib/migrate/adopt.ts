@@ -36,8 +36,8 @@ export function adopt(db: DatabaseSync, now: Date, script: () => void): void {
     head = rowHash(head, chainedRow([id, timestamp, type, data]));
     return head;
   });
-  // node:sqlite makes U+FFFD of bytes that are no UTF-8, and Node 24's ends a text at its first NUL. Such a text becomes
-  // a BLOB of the same bytes, or the adopted row would look tampered with at once, or under another Node.
+  // node:sqlite makes U+FFFD of bytes that are no UTF-8, and Node 24's ends a text at its first NUL. Such a text stays
+  // as a BLOB of the same bytes, or the adopted row would look tampered with at once, or under another Node.
   db.function('readable', { directOnly: true, deterministic: true }, (given) => {
     const bytes = given as Uint8Array | null;
     if (bytes === null) return null; // SQLite refuses it, and names the column
