@@ -150,6 +150,7 @@ const ofModules: Row[] = [
     tracker.touch(given<Options<SessionTracker['touch'], 0>>({ warningsIssued: undefined }));
     const reason: Exited = { type: 'process_exited', ...given<Exited>({ exitCode: undefined }) };
     const ended = tracker.end(reason, given<Options<SessionTracker['end'], 1>>({ cooldownMs: undefined }));
+    tracker.recover(given<Options<SessionTracker['recover'], 0>>({ cooldownMs: undefined }));
     return [started, ended, store.getRecentAudits(2)];
   }],
   ['RunStore', ({ store }, given) => {

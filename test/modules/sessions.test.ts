@@ -134,6 +134,45 @@ test('after a crash the session is charged up to the last touch, once', (t) => {
   tracker.start({ entryId: 'minecraft' });
 });
 
+test('a session that a crash left is followed by its cooldown as one that was ended, and nothing else is', (t) => {
+  const clocks = new Clocks('2026-11-21T10:00:00Z');
+  const folder = new TestFolder(t);
+  const store = folder.open(clocks.options);
+  const next = (): SessionTracker => new SessionTracker(store, { ...utc, ...clocks.forTracker });
+  assert.equal(next().recover({ cooldownMs: 10 * minuteMs }), undefined);
+  const running = next();
+  const session = running.start({ entryId: 'minecraft', sessionId: 's1' });
+  assert.throws(() => running.recover({ cooldownMs: 10 * minuteMs }), { code: 'ERR_STORE_CONFLICT' });
+  assert.deepEqual(store.listCooldowns(), []);
+
+  clocks.pass(3 * hourMs);
+  assert.throws(() => store.transaction(() => {
+    next().recover({ cooldownMs: 10 * minuteMs });
+    throw new Error('boom');
+  }), /boom/);
+  assert.deepEqual(store.listCooldowns(), []);
+  assert.equal(next().recover({ cooldownMs: 10 * minuteMs })?.sessionId, 's1');
+  assert.deepEqual(store.getCooldownUntil('minecraft'), new Date('2026-11-21T13:10:00Z'));
+
+  // The log says that the session has ended, so there is nothing to recover and nothing to block.
+  store.clearCooldown('minecraft');
+  store.saveSnapshot({ timestamp: new Date(clocks.wall), activeSession: session });
+  assert.equal(next().recover({ cooldownMs: 10 * minuteMs }), undefined);
+  assert.equal(store.getCooldownUntil('minecraft'), undefined);
+
+  // Absent options set none, and a longer cooldown stands.
+  for (const options of [undefined, {}, { cooldownMs: undefined }]) {
+    next().start({ entryId: 'tuxmath' });
+    assert.equal(next().recover(options)?.entryId, 'tuxmath');
+    assert.equal(store.getCooldownUntil('tuxmath'), undefined);
+  }
+  const later = new Date('2026-11-22T10:00:00Z');
+  store.setCooldownUntil('tuxmath', later);
+  next().start({ entryId: 'tuxmath' });
+  next().recover({ cooldownMs: minuteMs });
+  assert.deepEqual(store.getCooldownUntil('tuxmath'), later);
+});
+
 test('an older snapshot that comes back does not charge its session again', (t) => {
   const clocks = new Clocks('2026-11-21T10:00:00Z');
   const store = new TestFolder(t).open(clocks.options);
@@ -283,18 +322,17 @@ test('bad values are refused before anything is written', (t) => {
     assert.throws(() => tracker.start(value as SessionStart), refused, `start options: ${name}`);
     assert.throws(() => tracker.touch(value as object), refused, `touch options: ${name}`);
     assert.throws(() => tracker.end({ type: 'expired' }, value as object), refused, `end options: ${name}`);
+    assert.throws(() => tracker.recover(value as object), refused, `recover options: ${name}`);
     assert.throws(() => new SessionTracker(store, value as object), refused, `tracker options: ${name}`);
   }
   assert.equal(store.auditHead(), undefined);
   tracker.start({ entryId: 'a' });
   for (const [name, value] of badDurations) {
     assert.throws(() => tracker.touch({ warningsIssued: [value as number] }), refused, `warningsIssued: ${name}`);
-    if (value !== undefined)
-      assert.throws(
-        () => tracker.end({ type: 'expired' }, { cooldownMs: value as number }),
-        refused,
-        `cooldownMs: ${name}`,
-      );
+    if (value === undefined) continue;
+    const options = { cooldownMs: value as number };
+    assert.throws(() => tracker.end({ type: 'expired' }, options), refused, `cooldownMs: ${name}`);
+    assert.throws(() => tracker.recover(options), refused, `cooldownMs of recover: ${name}`);
   }
   assert.throws(() => tracker.touch({ warningsIssued: 5 as unknown as number[] }), refused);
   const badReasons = [

@@ -61,6 +61,12 @@ function checkReason(given: SessionEndReason): SessionEndReason {
   return { type: 'process_exited', exitCode: checkInteger('reason.exitCode', exitCode, Number.MIN_SAFE_INTEGER) };
 }
 
+/** The cooldown that a session is to be ended with. */
+function checkCooldown(options: { cooldownMs?: number | undefined } | undefined): number | undefined {
+  const { cooldownMs } = checkOptions('options', options, ['cooldownMs']);
+  return cooldownMs === undefined ? undefined : checkDuration('options.cooldownMs', cooldownMs);
+}
+
 /** Which session this tracker started, and when by the forward-only clock. Everything else is in the store. */
 interface Running {
   sessionId: string;
@@ -163,25 +169,23 @@ export class SessionTracker {
    * it.
    */
   end(reason: SessionEndReason, options?: { cooldownMs?: number | undefined }): EndedSession {
-    const { cooldownMs } = checkOptions('options', options, ['cooldownMs']);
-    if (cooldownMs !== undefined) checkDuration('options.cooldownMs', cooldownMs);
+    const cooldownMs = checkCooldown(options);
     const checked = checkReason(reason);
     return this.#connection.write('end the session', () => {
-      const session = this.#mustBeActive('end the session');
-      if (cooldownMs !== undefined) {
-        this.#extendCooldown(session.entryId, new Date(this.#connection.now().getTime() + cooldownMs));
-      }
-      return this.#finish(session, checked);
+      return this.#finish(this.#mustBeActive('end the session'), checked, cooldownMs);
     });
   }
 
   /**
    * Ends the session that a crash left active, with the reason `service_crashed`, and charges it up to the last `start`
-   * or `touch`, as it was saved there. Gives `undefined` where there is none. To be called once after each start of the
-   * service; another call is harmless. Throws `ERR_STORE_CONFLICT` while this tracker's own session runs, and
-   * `ERR_STORE_CORRUPT` where neither copy of the snapshot can be read: `saveSnapshot` then begins anew.
+   * or `touch`, as it was saved there. `cooldownMs` is that of `end`, counted from now, so that pulling the plug does
+   * not evade the cooldown. Gives `undefined` where there is no session, and then sets no cooldown. To be called once
+   * after each start of the service; another call is harmless. Throws `ERR_STORE_CONFLICT` while this tracker's own
+   * session runs, and `ERR_STORE_CORRUPT` where neither copy of the snapshot can be read: `saveSnapshot` then begins
+   * anew.
    */
-  recover(): EndedSession | undefined {
+  recover(options?: { cooldownMs?: number | undefined }): EndedSession | undefined {
+    const cooldownMs = checkCooldown(options);
     return this.#connection.write('recover the session', () => {
       const own = this.#stored();
       if (own) {
@@ -191,7 +195,9 @@ export class SessionTracker {
       if (!snapshot?.activeSession) return undefined;
       const session = countedSession(snapshot.activeSession, snapshot.timestamp, this.#timeZone);
       // Where only an older copy of the snapshot is left, the log may show that its session has ended and was charged.
-      if (!this.#isEnded(session.sessionId)) return this.#finish(session, { type: 'service_crashed' });
+      if (!this.#isEnded(session.sessionId)) {
+        return this.#finish(session, { type: 'service_crashed' }, cooldownMs);
+      }
       this.#store.saveSnapshot({ timestamp: this.#connection.now() });
       return undefined;
     });
@@ -219,9 +225,12 @@ export class SessionTracker {
     throw new StoreError('ERR_STORE_CONFLICT', `failed to ${what}: ${why}`);
   }
 
-  /** Inside the transaction, charges the days and records the end. */
-  #finish(session: CountedSession, reason: SessionEndReason): EndedSession {
+  /** Inside the transaction, sets the cooldown, charges the days and records the end. */
+  #finish(session: CountedSession, reason: SessionEndReason, cooldownMs: number | undefined): EndedSession {
     const { sessionId, entryId, elapsedMs: durationMs, days } = session;
+    if (cooldownMs !== undefined) {
+      this.#extendCooldown(entryId, new Date(this.#connection.now().getTime() + cooldownMs));
+    }
     const ended: EndedSession = { sessionId, entryId, reason, durationMs, charged: [], uncharged: [] };
     for (const part of days) (this.#charge(entryId, part) ? ended.charged : ended.uncharged).push(part);
     const tags = ended.uncharged.map(({ day }) => `uncharged:${day}`);
