@@ -298,8 +298,41 @@ test('a start, touch or end that is rolled back with a transaction around it has
   assert.deepEqual(store.loadSnapshot()?.activeSession?.warningsIssued, []);
   failing(() => tracker.end({ type: 'user_stop' }));
   assert.equal(store.getUsage('a', '2026-11-21'), 0);
+  assert.partialDeepStrictEqual(tracker.active, { sessionId: 's1', elapsedMs: minuteMs });
   clocks.pass(minuteMs);
   assert.equal(tracker.end({ type: 'user_stop' }).durationMs, 2 * minuteMs);
+});
+
+test('a tracker goes on with its session where a transaction that replaced it is undone', (t) => {
+  const clocks = new Clocks('2026-11-21T10:00:00Z');
+  const store = new TestFolder(t).open(clocks.options);
+  const tracker = new SessionTracker(store, { ...utc, ...clocks.forTracker });
+  const replace = (sessionId: string): void => {
+    tracker.end({ type: 'user_stop' });
+    tracker.start({ entryId: 'b', sessionId });
+    clocks.pass(minuteMs);
+  };
+  const boom = new Error('boom');
+  tracker.start({ entryId: 'a', sessionId: 's1' });
+  clocks.pass(minuteMs);
+  assert.throws(() => store.transaction(() => {
+    replace('s2');
+    assert.throws(() => store.transaction(() => {
+      replace('s3');
+      replace('s4');
+      throw boom;
+    }), boom);
+    assert.deepEqual([tracker.active?.sessionId, tracker.active?.elapsedMs], ['s2', 3 * minuteMs]);
+    throw boom;
+  }), boom);
+  assert.deepEqual([tracker.active?.sessionId, tracker.active?.elapsedMs], ['s1', 4 * minuteMs]);
+  store.transaction(() => replace('s2'));
+  assert.equal(tracker.active?.elapsedMs, minuteMs);
+  tracker.touch();
+  assert.equal(tracker.end({ type: 'user_stop' }).durationMs, minuteMs);
+  assert.deepEqual(store.getUsageForDay('2026-11-21'), [
+    { entryId: 'a', durationMs: 4 * minuteMs }, { entryId: 'b', durationMs: minuteMs },
+  ]);
 });
 
 test('bad values are refused before anything is written', (t) => {

@@ -67,12 +67,6 @@ function checkCooldown(options: { cooldownMs?: number | undefined } | undefined)
   return cooldownMs === undefined ? undefined : checkDuration('options.cooldownMs', cooldownMs);
 }
 
-/** Which session this tracker started, and when by the forward-only clock. Everything else is in the store. */
-interface Running {
-  sessionId: string;
-  startedMs: number;
-}
-
 /**
  * Runs the sessions of a store, one at a time. Each method is one transaction, durable on return. Elapsed time comes
  * from a clock that only goes forward (`monotonicMs`); the wall clock only names the days, in `timeZone` (an IANA name,
@@ -84,7 +78,11 @@ export class SessionTracker {
   readonly #connection: ModuleConnection;
   readonly #timeZone: string | undefined;
   readonly #monotonicMs: () => number;
-  #running: Running | undefined;
+  /**
+   * When this tracker started its session, by the forward-only clock and by the session's id. Everything else is in the
+   * store. Sessions that the open transaction has ended stay here, because they run on where it is undone.
+   */
+  #startedMs = new Map<string, number>();
 
   /**
    * `monotonicMs`: a clock that only goes forward, in milliseconds; `performance.now` by default. Throws
@@ -141,7 +139,7 @@ export class SessionTracker {
         { eventId: `session_started:${sessionId}` },
       );
       this.#store.saveSnapshot({ timestamp: startedAt, activeSession: started });
-      this.#running = { sessionId, startedMs };
+      this.#startedMs.set(sessionId, startedMs);
       return started;
     });
   }
@@ -210,12 +208,16 @@ export class SessionTracker {
    */
   #stored(): CountedSession | undefined {
     const { activeSession, timestamp } = this.#store.loadSnapshot() ?? {};
-    if (!this.#running || !timestamp || activeSession?.sessionId !== this.#running.sessionId) return undefined;
-    if (this.#isEnded(activeSession.sessionId)) return undefined;
+    if (!activeSession || !timestamp) return undefined;
+    const { sessionId, startedAt } = activeSession;
+    const startedMs = this.#startedMs.get(sessionId);
+    if (startedMs === undefined || this.#isEnded(sessionId)) return undefined;
     const { days } = countedSession(activeSession, timestamp, this.#timeZone);
-    const elapsedMs = Math.max(0, Math.floor(this.#readMonotonic() - this.#running.startedMs));
-    const wall = [timestamp, this.#connection.now()] as const;
-    return { ...activeSession, elapsedMs, days: grownDays(days, elapsedMs, wall, this.#timeZone) };
+    const elapsedMs = Math.max(0, Math.floor(this.#readMonotonic() - startedMs));
+    const now = this.#connection.now();
+    // All of a transaction has one time, so the open one did not start this session, and cannot bring back another one.
+    if (startedAt.getTime() !== now.getTime()) this.#startedMs = new Map([[sessionId, startedMs]]);
+    return { ...activeSession, elapsedMs, days: grownDays(days, elapsedMs, [timestamp, now], this.#timeZone) };
   }
 
   #mustBeActive(what: string): CountedSession {
