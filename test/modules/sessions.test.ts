@@ -44,6 +44,7 @@ test('a session is recorded, charged and followed by a cooldown', (t) => {
       days: [{ day: '2026-11-21', durationMs: 30 * minuteMs }],
     },
   });
+  assert.equal(store.auditHead()?.id, 1, 'a touch writes no event');
   clocks.pass(500);
   assert.equal(tracker.active?.elapsedMs, 30 * minuteMs + 500);
 

@@ -19,7 +19,7 @@ export interface SessionStart {
   sessionId?: string | undefined;
   /** The entry's name for people; only the event keeps it. */
   label?: string | undefined;
-  /** When the session is to end at the latest. */
+  /** When the session is to end at the latest. It is recorded and not enforced: the tracker has no timer. */
   deadline?: Date | undefined;
 }
 
@@ -71,7 +71,8 @@ function checkCooldown(options: { cooldownMs?: number | undefined } | undefined)
  * Runs the sessions of a store, one at a time. Each method is one transaction, durable on return. Elapsed time comes
  * from a clock that only goes forward (`monotonicMs`); the wall clock only names the days, in `timeZone` (an IANA name,
  * by default the system's zone): the time between two saves (`start`, `touch`, `end`) belongs to days that the wall
- * clock named between them, counted back from the later save. All methods throw what the store's writing methods throw.
+ * clock named between them, counted back from the later save. Its methods may be part of a `transaction`: if that is
+ * undone, so is what they did. All methods throw what the store's writing methods throw.
  */
 export class SessionTracker {
   readonly #store: SqliteStore;
@@ -105,7 +106,10 @@ export class SessionTracker {
     return reading;
   }
 
-  /** The session that this tracker runs, with the time elapsed until now; `undefined` where it runs none. */
+  /**
+   * The session that this tracker runs, with the time elapsed until now; `undefined` where it runs none. It becomes
+   * `undefined` when another process has ended the session; only `touch` and `end` throw.
+   */
   get active(): SessionSnapshot | undefined {
     return this.#stored();
   }
@@ -146,8 +150,9 @@ export class SessionTracker {
 
   /**
    * Saves the snapshot again: a crash can cost no more than the time since the last save, and where a machine sleeps
-   * over midnight no more than that time can get to the wrong day. `warningsIssued` replaces the thresholds, in whole
-   * seconds, of the warnings shown so far. Throws `ERR_STORE_CONFLICT` where no session is active.
+   * over midnight no more than that time can get to the wrong day. `warningsIssued` replaces the list of the warnings
+   * shown so far, each named by its threshold in whole seconds; it writes no `warning_issued` event. Throws
+   * `ERR_STORE_CONFLICT` where no session is active.
    */
   touch(options?: { warningsIssued?: readonly number[] | undefined }): void {
     const { warningsIssued } = checkOptions('options', options, ['warningsIssued']);
@@ -178,9 +183,10 @@ export class SessionTracker {
    * Ends the session that a crash left active, with the reason `service_crashed`, and charges it up to the last `start`
    * or `touch`, as it was saved there. `cooldownMs` is that of `end`, counted from now, so that pulling the plug does
    * not evade the cooldown. Gives `undefined` where there is no session, and then sets no cooldown. To be called once
-   * after each start of the service; another call is harmless. Throws `ERR_STORE_CONFLICT` while this tracker's own
-   * session runs, and `ERR_STORE_CORRUPT` where neither copy of the snapshot can be read: `saveSnapshot` then begins
-   * anew.
+   * after each start of the service; another call is harmless. One process runs the sessions of a store: this cannot
+   * tell a crash from a service that still runs, and would end the session of that one. Throws `ERR_STORE_CONFLICT`
+   * while this tracker's own session runs, and `ERR_STORE_CORRUPT` where neither copy of the snapshot can be read:
+   * `saveSnapshot` then begins anew.
    */
   recover(options?: { cooldownMs?: number | undefined }): EndedSession | undefined {
     const cooldownMs = checkCooldown(options);
