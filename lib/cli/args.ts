@@ -1,7 +1,9 @@
 // The syntax of a command, and the checked arguments of one call.
+import { existsSync, statSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { didYouMean } from '../values/near-miss.ts';
 import { UsageError } from './failures.ts';
+import { shellWord } from './text.ts';
 import { parseDay, parseTime } from './times.ts';
 
 /** An option of a command; `value` names the argument that follows it, and is absent for a switch. */
@@ -19,11 +21,21 @@ export interface CommandSyntax {
    * marks that the last one may be repeated.
    */
   takes: string[];
+  /** The arguments without a name are files that exist, such as a backup. */
+  takesFiles?: true;
   options: Record<string, Option>;
 }
 
 /** The first argument of a command that takes its store also without `--db`. */
 export const storeFile = '[FILE]';
+
+/** The environment variable that names the store where a call does not. */
+export const storeVariable = 'SHEPHERD_STORE_DB';
+
+/** The path of the store that the environment names. */
+export function environmentPath(): string | undefined {
+  return process.env[storeVariable] || undefined; // an empty variable counts as unset, as is usual
+}
 
 /** The arguments of one call. Every method throws `UsageError` for a value that does not fit. */
 export class Args {
@@ -32,7 +44,8 @@ export class Args {
   readonly #takesFile: boolean;
 
   /** Throws a `UsageError` that names the unknown option, the option without its value or the argument too many. */
-  constructor({ takes, options }: CommandSyntax, argv: readonly string[]) {
+  constructor(syntax: CommandSyntax, argv: readonly string[]) {
+    const { takes, options } = syntax;
     const optionTypes = Object.entries(options).map(([name, { value }]) => {
       return [name, { type: value === undefined ? 'boolean' : 'string' } as const];
     });
@@ -53,9 +66,22 @@ export class Args {
     const missing = required[this.positionals.length];
     if (this.positionals.includes('')) throw new UsageError('an argument is empty');
     if (missing !== undefined) throw new UsageError(`${missing} is missing`);
+    const needsName = options['db'] !== undefined && !this.#takesFile && this.text('db') === undefined;
     const extra = this.positionals[takes.length];
     const mayRepeat = takes.at(-1)?.endsWith('…') === true;
-    if (extra !== undefined && !mayRepeat) throw new UsageError(`unexpected argument "${extra}"`);
+    if (extra !== undefined && !mayRepeat) {
+      throw new UsageError(`unexpected argument "${extra}"${needsName ? '; the store is --db FILE' : ''}`);
+    }
+    if (needsName && environmentPath() === undefined) this.#refuseFiles(syntax);
+  }
+
+  /** Refuses a file that was meant as the store: the command would look for something of its name in another store. */
+  #refuseFiles({ takes, takesFiles }: CommandSyntax): void {
+    const index = takesFiles ? -1 : this.positionals.findIndex(isFile);
+    if (index < 0) return;
+    const file = this.positionals[index]!;
+    const name = (takes[index] ?? takes.at(-1)!).replaceAll(/[[\]…]/g, '');
+    throw new UsageError(`"${file}" was taken as ${name}; did you mean --db ${shellWord(file)}?`);
   }
 
   /** The store that the call names, by `--db` or as its first argument; `undefined` where it names none. */
@@ -120,6 +146,10 @@ export class Args {
     }
     return instant;
   }
+}
+
+function isFile(path: string): boolean {
+  return existsSync(path) && statSync(path, { throwIfNoEntry: false })?.isFile() === true;
 }
 
 /** The message of Node's parser, followed by the known option that is nearest to an unknown one. */

@@ -51,6 +51,7 @@ export const restoreCommand: Command = {
   name: 'restore',
   summary: 'Puts a backup in the place of a store, which is kept aside',
   takes: ['BACKUP'],
+  takesFiles: true,
   options: { ...dbOption, ...jsonOption },
   notes: [
     'Stop the service first: a store that it has open is not replaced. The',

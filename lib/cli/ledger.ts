@@ -7,12 +7,12 @@ import { connect, SqliteStore } from '../store.ts';
 import { absolutePath, snapshotPathOf } from '../values/paths.ts';
 import { existsAt } from '../values/place.ts';
 import { anchorText } from './anchor.ts';
-import { type Args, type Option, storeFile } from './args.ts';
+import { type Args, environmentPath, type Option, storeFile } from './args.ts';
 import { type Command, dbOption, type Io, jsonOption, long, print, printJson } from './command.ts';
 import { UsageError } from './failures.ts';
 import { checkKeyFits, keyOption, signingKeyOf } from './keys.ts';
 import { parityLines, settled, walkLines } from './parity.ts';
-import { checkLedgerIsThere, environmentPath, hasLedger, openStore, storePath } from './store-path.ts';
+import { checkLedgerIsThere, hasLedger, openStore, storePath } from './store-path.ts';
 import { count, counted, painter, plain } from './text.ts';
 
 const ledgerOption: Record<string, Option> = {

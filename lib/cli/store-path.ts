@@ -4,28 +4,21 @@ import { defaultPath } from '../default-path.ts';
 import { connect, SqliteStore } from '../store.ts';
 import { hasCode, StoreError } from '../values/errors.ts';
 import { snapshotPathOf } from '../values/paths.ts';
-import type { Args } from './args.ts';
+import { type Args, environmentPath, storeVariable } from './args.ts';
 import type { Io } from './command.ts';
 import { ifThere } from './left-out.ts';
 import { json, painter, plain, shellWord } from './text.ts';
-
-const variable = 'SHEPHERD_STORE_DB';
 
 /** The path of the store that the call names, or else the one that the environment names, or else the user's own. */
 export function storePath(args: Args): string {
   return args.store ?? environmentPath() ?? defaultPath('shepherd-store');
 }
 
-/** The path of the store that the environment names. */
-export function environmentPath(): string | undefined {
-  return process.env[variable] || undefined; // an empty variable counts as unset, as is usual
-}
-
 /** Gives `storePath`, and writes it to stderr where the call does not name a store. */
 export function tellStorePath(args: Args, io: Io): string {
   const path = storePath(args);
   if (args.store !== undefined) return path;
-  const origin = environmentPath() === undefined ? '' : ` (${variable})`;
+  const origin = environmentPath() === undefined ? '' : ` (${storeVariable})`;
   const line = args.flag('json') ? json({ store: path }) : painter(io.stderr)('dim', `store: ${plain(path)}${origin}`);
   io.stderr.write(`${line}\n`);
   return path;

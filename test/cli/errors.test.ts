@@ -187,6 +187,51 @@ test('the store is what the call names, then what the environment does, and two 
   assert.doesNotMatch((await shepherd(['status'])).err, /SHEPHERD_STORE_DB/);
 });
 
+test('a file that stands where a name is meant is not looked up in another store', async (t) => {
+  const folder = new TestFolder(t);
+  const store = folder.open();
+  store.addUsage(folder.file(), '2026-11-21', 60_000);
+  store.close();
+  const before = process.env['XDG_DATA_HOME'];
+  t.after(() => {
+    delete process.env['XDG_DATA_HOME'];
+    if (before !== undefined) process.env['XDG_DATA_HOME'] = before;
+  });
+  process.env['XDG_DATA_HOME'] = folder.file('data');
+  delete process.env['SHEPHERD_STORE_DB'];
+  const [file, spaced] = [folder.file(), folder.file('my notes')];
+  writeFileSync(spaced, '');
+  const taken: [argv: string[], name: string, suggested: string][] = [
+    [['usage', file], 'ENTRY', file], [['run', file], 'ID', file], [['backup', file], 'DEST', file],
+    [['due', file], 'TASKTYPE=INTERVAL', file], [['due', 'lint=1h', file], 'TASKTYPE=INTERVAL', file],
+    [['usage', spaced], 'ENTRY', `'${spaced}'`],
+  ];
+  for (const [argv, name, suggested] of taken) {
+    const { code, out, err } = await shepherd(argv);
+    assert.deepEqual([code, out], [2, ''], argv.join(' '));
+    const [first, second = ''] = err.split('\n');
+    const why = `"${argv.at(-1)}" was taken as ${name}; did you mean --db ${suggested}?`;
+    assert.equal(first, `shepherd-store: ${why}`);
+    assert.match(second, /^Usage: shepherd-store /);
+  }
+  const { err } = await shepherd(['usage', file, '--json']);
+  assert.partialDeepStrictEqual(JSON.parse(err), { error: { code: 'ERR_COMMAND_USAGE' } });
+  assert.match((await shepherd(['backup', file, 'b'])).err, /: unexpected argument "b"; the store is --db FILE\n/);
+  assert.match((await shepherd(['usage', file, 'a'])).err, /: unexpected argument "a"; the store is --db FILE\n/);
+  assert.match((await shepherd(['backup', 'a', 'b', '--db', file])).err, /: unexpected argument "b"\n/);
+
+  // What names no file, and a command that takes one: the store is the user's own, which is not there.
+  for (const argv of [['usage', folder.path], ['usage', 'x'.repeat(5_000)], ['run', `${file}/x`], ['run', 'a\0b']]) {
+    assert.match((await shepherd(argv)).err, /\n.*\(ERR_STORE_NOT_FOUND\)\n$/, argv.join(' '));
+  }
+  assert.equal((await shepherd(['restore', file])).code, 0);
+  // A store that is named may have an entry of any name.
+  assert.match((await shepherd(['usage', file, '--db', file, '--day', '2026-11-21'])).out, /1 min 00 s in all/);
+  process.env['SHEPHERD_STORE_DB'] = file;
+  t.after(() => delete process.env['SHEPHERD_STORE_DB']);
+  assert.match((await shepherd(['usage', file, '--day', '2026-11-21'])).out, /1 min 00 s in all/);
+});
+
 test('help, help COMMAND and version are words too, and the exit codes stand in the help and its README', async () => {
   assert.deepEqual(await shepherd(['help']), await shepherd(['--help']));
   for (const name of ['help', 'version']) assert.deepEqual(await shepherd(['help', name]), await shepherd(['help']));
