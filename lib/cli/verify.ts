@@ -2,7 +2,7 @@
 import type { Anchor } from '../core/chain.ts';
 import type { Ledger, ParityReport } from '../ledger/index.ts';
 import type { PageReport } from '../modules/backup/page-check.ts';
-import type { SqliteStore } from '../store.ts';
+import { connect, type SqliteStore } from '../store.ts';
 import { StoreError } from '../values/errors.ts';
 import type { LongOperation } from '../values/long.ts';
 import type { VerifyOptions } from '../verify/chain-walk.ts';
@@ -10,12 +10,14 @@ import { anchorText } from './anchor.ts';
 import { type Args, storeFile } from './args.ts';
 import { type Command, dbOption, type Io, jsonOption, long, print, printJson } from './command.ts';
 import { isWrongUse, UsageError } from './failures.ts';
+import { holdersOf } from './holders.ts';
 import { publicKeyOf } from './keys.ts';
+import { findLedger } from './ledger-path.ts';
 import { needed } from './left-out.ts';
 import { pageLines, parityLines, settled, walkLines, type WalkReport } from './parity.ts';
 import { errorLines, type RowError } from './rows.ts';
 import { checkLedgerIsThere, hasLedger, openStore, storePath } from './store-path.ts';
-import { count, painter } from './text.ts';
+import { count, painter, plain, shellWord } from './text.ts';
 
 /** `verify`: checks the pages and the hash chains of the log and the ledger, and compares log and ledger. */
 export const verify: Command = {
@@ -67,6 +69,8 @@ interface Report {
   pages?: Part<PageReport>;
   log: Part<WalkReport>;
   hasLedger: boolean | undefined;
+  /** Where the ledger was found that was not checked. */
+  uncheckedPath?: string | undefined;
   ledger?: Part<WalkReport> & { path: string };
   /** Absent where one of the files cannot be read at all. */
   parity?: Part<ParityReport>;
@@ -77,8 +81,10 @@ async function verifyLog(args: Args, io: Io, checks: VerifyOptions): Promise<Rep
   const pages = await checkedPages(args, io);
   const log = await checkedLog(store, io, checks);
   const has = (await part(() => hasLedger(store))).report;
+  const path = storePath(args);
+  const uncheckedPath = has ? await findLedger(path, connect(store).uuid, holdersOf(path)) : undefined;
   const ok = log.report?.ok === true && (!pages || pages.report?.ok === true);
-  return { ok, ...(pages ? { pages } : undefined), log, hasLedger: has };
+  return { ok, ...(pages ? { pages } : undefined), log, hasLedger: has, uncheckedPath };
 }
 
 function checkedLog(store: SqliteStore, io: Io, checks: VerifyOptions): Promise<Part<WalkReport>> {
@@ -165,7 +171,7 @@ function documentOf({ ok, pages, log, hasLedger: has, ledger, parity }: Report):
 }
 
 function linesOf(io: Io, report: Report, { anchor, publicKey }: VerifyOptions): string[] {
-  const { pages, log, hasLedger: has, ledger, parity } = report;
+  const { pages, log, hasLedger: has, uncheckedPath, ledger, parity } = report;
   const anchorFits = anchor ? `, and row ${count(anchor.id)} is the anchor's` : '';
   const fits = `every hash${publicKey ? ' and signature' : ''} fits${anchorFits}`;
   const failure = (label: string, error: RowError): string[] => {
@@ -178,7 +184,10 @@ function linesOf(io: Io, report: Report, { anchor, publicKey }: VerifyOptions): 
   const lines = walk('log       ', 'event', log);
   if (pages) lines.push(...(pages.report ? pageLines(io, pages.report) : failure('pages     ', pages.error)));
   if (ledger) lines.push(...walk('ledger    ', 'line', ledger));
-  else if (has) lines.push('', 'The store has a ledger, which was not checked: --ledger FILE does it.');
+  else if (has) {
+    const file = uncheckedPath === undefined ? 'FILE' : plain(shellWord(uncheckedPath));
+    lines.push('', `The store has a ledger, which was not checked: --ledger ${file} does it.`);
+  }
   const files = { hasLedger: has === true, isWhole: ledger?.report?.ok === true };
   if (parity?.report) lines.push(...parityLines(io, parity.report, files));
   else if (parity) lines.push(...failure('parity    ', parity.error));

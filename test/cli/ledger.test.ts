@@ -3,7 +3,9 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
-import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync,
+} from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { DatabaseSync } from 'node:sqlite';
 import { test, type TestContext } from 'node:test';
@@ -144,15 +146,19 @@ test('verify holds the ledger and the balances against the log, and leaves no tr
   });
   const alone = await folder.run('verify', ['--db', folder.db]);
   assert.equal(alone.code, 0);
-  assert.match(
-    alone.out,
-    pattern(
-      /^log +ok: 9 events checked, every hash fits\npages +ok: [\d,]+ pages checked\n\n/,
-      /The store has a ledger, which was not checked: --ledger FILE/,
-    ),
-  );
+  assert.match(alone.out, /^log +ok: 9 events checked, every hash fits\npages +ok: [\d,]+ pages checked\n\n/);
+  const unchecked = (path: string): string => {
+    return `\nThe store has a ledger, which was not checked: --ledger ${path} does it.\n`;
+  };
+  assert.ok(alone.out.includes(unchecked(folder.ledger)), alone.out);
   assert.equal(json(await folder.run('verify', ['--db', folder.db, '--json']))['hasLedger'], true);
   assert.deepEqual(picture(folder.path), before);
+  renameSync(folder.ledger, folder.file("it's \x1b.jsonl"));
+  const quoted = `'${folder.path}/it'\\''s \\x1b.jsonl'`;
+  assert.ok((await folder.run('verify', ['--db', folder.db])).out.includes(unchecked(quoted)));
+  mkdirSync(folder.file('elsewhere'));
+  renameSync(folder.file("it's \x1b.jsonl"), folder.file('elsewhere/audit.jsonl'));
+  assert.ok((await folder.run('verify', ['--db', folder.db])).out.includes(unchecked('FILE')));
 });
 
 test('verify names what was done to either file, each with its place', async (t) => {
