@@ -71,10 +71,12 @@ export function readCooldowns(store: SqliteStore, now: Date): CooldownRow[] {
 }
 
 /**
- * The lines of a day's totals, each with a bar, the longest first. The time of a running session is part of the total
- * and is named on a line below it.
+ * The lines of a day's totals, each with a bar, the longest first. The time of a session that was not charged yet is
+ * part of the total and is named on a line below it, on which `session` says what session that is.
  */
-export function usageLines(stdout: Output, rows: readonly UsageRow[], longestMs: number = longestOf(rows)): string[] {
+export function usageLines(
+  stdout: Output, rows: readonly UsageRow[], longestMs: number = longestOf(rows), session = 'the session that runs',
+): string[] {
   const paint = painter(stdout);
   const amountWidth = columnWidth(rows.map((row) => duration(shownMs(row))), 24);
   const entries = nameColumn(stdout, rows.map(({ entryId }) => entryId), amountWidth + shortestBar + 6);
@@ -87,7 +89,7 @@ export function usageLines(stdout: Output, rows: readonly UsageRow[], longestMs:
     const amount = pad(duration(shownMs(row)), amountWidth, true);
     const line = `${entry}${amount}  ${paint('cyan', bar(shownMs(row), longestMs, barWidth))}`;
     if (runningMs === undefined) return [line];
-    return [line, paint('dim', `    ${duration(runningMs)} of it in the session that runs`)];
+    return [line, paint('dim', `    ${duration(runningMs)} of it in ${session}`)];
   });
 }
 

@@ -45,7 +45,7 @@ function snapshotLines(io: Io, { state, copies, findings, error }: Report): stri
   const rows: [string, string][] = [];
   if (state) {
     const saved = `${instantText(state.timestamp)} (${ago(at.getTime() - state.timestamp.getTime())})`;
-    rows.push(['saved', saved], ...sessionRows(io, state.activeSession ?? null, undefined, at));
+    rows.push(['saved', saved], ...sessionRows(io, state.activeSession ?? null, at));
     if (state.activeSession) rows.push(['', `id ${fit(state.activeSession.sessionId, nameRoom(io.stdout, 13))}`]);
   } else rows.push(['saved', error ? paint('red', unreadable) : 'never']);
   rows.push(['copies', copyText('row', copies.row)], ['', copyText('file', copies.file)]);
@@ -67,9 +67,13 @@ export function copyText(name: string, { state, generation, ageMs }: SnapshotCop
   return `${name.padEnd(5)}${parts.join(', ')}`;
 }
 
-/** The rows that show the running session, or one that says that there is none. `at` is the present time. */
+/**
+ * The rows that show the running session, or one that says that there is none. `at` is the present time. `isLeft` says
+ * that no service runs which could end it.
+ */
 export function sessionRows(
-  io: Io, session: SessionSnapshot | null, savedAt: Date | undefined, at: Date,
+  io: Io, session: SessionSnapshot | null, at: Date,
+  { savedAt, isLeft = false }: { savedAt?: Date | undefined; isLeft?: boolean } = {},
 ): [string, string][] {
   if (session === null) return [['session', 'none']];
   const { entryId, startedAt, elapsedMs, deadline, warningsIssued } = session;
@@ -81,11 +85,15 @@ export function sessionRows(
   const isOneLine = textWidth(name) + 2 + progress.length <= lineWidth(io.stdout) - 10;
   const rows: [string, string][] = [['session', isOneLine && progress !== '' ? `${name}, ${progress}` : name]];
   if (!isOneLine && progress !== '') rows.push(['', progress]);
+  if (isLeft) {
+    const words = "left running by a crash; the service's next start charges it".split(' ');
+    rows.push(...wrap(words, lineWidth(io.stdout) - 10).map((line): [string, string] => ['', line]));
+  }
   rows.push(['', `since ${instantText(startedAt)}`]);
   if (deadline) {
     const leftMs = deadline.getTime() - at.getTime();
     const leftText = leftMs > 0 ? `${span(leftMs)} left` : `${span(-leftMs)} over`;
-    rows.push(['', `until ${instantText(deadline)} (${leftText})`]);
+    rows.push(['', `until ${instantText(deadline)}${isLeft ? '' : ` (${leftText})`}`]);
   }
   if (warningsIssued.length > 0) {
     const thresholds = warningsIssued.map((secs) => duration(secs * 1000)).join(', ');

@@ -133,6 +133,7 @@ function statusLines(io: Io, path: string, report: Report, ok: boolean): string[
   const paint = painter(io.stdout);
   const { healthy, health, usage, cooldowns, day, session } = report;
   const at = now(io);
+  const isLeft = report.holders.isOpenForWriting === false;
   const working = healthy ? paint('yellow', 'works, with something to look at') : paint('red', 'does not work');
   const unknown = paint('red', unreadable);
   const runningCooldowns = cooldowns?.filter(({ running, error }) => running || error);
@@ -145,14 +146,16 @@ function statusLines(io: Io, path: string, report: Report, ok: boolean): string[
   ];
   if (health) rows.push(['', copyText('file', health.snapshot.file)]);
   if (session === undefined) rows.push(['session', unknown]);
-  else rows.push(...sessionRows(io, session, report.savedAt ?? undefined, at));
+  else rows.push(...sessionRows(io, session, at, { savedAt: report.savedAt ?? undefined, isLeft }));
   const listLines = <T>(
     list: readonly T[] | undefined, none: string, linesOf: (list: readonly T[]) => string[],
   ): string[] => {
     if (!list) return [`  ${unknown}`];
     return list.length > 0 ? linesOf(list) : [`  ${none}`];
   };
-  const used = listLines(usage, 'nothing was used', (list) => usageLines(io.stdout, list));
+  const used = listLines(usage, 'nothing was used', (list) => {
+    return usageLines(io.stdout, list, undefined, isLeft ? 'the session that a crash left' : undefined);
+  });
   if (!report.isSessionCounted) used.push('  without the session, because modules/sessions/ was left out of this copy');
   const blocked = listLines(runningCooldowns, 'none is running', (list) => cooldownLines(io.stdout, list, at));
   return [

@@ -147,6 +147,28 @@ test('the running session counts in the line of today, on the days it ran on, an
   assert.match((await day())[0].out, /  tuxmath +1 min 00 s  █+\n    1 min 00 s of it in the session that runs\n/);
 });
 
+test('a session that a crash left is not shown as one that runs', async (t) => {
+  const folder = new TestFolder(t);
+  let at = now.getTime() - 1_200_000;
+  const store = folder.open({ clock: () => new Date(at) });
+  const tracker = new SessionTracker(store, { monotonicMs: () => at });
+  tracker.start({ entryId: 'minecraft', deadline: new Date(now.getTime() + 600_000) });
+  at += 600_000;
+  tracker.touch();
+  const running = (await status(folder.file())).out;
+  assert.match(running, /\nsession +minecraft, 10 min 00 s counted, saved 10 min 00 s ago\n +since [^\n]*\n/);
+  assert.match(running, /\n +until Sat 2026-11-21 18:10:00 \+01:00 \(10 min 00 s left\)\n/);
+  assert.match(running, /\n    10 min 00 s of it in the session that runs\n/);
+  assert.doesNotMatch(running, /crash/);
+  store.close();
+  const left = (await status(folder.file())).out;
+  assert.match(left, /\nsession +minecraft, 10 min 00 s counted, saved 10 min 00 s ago\n +left running by a crash; /);
+  assert.match(left, /\n +until Sat 2026-11-21 18:10:00 \+01:00\n/);
+  assert.match(left, /\n    10 min 00 s of it in the session that a crash left\n/);
+  assert.doesNotMatch(left, /that runs/);
+  for (const line of left.split('\n').slice(1)) assert.ok(line.length <= 80, line);
+});
+
 test('the ledger is shown with its place, beside the store or elsewhere while a service has it open', async (t) => {
   const folder = new TestFolder(t);
   mkdirSync(folder.file('elsewhere'));
