@@ -1,11 +1,14 @@
 // Finds the processes that have a file open. The kernel knows them, so the file itself is not touched.
 import { type BigIntStats, constants, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { basename } from 'node:path';
 
 /** A process that has a file open. */
 interface Holder {
   pid: number;
   /** The program's name; absent where the kernel does not show it. */
   program?: string;
+  /** The file name of the script that a Node program runs, because all of those have the same name. */
+  script?: string;
   /** Whether the process may write to the file; absent where this user may not know that. */
   writes?: boolean;
 }
@@ -84,7 +87,17 @@ function lockersOf(locks: string, { ino }: BigIntStats): Set<number> {
 
 function describeProcess(pid: number): Holder {
   const program = valueOrUndefined(() => readFileSync(`/proc/${pid}/comm`, 'utf8'))?.trimEnd();
-  return { pid, ...(program ? { program } : undefined) };
+  const script = /(^node|MainThread)$/.test(program ?? '') ? scriptOf(pid) : undefined;
+  return { pid, ...(program ? { program } : undefined), ...(script ? { script } : undefined) };
+}
+
+/** The first argument of a Node program that is neither an option nor the value of one. */
+function scriptOf(pid: number): string | undefined {
+  const [, ...args] = (valueOrUndefined(() => readFileSync(`/proc/${pid}/cmdline`, 'utf8')) ?? '').split('\0');
+  const isValue = (index: number): boolean => /^(-r|--require|--import)$/.test(args[index - 1] ?? '');
+  const index = args.findIndex((arg, at) => !arg.startsWith('-') && !isValue(at));
+  const isCode = /^(-e|-p|-pe|--eval|--print)$/.test(args[index - 1] ?? '');
+  return isCode || index < 0 ? undefined : basename(args[index]!);
 }
 
 /** What the kernel answers; `undefined` where it refuses to or where the process has ended meanwhile. */

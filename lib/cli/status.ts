@@ -16,7 +16,7 @@ import {
 } from './rows.ts';
 import { copyText, findingLines, section, sessionRows } from './snapshot.ts';
 import { hasLedger, openStore, storePath } from './store-path.ts';
-import { ago, bytes, count, dayLabel, painter, plain } from './text.ts';
+import { ago, bytes, count, dayLabel, fit, nameRoom, painter, plain } from './text.ts';
 
 /** `status`: shows whether the store is well, and what is going on today. */
 export const status: Command = {
@@ -140,7 +140,8 @@ function statusLines(io: Io, path: string, report: Report, ok: boolean): string[
   const rows: [string, string][] = [
     ['store', plain(path)], ['state', ok ? paint('green', 'healthy') : working],
     ...(health ? healthRows(health) : []),
-    ['open', holdersText(report.holders)], ['ledger', report.hasLedger === undefined ? unknown : ledgerText(report)],
+    ['open', holdersText(io, report.holders)],
+    ['ledger', report.hasLedger === undefined ? unknown : ledgerText(report)],
     ['events', report.head === undefined ? unknown : eventsText(report, at)],
     ['snapshot', health ? copyText('row', health.snapshot.row) : unknown],
   ];
@@ -185,10 +186,13 @@ function ledgerText({ hasLedger: has, ledgerPath }: Report): string {
   return ledgerPath === undefined ? 'there is one; where it lies is not known' : plain(ledgerPath);
 }
 
-function holdersText({ isOpenForWriting, processes }: Holders): string {
+function holdersText(io: Io, { isOpenForWriting, processes }: Holders): string {
   const names = (holders: Holders['processes']): string => {
-    const programText = (program?: string): string => (program === undefined ? '' : ` (${plain(program)})`);
-    return holders.map(({ pid, program }) => `process ${pid}${programText(program)}`).join(', ');
+    return holders.map(({ pid, program, script }) => {
+      if (program === undefined) return `process ${pid}`;
+      const scriptText = script === undefined ? '' : `, ${fit(script, nameRoom(io.stdout, 60))}`;
+      return `process ${pid} (${plain(program)}${scriptText})`;
+    }).join(', ');
   };
   if (isOpenForWriting) return `for writing by ${names(processes.filter(({ writes }) => writes))}`;
   if (isOpenForWriting === false) return 'by no process for writing';

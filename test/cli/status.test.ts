@@ -1,6 +1,7 @@
 // The command status: what it shows of what it cannot read, of the ledger, of who has the store open, and of today.
 import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { holdersOf } from '../../lib/cli/holders.ts';
@@ -219,6 +220,40 @@ test('who has the store open for writing is told, and nothing is changed by aski
   renameSync(path, folder.file('away'));
   assert.deepEqual(holdersOf(path), { isOpenForWriting: null, processes: [] });
   renameSync(folder.file('away'), path);
+});
+
+test('of a Node program its script is named, cut and harmless, because Node gives all of them one name', async (t) => {
+  const folder = new TestFolder(t);
+  folder.open().close();
+  const path = folder.file();
+  const code = `
+    import { DatabaseSync } from 'node:sqlite';
+    const db = new DatabaseSync(process.argv.at(-1));
+    db.prepare('SELECT count(*) FROM audit_log').get();
+    console.log('open');
+    setInterval(() => {}, 1000);`;
+  const [script, hostile] = [folder.file('kiosk.mjs'), folder.file(`evil\x1b[31m\n${'x'.repeat(99)}.mjs`)];
+  for (const file of [script, hostile]) writeFileSync(file, code);
+  writeFileSync(folder.file('hook.mjs'), '');
+  const cases: [args: string[], shown: RegExp, script?: string][] = [
+    [[script], /, kiosk\.mjs\)$/, 'kiosk.mjs'],
+    [['--no-warnings', '--import', folder.file('hook.mjs'), script], /, kiosk\.mjs\)$/, 'kiosk.mjs'],
+    [[hostile], /, evil\\x1b\[31m\\x0ax+…\)$/, basename(hostile)],
+    [['--input-type=module', '-e', code], /Thread\)$/],
+  ];
+  for (const [args, shown, name] of cases) {
+    const command = [process.execPath, ...args];
+    const service = new Worker(t, 'cli', ['write', path], { command, env: plainEnvironment() });
+    await service.told(1);
+    const { out } = await shepherd(['status', path], { clock, terminal: 80 });
+    const [, line = ''] = /\n(open +for writing by process \d+ \([^\n]*)\n/.exec(out) ?? [];
+    assert.match(line, shown);
+    assert.ok(line.length <= 80, line);
+    assert.partialDeepStrictEqual(await document(path), { openBy: [name === undefined ? {} : { script: name }] });
+    assert.equal('script' in holdersOf(path).processes[0]!, name !== undefined);
+    service.kill();
+    await service.end();
+  }
 });
 
 test(
