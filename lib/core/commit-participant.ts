@@ -21,9 +21,12 @@ export interface CommitParticipant {
 export interface LastParticipant extends CommitParticipant {
   /** Runs after BEGIN; what it throws undoes the transaction. */
   begin(): void;
-  /** Says after a COMMIT that failed what became of the transaction. */
-  carryForward(): Carried;
+  /** Runs after a COMMIT that failed: takes back what was prepared, and says what became of the transaction. */
+  takeBack(): Outcome;
 }
 
-/** What became of a transaction whose COMMIT failed. `unknown`: the ledger has it, and the database may lack it. */
-export type Carried = 'none' | 'done' | 'unknown';
+/**
+ * What became of a transaction whose COMMIT failed. `undone`: nothing of it is left. `done`: all of it is in the
+ * database. `unknown`: the ledger may have its events, and the database may lack a part of it.
+ */
+export type Outcome = 'undone' | 'done' | 'unknown';

@@ -230,10 +230,10 @@ export class Connection extends Statements {
       this.#ended('undone');
       const failed = this.#failed(error, what, true, committing);
       if (!committing || this.#stopped) throw failed;
-      // Rows in the ledger are durable: once COMMIT was tried, they are not removed but brought into the database.
-      const carried = this.#last?.carryForward() ?? 'none';
-      if (carried === 'none') overwriteFailedCommit(this.db);
-      if (carried !== 'done') throw carried === 'none' ? failed : this.#unknown(failed as Error);
+      // The ledger has the events already, and would bring them in later, although the caller is told of a failure.
+      const outcome = this.#last?.takeBack() ?? 'undone';
+      if (outcome === 'undone') overwriteFailedCommit(this.db);
+      if (outcome !== 'done') throw outcome === 'undone' ? failed : this.#unknown(failed as Error);
       this.#lastError = lastError;
       return result as T;
     }
@@ -251,8 +251,8 @@ export class Connection extends Statements {
 
   /** Does not give the COMMIT's error code, because a caller that is told of a full disk would write the same again. */
   #unknown(cause: Error): StoreError {
-    const unknown = 'whether it was written is unknown: the ledger has its events, which the next write or open brings '
-      + 'into the database';
+    const unknown = 'whether it was written is unknown: the ledger may have its events, which the next write or open '
+      + 'then brings into the database';
     const error = new StoreError('ERR_STORE_IO', `${cause.message}; ${unknown}`, { cause });
     this.#lastError = { error, at: this.#stamp() };
     return error;

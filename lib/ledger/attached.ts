@@ -3,7 +3,7 @@
 import { statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { type Anchor, genesisHash } from '../core/chain.ts';
-import type { Carried } from '../core/commit-participant.ts';
+import type { Outcome } from '../core/commit-participant.ts';
 import type { Connection } from '../core/connection.ts';
 import { type EncodedEvent, encodeChecked, type EventTexts, type StoreEvent } from '../core/events.ts';
 import type { Attached, LedgerPort, SetAside } from '../core/mirror-port.ts';
@@ -28,11 +28,10 @@ export class AttachedLedger implements LedgerPort {
   readonly #recover: boolean;
   /** The last row of both the log and the ledger when the open transaction began. */
   #agreed: Anchor | undefined;
-  /** Whether this transaction's rows are in the ledger already. */
-  #appended = false;
+  /** The ends of the ledger before and after this transaction's rows were appended to it; `undefined` until then. */
+  #appended: { before: End; after: End } | undefined;
   /** Whether this transaction made a change that no event records, so that a replay would not repeat it. */
   #wroteOther = false;
-  #carrying = false;
   /** Whether the store had this ledger before the open transaction began. */
   isAttached = false;
   #isHeld = false;
@@ -233,7 +232,8 @@ export class AttachedLedger implements LedgerPort {
   }
 
   begin(): void {
-    this.#appended = this.#wroteOther = false;
+    this.#appended = undefined;
+    this.#wroteOther = false;
     this.#hold();
     this.#reconcile();
     this.#agreed = this.#head();
@@ -274,8 +274,9 @@ export class AttachedLedger implements LedgerPort {
     // The heads are compared again, also for the store's own events, because the caller's code has run since `permit`
     // and no line may follow lines that are not from this log.
     requirePermission(`append to ${this.#ledger.path}`, decideAppend([], undefined, this.#headsAgree()));
+    const before = this.#ledger.end;
     this.#append(this.#agreed);
-    this.#appended = true;
+    this.#appended = { before, after: this.#ledger.end };
   }
 
   committed(): void {
@@ -283,22 +284,31 @@ export class AttachedLedger implements LedgerPort {
   }
 
   /**
-   * Replays into the database what the ledger has of a transaction whose COMMIT failed. `none`: the ledger has no row
-   * of it. `unknown`: the ledger has its rows, and the database lacks them or lacks a change that no event records.
+   * Removes the lines of a transaction whose COMMIT failed from the ledger, so that it did not happen. Bringing its
+   * rows into the database instead would take the room that the COMMIT lacked.
    */
-  carryForward(): Carried {
-    if (!this.#appended) return 'none';
-    if (this.#carrying) return 'unknown'; // the COMMIT that failed was that of the write below
-    const isWhole = !this.#wroteOther;
-    this.#carrying = true;
+  takeBack(): Outcome {
+    const appended = this.#appended;
+    if (!appended) return 'undone';
     try {
-      this.#connection.write('carry the ledger forward', () => undefined);
-      return isWhole ? 'done' : 'unknown';
-    } catch {
-      return 'unknown'; // the next write or open tries again
-    } finally {
-      this.#carrying = false;
+      // The COMMIT that failed gave the write lock back.
+      return this.#connection.locked(() => this.#takeBackLines(appended));
+    } catch (error) {
+      // The end of the file on the disk is unknown, and no other group may follow it, so the store stops.
+      if (hasCode(error, 'ERR_STORE_IO')) this.#connection.stop(error as StoreError);
+      return 'unknown';
     }
+  }
+
+  #takeBackLines({ before, after }: { before: End; after: End }): Outcome {
+    const { id, hash } = after.head!;
+    // Since the COMMIT failed, another process may have brought the lines into the database, and others behind them.
+    if (this.#parts.log.hashAt(id) === hash) return this.#wroteOther ? 'unknown' : 'done';
+    const { head, torn } = this.#ledger.refresh(true);
+    const isLast = !torn && head?.hash === hash;
+    if (!isLast || (this.#head()?.id ?? 0) > (this.#agreed?.id ?? 0)) return 'unknown';
+    this.#ledger.takeBack(before);
+    return 'undone';
   }
 
   detach(): void {

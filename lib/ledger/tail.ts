@@ -109,18 +109,23 @@ export class LedgerTail {
       this.file.sync();
       this.#end = { ...before, head, groupEnd, isSigned, bytes, size: bytes };
     } catch (error) {
-      this.#takeBack(before.bytes, error);
+      // No group may follow a part of another.
+      this.takeBack(before, error);
       throw error;
     }
   }
 
-  /** Removes what a failed append wrote, because no group may follow a part of another. */
-  #takeBack(bytes: number, cause: unknown): void {
+  /**
+   * Removes what was written behind an earlier end; durable on return. Throws `ERR_STORE_IO`, after which nobody knows
+   * where the file ends on the disk, with `cause`, why it was to be removed.
+   */
+  takeBack(before: End, cause?: unknown): void {
     try {
-      this.file.truncate(bytes);
+      this.file.truncate(before.bytes);
       this.file.sync();
-    } catch {
-      throw new StoreError('ERR_STORE_IO', `failed to take a write to ${this.path} back`, { cause });
+      this.#end = before;
+    } catch (error) {
+      throw new StoreError('ERR_STORE_IO', `failed to take a write to ${this.path} back`, { cause: cause ?? error });
     }
   }
 
