@@ -11,7 +11,7 @@ import { connect } from '../../lib/store.ts';
 import { plainEnvironment, Worker } from '../support/child.ts';
 import { namesIn } from '../support/files.ts';
 import { TestFolder } from '../support/folder.ts';
-import { checkBoth, filesWith, linesOf, openBoth, systemError } from '../support/ledger.ts';
+import { checkBoth, filesWith, linesOf, openBoth, plant, systemError } from '../support/ledger.ts';
 
 const day = '2026-11-21';
 
@@ -113,7 +113,7 @@ const fileFaults: Record<string, FileFault> = {
     healthy: false,
     left: false,
   },
-  // Whole lines whose fsync failed and that could not be taken back: they are carried forward.
+  // Whole lines whose fsync failed and that could not be taken back: the next open brings them into the database.
   'the fsync and the cut fail': {
     files: (next) => ({
       fsyncSync: failing('fsyncSync', next, broken),
@@ -208,70 +208,86 @@ function sqliteError(errcode: number): Error {
   return Object.assign(new Error('injected'), { code: 'ERR_SQLITE_ERROR', errcode });
 }
 
-/** The first `times` COMMITs fail. */
-function failCommits(t: TestContext, times: number, errcode = 13): void {
-  let count = 0;
-  onCommit = (commit) => {
-    if (count++ < times) throw sqliteError(errcode);
-    return commit();
+/** The next COMMIT fails, after which `then` is called. */
+function failCommit(t: TestContext, { errcode = 13, then }: { errcode?: number; then?: () => void } = {}): void {
+  onCommit = () => {
+    onCommit = undefined;
+    then?.();
+    throw sqliteError(errcode);
   };
   t.after(() => (onCommit = undefined));
 }
 
 for (const [shape, { append, wanted }] of Object.entries(appends)) {
-  test(`${shape} whose COMMIT fails once is acknowledged: the lines are carried forward at once`, (t) => {
-    const folder = new TestFolder(t);
-    const store = openBoth(folder);
-    const { id } = store.auditHead()!;
-    failCommits(t, 1);
-    const value = append(store);
-    onCommit = undefined;
-    if (shape === 'a change of usage') assert.equal(value, 1_001);
-    assert.deepEqual(types(store, id), wanted);
-    assert.deepEqual(store.health().findings, []);
-    assert.equal(store.health().lastError, undefined);
-    store.close();
-    checkBoth(folder.file(), folder.file('audit.jsonl'));
-  });
-
   for (const next of ['write', 'open'] as const) {
-    test(`${shape} whose COMMIT goes on failing has an unknown outcome, and is there once after the next `
+    test(`${shape} whose COMMIT finds the disk full did not happen, and does not come back with the next `
       + `${next}`, (t) => {
       const folder = new TestFolder(t);
-      const store = openBoth(folder);
+      let store = openBoth(folder);
       const { id } = store.auditHead()!;
-      failCommits(t, Infinity);
-      assert.throws(() => append(store), { code: 'ERR_STORE_IO' });
-      assert.deepEqual(types(store, id), []);
-      assert.deepEqual(
-        linesOf(folder.file('audit.jsonl'))
-          .slice(id)
-          .map((row) => row[2]),
-        wanted,
-      );
-      onCommit = undefined;
-      if (next === 'write') {
-        assert.ok(store.isHealthy());
-        store.appendAudit({ type: 'config_reloaded', success: true });
+      const lines = linesOf(folder.file('audit.jsonl'));
+      failCommit(t);
+      assert.throws(() => append(store), { code: 'ERR_STORE_DISK_FULL' });
+      assert.deepEqual(linesOf(folder.file('audit.jsonl')), lines);
+      assert.ok(store.isHealthy());
+      assert.equal(store.health().lastError?.code, 'ERR_STORE_DISK_FULL');
+      if (next === 'open') {
+        store.close();
+        store = openBoth(folder);
       }
+      store.appendAudit({ type: 'config_reloaded', success: true });
+      assert.deepEqual(types(store, id), ['config_reloaded']);
+      append(store);
+      assert.deepEqual(types(store, id), ['config_reloaded', ...wanted]);
+      const charged = { 'a change of usage': 1_001, 'nested transactions': 5 }[shape] ?? 0;
+      assert.equal(store.getUsage('a', day), charged);
       store.close();
-      const again = openBoth(folder);
-      assert.deepEqual(types(again, id), [...wanted, ...(next === 'write' ? ['config_reloaded'] : [])]);
-      assert.equal(
-        again.getUsage('a', day),
-        shape === 'a change of usage' ? 1_001 : shape === 'nested transactions' ? 5 : 0,
-      );
-      again.close();
       checkBoth(folder.file(), folder.file('audit.jsonl'));
     });
   }
+}
+
+test('the cut after a failed COMMIT is durable before the error is thrown', (t) => {
+  const folder = new TestFolder(t);
+  const calls: string[] = [];
+  const noting = <Name extends 'ftruncateSync' | 'fsyncSync'>(name: Name): LedgerFiles[Name] =>
+    ((...args: [number]) => {
+      calls.push(name);
+      system[name](...args);
+    }) as LedgerFiles[Name];
+  const store = openBoth(folder, {
+    files: filesWith({ ftruncateSync: noting('ftruncateSync'), fsyncSync: noting('fsyncSync') }),
+  });
+  failCommit(t, { then: () => calls.push('COMMIT') });
+  assert.throws(() => store.addUsage('a', day, 1), { code: 'ERR_STORE_DISK_FULL' });
+  assert.deepEqual(calls.slice(-4), ['fsyncSync', 'COMMIT', 'ftruncateSync', 'fsyncSync']);
+});
+
+for (const name of ['ftruncateSync', 'fsyncSync'] as const) {
+  test(`where the ${name} of the cut fails, the store stops, and the next open finds what is in the ledger`, (t) => {
+    const folder = new TestFolder(t);
+    let armed = false;
+    const fails = failing(name, () => armed, systemError('EIO', name.replace('Sync', '')));
+    const store = openBoth(folder, { files: filesWith({ [name]: fails }) });
+    const { id } = store.auditHead()!;
+    failCommit(t, { then: () => (armed = true) });
+    assert.throws(() => store.addUsage('a', day, 3), { code: 'ERR_STORE_IO' });
+    assert.equal(store.isHealthy(), false);
+    assert.throws(() => store.addUsage('b', day, 1), { code: 'ERR_STORE_IO' });
+    store.close();
+    const again = openBoth(folder);
+    assert.deepEqual(types(again, id), name === 'ftruncateSync' ? ['usage_added'] : []);
+    assert.equal(again.getUsage('a', day), name === 'ftruncateSync' ? 3 : 0);
+    again.close();
+    checkBoth(folder.file(), folder.file('audit.jsonl'));
+  });
 }
 
 test('an I/O error of COMMIT stops the store; the next open brings the events in', (t) => {
   const folder = new TestFolder(t);
   const store = openBoth(folder);
   const { id } = store.auditHead()!;
-  failCommits(t, 1, 10);
+  failCommit(t, { errcode: 10 });
   assert.throws(() => store.appendAudit({ type: 'service_started' }), { code: 'ERR_STORE_IO' });
   onCommit = undefined;
   assert.equal(store.isHealthy(), false);
@@ -294,20 +310,17 @@ test('an error of a COMMIT that was done all the same writes nothing twice', (t)
   assert.equal(store.getUsage('a', day), 3);
 });
 
-test('a snapshot in a transaction whose COMMIT fails is not acknowledged: the ledger does not have it', (t) => {
+test('events and a snapshot in a transaction whose COMMIT fails did not happen, both of them', (t) => {
   const folder = new TestFolder(t);
   const store = openBoth(folder);
   const { id } = store.auditHead()!;
-  const both = (): void => store.transaction(() => {
+  failCommit(t);
+  assert.throws(() => store.transaction(() => {
     store.addUsage('a', day, 2);
     store.saveSnapshot({ timestamp: new Date(5) });
-  });
-  failCommits(t, 1);
-  assert.throws(both, { code: 'ERR_STORE_IO' });
-  onCommit = undefined;
-  assert.deepEqual(types(store, id), ['usage_added']);
-  assert.equal(store.loadSnapshot(), undefined);
+  }), { code: 'ERR_STORE_DISK_FULL' });
   store.saveSnapshot({ timestamp: new Date(6) });
+  assert.deepEqual(types(store, id), []);
   assert.deepEqual(store.loadSnapshot(), { timestamp: new Date(6) });
 });
 
@@ -336,59 +349,33 @@ test('a change whose event cannot be written is undone with it, inside a transac
   checkBoth(folder.file(), folder.file('audit.jsonl'));
 });
 
-test('a row of a module in a transaction whose COMMIT fails is not acknowledged either', (t) => {
-  const folder = new TestFolder(t);
-  const store = openBoth(folder);
-  const { prepare, write } = connect(store);
-  failCommits(t, 1);
-  assert.throws(() => write('note the days', () => {
-    store.appendAudit({ type: 'service_started' });
-    prepare("INSERT INTO facts VALUES ('f', 'a', 'b', 'c', '1', 0, NULL, 'x', 'x')").run();
-  }), { code: 'ERR_STORE_IO' });
-});
-
-for (const next of ['start', 'recover'] as const) {
-  test(`a tracker whose session's end was carried forward without its snapshot goes on with ${next}`, (t) => {
-    const store = openBoth(new TestFolder(t), { clock: () => new Date(`${day}T10:00:00Z`) });
-    const tracker = new SessionTracker(store, { timeZone: 'UTC' });
-    tracker.start({ entryId: 'a' });
-    failCommits(t, 1);
-    assert.throws(() => tracker.end({ type: 'user_stop' }), { code: 'ERR_STORE_IO' });
-    onCommit = undefined;
-    assert.equal(store.getRecentAudits(9, { type: 'session_ended' }).length, 1);
-    assert.equal(tracker.active, undefined);
-    for (const call of [() => tracker.end({ type: 'user_stop' }), () => tracker.touch()])
-      assert.throws(call, { code: 'ERR_STORE_CONFLICT' });
-    if (next === 'recover') assert.equal(tracker.recover(), undefined);
-    assert.equal(tracker.start({ entryId: 'b' }).entryId, 'b');
-    assert.equal(tracker.end({ type: 'user_stop' }).entryId, 'b');
-  });
-}
-
-test('a session whose end was carried forward without its snapshot is not charged again', (t) => {
+test('a session whose end finds the disk full goes on, and its next end charges it once', (t) => {
   const folder = new TestFolder(t);
   let elapsed = 0;
-  const options = { clock: () => new Date(`${day}T10:00:00Z`) };
-  const store = openBoth(folder, options);
+  const store = openBoth(folder, { clock: () => new Date(`${day}T10:00:00Z`) });
   const tracker = new SessionTracker(store, { timeZone: 'UTC', monotonicMs: () => elapsed });
-  tracker.start({ entryId: 'a' });
+  tracker.start({ entryId: 'a', sessionId: 's' });
   elapsed = 4_000;
+  for (let count = 0; count < 2; count++) {
+    failCommit(t);
+    assert.throws(() => tracker.end({ type: 'user_stop' }, { cooldownMs: 9 }), { code: 'ERR_STORE_DISK_FULL' });
+    assert.equal(tracker.active?.sessionId, 's');
+  }
   tracker.touch();
-  failCommits(t, Infinity);
-  assert.throws(() => tracker.end({ type: 'user_stop' }, { cooldownMs: 9 }), { code: 'ERR_STORE_IO' });
-  onCommit = undefined;
+  assert.equal(tracker.active?.sessionId, 's');
+  assert.equal(tracker.end({ type: 'user_stop' }).durationMs, 4_000);
+  assert.equal(tracker.active, undefined);
+  assert.equal(store.getUsage('a', day), 4_000);
+  assert.equal(store.getCooldownUntil('a'), undefined);
+  assert.equal(store.getRecentAudits(9, { type: 'session_ended' }).length, 1);
   store.close();
-  const again = openBoth(folder, options);
-  new SessionTracker(again, { timeZone: 'UTC' }).recover();
-  assert.equal(again.getUsage('a', day), 4_000);
-  assert.equal(again.loadSnapshot()?.activeSession, undefined);
-  assert.equal(again.getRecentAudits(9, { type: 'session_ended' }).length, 1);
+  checkBoth(folder.file(), folder.file('audit.jsonl'));
 });
 
 test('what has no event did not happen when its COMMIT fails, and the error is that of the COMMIT', (t) => {
   const folder = new TestFolder(t);
   const store = openBoth(folder);
-  failCommits(t, 1);
+  failCommit(t);
   assert.throws(() => store.saveSnapshot({ timestamp: new Date(5) }), { code: 'ERR_STORE_DISK_FULL' });
   assert.equal(store.loadSnapshot(), undefined);
 });
@@ -430,35 +417,148 @@ test('an event that is too large for a line is refused before any line is writte
   store.appendAudit({ type: 'service_started' });
 });
 
-for (const who of ['the waiting process', 'the process itself'] as const) {
-  test(`after a failed COMMIT the events are carried forward by ${who}, once, and the other goes on behind `
-    + `them`, async (t) => {
-    const folder = new TestFolder(t);
-    const store = openBoth(folder);
-    const { id } = store.auditHead()!;
-    const other = new Worker(t, 'ledger', ['append', folder.file(), folder.file('audit.jsonl'), 'other', '1'], {
-      env: plainEnvironment(),
-    });
-    await other.told(1);
-    let begun = 0;
-    onBegin = () => {
-      // The second BEGIN carries forward: let the other one have the lock first.
-      if (++begun === 2 && who === 'the waiting process')
-        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_000);
-    };
-    t.after(() => (onBegin = undefined));
-    failCommits(t, 1);
-    const total = store.transaction(() => {
+/**
+ * What another process does between a failed COMMIT and the cut: it waits for the write lock since before the COMMIT,
+ * brings the lines into the database and writes behind them. `act` is to fail to commit. Gives the store.
+ */
+async function replayBetween(t: TestContext, act: (store: SqliteStore) => void): Promise<SqliteStore> {
+  const folder = new TestFolder(t);
+  const store = openBoth(folder);
+  const other = new Worker(t, 'ledger', ['append', folder.file(), folder.file('audit.jsonl'), 'other', '1'], {
+    env: plainEnvironment(),
+  });
+  await other.told(1);
+  let failed = false;
+  onBegin = () => {
+    if (failed) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_000);
+    failed = false;
+  };
+  t.after(() => (onBegin = undefined));
+  failCommit(t, {
+    then: () => {
       other.go();
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);
-      return store.addUsage('a', day, 7);
+      failed = true;
+    },
+  });
+  act(store);
+  onBegin = undefined;
+  await other.result();
+  assert.deepEqual(store.getRecentAudits(9, { type: 'policy_loaded' }).length, 1);
+  return store;
+}
+
+test('events that another process has brought into the database since their COMMIT failed are acknowledged', async (t) => {
+  const store = await replayBetween(t, (store) => assert.equal(store.addUsage('a', day, 7), 7));
+  assert.deepEqual(types(store, 1), ['usage_added', 'policy_loaded']);
+  assert.equal(store.getUsage('a', day), 7);
+  assert.deepEqual(store.health().findings, []);
+  assert.equal(store.health().lastError, undefined);
+  assert.equal(store.addUsage('a', day, 1), 8);
+});
+
+test('but not with a snapshot or a row of a module beside them, which no ledger has', async (t) => {
+  const wait = async (act: (store: SqliteStore) => void): Promise<void> => {
+    const store = await replayBetween(t, (store) => assert.throws(() => act(store), { code: 'ERR_STORE_IO' }));
+    assert.deepEqual(types(store, 1), ['usage_added', 'policy_loaded']);
+    assert.equal(store.loadSnapshot(), undefined);
+    assert.equal(connect(store).get('SELECT 1 FROM facts'), undefined);
+    assert.ok(store.isHealthy());
+  };
+  await wait((store) => store.transaction(() => {
+    store.addUsage('a', day, 7);
+    store.saveSnapshot({ timestamp: new Date(5) });
+  }));
+  await wait((store) => connect(store).write('note the days', () => {
+    store.addUsage('a', day, 7);
+    connect(store).prepare("INSERT INTO facts VALUES ('f', 'a', 'b', 'c', '1', 0, NULL, 'x', 'x')").run();
+  }));
+});
+
+/** The lines of the next transaction cannot be taken back: its COMMIT fails, and then another process has the lock. */
+function failCommitAndCut(t: TestContext): void {
+  failCommit(t, {
+    then: () => {
+      onBegin = () => {
+        onBegin = undefined;
+        throw sqliteError(5);
+      };
+    },
+  });
+  t.after(() => (onBegin = undefined));
+}
+
+for (const [shape, { append, wanted }] of Object.entries(appends)) {
+  for (const next of ['write', 'open'] as const) {
+    test(`${shape} whose lines cannot be taken back has an unknown outcome, and is there once after the next `
+      + `${next}`, (t) => {
+      const folder = new TestFolder(t);
+      const store = openBoth(folder);
+      const { id } = store.auditHead()!;
+      failCommitAndCut(t);
+      assert.throws(() => append(store), { code: 'ERR_STORE_IO' });
+      assert.deepEqual(types(store, id), []);
+      if (next === 'write') {
+        assert.ok(store.isHealthy());
+        store.appendAudit({ type: 'config_reloaded', success: true });
+      }
+      store.close();
+      const again = openBoth(folder);
+      assert.deepEqual(types(again, id), [...wanted, ...(next === 'write' ? ['config_reloaded'] : [])]);
+      const charged = { 'a change of usage': 1_001, 'nested transactions': 5 }[shape] ?? 0;
+      assert.equal(again.getUsage('a', day), charged);
+      again.close();
+      checkBoth(folder.file(), folder.file('audit.jsonl'));
     });
-    onCommit = onBegin = undefined;
-    assert.equal(total, 7);
-    await other.result();
-    assert.deepEqual(types(store, id), ['usage_added', 'policy_loaded']);
-    assert.equal(store.getUsage('a', day), 7);
-    store.close();
-    checkBoth(folder.file(), folder.file('audit.jsonl'));
+  }
+}
+
+test('lines that another group follows by now are not taken back, and the next write brings both in', (t) => {
+  const folder = new TestFolder(t);
+  const store = openBoth(folder);
+  const { id } = store.auditHead()!;
+  failCommit(t, { then: () => plant(folder.file('audit.jsonl'), { type: 'service_stopped', data: '{}' }) });
+  assert.throws(() => store.addUsage('a', day, 3), { code: 'ERR_STORE_IO' });
+  assert.equal(linesOf(folder.file('audit.jsonl')).length, id + 2);
+  store.appendAudit({ type: 'config_reloaded', success: true });
+  assert.deepEqual(types(store, id), ['usage_added', 'service_stopped', 'config_reloaded']);
+  store.close();
+  checkBoth(folder.file(), folder.file('audit.jsonl'));
+});
+
+for (const next of ['start', 'recover'] as const) {
+  test(`a tracker whose session's end came back without its snapshot goes on with ${next}`, (t) => {
+    const store = openBoth(new TestFolder(t), { clock: () => new Date(`${day}T10:00:00Z`) });
+    const tracker = new SessionTracker(store, { timeZone: 'UTC' });
+    tracker.start({ entryId: 'a' });
+    failCommitAndCut(t);
+    assert.throws(() => tracker.end({ type: 'user_stop' }), { code: 'ERR_STORE_IO' });
+    for (const call of [() => tracker.end({ type: 'user_stop' }), () => tracker.touch()])
+      assert.throws(call, { code: 'ERR_STORE_CONFLICT' });
+    store.transaction(() => undefined);
+    assert.equal(store.getRecentAudits(9, { type: 'session_ended' }).length, 1);
+    assert.equal(tracker.active, undefined);
+    if (next === 'recover') assert.equal(tracker.recover(), undefined);
+    assert.equal(tracker.start({ entryId: 'b' }).entryId, 'b');
+    assert.equal(tracker.end({ type: 'user_stop' }).entryId, 'b');
   });
 }
+
+test('a session whose end came back without its snapshot is not charged again', (t) => {
+  const folder = new TestFolder(t);
+  let elapsed = 0;
+  const options = { clock: () => new Date(`${day}T10:00:00Z`) };
+  const store = openBoth(folder, options);
+  const tracker = new SessionTracker(store, { timeZone: 'UTC', monotonicMs: () => elapsed });
+  tracker.start({ entryId: 'a' });
+  elapsed = 4_000;
+  tracker.touch();
+  failCommitAndCut(t);
+  assert.throws(() => tracker.end({ type: 'user_stop' }, { cooldownMs: 9 }), { code: 'ERR_STORE_IO' });
+  store.close();
+  const again = openBoth(folder, options);
+  new SessionTracker(again, { timeZone: 'UTC' }).recover();
+  assert.equal(again.getUsage('a', day), 4_000);
+  assert.equal(again.loadSnapshot()?.activeSession, undefined);
+  assert.equal(again.getRecentAudits(9, { type: 'session_ended' }).length, 1);
+});

@@ -229,7 +229,8 @@ export class SessionTracker {
   #mustBeActive(what: string): CountedSession {
     const session = this.#stored();
     if (session) return session;
-    const why = 'this tracker has no active session, or another process has ended it';
+    const ended = 'by another process or by an earlier call, whose result may have been unknown';
+    const why = `this tracker has started no session, or its session was ended, ${ended}`;
     throw new StoreError('ERR_STORE_CONFLICT', `failed to ${what}: ${why}`);
   }
 
