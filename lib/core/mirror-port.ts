@@ -15,6 +15,8 @@ export interface SetAside {
 export interface Attached {
   /** How many rows the database lacked. */
   replayed: number;
+  /** How many of its last lines the ledger lacked, where the store had a ledger already and nothing was set aside. */
+  written: number;
   setAside: SetAside[];
   /** The ids of rows that only the ledger had, behind damage. */
   lost?: { from: number; to: number };

@@ -38,6 +38,8 @@ export class AttachedLedger implements LedgerPort {
   /** Whether a part of the ledger was set aside and no event records that yet. */
   #isUntold = false;
   #lostTo: number | undefined;
+  /** How many lines the ledger was last given that it should have had, but for those in place of what was set aside. */
+  #written = 0;
   /** SQLite's data_version when the database was last asked which key signs its events. */
   #signerVersion: unknown;
 
@@ -80,9 +82,10 @@ export class AttachedLedger implements LedgerPort {
 
   attach(): Attached {
     const before = this.#head()?.id ?? 0;
+    const hadLedger = this.#parts.log.hasLedger();
     this.#parts.log.ledger = this;
     this.#connection.attendLast(this);
-    const attached: Attached = { replayed: 0, setAside: [] };
+    const attached: Attached = { replayed: 0, written: 0, setAside: [] };
     this.#connection.write(`attach the ledger ${this.#ledger.path}`, () => {
       attached.replayed = (this.#head()?.id ?? 0) - before;
       this.#parts.watch.files.watch(this.#ledger.path);
@@ -90,6 +93,8 @@ export class AttachedLedger implements LedgerPort {
       this.#checkSigner();
       attached.setAside = this.#recordSetAside();
     });
+    // The first ledger of a store, or one that was detached, is behind without any loss.
+    if (hadLedger) attached.written = this.#written;
     if (this.#lostTo !== undefined) attached.lost = { from: before + attached.replayed + 1, to: this.#lostTo };
     this.isAttached = true;
     return attached;
@@ -165,10 +170,10 @@ export class AttachedLedger implements LedgerPort {
       if (end.groupEnd > (head?.id ?? 0)) this.#replay(this.#ledger.rows((head?.id ?? 0) + 1), end.groupEnd);
     }
     if (end.torn && this.#recover) this.#replay(this.#ledger.rowsBehindDamage(this.#headOrGenesis()));
-    if (!isLike(end, this.#uuid, this.#head())) this.#bring();
+    if (!isLike(end, this.#uuid, this.#head())) this.#bring(end);
   }
 
-  #bring(): void {
+  #bring(end: End): void {
     const connection = this.#connection;
     const [created] = connection.get<[string]>('SELECT created_at FROM store_meta WHERE id = 1')!;
     const head = this.#headOrGenesis();
@@ -178,6 +183,8 @@ export class AttachedLedger implements LedgerPort {
     });
     this.#isUntold ||= setAside;
     this.#lostTo = lostTo;
+    const last = end.store === this.#uuid && end.head ? end.head.id : 0;
+    this.#written = setAside ? 0 : Math.max(0, head.id - last);
     if (!replaced || !this.isAttached) return;
     const { files } = this.#parts.watch;
     files.unwatch(this.#ledger.path);

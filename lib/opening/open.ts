@@ -17,7 +17,7 @@ import {
   identityLeft, isDamage, moveDamaged, type Opening, requireTurn, setAsideSnapshotFile, TurnNeeded,
 } from '../recovery/damaged.ts';
 import { checkpointFound, openToWrite } from '../recovery/found-wal.ts';
-import { heal, isTold, type Recovery, withSetAside } from '../recovery/heal.ts';
+import { heal, isTold, type Recovery, withLedger } from '../recovery/heal.ts';
 import { FileLock, lockPathOf, takeTurn } from '../recovery/lock.ts';
 import { reportNames } from '../recovery/names.ts';
 import { hasNote, removeNote } from '../recovery/note.ts';
@@ -159,7 +159,7 @@ function settle(opened: Opened, ledger: LedgerPort | undefined, opening: Opening
   const { path, snapshot, moved } = opening;
   const content = snapshot.state === 'whole' && snapshot.content.store === log.uuid ? snapshot.content : undefined;
   const had = log.head()?.id ?? 0;
-  const { replayed, ...aside } = ledger ? attach(opened, ledger, opening) : { replayed: 0, setAside: [] };
+  const { replayed, ...ofLedger } = ledger ? attach(opened, ledger, opening) : noLedger;
   const found = findLoss(opened, opening, content);
   const healed = found && heal(opened, { found, moved, replayed, lastId: had + replayed }, content);
   if (opening.isNoted) removeNote(path);
@@ -168,8 +168,10 @@ function settle(opened: Opened, ledger: LedgerPort | undefined, opening: Opening
   if (!opening.hasTurn) FileLock.removeLeft(lockPathOf(path));
   pair.check();
   reportNames(connection.faults, path);
-  return { ...opened, recovery: withSetAside(healed, aside) };
+  return { ...opened, recovery: withLedger(healed, ofLedger) };
 }
+
+const noLedger: Attached = { replayed: 0, written: 0, setAside: [] };
 
 function attach(opened: Opened, ledger: LedgerPort, opening: Opening): Attached {
   if (!ledger.isFirst) return ledger.attach();

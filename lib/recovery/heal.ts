@@ -2,7 +2,7 @@
 // so.
 import type { CooldownTexts } from '../core/cooldowns.ts';
 import { encodeChecked, parseColumn, type StoreEvent } from '../core/events.ts';
-import type { SetAside } from '../core/mirror-port.ts';
+import type { Attached, SetAside } from '../core/mirror-port.ts';
 import type { Opened } from '../core/open.ts';
 import type { SnapshotContent } from '../core/snapshot-file.ts';
 import { encodeState } from '../core/state.ts';
@@ -12,6 +12,7 @@ import { hasCode } from '../values/errors.ts';
 /** The losses that open can find. */
 export const losses = [
   'behind', 'forked', 'missing', 'damaged', 'orphan-wal', 'other-file', 'ledger-torn', 'ledger-damaged',
+  'ledger-behind',
 ] as const;
 
 /** What `open` found and did, as in `store.recovery` and the event `store_recovered`. */
@@ -21,7 +22,8 @@ export interface Recovery {
    * place. `missing`, `damaged`: the database did not exist or was not readable, and was made anew. `orphan-wal`: there
    * was a -wal without its database. `other-file`: the snapshot file was another store's, or damaged while it was all
    * that was left. `ledger-torn`, `ledger-damaged`: none of these, but a part of the ledger was set aside and written
-   * again.
+   * again. `ledger-behind`: none of these, but the ledger lacked its last lines, or all of them, and got them from the
+   * log. No crash does that: somebody has cut them off, or the store came here without its ledger.
    */
   found: (typeof losses)[number];
   /** The new paths of the damaged files. */
@@ -29,9 +31,10 @@ export interface Recovery {
   /** The ids of audit rows known to be lost; `from` is absent if it is unknown where the two logs diverged. */
   lost?: { from?: number; to: number };
   /**
-   * How many events came back from the ledger, how many totals and cooldowns from the file, and whether the state did.
+   * How many events came back from the ledger, how many lines into it from the log, how many totals and cooldowns from
+   * the file, and whether the state did.
    */
-  restored: { events?: number; usage: number; cooldowns: number; snapshot: boolean };
+  restored: { events?: number; lines?: number; usage: number; cooldowns: number; snapshot: boolean };
   /** The files with the parts of the ledger that were set aside; an event `ledger_set_aside` records each. */
   setAside?: SetAside[];
 }
@@ -90,14 +93,18 @@ export function isTold({ connection }: Opened, moved: readonly string[]): boolea
   return moved.every((file) => told.moved.includes(file));
 }
 
-/** Adds to a recovery what was set aside of the ledger. */
-export function withSetAside(
-  recovery: Recovery | undefined, { setAside, lost }: { setAside: SetAside[]; lost?: { from: number; to: number } },
+/** Adds to a recovery what was found of the ledger. */
+export function withLedger(
+  recovery: Recovery | undefined, { setAside, lost, written }: Omit<Attached, 'replayed'>,
 ): Recovery | undefined {
-  if (setAside.length === 0) return recovery;
-  const found = setAside.some(({ kind }) => kind === 'damaged') ? 'ledger-damaged' : 'ledger-torn';
+  if (setAside.length === 0 && written === 0) return recovery;
+  const isDamaged = setAside.some(({ kind }) => kind === 'damaged');
+  const found = isDamaged ? 'ledger-damaged' : setAside.length > 0 ? 'ledger-torn' : 'ledger-behind';
   const nothing: Recovery = { found, moved: [], restored: { usage: 0, cooldowns: 0, snapshot: false } };
-  return { ...(lost ? { lost } : undefined), ...(recovery ?? nothing), setAside };
+  const told = { ...(lost ? { lost } : undefined), ...(recovery ?? nothing) };
+  if (setAside.length > 0) told.setAside = setAside;
+  if (written > 0) told.restored = { lines: written, ...told.restored };
+  return told;
 }
 
 function lostRange({ found, lastId }: Loss, { head }: SnapshotContent): Recovery['lost'] {

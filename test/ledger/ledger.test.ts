@@ -183,7 +183,7 @@ test('a store that was adopted, with gaps in its ids, gets a ledger and is rebui
   assert.deepEqual({ ...dump(rebuilt), snapshot: undefined }, { ...wanted, snapshot: undefined });
 });
 
-test('a ledger that has less than the database, or more that is whole, is healed, and nothing of it is lost', (t) => {
+test('a ledger that has less than the database, is healed, and how many lines it had lost is told once', (t) => {
   const folder = new TestFolder(t);
   prepare(folder, 40);
   const whole = textLines(folder);
@@ -195,18 +195,33 @@ test('a ledger that has less than the database, or more that is whole, is healed
     'a line cut long before the end': () => truncateSync(ledgerPath(folder), 1_000),
     'the header alone': () => writeLines(folder, whole.slice(0, 1)),
     'half a header': () => writeFileSync(ledgerPath(folder), whole[0]!.slice(0, 50)),
+    'an empty file': () => truncateSync(ledgerPath(folder)),
     'no file': () => rmSync(ledgerPath(folder)),
   };
   for (const [what, harm] of Object.entries(cases)) {
     harm();
+    const left = what === 'no file' ? [] : readFileSync(ledgerPath(folder), 'utf8').split('\n').slice(1, -1);
     const store = openBoth(folder);
-    assert.equal(store.recovery, undefined, what);
+    const restored = { lines: 41 - left.length, usage: 0, cooldowns: 0, snapshot: false };
+    assert.deepEqual(store.recovery, { found: 'ledger-behind', moved: [], restored }, what);
     assert.equal(store.auditHead()!.id, 41, what);
     store.close();
+    const again = openBoth(folder);
+    assert.equal(again.recovery, undefined, what);
+    again.close();
     check(folder);
     assert.deepEqual(textLines(folder), whole, what);
   }
   assert.deepEqual(namesIn(folder.path).filter((name) => name.includes('audit')), ['audit.jsonl']);
+});
+
+test('a ledger that was detached and is given to the store again has lost nothing', (t) => {
+  const folder = new TestFolder(t);
+  const store = openBoth(folder);
+  store.detachLedger();
+  store.appendAudit({ type: 'service_started' });
+  store.close();
+  assert.equal(openBoth(folder).recovery, undefined);
 });
 
 test('whole groups that the database lacks are replayed with their effects, and the torn one behind is not', (t) => {
