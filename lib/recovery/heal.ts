@@ -23,7 +23,7 @@ export interface Recovery {
    * was a -wal without its database. `other-file`: the snapshot file was another store's, or damaged while it was all
    * that was left. `ledger-torn`, `ledger-damaged`: none of these, but a part of the ledger was set aside and written
    * again. `ledger-behind`: none of these, but the ledger lacked its last lines, or all of them, and got them from the
-   * log. No crash does that: somebody has cut them off, or the store came here without its ledger.
+   * log: somebody has cut them off, or the store came here without its ledger.
    */
   found: (typeof losses)[number];
   /** The new paths of the damaged files. */

@@ -448,7 +448,7 @@ async function replayBetween(t: TestContext, act: (store: SqliteStore) => void):
   return store;
 }
 
-test('events that another process has brought into the database since their COMMIT failed are acknowledged', async (t) => {
+test('events that another process has brought into the database after a failed COMMIT are acknowledged', async (t) => {
   const store = await replayBetween(t, (store) => assert.equal(store.addUsage('a', day, 7), 7));
   assert.deepEqual(types(store, 1), ['usage_added', 'policy_loaded']);
   assert.equal(store.getUsage('a', day), 7);

@@ -168,8 +168,8 @@ export class SessionTracker {
   /**
    * Ends the session: adds its time to its entry's usage on the days that the clock named while it ran; with
    * `cooldownMs` makes the entry's cooldown last at least that long; appends the event with the duration; saves the
-   * snapshot without a session. Throws `ERR_STORE_CONFLICT` where no session is active, or another process has ended
-   * it.
+   * snapshot without a session. Throws `ERR_STORE_CONFLICT` where no session is active, or it was ended by another
+   * process or by an earlier call whose result was unknown.
    */
   end(reason: SessionEndReason, options?: { cooldownMs?: number | undefined }): EndedSession {
     const cooldownMs = checkCooldown(options);
