@@ -8,7 +8,7 @@ import { entryPoints, manifest, readJson, root, topLevel } from '../support/proj
 test('package.json says what the package is, and asks for nothing at run time', () => {
   assert.partialDeepStrictEqual(manifest, {
     name: 'shepherd-store', type: 'module', license: 'MIT', engines: { node: '^24.15.0 || >=26.0.0' },
-    bin: { 'shepherd-store': 'dist/cli/main.js' }, files: ['dist', 'CHANGELOG.md'], sideEffects: false,
+    bin: { 'shepherd-store': 'dist/cli/main.js' }, files: ['dist'], sideEffects: false,
   });
   assert.deepEqual(Object.keys(manifest).filter((field) => /dependencies|bundle/i.test(field)), ['devDependencies']);
   assert.deepEqual(Object.keys(manifest.devDependencies).sort(), ['@types/node', 'typescript']);
