@@ -190,7 +190,7 @@ function report(done: readonly Done[]): boolean {
   console.log(`\n${table([
     ...of('workload').map((each) => row(each, 'power cut', each.name)),
     ...of('fault').map((each) => row(each, each.name, faults[each.name]!.method)),
-    ...of('pause').map((each) => row(each, 'another process between two system calls', each.name)),
+    ...of('pause').map((each) => row(each, 'a second process between two system calls of a first', each.name)),
     ...of('pause fault').map((each) => row(each, each.name, 'the repair taken out of a copy')),
   ])}`);
   const byModel = (each: Done): Record<string, string> =>

@@ -58,7 +58,7 @@ const others: readonly {
     counts: { SHEPHERD_STEPS: '10000' },
   },
   {
-    fault: 'one of both files destroyed',
+    fault: 'database or ledger destroyed',
     method: 'after random histories',
     cases: '1,000',
     test: 'ledger-history',
