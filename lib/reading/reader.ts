@@ -206,7 +206,7 @@ export class ReadOnlyFile implements Reader {
     this.#copyNext = false;
     // `found` is from before the copying, so a write while the files are copied one by one makes the read repeat.
     this.#found = { ...found, mode };
-    const parameters = mode === 'live' ? { readonly_shm: '1' } : { immutable: '1' };
+    const parameters: Record<string, string> = mode === 'live' ? { readonly_shm: '1' } : { immutable: '1' };
     const settings = { readOnly: true, timeout: this.#busyTimeoutMs };
     this.#db = mode === 'copy' ? this.#openCopy() : openHandle(this.path, parameters, settings);
     if (mode === 'live') liveReaders.add(this);

@@ -1,7 +1,7 @@
 // The documents of the project and their example blocks, as the tests run them. Three kinds of blocks are known: `ts`
 // is a program, `sh` are commands, `text` is what the block before it prints. A block under a sentence that ends with
-// "save this as `NAME`:" is not run but saved, for the block after it to use. The blocks of a section build on each
-// other; a section stands alone.
+// "save this as `NAME`:" is not run but saved, whatever it is, for the block after it to use. The blocks of a section
+// build on each other; a section stands alone.
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './project.ts';
@@ -75,7 +75,8 @@ export function examplesOf(document: Document): Map<string, Example[]> {
       last!.shown = text;
       continue;
     }
-    if (language !== 'ts' && language !== 'sh') throw new Error(`${place} is of no known kind`);
+    const isKnown = language === 'ts' || language === 'sh' || block.savedAs !== undefined;
+    if (!isKnown) throw new Error(`${place} is of no known kind`);
     last = { ...block };
     sections.set(section, [...(sections.get(section) ?? []), last]);
   }
