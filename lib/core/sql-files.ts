@@ -1,5 +1,5 @@
 // The SQL that lies beside this code: schema.sql and the steps of lib/migrations/. The build replaces this file by one
-// that holds the texts (build/sql-files.ts), so that the JavaScript needs no file beside it.
+// that holds the texts (.build/sql-files.ts), so that the JavaScript needs no file beside it.
 import { hash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';

@@ -10,7 +10,7 @@ import { limited, type Row } from './row.ts';
 /** Builds the package in a new folder, with the programs beside it that run in processes of their own. */
 export function buildPackage(folder: string): void {
   mkdirSync(folder);
-  const built = node(root, join(root, 'build/main.ts'), join(folder, 'dist'));
+  const built = node(root, join(root, '.build/main.ts'), join(folder, 'dist'));
   if (built.status !== 0) throw new Error(`the build failed: ${built.stdout}${built.stderr}`);
   for (const name of [
     'package.json',

@@ -5,8 +5,8 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { writeBundles } from '../../build/bundle.ts';
-import { withProgram } from '../../build/program.ts';
+import { writeBundles } from '../../.build/bundle.ts';
+import { withProgram } from '../../.build/program.ts';
 import { emptyFolder } from '../support/project.ts';
 
 /** As the compiler writes it: with all semicolons, and without comments. */

@@ -50,14 +50,13 @@ test('the lock file holds hashes and no download addresses, and stays so', () =>
   assert.match(readFileSync(join(root, '.npmrc'), 'utf8'), /^omit-lockfile-registry-resolved=true$/m);
 });
 
-test('the top level holds the package, its sources, its build and its tests, and nothing else', () => {
+test('the top level holds the package, its sources and its tests, and nothing else', () => {
   assert.deepEqual(
     topLevel().filter((name) => !name.startsWith('.')),
     [
       'CHANGELOG.md',
       'LICENSE',
       'README.md',
-      'build',
       'lib',
       'package-lock.json',
       'package.json',
