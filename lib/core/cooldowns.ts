@@ -103,15 +103,17 @@ export class Cooldowns implements CommitParticipant {
 
   /** All cooldowns that can be read, by entry id. Damaged rows are left out. */
   readable(): CooldownTexts[] {
-    return readable(this.#connection.all('SELECT * FROM cooldowns ORDER BY entry_id'));
+    return readable(this.#connection.all('SELECT entry_id, until, set_at FROM cooldowns ORDER BY entry_id'));
   }
 
   /** The cooldowns that can be read and end after `since`, by entry id. Rows that end a day before are not read. */
   readableSince(since: Date): CooldownTexts[] {
-    // The SQL begins a day earlier, because another writer's text may have an offset of less than a day. It selects all
-    // columns, because a copy of a store that was not migrated lacks the last ones. The plus keeps SQLite from reading
-    // all rows in the order of the other index.
-    const sql = 'SELECT * FROM cooldowns WHERE until > ? ORDER BY +entry_id';
+    // Only a store that is read can have an older schema, as a backup may: that of a version before 5 has no set_at.
+    const columns = "SELECT name FROM pragma_table_info('cooldowns') WHERE name = 'set_at'";
+    const [setAt] = this.#connection.reader ? (this.#connection.get<[string]>(columns) ?? ['NULL']) : ['set_at'];
+    // The SQL begins a day earlier, because another writer's text may have an offset of less than a day. The plus keeps
+    // SQLite from reading all rows in the order of the other index.
+    const sql = `SELECT entry_id, until, ${setAt} FROM cooldowns WHERE until > ? ORDER BY +entry_id`;
     const rows = this.#connection.all<unknown[]>(sql, new Date(since.getTime() - dayMs).toISOString());
     return readable(rows).filter(({ until }) => new Date(until) > since);
   }

@@ -9,6 +9,9 @@ import type { LedgerPort } from './mirror-port.ts';
 
 const insertSql = `INSERT INTO audit_log (${chainedColumns}, event_hash, signature)
   VALUES (?, ${hashedNames.map(() => '?').join(', ')}, ?, ?)`;
+/** Reads every part of the newest row that is ever read, so that damage there is found. */
+export const newestRowSql: string =
+  `SELECT ${chainedColumns}, event_hash, signature FROM audit_log ORDER BY id DESC LIMIT 1`;
 const eventIdSql = "json_extract(event_meta, '$.eventId')";
 
 /** The audit log of a store, and whether it has a ledger. */

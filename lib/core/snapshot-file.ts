@@ -22,10 +22,18 @@ export interface SnapshotContent {
   head: Anchor | null;
 }
 
+/** A file that was read. */
+export interface ReadContent extends SnapshotContent {
+  /** The state's text, with the fields that a newer version has added to it. */
+  stateText: string;
+  /** The fields that a newer version has added to the file. */
+  others: object;
+}
+
 /** What is at the snapshot file's path. `damaged` is all that cannot be read as one of this package's files. */
 export type SnapshotFile =
   | { state: 'absent' }
-  | { state: 'whole'; content: SnapshotContent; bytes: number }
+  | { state: 'whole'; content: ReadContent; bytes: number }
   | { state: 'damaged'; reason: string };
 
 // {"format":"…","checksum":"<SHA-256 of the content's text>","content":{…}}: one JSON document whose content is
@@ -82,10 +90,13 @@ function readRegularFile(path: string): string {
 }
 
 /** Checks every value before it is used, because a file with the right checksum may still come from elsewhere. */
-function decodeContent(text: string): SnapshotContent | undefined {
+function decodeContent(text: string): ReadContent | undefined {
   try {
-    const content = JSON.parse(text) as SnapshotContent;
-    const state = decodeState(JSON.stringify(content.state));
+    const { state: stored, store, generation, savedAt, usage, cooldowns, head, ...others } =
+      JSON.parse(text) as SnapshotContent;
+    const content = { store, generation, savedAt, usage, cooldowns, head };
+    const stateText = JSON.stringify(stored);
+    const state = decodeState(stateText);
     if (!/^[0-9a-f-]{36}$/.test(checkText('store', content.store))) return undefined;
     checkInteger('generation', content.generation, 1, Number.MAX_SAFE_INTEGER - 1);
     for (const { entryId, day, durationMs } of content.usage) {
@@ -101,7 +112,7 @@ function decodeContent(text: string): SnapshotContent | undefined {
       checkInteger('head.id', content.head.id, 1);
       if (!/^[0-9a-f]{64}$/.test(content.head.hash)) return undefined;
     }
-    return state && parseInstant(content.savedAt) ? { ...content, state } : undefined;
+    return state && parseInstant(savedAt) ? { ...content, state, stateText, others } : undefined;
   } catch {
     return undefined;
   }

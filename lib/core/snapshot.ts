@@ -32,6 +32,8 @@ export class SnapshotPair implements CommitParticipant {
   /** The file as it was found at open, until another one is put in its place. */
   #found: SnapshotFile | undefined;
   #fileGeneration: number;
+  /** What a newer version keeps in the file. This code does not change what it tells of, so that it stays true. */
+  readonly #others: object;
   /** The row's generation before the open transaction saved; undefined where it has not. */
   #base: number | undefined;
   /** The file that the open transaction has prepared. */
@@ -47,7 +49,9 @@ export class SnapshotPair implements CommitParticipant {
     this.#parts = parts;
     this.#path = path;
     this.#found = found;
-    this.#fileGeneration = found?.state === 'whole' && this.#isOwn(found.content) ? found.content.generation : 0;
+    const content = found?.state === 'whole' && this.#isOwn(found.content) ? found.content : undefined;
+    this.#fileGeneration = content?.generation ?? 0;
+    this.#others = content?.others ?? {};
   }
 
   #isOwn({ store }: SnapshotContent): boolean {
@@ -127,7 +131,7 @@ export class SnapshotPair implements CommitParticipant {
   #content(generation: number, balances: Balances): Omit<SnapshotContent, 'state'> {
     const { log } = this.#parts;
     const savedAt = this.#connection.now().toISOString();
-    return { store: log.uuid, generation, savedAt, ...balances, head: log.head() ?? null };
+    return { ...this.#others, store: log.uuid, generation, savedAt, ...balances, head: log.head() ?? null };
   }
 
   /** Puts the file in place after COMMIT. The row is durable whatever happens here, so a failure is only a finding. */

@@ -59,9 +59,10 @@ function encodeSession(given: SessionSnapshot): object {
 }
 
 const acceptedDays = 'an array of days with their durations';
+const dayFields: readonly string[] = ['day', 'durationMs'];
 
 function checkDayPart(name: string, given: unknown): DayPart {
-  const { day, durationMs } = checkOptions(name, given as DayPart, ['day', 'durationMs']);
+  const { day, durationMs } = checkOptions(name, given as DayPart, dayFields);
   return { day: checkDay(`${name}.day`, day), durationMs: checkDuration(`${name}.durationMs`, durationMs) };
 }
 
@@ -75,26 +76,42 @@ export function decodeState(text: string): StateSnapshot | undefined {
 }
 
 /**
- * The state in a JSON value, whose instants are texts; `null` means no session. Throws `ERR_STORE_INVALID_ARGUMENT` for
- * an unreadable or unknown field, because what is ignored of a running session is not charged.
+ * The state in a JSON value, whose instants are texts; `null` means no session. A field that a newer version has added
+ * is ignored. Throws `ERR_STORE_INVALID_ARGUMENT` for a field that cannot be read.
  */
 export function checkState(value: unknown): StateSnapshot {
-  const names = ['timestamp', 'activeSession'];
-  const { timestamp, activeSession } = checkOptions('snapshot', value as Record<string, unknown>, names);
+  const { timestamp, activeSession } = known('snapshot', value, ['timestamp', 'activeSession']);
   const state = {
     timestamp: instantOf('snapshot.timestamp', timestamp),
-    ...(activeSession == null ? undefined : { activeSession: checkSession(activeSession as Record<string, unknown>) }),
+    ...(activeSession == null ? undefined : { activeSession: checkSession(activeSession) }),
   };
   checkFields(state as StateSnapshot);
   return state as StateSnapshot;
 }
 
-function checkSession({ startedAt, deadline, ...rest }: Record<string, unknown>): object {
+function checkSession(value: unknown): object {
+  const name = 'snapshot.activeSession';
+  const { startedAt, deadline, days, ...rest } = known(name, value, sessionFields);
+  const knownDay = (part: string, item: unknown): object => known(part, item, dayFields);
   return {
-    ...Object.fromEntries(Object.entries(rest).filter(([, item]) => item !== undefined)),
-    startedAt: instantOf('snapshot.activeSession.startedAt', startedAt),
-    ...(deadline === undefined ? undefined : { deadline: instantOf('snapshot.activeSession.deadline', deadline) }),
+    ...rest,
+    ...(days === undefined ? undefined : { days: checkArray(`${name}.days`, days, acceptedDays, knownDay) }),
+    startedAt: instantOf(`${name}.startedAt`, startedAt),
+    ...(deadline === undefined ? undefined : { deadline: instantOf(`${name}.deadline`, deadline) }),
   };
+}
+
+/**
+ * Those fields of an object that are there and have one of these names. Another writer's names (snake case, `billable`)
+ * are refused: an adopted state that could not be read still has them, and without them it would lose its session.
+ */
+function known(name: string, value: unknown, names: readonly string[]): Record<string, unknown> {
+  const accepted = [...names];
+  for (const key of Object.keys(value ?? {})) if (!key.includes('_') && key !== 'billable') accepted.push(key);
+  const given = checkOptions(name, value as Record<string, unknown>, accepted);
+  const fields: Record<string, unknown> = {};
+  for (const key of names) if (given[key] !== undefined) fields[key] = given[key];
+  return fields;
 }
 
 function instantOf(name: string, text: unknown): Date {

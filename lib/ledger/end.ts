@@ -4,12 +4,14 @@ import type { LedgerEnd } from '../core/options.ts';
 import { StoreError } from '../values/errors.ts';
 import type { LedgerFile } from './file.ts';
 import {
-  hasLostHeader, headerText, isHeaderStart, isNoise, type LedgerHeader, type LedgerLine, parseHeader, soundLine,
+  hasLostHeader, isHeaderStart, isNoise, type LedgerHeader, type LedgerLine, parseHeader, soundLine,
 } from './line.ts';
 import { type RawLine, readLines } from './read-lines.ts';
 
 /** The end of the file as it was read last. */
 export interface End extends LedgerEnd {
+  /** The offset behind the header; 0 where there is none. A newer version's may be longer than ours. */
+  headerBytes: number;
   /** The offset behind the last sound line. */
   bytes: number;
   /** The file's size at that moment; differs from `bytes` where damage follows the last sound line. */
@@ -20,7 +22,7 @@ export interface End extends LedgerEnd {
 
 export const emptyEnd: End = {
   store: undefined, created: undefined, head: undefined, groupEnd: 0, isSigned: false, torn: false, laterGroups: [],
-  bytes: 0, size: 0,
+  headerBytes: 0, bytes: 0, size: 0,
 };
 
 // A window holds some hundred lines, which is more than the page of a memory card that a power cut can destroy.
@@ -43,27 +45,23 @@ export function* linesOf(file: LedgerFile, from: number, to: number): Generator<
 export function readEnd(file: LedgerFile, size: number, recover: boolean): End {
   const header = readHeader(file, size, recover);
   if (!header) return { ...emptyEnd, torn: size > 0, size };
-  const { store, created } = header;
-  const headerBytes = headerBytesOf(header);
+  const { store, created, headerBytes } = header;
   for (let window = windowBytes; ; window *= 4) {
     const from = Math.max(headerBytes, size - window);
     const end = scan(file, from === headerBytes ? from : from - 1, size, from === headerBytes);
-    if (end) return { ...end, store, created, size };
+    if (end) return { ...end, store, created, headerBytes, size };
   }
 }
 
-/** The length in bytes of the header that was found; 0 where there is none. */
-function headerBytesOf({ store, created }: Pick<LedgerEnd, 'store' | 'created'>): number {
-  return store === undefined || created === undefined ? 0 : Buffer.byteLength(headerText(store, created));
-}
-
 /** Reads the header; `undefined` for a ledger that has none yet, or that lost it with its only page. */
-function readHeader(file: LedgerFile, size: number, recover: boolean): LedgerHeader | undefined {
+function readHeader(
+  file: LedgerFile, size: number, recover: boolean,
+): LedgerHeader & Pick<End, 'headerBytes'> | undefined {
   const [first] = linesOf(file, 0, Math.min(size, windowBytes));
   if (!first) return undefined;
   const header = first.complete && first.bytes ? parseHeader(first.bytes) : undefined;
   if (recover && hasLostHeader(header, linesOf(file, 0, size))) return undefined;
-  if (header) return header;
+  if (header) return { ...header, headerBytes: first.end };
   // A power cut leaves the beginning of a header, or noise; another program's text is neither. The first page is
   // rewritten only until it is full, so at most one whole group can follow it; a longer file is none of these.
   const page = size <= windowBytes ? file.read(0, Math.min(size, pageBytes)) : undefined;
@@ -108,8 +106,7 @@ interface SoundLine {
 
 /** The lines of the smallest window at the end of the file that holds the line before `id`; each must be sound. */
 export function* linesBackTo(file: LedgerFile, end: End, id: number): Generator<SoundLine, void, undefined> {
-  const headerBytes = headerBytesOf(end);
-  const to = end.bytes;
+  const { headerBytes, bytes: to } = end;
   for (let window = windowBytes; ; window *= 4) {
     const from = Math.max(headerBytes, to - window);
     const isStart = from === headerBytes;
@@ -131,7 +128,7 @@ export function* linesBackTo(file: LedgerFile, end: End, id: number): Generator<
 /** The offset behind the line with an id; behind the header for 0. */
 export function endOf(file: LedgerFile, end: End, id: number): number {
   if (id === end.head?.id) return end.bytes;
-  let offset = headerBytesOf(end);
+  let offset = end.headerBytes;
   for (const { line, raw } of linesBackTo(file, end, id)) {
     if (line.id > id) break;
     offset = raw.end;

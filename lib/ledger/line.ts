@@ -29,7 +29,10 @@ type FieldOf<IsOptional> = Extract<Hashed, { isOptional: IsOptional }>['field'];
 /** `at`, `type`, `data` and, where the event has attributes, `meta`. */
 type HashedFields = Record<FieldOf<false>, string> & { [Field in FieldOf<true>]?: string | undefined };
 
-/** The first line: it names the format and the store. `created` is when the store was made. */
+/**
+ * The first line: it names the format and the store. `created` is when the store was made. Fields that a newer version
+ * has added stand behind these, and stay.
+ */
 export interface LedgerHeader {
   format: 'shepherd-store ledger 1';
   store: string;
@@ -41,12 +44,12 @@ export function headerText(store: string, created: string): string {
   return `${JSON.stringify({ format: 'shepherd-store ledger 1', store, created } satisfies LedgerHeader)}\n`;
 }
 
-/** Parses a header, which must be exactly as `headerText` writes it; `undefined` for anything else. */
+/** Parses a header, which must begin exactly as `headerText` writes it; `undefined` for anything else. */
 export function parseHeader(bytes: Buffer): LedgerHeader | undefined {
-  const { text, value: { format, store, created } = {} } = parseObject(bytes);
+  const { text, value: { format, store, created, ...others } = {} } = parseObject(bytes);
   if (format !== 'shepherd-store ledger 1') return undefined;
   if (typeof store !== 'string' || typeof created !== 'string') return undefined;
-  return `${text}\n` === headerText(store, created) ? { format, store, created } : undefined;
+  return text === JSON.stringify({ format, store, created, ...others }) ? { format, store, created } : undefined;
 }
 
 /** The text of a line, with its newline. */

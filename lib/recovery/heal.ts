@@ -4,8 +4,7 @@ import type { CooldownTexts } from '../core/cooldowns.ts';
 import { encodeChecked, parseColumn, type StoreEvent } from '../core/events.ts';
 import type { Attached, SetAside } from '../core/mirror-port.ts';
 import type { Opened } from '../core/open.ts';
-import type { SnapshotContent } from '../core/snapshot-file.ts';
-import { encodeState } from '../core/state.ts';
+import type { ReadContent, SnapshotContent } from '../core/snapshot-file.ts';
 import type { EntryUsage } from '../core/usage.ts';
 import { hasCode } from '../values/errors.ts';
 
@@ -53,7 +52,7 @@ interface Loss {
  * larger usage and the later cooldown, because a limit must not fail open, and the newer state. The commit writes the
  * snapshot file again, so the next open finds no loss.
  */
-export function heal(opened: Opened, loss: Loss, content: SnapshotContent | undefined): Recovery {
+export function heal(opened: Opened, loss: Loss, content: ReadContent | undefined): Recovery {
   const { connection, log, pair } = opened;
   const { found, moved, replayed } = loss;
   return connection.write('recover what was lost', () => {
@@ -69,7 +68,7 @@ export function heal(opened: Opened, loss: Loss, content: SnapshotContent | unde
       }
     }
     // The state is saved even if the row was newer, so that a snapshot file exists and the next open finds no loss.
-    if (content && restored.snapshot) pair.save(encodeState(content.state));
+    if (content && restored.snapshot) pair.save(content.stateText);
     else if (row?.state) pair.save(row.text);
     const told = lost ? { lost } : undefined;
     const { usage, cooldowns } = restored;
