@@ -1,4 +1,4 @@
--- schema.sql for version 6, SHA-256 below: bc0cdb6c0be401aa376e79e1861a0e6de482ce0aabff7e6898b299c51c8be959
+-- schema.sql for version 7, SHA-256 below: d0aaa9919b5e3d747acfdfd9b37641cc0948c5ab8d009a90b0c3a705c1bc98f1
 -- The current schema, applied whole to a new file. lib/migrations/ leads an older file here step by step; a test
 -- compares the results. Columns of the first four tables that other readers know keep their names and meaning.
 
@@ -12,13 +12,16 @@ CREATE TABLE schema_version (
 );
 
 -- What the store knows of itself. uuid: the first link of the chain is made from it, and it ties the snapshot file to
--- this database. adopted_id: the row of audit_log that says up to where ids may have gaps.
+-- this database. adopted_id: the row of audit_log that says up to where ids may have gaps. writable_from,
+-- readable_from: the oldest schema versions whose code may write to this file, and read it (lib/reading/newer.ts).
 CREATE TABLE store_meta (
   id INTEGER PRIMARY KEY CHECK (id = 1),
   uuid TEXT NOT NULL CHECK (length(uuid) = 36),
   created_at TEXT NOT NULL,
   has_ledger INTEGER NOT NULL DEFAULT 0 CHECK (has_ledger IN (0, 1)),
-  adopted_id INTEGER
+  adopted_id INTEGER,
+  writable_from INTEGER NOT NULL DEFAULT 6,
+  readable_from INTEGER NOT NULL DEFAULT 6
 );
 
 -- Audit log --------------------------------------------------------------------------------------------------------

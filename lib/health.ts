@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import type { Connection } from './core/connection.ts';
 import type { HealthFinding } from './core/faults.ts';
 import { readHeader } from './core/handle.ts';
+import { newestRowSql } from './core/log.ts';
 import type { Opened } from './core/open.ts';
 import { schemaVersion } from './core/schema.ts';
 import type { SnapshotCopy } from './core/snapshot-findings.ts';
@@ -40,7 +41,7 @@ const fatal: readonly HealthFinding['kind'][] = ['stopped', 'replaced', 'unreada
 /** Whether reading and writing work. The disk is read, not the page cache of the open connection. */
 export function isWorking(opened: Opened): boolean {
   const { connection } = opened;
-  if (!connection.isOpen) return false;
+  if (!connection.isOpen || connection.refusal) return false;
   checkDisk(opened);
   return !connection.faults.list().some(({ kind }) => fatal.includes(kind));
 }
@@ -73,7 +74,7 @@ function readAnew({ connection, watch }: Opened, path: string): void {
     const advice = 'close the store, and open it again';
     if (isSame) connection.faults.clear('schema-changed');
     else connection.faults.report('schema-changed', `another process has changed the tables: ${advice}`);
-    reader.read(() => reader.db.prepare('SELECT * FROM audit_log ORDER BY id DESC LIMIT 1').get());
+    reader.read(() => reader.db.prepare(newestRowSql).get());
   } finally {
     reader.close();
   }
@@ -94,7 +95,7 @@ export function describeHealth(opened: Opened): StoreHealth {
   };
   const clockBehindMs = readIfPossible(() => clockBehind(connection, now));
   const health = {
-    schemaVersion,
+    schemaVersion: readIfPossible(() => versionOf(connection)) ?? schemaVersion,
     sqliteVersion: readIfPossible(() => connection.get<[string]>('SELECT sqlite_version()')![0]) ?? 'unknown',
     journalMode: readIfPossible(() => journalMode(connection)) ?? 'unknown',
     ...(readIfPossible(() => sizes(connection)) ?? { databaseBytes: 0, walBytes: 0 }),
@@ -113,6 +114,12 @@ export function describeHealth(opened: Opened): StoreHealth {
     ...health,
     ...(last ? { lastError: { code: last.error.code, message: last.error.message, at: last.at } } : undefined),
   };
+}
+
+/** The version of the file's schema, which is that of this package unless a newer one has written the file. */
+function versionOf(connection: Connection): number {
+  const isNewer = connection.faults.list().some(({ kind }) => kind === 'schema-newer');
+  return isNewer ? connection.get<[number]>('PRAGMA user_version')![0] : schemaVersion;
 }
 
 /**

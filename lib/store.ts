@@ -115,6 +115,14 @@ export class SqliteStore<in E extends EventBase = never> implements Store<E> {
     return this.#recovery && structuredClone(this.#recovery);
   }
 
+  /**
+   * Whether the store is only read: it was opened read-only, or by `open`, and its schema is that of a newer version,
+   * to which this one may not write.
+   */
+  get isReadOnly(): boolean {
+    return this.#connection.reader !== undefined;
+  }
+
   /** Closes the store; a second call is fine. Throws `ERR_STORE_CONFLICT` inside a transaction. */
   close(): void {
     attempt('close the store', () => {
@@ -371,7 +379,7 @@ export class SqliteStore<in E extends EventBase = never> implements Store<E> {
       appendAudit: (event, timestamp) => log.append(event, timestamp),
       uuid: log.uuid,
       path: connection.path,
-      isReadOnly: connection.reader !== undefined,
+      isReadOnly: this.isReadOnly,
       parts: this.#parts,
     };
   }

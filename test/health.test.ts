@@ -48,7 +48,7 @@ test('a sound store says everything an operator would ask', (t) => {
   assert.deepEqual(fresh, {
     ok: true,
     findings: [],
-    schemaVersion: 6,
+    schemaVersion: 7,
     sqliteVersion: fresh.sqliteVersion,
     journalMode: 'wal',
     databaseBytes: fresh.databaseBytes,
@@ -78,7 +78,7 @@ test('a store in memory has no file to tell of', () => {
   assert.deepEqual(health, {
     ok: true,
     findings: [],
-    schemaVersion: 6,
+    schemaVersion: 7,
     sqliteVersion: health.sqliteVersion,
     journalMode: 'memory',
     databaseBytes: health.databaseBytes,

@@ -13,6 +13,8 @@ import { Statements } from './statements.ts';
 export class Connection extends Statements {
   readonly faults: Faults;
   readonly path: string | undefined;
+  /** What a write gets in a store that was opened for writing and is only read, because its schema is newer. */
+  readonly refusal: StoreError | undefined;
   /**
    * SQLite's data_version at this connection's last write; another value means that somebody else has committed.
    * https://www.sqlite.org/pragma.html#pragma_data_version
@@ -37,8 +39,14 @@ export class Connection extends Statements {
   #lastError: { error: StoreError; at: Date } | undefined;
 
   /** `path` is absent for a database in memory; `reader` is there for a store that was opened read-only. */
-  constructor(db: DatabaseSync, { clock, path, reader }: { clock: () => Date; path?: string; reader?: Reader }) {
+  constructor(
+    db: DatabaseSync,
+    { clock, path, reader, refusal }: {
+      clock: () => Date; path?: string; reader?: Reader; refusal?: StoreError | undefined;
+    },
+  ) {
     super(db, reader);
+    this.refusal = refusal;
     this.#clock = clock;
     this.path = path;
     this.faults = new Faults(path ?? ':memory:', () => this.#stamp());
@@ -158,7 +166,10 @@ export class Connection extends Statements {
 
   #checkWritable(what: string): void {
     this.checkOpen(what);
-    if (this.reader) throw new StoreError('ERR_STORE_READ_ONLY', `failed to ${what}: the store was opened read-only`);
+    if (this.reader) {
+      const { code, message } = this.refusal ?? new StoreError('ERR_STORE_READ_ONLY', 'the store was opened read-only');
+      throw new StoreError(code, `failed to ${what}: ${message}`);
+    }
     if (this.#stopped) {
       const why = `the store takes no writes until it is reopened, because it ${this.#stopped.message}`;
       throw new StoreError(this.#stopped.code, `failed to ${what}: ${why}`, { cause: this.#stopped });

@@ -20,6 +20,7 @@ export interface HealthFinding {
     | 'second-name' // the database has a hard link, under which it would have a second -wal
     | 'mounted-alone' // the database is mounted without its folder
     | 'schema-changed' // another process has changed the tables
+    | 'schema-newer' // a newer version has written the file (lib/reading/newer.ts)
     | 'clock-behind' // the clock is behind the newest event
     | 'time-zone' // days are those of another zone than TZ or the system says
     | 'folder-shared'; // others may write to the database's folder

@@ -17,7 +17,7 @@ export const firstInHeader = 6;
 /** What a database file is to this package. `lacking`: the SQL of triggers and indexes that somebody has dropped. */
 export type FileKind =
   | { kind: 'empty' }
-  | { kind: 'store'; version: number; lacking: string[] }
+  | { kind: 'store'; version: number; lacking: readonly string[] }
   | { kind: 'four-tables' } // version 0: the first four tables alone, without a mark
   | { kind: 'other'; holds: string };
 
@@ -57,13 +57,15 @@ export function isOwnTable(name: unknown): boolean {
   return own().tables.has(String(name).toLowerCase());
 }
 
-type SchemaRow = [name: string, type: string, table: string, rootpage: number, sql: string | null];
+/** Every object of a schema but SQLite's own, as `SchemaRow`s. */
+export const objectsSql = `SELECT name, type, tbl_name, rootpage, sql FROM sqlite_schema
+  WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name`;
+export type SchemaRow = [name: string, type: string, table: string, rootpage: number, sql: string | null];
 
 /** Says what a file is by its mark, version and schema only; reads no row of a foreign file. */
 export function identify(db: DatabaseSync): FileKind {
   const mark = readValue(db, 'PRAGMA application_id');
-  const statement = db.prepare(`SELECT name, type, tbl_name, rootpage, sql FROM sqlite_schema
-    WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name`);
+  const statement = db.prepare(objectsSql);
   statement.setReturnArrays(true);
   const objects = statement.all() as unknown as SchemaRow[];
   if (mark === applicationId) return identifyStore(db, objects);
@@ -83,28 +85,29 @@ function identifyStore(db: DatabaseSync, objects: SchemaRow[]): FileKind {
   for (const [name] of objects) names.add(name);
   requireTables(names, ['schema_version']);
   const version = storedVersion(db);
-  // A newer version may have other tables, and is not damaged for that.
-  if (version > schemaVersion) return { kind: 'store', version, lacking: [] };
-  requireTables(names, ['store_meta', ...Object.keys(fourTables)]);
-  refuseForeignLogic(objects);
   const lacking: string[] = [];
   for (const [name, sql] of others) if (!names.has(name)) lacking.push(sql);
+  // A newer version may have other tables, and is not damaged for that: lib/reading/newer.ts looks at those of ours.
+  if (version > schemaVersion) return { kind: 'store', version, lacking };
+  requireTables(names, ['store_meta', ...Object.keys(fourTables)]);
+  refuseForeignLogic(objects, true);
   return { kind: 'store', version, lacking };
 }
 
 /**
  * Throws for an object that would answer or act in the place of one of our tables: a view or virtual table with its
- * name, a trigger that is not word for word in schema.sql. SQLite itself refuses a file whose schema table contradicts
- * its SQL. Other objects that an operator has added do nothing unless somebody names them.
+ * name, and with `isWritten` a trigger that is not word for word in schema.sql. SQLite itself refuses a file whose
+ * schema table contradicts its SQL. Other objects that an operator has added do nothing unless somebody names them.
  */
-function refuseForeignLogic(objects: SchemaRow[]): void {
+export function refuseForeignLogic(objects: readonly SchemaRow[], isWritten: boolean): void {
   const { tables, others } = own();
   for (const [name, type, table, rootpage, sql] of objects) {
     if (tables.has(name.toLowerCase()) && type !== 'index' && (type !== 'table' || rootpage === 0)) {
       const kind = type === 'table' ? 'a virtual one' : `a ${type}`;
       throw new StoreError('ERR_STORE_CORRUPT', `${name} is no table of its own, but ${kind}`);
     }
-    if (type !== 'trigger' || !tables.has(table.toLowerCase()) || others.get(name) === `${sql};`) continue;
+    if (!isWritten || type !== 'trigger') continue; // a read runs no trigger
+    if (!tables.has(table.toLowerCase()) || others.get(name) === `${sql};`) continue;
     if (others.has(name)) throw new StoreError('ERR_STORE_CORRUPT', `the trigger ${name} is not as it was made`);
     const advice = 'drop it, if you know what it is for';
     throw new StoreError('ERR_STORE_NOT_A_STORE', `the trigger ${name} on ${table} is not this package's: ${advice}`);
@@ -146,12 +149,4 @@ function storedVersion(db: DatabaseSync): number {
 export function notAStore(path: string, file: FileKind): StoreError {
   const holds = file.kind === 'other' ? file.holds : 'nothing';
   return new StoreError('ERR_STORE_NOT_A_STORE', `${path} is not a store: it holds ${holds}`);
-}
-
-/** Throws `ERR_STORE_SCHEMA_TOO_NEW` for a version that this code does not know. */
-export function checkKnown(path: string, version: number): void {
-  if (version <= schemaVersion) return;
-  const advice = 'update the package, or migrate the file down with the version that wrote it';
-  const message = `${path} has schema version ${version} and this package knows up to ${schemaVersion}: ${advice}`;
-  throw new StoreError('ERR_STORE_SCHEMA_TOO_NEW', message);
 }

@@ -1,4 +1,4 @@
--- 000001_core.down.sql, SHA-256 below: 026bc30e76dc368e9439955cb51e32059211cfedfe23d93df378f7d6e0755c48
+-- 000001_core.down.sql, SHA-256 below: a40e3eaee4910c17a25dc55321cddb1dfac997673f9eb9057f79b344e198abd6
 -- Back to the four tables alone. What they have no column for is lost: attributes, the chain, signatures, the
 -- milliseconds beside the seconds, the store's identity.
 
@@ -31,10 +31,12 @@ CREATE TABLE snapshot (
   data TEXT NOT NULL
 );
 
-INSERT INTO audit_log SELECT id, timestamp, event_type, event_data FROM core_audit_log ORDER BY id;
-INSERT INTO usage SELECT entry_id, day, duration_secs FROM core_usage ORDER BY rowid;
-INSERT INTO cooldowns SELECT entry_id, until FROM core_cooldowns ORDER BY rowid;
-INSERT INTO snapshot SELECT id, data FROM core_snapshot;
+INSERT INTO audit_log (id, timestamp, event_type, event_data)
+  SELECT id, timestamp, event_type, event_data FROM core_audit_log ORDER BY id;
+INSERT INTO usage (entry_id, day, duration_secs)
+  SELECT entry_id, day, duration_secs FROM core_usage ORDER BY rowid;
+INSERT INTO cooldowns (entry_id, until) SELECT entry_id, until FROM core_cooldowns ORDER BY rowid;
+INSERT INTO snapshot (id, data) SELECT id, data FROM core_snapshot;
 
 DROP TABLE core_audit_log;
 DROP TABLE core_usage;

@@ -1,4 +1,5 @@
--- 000001_core.up.sql, SHA-256 below: 409b992341709f476658f2d53ddff0de95aecab0833ceb6da4eb73dfd648b58b
+-- 000001_core.up.sql, SHA-256 below: ed534d72b7b58df828cd7f63c6bec12e9203064dd684067fe82437c5cac8ebc4
+-- Raises writable_from and readable_from: code that knows the four tables alone would add rows without a hash.
 -- Adopts a database that holds the four tables of version 0 (audit_log, usage, cooldowns, snapshot): the tables are
 -- made anew and every row is carried over as it is. chain_hash, readable and adopted_snapshot are functions of
 -- lib/migrate/adopt.ts.

@@ -1,4 +1,5 @@
--- 000002_runs.up.sql, SHA-256 below: 85366ca0729623a70766deb1f1789c21b51635b87d453037ee5caad1701b84e2
+-- 000002_runs.up.sql, SHA-256 below: d76311dbd316a048430413b32f50d4180cdfb7d817894b790461e5ad257e7f01
+-- Additive: tables of its own.
 -- Runs, their plan units and events, and what is known of each resource (lib/modules/runs/).
 
 CREATE TABLE runs (

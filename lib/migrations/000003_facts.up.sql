@@ -1,4 +1,5 @@
--- 000003_facts.up.sql, SHA-256 below: 6ba0c3e917395618a0a41e2104ae5f16353da48481bf1c8c803b79e142b80585
+-- 000003_facts.up.sql, SHA-256 below: 2357aacc067317475550ba37ec8e75a6d8b1734a795106eaa1e5bc36466d6aae
+-- Additive: a table of its own.
 -- What was found out about a target, by namespace and key (lib/modules/facts/).
 
 CREATE TABLE facts (

@@ -1,4 +1,5 @@
--- 000004_projects.up.sql, SHA-256 below: 0a7c721ce9fc715109f8b5357a13f35ea13d7f9d587aacaeb74391b6d40bf602
+-- 000004_projects.up.sql, SHA-256 below: ba4419c22ccf07894a4d7ad94112d3cbadaa827a443f1367ae85154f7d3bacb4
+-- Additive: tables of its own.
 -- Projects, what was last done in each, what is being done, and what was kept of them (lib/modules/projects/).
 
 CREATE TABLE projects (

@@ -1,4 +1,5 @@
--- 000005_cooldowns_set_at.up.sql, SHA-256 below: d7f37c69612d5d9d3f5fe3629ae417ca4fdc119af6892eec2d351b30eca9d71d
+-- 000005_cooldowns_set_at.up.sql, SHA-256 below: 70b0a46f8ffaa234f6014e34a0b2fd916e84118644be6ed6048769c7aec75a38
+-- Raises writable_from: where version 4 set a cooldown anew, set_at would still be that of the one before.
 -- When a cooldown was set, so that it lasts no longer than it was set for whatever becomes of the clock
 -- (lib/core/cooldowns.ts). Of the rows that are there already it is unknown: their end stands.
 

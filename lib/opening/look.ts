@@ -1,7 +1,7 @@
 // The look before an open: what is not to be opened is refused before anything is written, in the order in which it
 // counts.
 import type { LedgerEnd } from '../core/options.ts';
-import { checkKnown } from '../core/schema.ts';
+import { requireWritable } from '../reading/newer.ts';
 import { type Opening, requireTurn, setAside } from '../recovery/damaged.ts';
 import { copyWal, hasWal, isOrphanWal } from '../recovery/found-wal.ts';
 import { inspect } from '../recovery/inspect.ts';
@@ -16,12 +16,12 @@ export function lookFirst(opening: Opening): void {
   const { path, snapshotPath, snapshot, options } = opening;
   readClock(options); // a clock that gives no time is refused before anything is made
   checkNames(opening);
-  const { file, uuid, loss } = inspect(path, snapshot, options.busyTimeoutMs);
+  const { file, uuid, newer, loss } = inspect(path, snapshot, options.busyTimeoutMs);
   if (file.kind === 'other') {
     const advice = 'to take over a service\'s data use "shepherd-store import"';
     throw new StoreError('ERR_STORE_NOT_A_STORE', `${path} is another program's file (${file.holds}); ${advice}`);
   }
-  if (file.kind === 'store') checkKnown(path, file.version);
+  requireWritable(newer);
   opening.isNew = file.kind === 'empty';
   resume(opening);
   const ledgerEnd = lookAtLedger(opening, uuid);

@@ -2,11 +2,12 @@
 import { statSync } from 'node:fs';
 import { checkSync, checkVersion, inTransaction, setPragmas, switchToWal } from '../core/handle.ts';
 import type { CheckedOptions } from '../core/options.ts';
-import { checkKnown, identify, notAStore, schemaVersion } from '../core/schema.ts';
+import { identify, notAStore, schemaVersion } from '../core/schema.ts';
 import { readSnapshotFile } from '../core/snapshot-file.ts';
 import type { MigrationStep } from '../core/sql-files.ts';
 import { FileWatch } from '../core/watch.ts';
 import { migrateSchema, stepsBetween } from '../migrate/steps.ts';
+import { type NewerSchema, newerSchema } from '../reading/newer.ts';
 import { checkpointFound, openToWrite } from '../recovery/found-wal.ts';
 import { inspect } from '../recovery/inspect.ts';
 import { takeTurn } from '../recovery/lock.ts';
@@ -42,9 +43,9 @@ export function migrateFile(path: string, version: number, force: boolean, optio
     if (hasSecondName(path)) takeBackNames(path, options);
     const watch = new FileWatch([path]);
     const check = (): void => watch.check(`migrate ${path}`);
-    const { file, uuid } = inspect(path, { state: 'absent' }, options.busyTimeoutMs);
+    const { file, uuid, newer } = inspect(path, { state: 'absent' }, options.busyTimeoutMs);
     if (file.kind === 'other' || file.kind === 'empty') throw notAStore(path, file);
-    if (file.kind === 'store') checkKnown(path, file.version);
+    refuseNewer(newer);
     using db = openToWrite(path, options, check);
     const hasNoStep = file.kind === 'store' && file.version === version;
     if (force || hasNoStep) setPragmas(db);
@@ -54,7 +55,7 @@ export function migrateFile(path: string, version: number, force: boolean, optio
     const from = inTransaction(db, () => {
       const kind = identify(db);
       const current = kind.kind === 'store' ? kind.version : 0;
-      checkKnown(path, current);
+      refuseNewer(newerSchema(db, path, kind));
       migrateSchema(db, current, version, readClock(options), force);
       return current;
     });
@@ -63,6 +64,11 @@ export function migrateFile(path: string, version: number, force: boolean, optio
     const moved = version > 0 ? undefined : moveOwnSnapshot(snapshotPathOf(path), uuid, options);
     return { from, to: version, steps: stepsBetween(from, version), ...(moved === undefined ? undefined : { moved }) };
   });
+}
+
+/** Only the version that made a step has the way back from it. */
+function refuseNewer(newer: NewerSchema | undefined): void {
+  if (newer) throw newer.refusal;
 }
 
 /** A new or exchanged file has two names for a moment, and only whoever has the turn may take the second one away. */

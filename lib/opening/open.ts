@@ -7,11 +7,13 @@ import type { Attached, LedgerPort } from '../core/mirror-port.ts';
 import { assemble, type Opened, openPlain } from '../core/open.ts';
 import { type CheckedOptions, snapshotPathFor } from '../core/options.ts';
 import { identify, schemaVersion } from '../core/schema.ts';
-import { readSnapshotFile, type SnapshotContent } from '../core/snapshot-file.ts';
+import { type ReadContent, readSnapshotFile } from '../core/snapshot-file.ts';
 import { compareHead } from '../core/snapshot-findings.ts';
 import { readSql } from '../core/sql-files.ts';
 import type { DatabaseSync } from '../core/sqlite.ts';
 import { FileWatch } from '../core/watch.ts';
+import { newerSchema, OnlyReadable } from '../reading/newer.ts';
+import { openToRead } from '../reading/open.ts';
 import { TemporaryCopyError } from '../reading/reader.ts';
 import {
   identityLeft, isDamage, moveDamaged, type Opening, requireTurn, setAsideSnapshotFile, TurnNeeded,
@@ -37,7 +39,10 @@ export interface OpenedToWrite extends Opened {
   recovery: Recovery | undefined;
 }
 
-/** Opens a store in a file, making, adopting, migrating or healing it first where that is due. */
+/**
+ * Opens a store in a file, making, adopting, migrating or healing it first where that is due. One whose schema is newer
+ * and may not be written to by this code is opened to read it, and refuses writes.
+ */
 export function openFile(path: string, options: CheckedOptions): OpenedToWrite {
   return attempt(`open ${path}`, () => {
     checkVersion();
@@ -45,10 +50,19 @@ export function openFile(path: string, options: CheckedOptions): OpenedToWrite {
     readSql('schema.sql'); // before an empty file is made, that nothing could fill
     const isLeft = isExchangeOpen(path) || hasNote(path) || existsAt(lockPathOf(path));
     const opened = isLeft ? undefined : openPlain(path, options);
-    if (!opened) return openThoroughly(path, options);
+    if (!opened) return openThoroughlyOrRead(path, options);
     reportNames(opened.connection.faults, path);
     return { ...opened, recovery: undefined };
   });
+}
+
+function openThoroughlyOrRead(path: string, options: CheckedOptions): OpenedToWrite {
+  try {
+    return openThoroughly(path, options);
+  } catch (error) {
+    if (!(error instanceof OnlyReadable)) throw error;
+    return { ...openToRead(path, options, schemaVersion, error.refusal), recovery: undefined };
+  }
 }
 
 function openThoroughly(path: string, options: CheckedOptions): OpenedToWrite {
@@ -111,10 +125,12 @@ function finishOpen(opening: Opening): OpenedToWrite {
     setPragmas(db);
     check();
     checkpointFound(db, path);
-    const cookie = prepareSchema(db, path, opening.found === undefined ? undefined : identityLeft(opening), options);
+    const lost = opening.found === undefined ? undefined : identityLeft(opening);
+    const { cookie, newer } = prepareSchema(db, path, lost, options);
     switchToWal(db, path, options.busyTimeoutMs);
     connection = new Connection(db, { clock: options.clock, path });
     const opened = assemble(connection, db, snapshotPath, snapshot);
+    if (newer) connection.faults.report('schema-newer', newer.message);
     check();
     if (opened.watch.schema.cookie !== cookie) checkVersionStays(db, path);
     if (options.recover) rehearse(opened);
@@ -134,7 +150,8 @@ function finishOpen(opening: Opening): OpenedToWrite {
 /** Another process may have made or migrated the schema between the look at it and the connection that watches it. */
 function checkVersionStays(db: DatabaseSync, path: string): void {
   const kind = identify(db);
-  if (kind.kind === 'store' && kind.version === schemaVersion) return;
+  const isCurrent = kind.kind === 'store' && kind.version === schemaVersion;
+  if (isCurrent || newerSchema(db, path, kind)?.access === 'write') return;
   throw new StoreError('ERR_STORE_BUSY', `failed to open ${path}: another process migrates it`);
 }
 
@@ -182,7 +199,7 @@ function attach(opened: Opened, ledger: LedgerPort, opening: Opening): Attached 
 
 /** What the database has lost, and what was found before it could be asked. */
 function findLoss(
-  opened: Opened, opening: Opening, content: SnapshotContent | undefined,
+  opened: Opened, opening: Opening, content: ReadContent | undefined,
 ): Recovery['found'] | undefined {
   const { snapshot, moved, isNoted } = opening;
   if (opening.found && isNoted && isTold(opened, moved)) return undefined;

@@ -4,17 +4,20 @@ import { Connection } from '../core/connection.ts';
 import { checkVersion } from '../core/handle.ts';
 import { assemble, type Opened } from '../core/open.ts';
 import { type CheckedOptions, snapshotPathFor } from '../core/options.ts';
-import { checkKnown, identify, notAStore, schemaVersion } from '../core/schema.ts';
+import { identify, notAStore, schemaVersion } from '../core/schema.ts';
 import type { DatabaseSync } from '../core/sqlite.ts';
 import { attempt, StoreError } from '../values/errors.ts';
 import { companionsOf } from '../values/place.ts';
+import { type NewerSchema, newerSchema } from './newer.ts';
 import { ReadOnlyFile } from './reader.ts';
 
 /**
  * Opens a store for reading only: it changes no file and leaves none behind. `oldest` is the first schema version that
- * the caller accepts.
+ * the caller accepts; `refusal` is what a write gets in a store that was to be opened for writing.
  */
-export function openToRead(given: string, options: CheckedOptions, oldest: number = schemaVersion): Opened {
+export function openToRead(
+  given: string, options: CheckedOptions, oldest: number = schemaVersion, refusal?: StoreError,
+): Opened {
   const what = `open ${given} read-only`;
   return attempt(what, () => {
     checkVersion();
@@ -27,8 +30,11 @@ export function openToRead(given: string, options: CheckedOptions, oldest: numbe
     const reader = new ReadOnlyFile(path, options.busyTimeoutMs);
     try {
       return reader.read(() => {
-        checkReadable(reader.db, path, oldest);
-        return assemble(new Connection(reader.db, { clock: options.clock, path, reader }), reader.db, snapshotPath);
+        const newer = checkReadable(reader.db, path, oldest);
+        const connection = new Connection(reader.db, { clock: options.clock, path, reader, refusal });
+        const opened = assemble(connection, reader.db, snapshotPath);
+        if (newer) connection.faults.report('schema-newer', newer.message);
+        return opened;
       });
     } catch (error) {
       reader.close();
@@ -47,14 +53,15 @@ function checkAccess(file: string): void {
 }
 
 /** Refuses a file that is not a store of the versions from `oldest` on, because reading cannot migrate it. */
-function checkReadable(db: DatabaseSync, path: string, oldest: number): void {
+function checkReadable(db: DatabaseSync, path: string, oldest: number): NewerSchema | undefined {
   const file = identify(db);
   if (file.kind === 'four-tables') {
     throw new StoreError('ERR_STORE_SCHEMA_TOO_OLD', `${path} is to be adopted first: open it for writing once`);
   }
   if (file.kind !== 'store') throw notAStore(path, file);
-  checkKnown(path, file.version);
-  if (file.version >= oldest) return;
+  const newer = newerSchema(db, path, file);
+  if (newer?.access === 'none') throw newer.refusal;
+  if (file.version >= oldest) return newer;
   const advice = `open it for writing once to migrate it to ${schemaVersion}`;
   throw new StoreError('ERR_STORE_SCHEMA_TOO_OLD', `${path} has schema version ${file.version}: ${advice}`);
 }

@@ -12,7 +12,7 @@ import { freeName, renameTo } from '../values/files.ts';
 import { existsAt } from '../values/place.ts';
 import { hasWal } from './found-wal.ts';
 import type { Recovery } from './heal.ts';
-import { hasMark } from './inspect.ts';
+import { hasMark, newerInHeader } from './inspect.ts';
 import { refuseMounted } from './names.ts';
 import { writeNote } from './note.ts';
 
@@ -120,6 +120,11 @@ export function moveDamaged(opening: Opening, error: StoreError): void {
   if (!options.recover) {
     const advice = 'restore a backup, or open with recover to go on with what is left';
     throw new StoreError('ERR_STORE_CORRUPT', `${error.message}: ${advice}`, { cause: error });
+  }
+  const version = newerInHeader(path);
+  if (version !== undefined) {
+    const why = `it has schema version ${version}, and only a version that knows it may move it aside`;
+    throw new StoreError('ERR_STORE_CORRUPT', `${error.message}: ${why}`, { cause: error });
   }
   // SQLite would roll a journal back before it takes the lock. Only a process that holds the turn makes a journal here.
   using _locked = existsAt(path) && !existsAt(`${path}-journal`) ? lockDamaged(path, options) : undefined;

@@ -2,12 +2,14 @@
 import { accessSync, constants, lstatSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { checkFormat, openHandle, readHeader, readValue } from '../core/handle.ts';
+import { newestRowSql } from '../core/log.ts';
 import { readUuid } from '../core/open.ts';
 import { applicationId, type FileKind, identify, isOwnTable, schemaVersion } from '../core/schema.ts';
 import type { SnapshotFile } from '../core/snapshot-file.ts';
 import { compareHead } from '../core/snapshot-findings.ts';
 import { DatabaseSync } from '../core/sqlite.ts';
 import { Statements } from '../core/statements.ts';
+import { type NewerSchema, newerSchema } from '../reading/newer.ts';
 import { ReadOnlyFile } from '../reading/reader.ts';
 import { StoreError } from '../values/errors.ts';
 import { companionsOf, existsAt } from '../values/place.ts';
@@ -19,6 +21,8 @@ import { refuseSecondName } from './names.ts';
 export interface Found {
   file: FileKind;
   uuid?: string;
+  /** What may be done with a store of a newer version. */
+  newer?: NewerSchema | undefined;
   /** What the database lacks that the snapshot file has, if this could be seen. */
   loss?: Recovery['found'] | undefined;
 }
@@ -54,8 +58,8 @@ function examineFile(path: string, snapshot: SnapshotFile, busyTimeoutMs: number
       const found = examine(reader.db, path);
       if (found.uuid === undefined) return found;
       // The rows that open will read are read here first, so that damage is found before anything is written.
-      readValue(reader.db, 'SELECT * FROM audit_log ORDER BY id DESC LIMIT 1');
-      readValue(reader.db, 'SELECT * FROM snapshot');
+      readValue(reader.db, newestRowSql);
+      readValue(reader.db, 'SELECT data, generation FROM snapshot');
       return { ...found, loss: lossOf(reader.db, found, snapshot) };
     });
   } finally {
@@ -95,13 +99,14 @@ function lossOf(db: DatabaseSync, { uuid }: Found, snapshot: SnapshotFile): Foun
 
 function examine(db: DatabaseSync, path: string): Found {
   const file = identify(db);
-  if (file.kind === 'other' || (file.kind === 'store' && file.version > schemaVersion)) return { file };
+  const newer = newerSchema(db, path, file);
+  if (file.kind === 'other' || newer?.access === 'none') return { file, newer };
   // The journal has undone a database that a power cut interrupted while it was made, so no page is left.
   if (file.kind === 'empty' && readValue(db, 'PRAGMA page_count') === 0) return { file };
   checkFormat(db, path);
   if (file.kind !== 'store') return { file };
   if (hasWal(path)) checkTables(db);
-  return { file, uuid: readUuid(db, path) };
+  return { file, newer, uuid: readUuid(db, path) };
 }
 
 /**
@@ -126,4 +131,10 @@ function checkTables(db: DatabaseSync): void {
 export function hasMark(path: string): boolean {
   if (!lstatSync(path, { throwIfNoEntry: false })?.isFile()) return false;
   return readHeader(path, 72).readUInt32BE(68) === applicationId;
+}
+
+/** The newer version that a marked file has in its header (bytes 60 to 63), although SQLite cannot read the file. */
+export function newerInHeader(path: string): number | undefined {
+  const version = hasMark(path) ? readHeader(path, 64).readInt32BE(60) : 0;
+  return version > schemaVersion ? version : undefined;
 }

@@ -317,7 +317,7 @@ test('--json gives every value in full, under names that stay', async (t) => {
     healthy: true,
     findings: [],
     errors: [],
-    schemaVersion: 6,
+    schemaVersion: 7,
     snapshot: { row: { state: 'whole' }, file: { state: 'whole' } },
     head: { id: 13 },
     day: '2026-11-21',

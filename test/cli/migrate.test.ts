@@ -15,11 +15,12 @@ test('it moves a store down and up, and says from where to where and what each s
   const folder = new TestFolder(t);
   const path = folder.file();
   folder.open().close();
-  assert.deepEqual(await migrate(path), { code: 0, out: `${path} has schema version 6 already\n`, err: '' });
+  assert.deepEqual(await migrate(path), { code: 0, out: `${path} has schema version 7 already\n`, err: '' });
   assert.deepEqual(await migrate(path, '--to', '2'), {
     code: 0,
     out:
-      `migrated: ${path} from schema version 6 to 2\n  down from 6  derived days\n` +
+      `migrated: ${path} from schema version 7 to 2\n  down from 7  older versions\n` +
+      '  down from 6  derived days\n' +
       '  down from 5  cooldowns set at\n  down from 4  projects\n  down from 3  facts\n',
     err: '',
   });
@@ -32,8 +33,8 @@ test('it moves a store down and up, and says from where to where and what each s
   assert.deepEqual(await migrate(path), {
     code: 0,
     out:
-      `migrated: ${path} from schema version 3 to 6\n` +
-      '  up to 4  projects\n  up to 5  cooldowns set at\n  up to 6  derived days\n',
+      `migrated: ${path} from schema version 3 to 7\n` +
+      '  up to 4  projects\n  up to 5  cooldowns set at\n  up to 6  derived days\n  up to 7  older versions\n',
     err: '',
   });
   folder.open();
@@ -67,7 +68,7 @@ test('a step down that would lose rows is refused with what they are, and taken 
       /its snapshot file is .*store\.snapshot\.json\.migrated-down-.* now\n$/,
     ),
   );
-  assert.match((await migrate(path)).out, /from schema version 0 to 6\n  up to 1  core\n/);
+  assert.match((await migrate(path)).out, /from schema version 0 to 7\n  up to 1  core\n/);
 });
 
 test('a file of the four tables goes up', async (t) => {
@@ -85,7 +86,7 @@ test('what cannot be migrated is a line with its code, and wrong use a usage lin
   const cases: [args: string[], code: number, said: RegExp][] = [
     [['--db', folder.file('absent.db')], 2, /\(ERR_STORE_NOT_FOUND\)\n$/],
     [['--db', folder.file('other.db')], 1, /\(ERR_STORE_NOT_A_STORE\)\n$/],
-    [['--db', folder.file(), '--to', '7'], 2, /--to must be a whole number from 0 to 6, got "7"\nUsage: /],
+    [['--db', folder.file(), '--to', '8'], 2, /--to must be a whole number from 0 to 7, got "8"\nUsage: /],
     [['--db', folder.file(), '--to', '-1'], 2, /--to.*\nUsage: /],
     [['--db', folder.file(), '--force=yes'], 2, /--force.*\nUsage: /],
   ];

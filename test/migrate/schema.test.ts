@@ -56,6 +56,8 @@ const forbidden = [
   "UPDATE store_meta SET uuid = 'short'",
   'UPDATE store_meta SET has_ledger = 2',
   'UPDATE store_meta SET created_at = NULL',
+  'UPDATE store_meta SET writable_from = NULL',
+  'UPDATE store_meta SET readable_from = NULL',
   'UPDATE audit_log SET timestamp = timestamp',
   'DELETE FROM audit_log',
   "INSERT OR REPLACE INTO audit_log (id, timestamp, event_type, event_data, event_hash) VALUES (1, 'x', 'x', 'x', 'x')",

@@ -6,12 +6,14 @@ import {
 } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { test, type TestContext } from 'node:test';
+import { schemaVersion } from '../../lib/core/schema.ts';
 import { readSnapshotFile } from '../../lib/core/snapshot-file.ts';
 import { type OpenOptions, SqliteStore } from '../../lib/index.ts';
 import { Ledger } from '../../lib/ledger/index.ts';
 import { backup, restore } from '../../lib/modules/backup/backup.ts';
 import { flipBit, modeOf, namesIn, picture } from '../support/files.ts';
 import { checkStore, TestFolder } from '../support/folder.ts';
+import { newerSchema } from '../support/foreign.ts';
 import { noLinks } from '../support/linkless.ts';
 import { Companion, nobody, run } from '../support/process.ts';
 import { badCounts, badFunctions, badOptions, badPaths, badTexts, given } from '../support/values.ts';
@@ -318,10 +320,7 @@ test('a backup that is not whole is refused, and nothing has changed', async (t)
       'ERR_STORE_SCHEMA_TOO_NEW',
       (path) => {
         using db = new DatabaseSync(path);
-        db.exec(
-          `PRAGMA user_version = 7;
-          INSERT INTO schema_version SELECT max(version) + 1, 'later', '2030-01-01T00:00:00Z' FROM schema_version`,
-        );
+        db.exec(newerSchema(schemaVersion + 1));
       },
     ],
     ['a torn snapshot file', 'ERR_STORE_CORRUPT', (path) => truncateSync(path.replace('.db', '.snapshot.json'), 100)],

@@ -9,7 +9,7 @@ import { migrations } from '../../lib/core/sql-files.ts';
 import { SqliteStore, type StoreError } from '../../lib/index.ts';
 import { namesIn, picture } from '../support/files.ts';
 import { TestFolder } from '../support/folder.ts';
-import { fourTables, makeAndDie, makeDatabase } from '../support/foreign.ts';
+import { fourTables, makeAndDie, makeDatabase, newerSchema } from '../support/foreign.ts';
 import { Companion, run } from '../support/process.ts';
 import { allRows, rowsOfVersion } from '../support/rows.ts';
 import { writeSeals } from '../support/sql-files.ts';
@@ -40,6 +40,7 @@ function nextPackage(folder: TestFolder, up: string, down: string): URL {
 
 const addNotes = 'CREATE TABLE notes (text TEXT NOT NULL); ALTER TABLE cooldowns ADD COLUMN reason TEXT;';
 const dropNotes = 'DROP TABLE notes; ALTER TABLE cooldowns DROP COLUMN reason;';
+const keepToItself = 'UPDATE store_meta SET writable_from = 8, readable_from = 8;';
 
 test('a step down to the four tables loses something, so it needs force', (t) => {
   const folder = new TestFolder(t);
@@ -216,13 +217,15 @@ test('tables without rows are left behind and made again without force', (t) => 
   makeStore(folder.file());
   makeDatabase(folder.file(), 'UPDATE cooldowns SET set_at = NULL');
   const before = contentsOf(folder.file());
-  const steps = [6, 5, 4, 3, 2].map((version) => {
+  const steps = [7, 6, 5, 4, 3, 2].map((version) => {
     return { version, description: migrations[version - 1]!.description };
   });
-  assert.deepEqual(SqliteStore.migrate(folder.file(), 1), { from: 6, to: 1, steps });
+  assert.deepEqual(SqliteStore.migrate(folder.file(), 1), { from: 7, to: 1, steps });
   const core = without(before, versions.flatMap(({ tables }) => tables));
-  const days = { last_day: null, previous_day: null }; // columns that version 6 took away
-  const meta = core['store_meta']!.map((row) => ({ ...(row as object), ...days }));
+  const meta = core['store_meta']!.map((row) => {
+    const { writable_from: _writers, readable_from: _readers, ...rest } = row as Record<string, unknown>;
+    return { ...rest, last_day: null, previous_day: null }; // columns that version 6 took away
+  });
   assert.deepEqual(contentsOf(folder.file()), { ...core, store_meta: meta, cooldowns: cooldownsOf(before) });
   assert.deepEqual(SqliteStore.migrate(folder.file(), 1), { from: 1, to: 1, steps: [] });
   assert.equal(folder.open().getUsage('minecraft', '2026-11-21'), 90_500);
@@ -235,13 +238,13 @@ test('a full store goes down to the four tables and up again in one call each, w
   const before = contentsOf(folder.file());
   const { moved, ...down } = SqliteStore.migrate(folder.file(), 0, { force: true });
   assert.deepEqual(down, {
-    from: 6,
+    from: 7,
     to: 0,
-    steps: [6, 5, 4, 3, 2, 1].map((version) => ({ version, description: migrations[version - 1]!.description })),
+    steps: [7, 6, 5, 4, 3, 2, 1].map((version) => ({ version, description: migrations[version - 1]!.description })),
   });
   assert.deepEqual(namesIn(folder.path), ['store.db', moved!.slice(folder.path.length + 1)]);
   assert.deepEqual(contentsOf(folder.file())['cooldowns'], cooldownsOf(before));
-  assert.deepEqual(SqliteStore.migrate(folder.file(), 6), { from: 0, to: 6, steps: [...down.steps].reverse() });
+  assert.deepEqual(SqliteStore.migrate(folder.file(), 7), { from: 0, to: 7, steps: [...down.steps].reverse() });
   makeDatabase(folder.file(), allRows);
   const after = contentsOf(folder.file());
   for (const table of versions.flatMap(({ tables }) => tables)) assert.deepEqual(after[table], before[table], table);
@@ -256,12 +259,10 @@ test('what cannot be migrated is refused with a code and left as it was', (t) =>
   makeDatabase(folder.file('other.db'), 'CREATE TABLE a (b);');
   writeFileSync(folder.file('empty.db'), '');
   makeStore(folder.file('newer.db'));
-  makeDatabase(folder.file('newer.db'), `
-    PRAGMA user_version = 7;
-    INSERT INTO schema_version VALUES (7, 'later', '2030-01-01T00:00:00Z');`);
+  makeDatabase(folder.file('newer.db'), newerSchema(1)); // also one that this version may write to
   const before = picture(folder.path);
   const refused: [name: string, version: number, code: string][] = [
-    ['store.db', 7, 'ERR_STORE_MIGRATION'],
+    ['store.db', 8, 'ERR_STORE_MIGRATION'],
     ['nothing.db', 1, 'ERR_STORE_NOT_FOUND'],
     ['other.db', 1, 'ERR_STORE_NOT_A_STORE'],
     ['other.db', 0, 'ERR_STORE_NOT_A_STORE'],
@@ -328,7 +329,7 @@ test('VACUUM and ANALYZE in another process stop nobody', async (t) => {
 });
 
 test('a next version migrates a store when it opens it, and an old file all the way', (t) => {
-  const folder = new TestFolder(t, { checked: false });
+  const folder = new TestFolder(t);
   const root = nextPackage(folder, addNotes, dropNotes);
   makeStore(folder.file());
   makeDatabase(folder.file('old.db'), fourTables);
@@ -352,18 +353,19 @@ test('a next version migrates a store when it opens it, and an old file all the 
           [4, 'projects'],
           [5, 'cooldowns set at'],
           [6, 'derived days'],
-          [7, 'next thing'],
+          [7, 'older versions'],
+          [8, 'next thing'],
         ],
         true,
       ],
     );
-    assert.throws(() => SqliteStore.open(folder.file(name)), { code: 'ERR_STORE_SCHEMA_TOO_NEW' });
+    SqliteStore.open(folder.file(name)).close(); // a step that only adds is written behind
   }
 });
 
 test('a step that came into the database by the WAL alone is in the database file before anything else', (t) => {
   const folder = new TestFolder(t, { checked: false });
-  const root = nextPackage(folder, addNotes, dropNotes);
+  const root = nextPackage(folder, `${addNotes} ${keepToItself}`, dropNotes);
   makeStore(folder.file());
   run(folder.file(), "const store = SqliteStore.open(path); store.addUsage('minecraft', '2026-11-22', 5); die();", {
     root,
@@ -378,13 +380,13 @@ test('a step down that loses nothing needs no force, and one that would is refus
   const folder = new TestFolder(t);
   const root = nextPackage(folder, addNotes, dropNotes);
   makeStore(folder.file());
-  run(folder.file(), 'SqliteStore.open(path).close(); SqliteStore.migrate(path, 6);', { root });
+  run(folder.file(), 'SqliteStore.open(path).close(); SqliteStore.migrate(path, 7);', { root });
   assert.equal(folder.open().getUsage('minecraft', '2026-11-21'), 90_500);
   makeStore(folder.file('full.db'));
   run(folder.file('full.db'), 'SqliteStore.open(path).close();', { root });
   makeDatabase(folder.file('full.db'), "UPDATE cooldowns SET reason = 'too long';");
   const before = picture(folder.path);
-  assert.deepEqual(run(folder.file('full.db'), 'report(codeOf(() => SqliteStore.migrate(path, 6)));', { root }), [
+  assert.deepEqual(run(folder.file('full.db'), 'report(codeOf(() => SqliteStore.migrate(path, 7)));', { root }), [
     'ERR_STORE_MIGRATION',
   ]);
   assert.equal(picture(folder.path)['full.db'], before['full.db']);
@@ -409,7 +411,7 @@ for (const [what, up] of broken) {
       const codes = run(folder.file(`data/${name}`), `
         report(codeOf(() => SqliteStore.open(path)));
         report(codeOf(() => SqliteStore.open(path, { recover: true })));
-        report(codeOf(() => SqliteStore.migrate(path, 7)));`, { root });
+        report(codeOf(() => SqliteStore.migrate(path, 8)));`, { root });
       assert.deepEqual(codes, Array(3).fill('ERR_STORE_MIGRATION'));
     }
     assert.deepEqual(picture(folder.file('data')), before);

@@ -7,10 +7,11 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { schemaVersion } from '../../lib/core/schema.ts';
 import { SqliteStore } from '../../lib/index.ts';
 import { flipBit, picture } from '../support/files.ts';
 import { TestFolder } from '../support/folder.ts';
-import { fourTables, makeAndDie, makeDatabase, makeText } from '../support/foreign.ts';
+import { fourTables, makeAndDie, makeDatabase, makeText, newerSchema } from '../support/foreign.ts';
 import { nobody, run } from '../support/process.ts';
 import { needs } from '../support/tools.ts';
 
@@ -30,8 +31,7 @@ const manyRows = `${foreignTable} INSERT INTO bookmarks SELECT hex(randomblob(10
 const dieInTransaction = (before: string): string =>
   `${before} PRAGMA cache_size = 5; PRAGMA cache_spill = 5; BEGIN; UPDATE bookmarks SET url = url || 'x';`;
 
-const newer = "PRAGMA user_version = 7; INSERT INTO schema_version VALUES (7, 'from the future', "
-  + "'2030-01-01T00:00:00Z');";
+const newer = newerSchema(schemaVersion + 1);
 
 const refused: [what: string, code: string, make: (path: string, folder: string) => void][] = [
   ['a text file', 'ERR_STORE_NOT_A_STORE', makeText],
@@ -129,8 +129,7 @@ const refused: [what: string, code: string, make: (path: string, folder: string)
   }],
   ['a store of a newer schema that left versions out', 'ERR_STORE_SCHEMA_TOO_NEW', (path) => {
     makeStore(path);
-    makeDatabase(path, "PRAGMA user_version = 900; INSERT INTO schema_version VALUES (900, 'far ahead', "
-      + "'2026-11-21T00:00:00Z')");
+    makeDatabase(path, newerSchema(900, 900, 900));
   }],
   ['a store with a gap in its versions', 'ERR_STORE_CORRUPT', (path) => {
     makeStore(path);

@@ -8,11 +8,12 @@ import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { schemaVersion } from '../../lib/core/schema.ts';
 import { SqliteStore } from '../../lib/index.ts';
 import { ReadOnlyFile } from '../../lib/reading/reader.ts';
 import { flipBit, namesIn, picture } from '../support/files.ts';
 import { TestFolder } from '../support/folder.ts';
-import { fourTables, makeAndDie, makeDatabase, makeText } from '../support/foreign.ts';
+import { fourTables, makeAndDie, makeDatabase, makeText, newerSchema } from '../support/foreign.ts';
 import { Companion, nobody, run } from '../support/process.ts';
 
 const day = '2026-11-21';
@@ -340,9 +341,7 @@ const refused: [what: string, code: string, make: (path: string) => void][] = [
   ['a file that is still to be adopted', 'ERR_STORE_SCHEMA_TOO_OLD', (path) => makeDatabase(path, fourTables)],
   ['a newer schema', 'ERR_STORE_SCHEMA_TOO_NEW', (path) => {
     run(path, `${work} store.close();`);
-    makeDatabase(path, `
-      PRAGMA user_version = 7;
-      INSERT INTO schema_version VALUES (7, 'later', '2030-01-01T00:00:00Z')`);
+    makeDatabase(path, newerSchema(schemaVersion + 1));
   }],
   ['a store cut off', 'ERR_STORE_CORRUPT', (path) => (run(path, `${work} store.close();`), truncateSync(path, 4096))],
   ['a store without its identity', 'ERR_STORE_CORRUPT', (path) => {

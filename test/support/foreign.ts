@@ -1,6 +1,7 @@
 // Files that this package did not write.
 import { writeFileSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
+import { schemaVersion } from '../../lib/core/schema.ts';
 import { run } from './process.ts';
 
 /** The four tables of version 0, with two rows of each kind that a service would write. */
@@ -26,6 +27,13 @@ export const fourTables = `
 export function makeDatabase(path: string, sql: string): void {
   using db = new DatabaseSync(path);
   db.exec(sql);
+}
+
+/** What a store of a newer version has, which `readers` and later versions can read and `writers` write. */
+export function newerSchema(readers: number, writers = readers, version = schemaVersion + 1): string {
+  return `PRAGMA user_version = ${version};
+    INSERT INTO schema_version VALUES (${version}, 'from the future', '2030-01-01T00:00:00Z');
+    UPDATE store_meta SET readable_from = ${readers}, writable_from = ${writers};`;
 }
 
 /** Runs SQL in a process that is killed then: what it leaves beside the database stays. */

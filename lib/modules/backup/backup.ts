@@ -11,6 +11,7 @@ import { compareHead } from '../../core/snapshot-findings.ts';
 import type { DatabaseSync } from '../../core/sqlite.ts';
 import { FileWatch } from '../../core/watch.ts';
 import { lockOut } from '../../opening/alone.ts';
+import { newerSchema } from '../../reading/newer.ts';
 import { openToRead } from '../../reading/open.ts';
 import { isDamage } from '../../recovery/damaged.ts';
 import { copyWal, hasWal, openToWrite } from '../../recovery/found-wal.ts';
@@ -163,9 +164,14 @@ function checkClosedHere(target: string): void {
   throw new StoreError('ERR_STORE_BUSY', `failed to restore to ${target}: ${why}`);
 }
 
-/** Refuses a backup whose snapshot file is damaged, newer or another store's: one of the two is not the right file. */
+/**
+ * Refuses a backup that could only be read in its new place, and one whose snapshot file is damaged, newer or another
+ * store's: one of the two is not the right file.
+ */
 function checkBackup({ connection, log: { uuid } }: Opened, target: string): void {
   const path = connection.path!; // the file itself where the given path is a link
+  const newer = connection.read('look at its schema', () => newerSchema(connection.reader!.db, path));
+  if (newer && newer.access !== 'write') throw newer.refusal;
   const [own, theirs] = [statSync(path, { bigint: true }), statSync(target, { bigint: true, throwIfNoEntry: false })];
   if (own.dev === theirs?.dev && own.ino === theirs.ino) throw invalid('path', target, 'another file than the backup');
   const snapshotPath = snapshotPathOf(path);

@@ -1,0 +1,171 @@
+// What each step says of itself in the line below its seal, and that one which only adds does just that.
+import assert from 'node:assert/strict';
+import { globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { test } from 'node:test';
+import { inTransaction } from '../../lib/core/handle.ts';
+import { schemaVersion } from '../../lib/core/schema.ts';
+import { migrations, readSql } from '../../lib/core/sql-files.ts';
+import { migrateSchema } from '../../lib/migrate/steps.ts';
+import { fourTables } from '../support/foreign.ts';
+import { root } from '../support/project.ts';
+
+const kindPattern = /^-- (Additive|Raises writable_from|Raises writable_from and readable_from): \S.*\.$/;
+const now = new Date('2026-11-21T09:00:00Z');
+// From this version on a file says which versions may use it.
+const firstToSay = 7;
+
+/** The kind of a step up, by its second line: the first is the seal, which is made of all lines below it. */
+function kindOf(version: number): string {
+  const line = readSql(migrations[version - 1]!.up).split('\n')[1]!;
+  return kindPattern.exec(line)?.[1] ?? `no kind: ${line}`;
+}
+
+/** A database in memory that has gone up to a version, step by step. */
+function databaseOf(version: number): DatabaseSync {
+  const db = new DatabaseSync(':memory:');
+  db.exec(fourTables);
+  inTransaction(db, () => migrateSchema(db, 0, version, now, false));
+  return db;
+}
+
+type Row = Record<string, unknown>;
+
+function rows(db: DatabaseSync, sql: string): Row[] {
+  return db.prepare(sql).all().map((row) => ({ ...row }));
+}
+
+/** What PRAGMAs and the schema say, each thing by its table and name. */
+function describe(db: DatabaseSync): Record<'columns' | 'indexes' | 'keys' | 'objects', Map<string, Row>> {
+  const ofTables = (pragma: string, name: string, columns: string): Map<string, Row> => {
+    const sql = `SELECT t.name AS own, ${columns} FROM sqlite_schema AS t, ${pragma}(t.name) AS p
+      WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite%'`;
+    return new Map(rows(db, sql).map((row) => [`${String(row['own'])}.${String(row[name])}`, row]));
+  };
+  const objects = rows(db, "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite%'");
+  return {
+    columns: ofTables('pragma_table_xinfo', 'name', 'p.name, p.type, p."notnull", p.dflt_value, p.pk, p.hidden'),
+    indexes: ofTables('pragma_index_list', 'name', 'p.name, p."unique", p.origin, p.partial'),
+    keys: ofTables('pragma_foreign_key_list', 'key', `p."table" AS target, p.on_update, p.on_delete, p.match,
+      p."from" || '>' || p."table" || '.' || coalesce(p."to", '') AS key`),
+    objects: new Map(objects.map((row) => [`${String(row['type'])} ${String(row['name'])}`, row])),
+  };
+}
+
+/** Whether a text is another one with one part put in, as ALTER TABLE puts a column in. */
+function isPutInto(before: string, after: string): boolean {
+  let same = 0;
+  while (same < before.length && before[same] === after[same]) same++;
+  return after.endsWith(before.slice(same));
+}
+
+/** Why code of the version before may not write behind a step; empty where it only adds. */
+function objections(before: DatabaseSync, after: DatabaseSync): string[] {
+  const [was, is] = [describe(before), describe(after)];
+  const found: string[] = [];
+  const isOld = (table: unknown): boolean => was.objects.has(`table ${String(table)}`);
+  for (const part of ['columns', 'indexes', 'keys'] as const) {
+    for (const [name, row] of was[part]) {
+      if (JSON.stringify(row) !== JSON.stringify(is[part].get(name))) found.push(`${part} ${name} was changed`);
+    }
+  }
+  for (const [name, { type, sql }] of was.objects) {
+    const text = is.objects.get(name)?.['sql'];
+    const isSame = type === 'table' ? isPutInto(String(sql), String(text)) : sql === text;
+    if (!isSame) found.push(`${name} was changed`);
+  }
+  for (const [name, { own, notnull, dflt_value: value }] of is.columns) {
+    if (!was.columns.has(name) && isOld(own) && notnull === 1 && value === null) found.push(`${name} has no default`);
+  }
+  for (const [name, { own, unique }] of is.indexes) {
+    if (!was.indexes.has(name) && isOld(own) && unique === 1) found.push(`${name} refuses rows`);
+  }
+  for (const [name, { own, target, on_delete: on }] of is.keys) {
+    if (was.keys.has(name)) continue;
+    if (isOld(own)) found.push(`${name} refuses rows`);
+    else if (isOld(target) && on !== 'CASCADE' && on !== 'SET NULL') found.push(`${name} keeps rows`);
+  }
+  for (const [name, { type, tbl_name: table }] of is.objects) {
+    if (was.objects.has(name) || type !== 'trigger') continue;
+    if (isOld(table)) found.push(`${name} acts on a table that was there`);
+  }
+  return found;
+}
+
+/** The versions in the file's own row. */
+function rangeOf(db: DatabaseSync): unknown {
+  return { ...db.prepare('SELECT writable_from AS writers, readable_from AS readers FROM store_meta').get() };
+}
+
+for (const { version, description } of migrations) {
+  test(`step ${version}, ${description}, says of which kind it is, and is of that kind`, () => {
+    const kind = kindOf(version);
+    assert.match(kind, /^(Additive|Raises)/);
+    if (version === 1) return assert.match(kind, /readable_from/); // the four tables have no version
+    using before = databaseOf(version - 1);
+    using after = databaseOf(version);
+    if (kind === 'Additive') assert.deepEqual(objections(before, after), []);
+    if (version < firstToSay) return;
+    const range = rangeOf(after) as { writers: number; readers: number };
+    const old = (version === firstToSay ? { writers: 6, readers: 6 } : rangeOf(before)) as typeof range;
+    const writers = kind === 'Additive' ? old.writers : version;
+    assert.deepEqual(range, { writers, readers: kind.endsWith('readable_from') ? version : old.readers });
+    inTransaction(after, () => migrateSchema(after, version, version - 1, now, true));
+    if (version > firstToSay) assert.deepEqual(rangeOf(after), old, 'the way down does not set them back');
+  });
+}
+
+test('what the steps before said is what a file says from the first version on that says it', () => {
+  const raising = (words: string): number[] =>
+    migrations.map(({ version }) => version).filter((step) => step < firstToSay && kindOf(step).includes(words));
+  using db = databaseOf(firstToSay);
+  assert.deepEqual(rangeOf(db), { writers: raising('writable_from').at(-1), readers: raising('readable_from').at(-1) });
+  assert.ok(schemaVersion >= firstToSay);
+});
+
+const notAdditive: [what: string, sql: string][] = [
+  ['a column without a default', "CREATE TABLE t (a); DROP TABLE usage; CREATE TABLE usage (entry_id TEXT NOT NULL, "
+    + 'day TEXT NOT NULL, duration_secs INTEGER NOT NULL, carry_ms INTEGER NOT NULL DEFAULT 0, kind TEXT NOT NULL, '
+    + 'PRIMARY KEY (entry_id, day))'],
+  ['a column that goes', 'ALTER TABLE cooldowns DROP COLUMN clock_behind_at'],
+  ['a column of another name', 'ALTER TABLE cooldowns RENAME COLUMN until TO ends'],
+  ['a table that goes', 'DROP TABLE facts'],
+  ['an index that goes', 'DROP INDEX usage_day'],
+  ['a unique index', 'CREATE UNIQUE INDEX one_day ON usage (entry_id, day)'],
+  ['a trigger on a table that was there', 'CREATE TRIGGER t AFTER INSERT ON usage BEGIN SELECT 1; END'],
+  ['a trigger made anew', 'DROP TRIGGER audit_log_no_update; CREATE TRIGGER audit_log_no_update BEFORE UPDATE ON '
+    + 'audit_log BEGIN SELECT 1; END'],
+  ['a key that keeps rows', 'CREATE TABLE notes (run_id TEXT REFERENCES runs (id))'],
+  ['a key of a table that was there', 'ALTER TABLE facts ADD COLUMN run_id TEXT REFERENCES runs (id)'],
+  ['a check', `DROP TABLE snapshot; CREATE TABLE snapshot (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    data TEXT NOT NULL CHECK (json_valid(data)),
+    generation INTEGER NOT NULL DEFAULT 0 CHECK (typeof(generation) = 'integer' AND generation >= 0)
+  )`],
+];
+
+test('what a step may do that only adds is no objection, and each thing that it may not do is one', () => {
+  using before = databaseOf(schemaVersion);
+  using added = databaseOf(schemaVersion);
+  added.exec(`CREATE TABLE notes (id INTEGER PRIMARY KEY, run_id TEXT REFERENCES runs (id) ON DELETE CASCADE);
+    ALTER TABLE usage ADD COLUMN kind TEXT NOT NULL DEFAULT 'play'; ALTER TABLE cooldowns ADD COLUMN reason TEXT;
+    CREATE VIEW totals AS SELECT sum(duration_secs) FROM usage;
+    CREATE INDEX usage_kind ON usage (kind); CREATE UNIQUE INDEX notes_run ON notes (run_id);
+    CREATE TRIGGER notes_kept BEFORE DELETE ON notes BEGIN SELECT RAISE(ABORT, 'kept'); END;`);
+  assert.deepEqual(objections(before, added), []);
+  for (const [what, sql] of notAdditive) {
+    using changed = databaseOf(schemaVersion);
+    changed.exec(sql);
+    assert.notDeepEqual(objections(before, changed), [], what);
+  }
+});
+
+test('no SQL of the package takes all columns, nor puts values into columns that it does not name', () => {
+  const pattern = /SELECT (?:\w+\.)?\*|INSERT (?:OR \w+ )?INTO [\w${}."]+\s+(?!\()\S+/g;
+  const found = ["'SELECT * FROM a'", "'INSERT INTO a VALUES (1)'", "'INSERT OR IGNORE INTO a SELECT 1'"];
+  assert.ok(found.every((sql) => sql.match(pattern)?.length === 1) && !'INSERT INTO a (b)'.match(pattern));
+  for (const path of globSync(['lib/**/*.ts', 'lib/migrations/*.sql', 'schema.sql'], { cwd: root })) {
+    assert.deepEqual(readFileSync(join(root, path), 'utf8').match(pattern) ?? [], [], path);
+  }
+});
