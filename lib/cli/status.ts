@@ -169,8 +169,14 @@ function statusLines(io: Io, path: string, report: Report, ok: boolean): string[
 
 function healthRows(health: StoreHealth): [string, string][] {
   const free = health.freeBytes === undefined ? '' : `, ${bytes(health.freeBytes)} free`;
+  // The message of this finding begins as the row does: "schema version 9, written by a newer version".
+  const newer = health.findings.find(({ kind }) => kind === 'schema-newer')?.message.replace(/^schema /, '');
+  const sqlite = `SQLite ${health.sqliteVersion}`;
+  const schema: [string, string][] = newer === undefined
+    ? [['schema', `version ${health.schemaVersion}, ${sqlite}`]]
+    : [['schema', newer], ['', sqlite]];
   return [
-    ['schema', `version ${health.schemaVersion}, SQLite ${health.sqliteVersion}`],
+    ...schema,
     ['time zone', health.timeZone],
     ['size', `${bytes(health.databaseBytes)} and ${bytes(health.walBytes)} WAL${free}`],
   ];

@@ -48,6 +48,7 @@ export function inspect(path: string, snapshot: SnapshotFile, busyTimeoutMs: num
   if (stat.size === 1) return { file: { kind: 'other', holds: 'a single byte' } };
   const found = wal && !shm && !journal ? examineWithoutWal(path) : undefined;
   if (!found) return examineFile(path, snapshot, busyTimeoutMs);
+  if (found.newer?.access === 'read') return found; // nothing is written there, not even a -shm
   return { ...found, loss: lossBehindWal(path, found, snapshot, busyTimeoutMs) };
 }
 
