@@ -60,7 +60,7 @@ function runStep(what: string, step: () => void): void {
 /**
  * Counts the values in each column, to find what a step down loses. What the file says of its own schema is left out.
  */
-function contents(db: DatabaseSync): Map<string, number> {
+export function contents(db: DatabaseSync): Map<string, number> {
   const columns = db.prepare(`SELECT t.name AS tbl, c.name AS col
     FROM sqlite_schema AS t, pragma_table_info(t.name) AS c
     WHERE t.type = 'table' AND t.name <> 'schema_version' AND t.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
@@ -81,7 +81,8 @@ export class LossError extends StoreError {
   }
 }
 
-function refuseLoss(version: number, before: Map<string, number>, after: Map<string, number>): void {
+/** What is there no more, and how much of it: `values of table.column`, or `rows of table` where all of it is gone. */
+export function lostBetween(before: Map<string, number>, after: Map<string, number>): Map<string, number> {
   const tableOf = (column: string): string => column.slice(0, column.indexOf('.'));
   const left = new Set([...after.keys()].map(tableOf));
   const lost = new Map<string, number>();
@@ -90,6 +91,11 @@ function refuseLoss(version: number, before: Map<string, number>, after: Map<str
     const what = left.has(tableOf(column)) ? `values of ${column}` : `rows of ${tableOf(column)}`;
     lost.set(what, Math.max(count, lost.get(what) ?? 0));
   }
+  return lost;
+}
+
+function refuseLoss(version: number, before: Map<string, number>, after: Map<string, number>): void {
+  const lost = lostBetween(before, after);
   if (lost.size === 0) return;
   const list = [...lost].map(([what, count]) => `${what} (${count})`).join(', ');
   throw new LossError(`migrating down from version ${version} would lose ${list}`);

@@ -29,26 +29,36 @@ export interface MigrationReport {
   moved?: string;
 }
 
+/** Refuses a version that there is none of, and a path without a file. */
+export function checkTarget(path: string, version: number): void {
+  if (version > schemaVersion) {
+    const message = `there is no schema version ${version}; the newest is ${schemaVersion}`;
+    throw new StoreError('ERR_STORE_MIGRATION', message);
+  }
+  statSync(path);
+}
+
+/** Looks at a file that is to be migrated, and refuses what cannot be. */
+export function lookAt(path: string, options: CheckedOptions): { version: number; uuid: string | undefined } {
+  const { file, uuid, newer } = inspect(path, { state: 'absent' }, options.busyTimeoutMs);
+  if (file.kind === 'other' || file.kind === 'empty') throw notAStore(path, file);
+  refuseNewer(newer);
+  return { version: file.kind === 'store' ? file.version : 0, uuid };
+}
+
 /** Moves the schema of a file that is there; see `SqliteStore.migrate`. */
 export function migrateFile(path: string, version: number, force: boolean, options: CheckedOptions): MigrationReport {
   const what = `migrate ${path} to version ${version}`;
   return attempt(what, () => {
     checkVersion();
     checkSync();
-    if (version > schemaVersion) {
-      const message = `there is no schema version ${version}; the newest is ${schemaVersion}`;
-      throw new StoreError('ERR_STORE_MIGRATION', message);
-    }
-    statSync(path); // throws where there is no file
+    checkTarget(path, version);
     if (hasSecondName(path)) takeBackNames(path, options);
     const watch = new FileWatch([path]);
     const check = (): void => watch.check(`migrate ${path}`);
-    const { file, uuid, newer } = inspect(path, { state: 'absent' }, options.busyTimeoutMs);
-    if (file.kind === 'other' || file.kind === 'empty') throw notAStore(path, file);
-    refuseNewer(newer);
+    const found = lookAt(path, options);
     using db = openToWrite(path, options, check);
-    const hasNoStep = file.kind === 'store' && file.version === version;
-    if (force || hasNoStep) setPragmas(db);
+    if (force || found.version === version) setPragmas(db);
     else lockOut(db, path, what, 'with force it is migrated all the same');
     check();
     checkpointFound(db, path);
@@ -61,7 +71,7 @@ export function migrateFile(path: string, version: number, force: boolean, optio
     });
     checkpointFound(db, path);
     if (version > 0) switchToWal(db, path, options.busyTimeoutMs);
-    const moved = version > 0 ? undefined : moveOwnSnapshot(snapshotPathOf(path), uuid, options);
+    const moved = version > 0 ? undefined : moveOwnSnapshot(snapshotPathOf(path), found.uuid, options);
     return { from, to: version, steps: stepsBetween(from, version), ...(moved === undefined ? undefined : { moved }) };
   });
 }

@@ -49,7 +49,8 @@ test('a step down that would lose rows is refused with what they are, and taken 
   makeDatabase(path, allRows);
   const before = picture(folder.path);
   const refused = await migrate(path, '--to', '3');
-  assert.deepEqual([refused.code, refused.out], [1, '']);
+  assert.equal(refused.code, 1);
+  assert.match(refused.out, /^what the steps down lose:\n/); // before anything is done
   assert.match(
     refused.err,
     pattern(
@@ -69,6 +70,35 @@ test('a step down that would lose rows is refused with what they are, and taken 
     ),
   );
   assert.match((await migrate(path)).out, /from schema version 0 to 7\n  up to 1  core\n/);
+});
+
+test('what steps down would lose is printed first, all of it, and --dry-run does nothing else', async (t) => {
+  const folder = new TestFolder(t);
+  const path = folder.file();
+  const store = folder.open();
+  store.setCooldownUntil('minecraft', new Date());
+  store.close();
+  makeDatabase(path, allRows);
+  const before = picture(folder.path);
+  const lost = ['values of cooldowns.set_at: 1', 'rows of facts: 2', 'rows of projects: 2', 'rows of task_history: 2',
+    'rows of assigned_tasks: 2', 'rows of run_records: 2', 'rows of project_snapshots: 2'];
+  const dry = await migrate(path, '--to', '2', '--dry-run');
+  assert.deepEqual([dry.code, dry.err], [0, '']);
+  const [, steps, losses] = /^would be migrated: .* from schema version 7 to 2\n(.*)what the steps down lose:\n(.*)$/s
+    .exec(dry.out)!;
+  assert.deepEqual(steps!.match(/down from \d/g), [7, 6, 5, 4, 3].map((version) => `down from ${version}`));
+  assert.deepEqual(losses!.trimEnd().split('\n').sort(), lost.map((line) => `  ${line}`).sort());
+  const document = JSON.parse((await migrate(path, '--to', '2', '--dry-run', '--json')).out);
+  assert.deepEqual([document.from, document.to, document.lost.length, document.steps.length], [7, 2, lost.length, 5]);
+  assert.deepEqual(picture(folder.path), before);
+  assert.equal((await migrate(path, '--to', '9', '--dry-run')).code, 2);
+  makeDatabase(folder.file('other.db'), 'CREATE TABLE a (b);');
+  assert.match((await migrate(folder.file('other.db'), '--dry-run')).err, /ERR_STORE_NOT_A_STORE/);
+  const forced = await migrate(path, '--to', '2', '--force');
+  assert.ok(forced.out.startsWith('what the steps down lose:\n  ') && forced.out.includes('\nmigrated: '), forced.out);
+  assert.match((await migrate(path, '--dry-run')).out, /^would be migrated: [^\n]* 2 to 7\n(  up to \d [^\n]*\n){5}$/);
+  assert.equal((await migrate(path, '--to', '0', '--dry-run')).code, 0);
+  folder.open();
 });
 
 test('a file of the four tables goes up', async (t) => {
@@ -111,6 +141,7 @@ test('beside a running service it is refused; --force waits for nobody, and the 
     report([codeOf(() => store.addUsage('a', '2026-11-21', 1)), store.getUsage('a', '2026-11-21')]);
     store.close();`);
   await service.next();
+  assert.match((await migrate(folder.file(), '--to', '3', '--dry-run')).out, /^would be migrated: /);
   assert.notEqual((await migrate(folder.file(), '--to', '3')).code, 0);
   assert.equal((await migrate(folder.file(), '--to', '3', '--force')).code, 0);
   assert.deepEqual(await service.ask('write'), ['ERR_STORE_MIGRATION', 1]);
