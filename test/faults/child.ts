@@ -2,6 +2,7 @@
 import { writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { pathToFileURL } from 'node:url';
 import { main } from '../../lib/cli/program.ts';
 import { importStore } from '../../lib/import/index.ts';
 import { type OpenOptions, SqliteStore } from '../../lib/index.ts';
@@ -17,6 +18,11 @@ export interface Settings {
   path: string;
   ledger?: string | undefined;
   recover?: boolean | undefined;
+}
+
+/** Where the package of a newer version lies: beside the folder of the recording. */
+export function newerBeside({ path }: Settings): URL {
+  return pathToFileURL(join(dirname(dirname(dirname(path))), 'newer/'));
 }
 
 let clockMs = Date.parse('2026-01-01T00:00:00Z');
@@ -120,6 +126,26 @@ export const tasks: Record<string, Task> = {
   async restore(settings, from) {
     await restore(join(dirname(settings.path), from!), settings.path, { clock: () => new Date(clockMs) });
     open(settings).close();
+  },
+
+  /** Operations of a newer version of the package, which migrates the store when it opens it, and is killed. */
+  async newer(settings, count) {
+    const root = newerBeside(settings);
+    const load = (file: string): Promise<unknown> => import(new URL(file, root).href);
+    const package_ = (await load('lib/index.ts')) as typeof import('../../lib/index.ts');
+    const { Ledger: NewerLedger } = (await load('lib/ledger/index.ts')) as typeof import('../../lib/ledger/index.ts');
+    const { connect: door } = (await load('lib/store.ts')) as typeof import('../../lib/store.ts');
+    const { path, ledger } = settings;
+    const options: OpenOptions = { clock: () => new Date(clockMs) };
+    const store = package_.SqliteStore.open(path, ledger ? { ...options, ledger: NewerLedger.open(ledger) } : options);
+    const tell = (): void => void writeSync(1, `${JSON.stringify(viewOf(store, path, door))}\n`);
+    tell();
+    for (let number = 20; number < 20 + Number(count); number++) {
+      clockMs = Date.parse('2026-01-01T00:00:00Z') + number * 1_000;
+      perform(store, operation(27, number));
+      tell();
+    }
+    process.kill(process.pid, 'SIGKILL');
   },
 
   migrate(settings, version) {

@@ -5,128 +5,18 @@
 // the system keeps time.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { copyFileSync, existsSync, rmSync, writeFileSync } from 'node:fs';
-import { DatabaseSync } from 'node:sqlite';
+import { copyFileSync, existsSync, writeFileSync } from 'node:fs';
 import { test, type TestContext } from 'node:test';
-import { readSnapshotFile } from '../../lib/core/snapshot-file.ts';
-import { type CoreEvent, SqliteStore, type StateSnapshot } from '../../lib/index.ts';
+import { SqliteStore } from '../../lib/index.ts';
 import { snapshotPathOf } from '../../lib/values/paths.ts';
 import { plainEnvironment, Worker } from '../support/child.ts';
-import { day, operation } from '../support/crash-worker.ts';
+import { day } from '../support/crash-worker.ts';
 import { TestFolder } from '../support/folder.ts';
 import { acknowledgedBy, killSometime } from '../support/killed.ts';
+import { checkRemains, Model } from '../support/plan-model.ts';
 import { seededRandom } from '../support/random.ts';
 import { needs } from '../support/tools.ts';
 import { readTrace, tracing } from '../support/trace.ts';
-
-/** What a store must hold after the operations 0 to `done` - 1 of a plan. */
-class Model {
-  readonly seed: number;
-  done = 0;
-  readonly #events: CoreEvent[] = [];
-  readonly #usage = new Map<string, number>();
-  readonly #cooldowns = new Map<string, Date>();
-  /** The state that was saved with each generation, from 1. */
-  readonly snapshots: StateSnapshot[] = [];
-  /** The last generation whose save was acknowledged: the file cannot be older. */
-  placed = 0;
-
-  constructor(seed: number) {
-    this.seed = seed;
-  }
-
-  /** Takes the next operation as done. */
-  advance(): void {
-    const { events, usage, cooldowns, snapshot } = operation(this.seed, this.done++);
-    this.#events.push(...events);
-    for (const { entryId, durationMs } of usage) this.#usage.set(entryId, (this.#usage.get(entryId) ?? 0) + durationMs);
-    for (const { entryId, until } of cooldowns) {
-      if (until) this.#cooldowns.set(entryId, until);
-      else this.#cooldowns.delete(entryId);
-    }
-    if (snapshot) this.snapshots.push(snapshot);
-  }
-
-  /** Takes everything before the operation `done` as acknowledged. */
-  acknowledge(done: number): void {
-    while (this.done < done) {
-      const saved = this.snapshots.length;
-      this.advance();
-      if (this.snapshots.length > saved) this.placed = this.snapshots.length;
-    }
-  }
-
-  view(fromId: number): object {
-    return {
-      events: this.#events.slice(fromId - 1).map((event, index) => ({ id: fromId + index, event })),
-      usage: [...this.#usage].map(([entryId, durationMs]) => ({ entryId, durationMs })).sort(byEntry),
-      cooldowns: [...this.#cooldowns].map(([entryId, until]) => ({ entryId, until })).sort(byEntry),
-      snapshot: this.snapshots.at(-1),
-    };
-  }
-
-  get lastId(): number {
-    return this.#events.length;
-  }
-}
-
-function byEntry(a: { entryId: string }, b: { entryId: string }): number {
-  return a.entryId < b.entryId ? -1 : 1;
-}
-
-/** What a store does hold; of the log, everything from an id on. */
-function view(store: SqliteStore, fromId: number): object {
-  return {
-    events: [...store.iterateAudits({ fromId })].map(({ id, event }) => ({ id, event })),
-    usage: store.getUsageForDay(day),
-    cooldowns: store.listCooldowns(),
-    snapshot: store.loadSnapshot(),
-  };
-}
-
-/**
- * Checks what a killed process has left: everything up to the last operation it acknowledged and, all or nothing, the
- * one that it was in. The model is then that far. Reads only: the next process finds what the killed one left.
- */
-async function checkRemains(path: string, model: Model, acknowledged: number): Promise<void> {
-  const fromId = model.lastId + 1;
-  model.acknowledge(acknowledged);
-  using store = SqliteStore.openReadOnly(path);
-  const found = view(store, fromId);
-  try {
-    assert.deepEqual(found, model.view(fromId));
-  } catch {
-    model.advance(); // a second look: with the operation that was under way
-    assert.deepEqual(found, model.view(fromId));
-  }
-  const { findings, checked } = await store.verifyAudit();
-  assert.deepEqual({ findings, checked }, { findings: [], checked: model.lastId });
-  checkSnapshotFile(path, model);
-  store.close();
-  checkIntegrity(path);
-}
-
-/** The file is whole, and no older than the last save that was acknowledged. */
-function checkSnapshotFile(path: string, model: Model): void {
-  const file = readSnapshotFile(snapshotPathOf(path));
-  if (model.placed === 0 && file.state === 'absent') return;
-  assert.equal(file.state, 'whole');
-  assert.ok(
-    file.content.generation >= model.placed,
-    `generation ${file.content.generation}, acknowledged ${model.placed}`,
-  );
-  assert.deepEqual(file.content.state, model.snapshots[file.content.generation - 1]);
-}
-
-/** On a copy, because looking would change what the next process finds. */
-function checkIntegrity(path: string): void {
-  const copy = `${path}.copy`;
-  for (const suffix of ['', '-wal']) if (existsSync(path + suffix)) copyFileSync(path + suffix, copy + suffix);
-  const db = new DatabaseSync(copy);
-  assert.deepEqual(db.prepare('PRAGMA integrity_check').all().map((row) => row['integrity_check']), ['ok']);
-  db.close();
-  for (const suffix of ['', '-wal', '-shm']) rmSync(copy + suffix, { force: true });
-}
 
 test('a process killed at any moment loses nothing that it acknowledged, and leaves the rest done or not '
   + 'done', async (t) => {

@@ -30,6 +30,13 @@ const others: readonly {
     counts: { SHEPHERD_LEDGER_CRASH_ROUNDS: '400' },
   },
   {
+    fault: 'the same by two versions in turn',
+    method: 'packed, on one file',
+    cases: '600',
+    test: 'turns',
+    counts: { SHEPHERD_TURNS: '600' },
+  },
+  {
     fault: 'a system call that fails, once or from then on',
     method: '`strace -e inject`',
     cases: '600',

@@ -313,7 +313,8 @@ export async function runWorkload(
   const isEven = workload.mayRecover === undefined && workload.phases.every(({ failSync }) => failSync === undefined);
   const check: Check = async (place, views, damage) => {
     workload.check?.(settingsIn(place, workload), views);
-    await checkStore(settingsIn(place, workload), views, { mayRecover, eachFile: damage === 'sectors' && isEven });
+    const rules = { mayRecover, eachFile: damage === 'sectors' && isEven, isNewer: workload.isNewer ?? false };
+    await checkStore(settingsIn(place, workload), views, rules);
   };
   try {
     mkdirSync(folder, { mode: 0o700 });

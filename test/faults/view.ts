@@ -24,8 +24,9 @@ const columns: Record<string, string> = {
 };
 const leftOut = ['store_meta', 'schema_version'];
 
-export function viewOf(store: SqliteStore, path?: string): View {
-  const { prepare } = connect(store);
+/** `door` is the `connect` of the package that has opened the store. */
+export function viewOf(store: SqliteStore, path?: string, door: typeof connect = connect): View {
+  const { prepare } = door(store);
   const names = prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
     .all()
     .map((row) => String((row as unknown as unknown[])[0]));

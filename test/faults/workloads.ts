@@ -8,8 +8,9 @@ import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { SqliteStore } from '../../lib/index.ts';
 import { snapshotPathOf } from '../../lib/values/paths.ts';
+import { makeNewer, type Newer } from '../fixtures/newer/make.ts';
 import { operation, perform } from '../support/crash-worker.ts';
-import { laterClock, openStore, type Settings, type tasks } from './child.ts';
+import { laterClock, newerBeside, openStore, type Settings, type tasks } from './child.ts';
 import { emptyView, type View, viewOf } from './view.ts';
 
 /** One process: a task of child.ts with its arguments. */
@@ -32,6 +33,8 @@ export interface Workload {
    * differ.
    */
   mayRecover?: boolean;
+  /** Whether a newer version of the package migrates the store. */
+  isNewer?: boolean;
   /** What else must hold of the folder as the power cut left it, before anything is opened. */
   check?(settings: Settings, views: readonly View[]): void;
   /** Puts into the folder what was there long before, and gives what was acknowledged of it. */
@@ -91,6 +94,14 @@ function older(version: number): NonNullable<Workload['prepare']> {
     rmSync(snapshotPathOf(settings.path), { force: true }); // the four tables have no identity that it could belong to
     const { tables } = viewOfCopy(settings);
     return { tables, head: 0 };
+  };
+}
+
+/** A store that a newer version of the package, which is made for that, is going to migrate. */
+function beforeUpdate(kind: Newer): NonNullable<Workload['prepare']> {
+  return (settings) => {
+    makeNewer(kind, fileURLToPath(newerBeside(settings)).slice(0, -1));
+    return prepareStore(settings);
   };
 }
 
@@ -212,6 +223,22 @@ export const workloads: Record<string, Workload> = {
       { task: 'migrate', args: ['1'] },
       { task: 'open', args: [] },
     ],
+  },
+  'an update to a newer version that only adds, and back': {
+    isNewer: true,
+    prepare: beforeUpdate('additive'),
+    phases: [{ task: 'newer', args: ['6'], killed: true }, plan(30, 4)],
+  },
+  'the same update in ledger mode': {
+    isNewer: true,
+    ledger: true,
+    prepare: beforeUpdate('additive'),
+    phases: [{ task: 'newer', args: ['6'], killed: true }, plan(30, 4)],
+  },
+  'an update to a newer version that alone may write, and back': {
+    isNewer: true,
+    prepare: beforeUpdate('writers'),
+    phases: [{ task: 'newer', args: ['6'], killed: true }],
   },
   'a recovery of a damaged database': {
     recover: true,
