@@ -19,6 +19,7 @@ export interface StoreHealth {
   /** Whether there is no finding. A store with findings may well work: `isHealthy()` says whether it does. */
   ok: boolean;
   findings: HealthFinding[];
+  /** That of the file, which a newer version of this package may have migrated. */
   schemaVersion: number;
   sqliteVersion: string;
   journalMode: string;

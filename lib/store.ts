@@ -69,12 +69,14 @@ export class SqliteStore<in E extends EventBase = never> implements Store<E> {
   /**
    * Opens the store at `path`, and makes it where there is none: the folder 0700, files 0600. A database that holds
    * exactly the four tables of version 0 is adopted, an older schema is migrated, a loss is healed (`recovery` says
-   * how). A file that is refused is left as it was. Throws `ERR_STORE_NOT_A_STORE`, `ERR_STORE_SCHEMA_TOO_NEW`,
-   * `ERR_STORE_MIGRATION`, `ERR_STORE_PERMISSION`, `ERR_STORE_READ_ONLY`, `ERR_STORE_UNSUPPORTED`; `ERR_STORE_CONFLICT`
-   * where the snapshot file or the ledger is another store's, a store with a ledger is opened without it, or the file
-   * has a second name (a hard link); `ERR_STORE_BUSY` while another process recovers or restores the store, or has it
-   * open when it is to get its first ledger; `ERR_STORE_PARITY` where log and ledger disagree; `ERR_STORE_CORRUPT` for
-   * a damaged database, or a missing one beside a snapshot file, unless `recover` is true.
+   * how). A store of a newer schema is written to where it permits that; or else it is read (`isReadOnly`), and each
+   * write throws `ERR_STORE_SCHEMA_TOO_NEW`; or it is refused. A file that is refused is left as it was. Throws
+   * `ERR_STORE_NOT_A_STORE`, `ERR_STORE_SCHEMA_TOO_NEW`, `ERR_STORE_MIGRATION`, `ERR_STORE_PERMISSION`,
+   * `ERR_STORE_READ_ONLY`, `ERR_STORE_UNSUPPORTED`; `ERR_STORE_CONFLICT` where the snapshot file or the ledger is
+   * another store's, a store with a ledger is opened without it, or the file has a second name (a hard link);
+   * `ERR_STORE_BUSY` while another process recovers or restores the store, or has it open when it is to get its first
+   * ledger; `ERR_STORE_PARITY` where log and ledger disagree; `ERR_STORE_CORRUPT` for a damaged database, or a missing
+   * one beside a snapshot file, unless `recover` is true.
    */
   static open<E extends EventBase = CoreEvent>(path: string, options?: OpenOptions): SqliteStore<E> {
     const checked = checkOpenOptions(options);

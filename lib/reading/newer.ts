@@ -32,9 +32,10 @@ export function newerSchema(db: DatabaseSync, path: string, file: FileKind = ide
   }
   const isForWriting = writableFrom <= schemaVersion;
   refusePlanted(path, db, isForWriting);
-  const missing = firstMissing(db, columnsOf('c.name'));
+  const [found, made] = [madeIn(db), ownMade()];
+  const missing = firstLacking(found.columns, made.columns);
   if (missing !== undefined) return describe(path, version, 'none', `it has no column ${missing}`);
-  const why = isForWriting ? obstacle(db, lacking) : writers;
+  const why = isForWriting ? obstacle(found, made, lacking) : writers;
   return describe(path, version, why === undefined ? 'write' : 'read', why ?? writers);
 }
 
@@ -72,52 +73,66 @@ function refusePlanted(path: string, db: DatabaseSync, isWritten: boolean): void
 }
 
 /** What keeps this code from writing although the file permits it: something of ours is not as schema.sql makes it. */
-function obstacle(db: DatabaseSync, lacking: readonly string[]): string | undefined {
-  const changed = firstMissing(db, columnsOf('c.name, c.type, c."notnull", c.dflt_value, c.pk, c.hidden'));
+function obstacle(found: Made, made: Made, lacking: readonly string[]): string | undefined {
+  const changed = firstLacking(found.details, made.details);
   if (changed !== undefined) return `its column ${changed} is not as this package made it`;
   if (lacking.length > 0) return `it lacks what this package made by ${lacking[0]!.split('\n')[0]}`;
-  const needed = firstUnknown(db, `${columnsOf('c.name')} AND c."notnull" AND c.dflt_value IS NULL`);
+  const needed = firstLacking(made.needed, found.needed);
   if (needed !== undefined) return `its column ${needed} needs a value, which this package does not know`;
-  const unique = firstUnknown(db, uniqueIndexes);
+  const unique = firstLacking(made.unique, found.unique);
   return unique === undefined ? undefined : `its index ${unique} may refuse what this package writes`;
 }
 
-const columnsOf = (values: string): string => `SELECT t.name, ${values}
+/** What a database has of our tables: by `table.name`, and what is to be compared behind a blank. */
+interface Made {
+  columns: string[];
+  /** The columns with all that PRAGMA table_xinfo says of them but their place. */
+  details: string[];
+  /** The columns for which an INSERT has to name a value. */
+  needed: string[];
+  /** The indexes that refuse rows. */
+  unique: string[];
+}
+
+const columnsSql = `SELECT t.name, c.name, c.type, c."notnull", c.dflt_value, c.pk, c.hidden
   FROM sqlite_schema AS t, pragma_table_xinfo(t.name) AS c WHERE t.type = 'table'`;
-const uniqueIndexes = `SELECT t.name, i.name
+const uniqueSql = `SELECT t.name, i.name
   FROM sqlite_schema AS t, pragma_index_list(t.name) AS i WHERE t.type = 'table' AND i."unique"`;
 
-/** The first thing of our tables that schema.sql makes and a database does not have, as `table.name`. */
-function firstMissing(db: DatabaseSync, sql: string): string | undefined {
-  const found = ownRows(db, sql);
-  return nameOf(ofSchemaSql(sql).find((row) => !found.includes(row)));
+type ColumnRow = [table: string, name: string, type: string, isNotNull: number, value: string | null, ...unknown[]];
+
+function madeIn(db: DatabaseSync): Made {
+  const nameOf = ([table, name]: readonly unknown[]): string => `${String(table)}.${String(name)}`;
+  const columns = rowsOf<ColumnRow>(db, columnsSql).filter(([table]) => isOwnTable(table));
+  const unique = rowsOf<[string, string]>(db, uniqueSql).filter(([table]) => isOwnTable(table));
+  return {
+    columns: columns.map(nameOf),
+    details: columns.map((column) => `${nameOf(column)} ${JSON.stringify(column)}`),
+    needed: columns.filter(([, , , isNotNull, value]) => isNotNull === 1 && value === null).map(nameOf),
+    unique: unique.map(nameOf),
+  };
 }
 
-/** The first thing of our tables that a database has and schema.sql does not make. */
-function firstUnknown(db: DatabaseSync, sql: string): string | undefined {
-  const known = ofSchemaSql(sql);
-  return nameOf(ownRows(db, sql).find((row) => !known.includes(row)));
-}
+let madeBySchema: Made | undefined;
 
-function ofSchemaSql(sql: string): string[] {
+/** What schema.sql makes, found out once: it is slow, and an older image opens its store each time by this way. */
+function ownMade(): Made {
+  if (madeBySchema) return madeBySchema;
   using db = new DatabaseSync(':memory:');
   db.exec(readSql('schema.sql'));
-  return ownRows(db, sql);
+  return (madeBySchema = madeIn(db));
 }
 
-/** Those rows that are about our tables, as texts, which can be compared. */
-function ownRows(db: DatabaseSync, sql: string): string[] {
-  return rowsOf<[string]>(db, sql).filter(([table]) => isOwnTable(table)).map((row) => JSON.stringify(row));
+/** The name of the first of `wanted` that is not among `there`. */
+function firstLacking(there: readonly string[], wanted: readonly string[]): string | undefined {
+  const known = new Set(there);
+  return wanted.find((each) => !known.has(each))?.split(' ')[0];
 }
 
 function rowsOf<Row>(db: DatabaseSync, sql: string): Row[] {
   const statement = db.prepare(sql);
   statement.setReturnArrays(true);
   return statement.all() as unknown as Row[];
-}
-
-function nameOf(row: string | undefined): string | undefined {
-  return row === undefined ? undefined : (JSON.parse(row) as string[]).slice(0, 2).join('.');
 }
 
 /**

@@ -12,7 +12,7 @@ export type StoreErrorCode =
   | 'ERR_STORE_CONFLICT' // the request contradicts what is stored
   // when opening
   | 'ERR_STORE_NOT_A_STORE' // the file belongs to something else
-  | 'ERR_STORE_SCHEMA_TOO_NEW' // a later version of this package wrote the file
+  | 'ERR_STORE_SCHEMA_TOO_NEW' // only a later version of this package may use the file, or write to it
   | 'ERR_STORE_SCHEMA_TOO_OLD' // the file must be migrated, which a read-only open cannot do
   | 'ERR_STORE_MIGRATION' // a migration failed, or the schema changed under an open store
   | 'ERR_STORE_PERMISSION' // the system does not allow this user to do it
