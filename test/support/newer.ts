@@ -75,7 +75,7 @@ export function foundAgainBy(kind: Newer, path: string, ledger?: string): FoundA
   const [found] = run(path, `
     const brightnessInFile = () =>
       JSON.parse(fs.readFileSync(path.replace('.db', '.snapshot.json'), 'utf8')).content.brightness;
-    const before = brightnessInFile();
+    const before = brightnessInFile() ?? null;
     ${opening(root, ledger, new Date('2026-11-21T13:00:00Z'))}
     const findings = store.health().findings;
     const isWhole = (await store.verifyAudit()).ok;
