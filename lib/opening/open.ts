@@ -12,7 +12,7 @@ import { compareHead } from '../core/snapshot-findings.ts';
 import { readSql } from '../core/sql-files.ts';
 import type { DatabaseSync } from '../core/sqlite.ts';
 import { FileWatch } from '../core/watch.ts';
-import { newerSchema, OnlyReadable } from '../reading/newer.ts';
+import { OnlyReadable } from '../reading/newer.ts';
 import { openToRead } from '../reading/open.ts';
 import { TemporaryCopyError } from '../reading/reader.ts';
 import {
@@ -132,7 +132,7 @@ function finishOpen(opening: Opening): OpenedToWrite {
     const opened = assemble(connection, db, snapshotPath, snapshot);
     if (newer) connection.faults.report('schema-newer', newer.message);
     check();
-    if (opened.watch.schema.cookie !== cookie) checkVersionStays(db, path);
+    if (opened.watch.schema.cookie !== cookie) checkVersionStays(db, path, newer?.version ?? schemaVersion);
     if (options.recover) rehearse(opened);
     ledger = ledgerOf(opened, options);
     return settle(opened, ledger, opening);
@@ -148,10 +148,9 @@ function finishOpen(opening: Opening): OpenedToWrite {
 }
 
 /** Another process may have made or migrated the schema between the look at it and the connection that watches it. */
-function checkVersionStays(db: DatabaseSync, path: string): void {
+function checkVersionStays(db: DatabaseSync, path: string, version: number): void {
   const kind = identify(db);
-  const isCurrent = kind.kind === 'store' && kind.version === schemaVersion;
-  if (isCurrent || newerSchema(db, path, kind)?.access === 'write') return;
+  if (kind.kind === 'store' && kind.version === version) return;
   throw new StoreError('ERR_STORE_BUSY', `failed to open ${path}: another process migrates it`);
 }
 

@@ -9,6 +9,7 @@ import { StoreError } from '../values/errors.ts';
 
 /** A store of a newer version, and what this code may do with it. */
 export interface NewerSchema {
+  version: number;
   access: 'write' | 'read' | 'none';
   /** `ERR_STORE_SCHEMA_TOO_NEW` for what this code may not do; it says which versions can. */
   refusal: StoreError;
@@ -57,6 +58,7 @@ function describe(path: string, version: number, access: NewerSchema['access'], 
   const known = `${path} has schema version ${version} and this package knows up to ${schemaVersion}`;
   const use = access === 'write' ? `writes to it as version ${schemaVersion}` : `only reads it: ${why}`;
   return {
+    version,
     access,
     refusal: new StoreError('ERR_STORE_SCHEMA_TOO_NEW', `${known}: ${why}; ${advice}`),
     message: `schema version ${version}, written by a newer version; this one ${use}`,

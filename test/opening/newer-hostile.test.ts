@@ -1,13 +1,13 @@
 // Files that claim to be of a newer version, by which nobody gets past what is asked of every file: they are refused,
 // or do no harm. `recover` moves none of them aside.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { test, type TestContext } from 'node:test';
 import { schemaVersion } from '../../lib/core/schema.ts';
 import { SqliteStore } from '../../lib/index.ts';
 import { namesIn } from '../support/files.ts';
 import { TestFolder } from '../support/folder.ts';
-import { makeDatabase, newerSchema } from '../support/foreign.ts';
+import { makeAndDie, makeDatabase, newerSchema } from '../support/foreign.ts';
 
 const day = '2026-11-21';
 const [own, next] = [schemaVersion, schemaVersion + 1];
@@ -109,6 +109,24 @@ for (const [what, sql] of onlyRead) {
     assert.deepEqual(readFileSync(folder.file()), before);
   });
 }
+
+test('a newer version that was killed before its schema was in the database file itself is seen all the same', (t) => {
+  for (const [sql, opens] of [[newerSchema(1), 'to write'], [newerSchema(1, next), 'to read'], [newerSchema(next), '']]) {
+    const folder = changed(t, '');
+    makeAndDie(folder.file(), `${sql} INSERT INTO usage (entry_id, day, duration_secs) VALUES ('theirs', '${day}', 7);`);
+    rmSync(folder.file('store.db-shm')); // then only the database file is looked at first
+    if (opens === '') assert.throws(() => folder.open({ recover: true }), { code: 'ERR_STORE_SCHEMA_TOO_NEW' });
+    else {
+      const store = folder.open({ recover: true });
+      assert.equal(store.isReadOnly, opens === 'to read');
+      assert.equal(store.getUsage('theirs', day), 7_000);
+      store.close();
+    }
+    const db = folder.raw();
+    assert.equal(db.prepare("SELECT duration_secs FROM usage WHERE entry_id = 'theirs'").get()?.['duration_secs'], 7);
+    assert.equal(db.prepare('PRAGMA user_version').get()?.['user_version'], next);
+  }
+});
 
 test('a planted trigger in a file that is only read never runs', (t) => {
   const folder = changed(t, `${newerSchema(1, next)} CREATE TRIGGER planted AFTER INSERT ON usage BEGIN ${evil} END;`);
