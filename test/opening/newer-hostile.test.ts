@@ -110,10 +110,13 @@ for (const [what, sql] of onlyRead) {
   });
 }
 
-test('a newer version that was killed before its schema was in the database file itself is seen all the same', (t) => {
-  for (const [sql, opens] of [[newerSchema(1), 'to write'], [newerSchema(1, next), 'to read'], [newerSchema(next), '']]) {
+test('a newer version that was killed before its schema was in the database file is seen all the same', (t) => {
+  const usage = `INSERT INTO usage (entry_id, day, duration_secs) VALUES ('theirs', '${day}', 7);`;
+  for (const [sql, opens] of [
+    [newerSchema(1), 'to write'], [newerSchema(1, next), 'to read'], [newerSchema(next), ''],
+  ]) {
     const folder = changed(t, '');
-    makeAndDie(folder.file(), `${sql} INSERT INTO usage (entry_id, day, duration_secs) VALUES ('theirs', '${day}', 7);`);
+    makeAndDie(folder.file(), `${sql} ${usage}`);
     rmSync(folder.file('store.db-shm')); // then only the database file is looked at first
     if (opens === '') assert.throws(() => folder.open({ recover: true }), { code: 'ERR_STORE_SCHEMA_TOO_NEW' });
     else {
