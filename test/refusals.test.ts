@@ -367,6 +367,7 @@ const methods: Record<string, Method> = {
   health: { call: (store) => store.health() },
   close: { call: (store) => store.close(), whenClosed: undefined },
   recovery: { call: (store) => store.recovery, whenClosed: undefined },
+  isReadOnly: { call: (store) => store.isReadOnly, whenClosed: false },
 };
 
 const openArguments = (call: (path: never, options?: never) => unknown, names: string[]): Argument[] => {
