@@ -4,88 +4,18 @@
 // SHEPHERD_LEDGER_CRASH_ROUNDS: how many processes are killed at random moments, one after the other on one pair of
 // files; 20 by default, 400 in the full run. SHEPHERD_LEDGER_CRASH_SEED: repeats the operations of another run.
 import assert from 'node:assert/strict';
-import { copyFileSync, existsSync } from 'node:fs';
 import { test, type TestContext } from 'node:test';
-import { isDeepStrictEqual } from 'node:util';
-import { SqliteStore, type StateSnapshot } from '../../lib/index.ts';
+import { SqliteStore } from '../../lib/index.ts';
 import { Ledger } from '../../lib/ledger/ledger.ts';
 import { plainEnvironment, Worker } from '../support/child.ts';
-import { day, operation } from '../support/crash-worker.ts';
-import { checkStore, TestFolder } from '../support/folder.ts';
+import { day } from '../support/crash-worker.ts';
+import { TestFolder } from '../support/folder.ts';
 import { acknowledgedBy, killSometime } from '../support/killed.ts';
 import { checkBoth } from '../support/ledger.ts';
+import { checkBothRemain, checkCopies, copyOf } from '../support/ledger-model.ts';
 import { seededRandom } from '../support/random.ts';
 import { needs } from '../support/tools.ts';
 import { readTrace, tracing } from '../support/trace.ts';
-
-const ownEvents = ['ledger_set_aside', 'ledger_attached', 'usage_added', 'cooldown_set', 'cooldown_cleared'];
-
-/**
- * What a store must hold after the operations 0 to `done` - 1 of a plan. `without`: those whose events were carried
- * forward from the ledger, which has no snapshots.
- */
-function expected(seed: number, done: number, without: ReadonlySet<number>): object {
-  const events: unknown[] = [];
-  const usage = new Map<string, number>();
-  const cooldowns = new Map<string, Date>();
-  let snapshot: StateSnapshot | undefined;
-  for (let number = 0; number < done; number++) {
-    const all = operation(seed, number);
-    events.push(...all.events);
-    for (const { entryId, durationMs } of all.usage) usage.set(entryId, (usage.get(entryId) ?? 0) + durationMs);
-    for (const { entryId, until } of all.cooldowns) {
-      if (until) cooldowns.set(entryId, until);
-      else cooldowns.delete(entryId);
-    }
-    if (!without.has(number)) snapshot = all.snapshot ?? snapshot;
-  }
-  return {
-    events,
-    usage: [...usage].sort().map(([entryId, durationMs]) => ({ entryId, durationMs })),
-    cooldowns: [...cooldowns].sort().map(([entryId, until]) => ({ entryId, until })),
-    snapshot,
-  };
-}
-
-function found(store: SqliteStore): object {
-  return {
-    events: [...store.iterateAudits()].map(({ event }) => event).filter(({ type }) => !ownEvents.includes(type)),
-    usage: store.getUsageForDay(day),
-    cooldowns: store.listCooldowns(),
-    snapshot: store.loadSnapshot(),
-  };
-}
-
-/**
- * Opens what a killed process left and checks it: everything acknowledged and, all or nothing, the operation that it
- * was in. Gives how many operations are done.
- */
-async function checkRemains(
-  path: string,
-  ledgerPath: string,
-  seed: number,
-  acknowledged: number,
-  without: Set<number>,
-): Promise<number> {
-  const store = SqliteStore.open(path, { ledger: Ledger.open(ledgerPath) });
-  let done = acknowledged;
-  try {
-    // A group that was cut off while it was written is set aside; nothing else is amiss.
-    assert.equal(store.recovery?.found ?? 'ledger-torn', 'ledger-torn');
-    assert.ok(store.isHealthy());
-    const state = found(store);
-    const is = (count: number): boolean => isDeepStrictEqual(state, expected(seed, count, without));
-    if (!is(done) && !is(++done)) {
-      without.add(done - 1);
-      assert.deepEqual(state, expected(seed, done, without));
-    }
-  } finally {
-    store.close();
-  }
-  checkBoth(path, ledgerPath);
-  await checkStore(path);
-  return done;
-}
 
 test('a process killed at any moment leaves both files with all that it acknowledged, once', async (t) => {
   const rounds = Number(process.env['SHEPHERD_LEDGER_CRASH_ROUNDS'] ?? 20);
@@ -105,35 +35,12 @@ test('a process killed at any moment leaves both files with all that it acknowle
     // Every other one is left as it is to the next process, which must make sense of it by itself.
     done =
       round % 2 === 0 || round === rounds - 1
-        ? await checkRemains(path, ledgerPath, seed, acknowledged, without)
-        : await countDone(path, ledgerPath, seed, acknowledged, without);
+        ? await checkBothRemain(path, ledgerPath, seed, acknowledged, without)
+        : await checkCopies(path, ledgerPath, seed, acknowledged, without);
   }
   t.diagnostic(`${done} operations, ${without.size} carried forward without their snapshot`);
   assert.ok(done > 5 * rounds);
 });
-
-/** How many operations are done, asked of copies. */
-async function countDone(
-  path: string,
-  ledgerPath: string,
-  seed: number,
-  acknowledged: number,
-  without: Set<number>,
-): Promise<number> {
-  const copy = copyOf(path, ledgerPath, 'look');
-  return checkRemains(copy, copy.replace(/db$/, 'jsonl'), seed, acknowledged, without);
-}
-
-/** Both files and what belongs to them under another name; gives the copied database's path. */
-function copyOf(path: string, ledgerPath: string, name: string): string {
-  const copy = path.replace('store.db', `${name}.db`);
-  for (const suffix of ['.db', '.db-wal', '.db-shm', '.snapshot.json']) {
-    const from = path.replace(/\.db$/, suffix);
-    if (existsSync(from)) copyFileSync(from, copy.replace(/\.db$/, suffix));
-  }
-  if (existsSync(ledgerPath)) copyFileSync(ledgerPath, copy.replace(/db$/, 'jsonl'));
-  return copy;
-}
 
 // Everything that changes a file goes through one of these calls. Killed just before each of them, an append leaves
 // every state between two changes: without its lines, with a part of them, unsynced, synced, committed.

@@ -46,7 +46,7 @@ const others: readonly {
   {
     fault: 'a full disk',
     method: 'every amount of free space, by 4 KiB',
-    cases: '334',
+    cases: '358',
     test: 'full-disk',
     counts: { SHEPHERD_FULL_DISK: '1' },
   },

@@ -1,0 +1,93 @@
+// What a store with a ledger must hold while processes do the operations of a plan (crash-worker.ts) and are killed.
+import assert from 'node:assert/strict';
+import { copyFileSync, existsSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
+import { SqliteStore, type StateSnapshot } from '../../lib/index.ts';
+import { Ledger } from '../../lib/ledger/ledger.ts';
+import { day, operation } from './crash-worker.ts';
+import { checkStore } from './folder.ts';
+import { checkBoth } from './ledger.ts';
+
+const ownEvents = ['ledger_set_aside', 'ledger_attached', 'usage_added', 'cooldown_set', 'cooldown_cleared'];
+
+/**
+ * What a store must hold after the operations 0 to `done` - 1 of a plan. `without`: those whose events were carried
+ * forward from the ledger, which has no snapshots.
+ */
+function expected(seed: number, done: number, without: ReadonlySet<number>): object {
+  const events: unknown[] = [];
+  const usage = new Map<string, number>();
+  const cooldowns = new Map<string, Date>();
+  let snapshot: StateSnapshot | undefined;
+  for (let number = 0; number < done; number++) {
+    const all = operation(seed, number);
+    events.push(...all.events);
+    for (const { entryId, durationMs } of all.usage) usage.set(entryId, (usage.get(entryId) ?? 0) + durationMs);
+    for (const { entryId, until } of all.cooldowns) {
+      if (until) cooldowns.set(entryId, until);
+      else cooldowns.delete(entryId);
+    }
+    if (!without.has(number)) snapshot = all.snapshot ?? snapshot;
+  }
+  return {
+    events,
+    usage: [...usage].sort().map(([entryId, durationMs]) => ({ entryId, durationMs })),
+    cooldowns: [...cooldowns].sort().map(([entryId, until]) => ({ entryId, until })),
+    snapshot,
+  };
+}
+
+function found(store: SqliteStore): object {
+  return {
+    events: [...store.iterateAudits()].map(({ event }) => event).filter(({ type }) => !ownEvents.includes(type)),
+    usage: store.getUsageForDay(day),
+    cooldowns: store.listCooldowns(),
+    snapshot: store.loadSnapshot(),
+  };
+}
+
+/**
+ * Opens what a killed process left and checks it: everything acknowledged and, all or nothing, the operation that it
+ * was in. Gives how many operations are done.
+ */
+export async function checkBothRemain(
+  path: string, ledgerPath: string, seed: number, acknowledged: number, without: Set<number>,
+): Promise<number> {
+  const store = SqliteStore.open(path, { ledger: Ledger.open(ledgerPath) });
+  let done = acknowledged;
+  try {
+    // A group that was cut off while it was written is set aside; nothing else is amiss.
+    assert.equal(store.recovery?.found ?? 'ledger-torn', 'ledger-torn');
+    assert.ok(store.isHealthy());
+    const state = found(store);
+    const is = (count: number): boolean => isDeepStrictEqual(state, expected(seed, count, without));
+    if (!is(done) && !is(++done)) {
+      without.add(done - 1);
+      assert.deepEqual(state, expected(seed, done, without));
+    }
+  } finally {
+    store.close();
+  }
+  checkBoth(path, ledgerPath);
+  await checkStore(path);
+  return done;
+}
+
+/** The same, of copies of what a killed process left: the next process has to make sense of that by itself. */
+export async function checkCopies(
+  path: string, ledgerPath: string, seed: number, acknowledged: number, without: Set<number>,
+): Promise<number> {
+  const copy = copyOf(path, ledgerPath, 'look');
+  return checkBothRemain(copy, copy.replace(/db$/, 'jsonl'), seed, acknowledged, without);
+}
+
+/** Both files and what belongs to them under another name; gives the copied database's path. */
+export function copyOf(path: string, ledgerPath: string, name: string): string {
+  const copy = path.replace('store.db', `${name}.db`);
+  for (const suffix of ['.db', '.db-wal', '.db-shm', '.snapshot.json']) {
+    const from = path.replace(/\.db$/, suffix);
+    if (existsSync(from)) copyFileSync(from, copy.replace(/\.db$/, suffix));
+  }
+  if (existsSync(ledgerPath)) copyFileSync(ledgerPath, copy.replace(/db$/, 'jsonl'));
+  return copy;
+}
