@@ -13,7 +13,7 @@ import { fourTables, makeAndDie, makeDatabase } from '../support/foreign.ts';
 import { Companion } from '../support/process.ts';
 import { allRows } from '../support/rows.ts';
 
-/** Everything that PRAGMAs say about a schema; the texts of CREATE differ where ALTER was at work. */
+/** Everything that PRAGMAs say about a schema, and which versions may use the file; the texts of CREATE differ where ALTER was at work. */
 function describeSchema(path: string): object {
   using db = new DatabaseSync(path);
   const names = db
@@ -34,6 +34,7 @@ function describeSchema(path: string): object {
     .prepare("SELECT sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL ORDER BY name")
     .all();
   return {
+    users: db.prepare('SELECT writable_from, readable_from FROM store_meta').all(),
     names,
     triggers,
     partial,
