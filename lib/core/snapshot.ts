@@ -33,7 +33,7 @@ export class SnapshotPair implements CommitParticipant {
   #found: SnapshotFile | undefined;
   #fileGeneration: number;
   /** What a newer version keeps in the file. This code does not change what it tells of, so that it stays true. */
-  readonly #others: object;
+  #others: object;
   /** The row's generation before the open transaction saved; undefined where it has not. */
   #base: number | undefined;
   /** The file that the open transaction has prepared. */
@@ -61,11 +61,19 @@ export class SnapshotPair implements CommitParticipant {
   /** Writes the row, inside the open transaction; the file follows at its commit. `text` comes from `encodeState`. */
   save(text: string): void {
     const generation = this.row()?.generation ?? 0;
+    if (this.#base === undefined && generation > this.#fileGeneration) this.#takeOthers();
     this.#base ??= generation;
     this.#connection.join(this);
     this.#parts.log.ledger?.noteOther();
     writeRow(this.#connection, text, Math.max(generation, this.#fileGeneration) + 1);
     this.#saves++;
+  }
+
+  /** Another process has saved, which may be of the newer version and have changed its fields. */
+  #takeOthers(): void {
+    this.#found = undefined;
+    const file = this.#lookAtFile();
+    if (file.state === 'whole') this.#others = file.content.others;
   }
 
   row(): SnapshotRow | undefined {

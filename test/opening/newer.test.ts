@@ -325,6 +325,20 @@ test('a database that is gone is made anew from a newer version\'s snapshot file
   assert.match(readFileSync(folder.file('store.snapshot.json'), 'utf8'), /"brightness":\[\["minecraft",70\]\]/);
 });
 
+test('a version that saves beside a newer one keeps the fields that the newer one saved last', (t) => {
+  const folder = newerStore(t, 'additive');
+  const store = open(folder);
+  store.saveSnapshot({ timestamp: clock() });
+  writtenBy('additive', folder.file(), undefined, `
+    write('set the brightness', () => prepare('UPDATE brightness SET percent = 90').run());
+    store.saveSnapshot({ timestamp: clock() });
+    store.close();`);
+  store.saveSnapshot({ timestamp: clock() });
+  store.close();
+  const { content } = JSON.parse(readFileSync(folder.file('store.snapshot.json'), 'utf8'));
+  assert.deepEqual(content.brightness, [['minecraft', 90]]);
+});
+
 test('status says which version wrote the store, and what this one does with it', async (t) => {
   for (const [kind, does] of [['additive', `writes to it as version ${schemaVersion}`],
     ['writers', `only reads it: version ${schemaVersion + 2} or later can write to it`]] as const) {
