@@ -42,7 +42,7 @@ export function checkTarget(path: string, version: number): void {
 export function lookAt(path: string, options: CheckedOptions): { version: number; uuid: string | undefined } {
   const { file, uuid, newer } = inspect(path, { state: 'absent' }, options.busyTimeoutMs);
   if (file.kind === 'other' || file.kind === 'empty') throw notAStore(path, file);
-  refuseNewer(newer);
+  refuseNewer(path, newer);
   return { version: file.kind === 'store' ? file.version : 0, uuid };
 }
 
@@ -65,7 +65,7 @@ export function migrateFile(path: string, version: number, force: boolean, optio
     const from = inTransaction(db, () => {
       const kind = identify(db);
       const current = kind.kind === 'store' ? kind.version : 0;
-      refuseNewer(newerSchema(db, path, kind));
+      refuseNewer(path, newerSchema(db, path, kind));
       migrateSchema(db, current, version, readClock(options), force);
       return current;
     });
@@ -76,9 +76,10 @@ export function migrateFile(path: string, version: number, force: boolean, optio
   });
 }
 
-/** Only the version that made a step has the way back from it. */
-function refuseNewer(newer: NewerSchema | undefined): void {
-  if (newer) throw newer.refusal;
+function refuseNewer(path: string, newer: NewerSchema | undefined): void {
+  if (!newer) return;
+  const why = `only the version of this package that wrote it has the way down from schema version ${newer.version}`;
+  throw new StoreError('ERR_STORE_SCHEMA_TOO_NEW', `${path} is of a newer version: ${why}`);
 }
 
 /** A new or exchanged file has two names for a moment, and only whoever has the turn may take the second one away. */

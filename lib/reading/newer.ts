@@ -29,7 +29,8 @@ export function newerSchema(db: DatabaseSync, path: string, file: FileKind = ide
   const { writableFrom, readableFrom } = rule;
   const writers = `version ${writableFrom} or later can write to it`;
   if (readableFrom > schemaVersion) {
-    return describe(path, version, 'none', `version ${readableFrom} or later can read it, and ${writers}`);
+    const others = readableFrom === writableFrom ? ' and write to it' : `, and ${writers}`;
+    return describe(path, version, 'none', `version ${readableFrom} or later can read it${others}`);
   }
   const isForWriting = writableFrom <= schemaVersion;
   refusePlanted(path, db, isForWriting);
