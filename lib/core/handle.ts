@@ -84,6 +84,14 @@ export function readValue(db: DatabaseSync, sql: string): unknown {
   return (statement.get() as unknown[] | undefined)?.[0];
 }
 
+/**
+ * What changes with each change of the schema, and with a step of a newer version that changes no table: SQLite's own
+ * number of the schema, and the version in the header.
+ */
+export function schemaMark(db: DatabaseSync): unknown {
+  return readValue(db, "SELECT schema_version || ' ' || user_version FROM pragma_schema_version, pragma_user_version");
+}
+
 /** Refuses a page size or encoding with which this package cannot keep its promises. Throws `ERR_STORE_DATABASE`. */
 export function checkFormat(db: DatabaseSync, path: string): void {
   const [size, encoding] = [Number(readValue(db, 'PRAGMA page_size')), readValue(db, 'PRAGMA encoding')];

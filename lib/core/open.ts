@@ -7,7 +7,9 @@ import { codeOf, StoreError } from '../values/errors.ts';
 import { existsAt } from '../values/place.ts';
 import { Connection } from './connection.ts';
 import { Cooldowns } from './cooldowns.ts';
-import { checkFormat, openHandle, readValue, releaseReaders, setPragmas, switchToWal, writing } from './handle.ts';
+import {
+  checkFormat, openHandle, readValue, releaseReaders, schemaMark, setPragmas, switchToWal, writing,
+} from './handle.ts';
 import { AuditLog } from './log.ts';
 import { type CheckedOptions, snapshotPathFor } from './options.ts';
 import type { StoreParts } from './parts.ts';
@@ -63,12 +65,12 @@ export function openPlain(path: string, options: CheckedOptions): Opened | undef
     accessSync(dirname(path), constants.W_OK | constants.X_OK);
     // The snapshot file is read first, because a save is in the database before its file is in place.
     const found = readSnapshotFile(snapshotPath);
-    const cookie = lookAtPlain(path);
-    if (cookie === undefined || found.state === 'damaged') return undefined;
+    const mark = lookAtPlain(path);
+    if (mark === undefined || found.state === 'damaged') return undefined;
     releaseReaders();
     db = openHandle(path, writing, { timeout: 0 });
     setPragmas(db);
-    const isSame = watch.problem() === undefined && readValue(db, 'PRAGMA schema_version') === cookie;
+    const isSame = watch.problem() === undefined && schemaMark(db) === mark;
     const opened = isSame ? connectPlain(db, path, snapshotPath, found, options) : undefined;
     if (opened) db = undefined;
     return opened;
@@ -80,7 +82,7 @@ export function openPlain(path: string, options: CheckedOptions): Opened | undef
   }
 }
 
-/** SQLite's schema cookie; `undefined` unless this is a complete store of the current version without a ledger. */
+/** The mark of the schema; `undefined` unless this is a complete store of the current version without a ledger. */
 function lookAtPlain(path: string): unknown {
   // immutable: a file that is refused stays as it is, and gets no -wal and no -shm beside it.
   using db = openHandle(path, { immutable: '1' }, { readOnly: true });
@@ -88,7 +90,7 @@ function lookAtPlain(path: string): unknown {
   if (file.kind !== 'store' || file.version !== schemaVersion || file.lacking.length > 0) return undefined;
   checkFormat(db, path);
   if (readValue(db, 'SELECT has_ledger FROM store_meta WHERE id = 1') !== 0) return undefined;
-  return readValue(db, 'PRAGMA schema_version');
+  return schemaMark(db);
 }
 
 function connectPlain(

@@ -4,7 +4,7 @@ import { findName, linkOf, type OpenName, openNameOf } from '../values/descripto
 import { couldNotBegin, StoreError } from '../values/errors.ts';
 import type { CommitParticipant } from './commit-participant.ts';
 import type { Connection } from './connection.ts';
-import { readValue } from './handle.ts';
+import { readValue, schemaMark } from './handle.ts';
 import type { DatabaseSync } from './sqlite.ts';
 
 /** The file at a path, and how to see that it is still the same. */
@@ -87,14 +87,14 @@ function isStillNamed(open: OpenName): boolean {
 class SchemaWatch {
   readonly #db: DatabaseSync;
   readonly #text: unknown;
-  /** SQLite's own number of the schema, which each change of the schema raises. */
-  cookie: unknown;
+  /** Changes with the schema and with its version. */
+  mark: unknown;
 
   constructor(db: DatabaseSync) {
     this.#db = db;
-    // The text is read first: a change between the two reads is then in the cookie alone, which the opener compares.
+    // The text is read first: a change between the two reads is then in the mark alone, which the opener compares.
     this.#text = schemaText(db);
-    this.cookie = readValue(db, 'PRAGMA schema_version');
+    this.mark = schemaMark(db);
   }
 
   /** Whether a handle sees the schema that was there at first. */
@@ -103,20 +103,22 @@ class SchemaWatch {
   }
 
   /**
-   * Whether the schema has changed since the first look, by its text: VACUUM and ANALYZE raise the cookie, too, and
-   * change nothing that matters.
+   * Whether the schema or its version has changed since the first look: VACUUM and ANALYZE change the mark, too, and
+   * nothing that matters.
    */
   isChanged(): boolean {
-    const cookie = readValue(this.#db, 'PRAGMA schema_version');
-    if (cookie !== this.cookie && !this.isAsBefore(this.#db)) return true;
-    this.cookie = cookie;
+    const mark = schemaMark(this.#db);
+    if (mark !== this.mark && !this.isAsBefore(this.#db)) return true;
+    this.mark = mark;
     return false;
   }
 }
 
+/** The version of the schema, and the SQL of all that is in it. */
 function schemaText(db: DatabaseSync): unknown {
   const own = "SELECT sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name";
-  return readValue(db, `SELECT group_concat(sql, char(10)) FROM (${own})`);
+  const text = `SELECT group_concat(sql, char(10)) FROM (${own})`;
+  return readValue(db, `SELECT user_version || char(10) || (${text}) FROM pragma_user_version`);
 }
 
 /** Watches the files and the schema of an open store, and stops its writes where one of them has changed. */

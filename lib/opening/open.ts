@@ -126,13 +126,13 @@ function finishOpen(opening: Opening): OpenedToWrite {
     check();
     checkpointFound(db, path);
     const lost = opening.found === undefined ? undefined : identityLeft(opening);
-    const { cookie, newer } = prepareSchema(db, path, lost, options);
+    const { mark, newer } = prepareSchema(db, path, lost, options);
     switchToWal(db, path, options.busyTimeoutMs);
     connection = new Connection(db, { clock: options.clock, path });
     const opened = assemble(connection, db, snapshotPath, snapshot);
     if (newer) connection.faults.report('schema-newer', newer.message);
     check();
-    if (opened.watch.schema.cookie !== cookie) checkVersionStays(db, path, newer?.version ?? schemaVersion);
+    if (opened.watch.schema.mark !== mark) checkVersionStays(db, path, newer?.version ?? schemaVersion);
     if (options.recover) rehearse(opened);
     ledger = ledgerOf(opened, options);
     return settle(opened, ledger, opening);

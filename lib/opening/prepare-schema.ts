@@ -1,5 +1,5 @@
 // The tables of a database on its way to becoming a store: made, adopted, migrated or mended.
-import { inTransaction, readValue } from '../core/handle.ts';
+import { inTransaction, schemaMark } from '../core/handle.ts';
 import type { CheckedOptions } from '../core/options.ts';
 import { identify, schemaVersion } from '../core/schema.ts';
 import type { DatabaseSync } from '../core/sqlite.ts';
@@ -13,8 +13,8 @@ import { StoreError } from '../values/errors.ts';
 
 /** The schema of a database that is ready to be written to. */
 interface Prepared {
-  /** SQLite's own number of the schema as it was found or made. */
-  cookie: unknown;
+  /** The mark of the schema as it was found or made. */
+  mark: unknown;
   /** Where the schema is that of a newer version, of which nothing is changed. */
   newer?: NewerSchema | undefined;
 }
@@ -26,12 +26,12 @@ interface Prepared {
 export function prepareSchema(
   db: DatabaseSync, path: string, lost: { uuid: string; createdAt?: string } | undefined, options: CheckedOptions,
 ): Prepared {
-  const cookie = readValue(db, 'PRAGMA schema_version');
+  const mark = schemaMark(db);
   const kind = identify(db);
   const newer = newerSchema(db, path, kind);
   requireWritable(newer);
-  if (newer) return { cookie, newer };
-  if (kind.kind === 'store' && kind.version === schemaVersion && kind.lacking.length === 0) return { cookie };
+  if (newer) return { mark, newer };
+  if (kind.kind === 'store' && kind.version === schemaVersion && kind.lacking.length === 0) return { mark };
   const now = readClock(options);
   // A file that is new or adopted is not in WAL mode yet: if a step fails, its rollback journal restores it.
   const made = inTransaction(db, (): Prepared => {
@@ -47,7 +47,7 @@ export function prepareSchema(
       mendObjects(db);
     }
     // Before the COMMIT: another process may change it right after that.
-    return { cookie: readValue(db, 'PRAGMA schema_version'), newer };
+    return { mark: schemaMark(db), newer };
   });
   // The mark, the version and the identity are looked for in the database file itself (lib/recovery/inspect.ts).
   checkpointFound(db, path);

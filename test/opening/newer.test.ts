@@ -2,6 +2,7 @@
 // version has written to it, which only adds, or raises writable_from, or readable_from as well (test/fixtures/newer/).
 import assert from 'node:assert/strict';
 import { copyFileSync, existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { DatabaseSync } from 'node:sqlite';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { schemaVersion } from '../../lib/core/schema.ts';
@@ -18,6 +19,7 @@ import { ahead, type Newer } from '../fixtures/newer/make.ts';
 import { shepherd } from '../support/command.ts';
 import { namesIn, picture } from '../support/files.ts';
 import { TestFolder } from '../support/folder.ts';
+import { makeDatabase } from '../support/foreign.ts';
 import { foundAgainBy, newerClock, writtenBy } from '../support/newer.ts';
 
 const kinds = Object.keys(ahead) as Newer[];
@@ -353,6 +355,43 @@ test('status says which version wrote the store, and what this one does with it'
     assert.equal((await shepherd(['verify', folder.file()])).code, 0);
   }
 });
+
+/** A step that changes no table, but what a row means: the versions before may not write any more. */
+const stepOfMeaning = `BEGIN; UPDATE store_meta SET writable_from = ${schemaVersion + 1};
+  INSERT INTO schema_version (version, description, applied_at)
+  VALUES (${schemaVersion + 1}, 'meaning', '2026-11-21T09:00:00.000Z');
+  PRAGMA user_version = ${schemaVersion + 1}; COMMIT;`;
+
+test('a step that changes no table stops a store that is open, and is a finding of one that is read', (t) => {
+  const folder = new TestFolder(t);
+  const store = open(folder);
+  store.addUsage('minecraft', day, 1_000);
+  const reader = folder.closing(SqliteStore.openReadOnly(folder.file(), { clock }));
+  makeDatabase(folder.file(), stepOfMeaning);
+  assert.throws(() => store.addUsage('minecraft', day, 1), { code: 'ERR_STORE_MIGRATION' });
+  assert.equal(store.isHealthy(), false);
+  assert.deepEqual([reader.isHealthy(), reader.health().findings[0]?.kind], [false, 'schema-changed']);
+  store.close();
+  assert.equal(open(folder).isReadOnly, true);
+});
+
+for (const kind of kinds) {
+  test(`another package (${kind}) that migrates while this one is about to is not overruled`, (t) => {
+    const folder = new TestFolder(t, { checked: kind !== 'readers' });
+    folder.open().close();
+    SqliteStore.migrate(folder.file(), schemaVersion - 1, { force: true });
+    let asked = 0;
+    // The clock is asked by the plain open, by the look, and when the lock for the migration is about to be taken.
+    const slow = (): Date => (++asked === 3 && writtenBy(kind, folder.file()), clock());
+    const opening = (): SqliteStore => folder.open({ clock: slow });
+    if (kind === 'readers') assert.throws(opening, tooNew);
+    else assert.equal(opening().isReadOnly, kind === 'writers');
+    assert.ok(asked >= 3);
+    using db = new DatabaseSync(folder.file(), { readOnly: true });
+    assert.equal(db.prepare('PRAGMA user_version').get()?.['user_version'], schemaVersion + ahead[kind]);
+    assert.equal(db.prepare('SELECT count(*) AS n FROM schema_version').get()?.['n'], schemaVersion + ahead[kind]);
+  });
+}
 
 test('another package that migrates under an open store stops it, and the next open goes by the new schema', (t) => {
   const folder = new TestFolder(t);
