@@ -85,12 +85,11 @@ export function readValue(db: DatabaseSync, sql: string): unknown {
 }
 
 /**
- * What changes with each change of the schema, and with a step of a newer version that changes no table: SQLite's own
- * number of the schema, and the version in the header.
+ * Reads what changes with each change of the schema, and with a step of a newer version that changes no table: SQLite's
+ * own number of the schema, and the version in the header.
  */
-export function schemaMark(db: DatabaseSync): unknown {
-  return readValue(db, "SELECT schema_version || ' ' || user_version FROM pragma_schema_version, pragma_user_version");
-}
+export const schemaMarkSql =
+  "SELECT schema_version || ' ' || user_version FROM pragma_schema_version, pragma_user_version";
 
 /** Refuses a page size or encoding with which this package cannot keep its promises. Throws `ERR_STORE_DATABASE`. */
 export function checkFormat(db: DatabaseSync, path: string): void {

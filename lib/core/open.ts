@@ -8,7 +8,7 @@ import { existsAt } from '../values/place.ts';
 import { Connection } from './connection.ts';
 import { Cooldowns } from './cooldowns.ts';
 import {
-  checkFormat, openHandle, readValue, releaseReaders, schemaMark, setPragmas, switchToWal, writing,
+  checkFormat, openHandle, readValue, releaseReaders, schemaMarkSql, setPragmas, switchToWal, writing,
 } from './handle.ts';
 import { AuditLog } from './log.ts';
 import { type CheckedOptions, snapshotPathFor } from './options.ts';
@@ -70,7 +70,7 @@ export function openPlain(path: string, options: CheckedOptions): Opened | undef
     releaseReaders();
     db = openHandle(path, writing, { timeout: 0 });
     setPragmas(db);
-    const isSame = watch.problem() === undefined && schemaMark(db) === mark;
+    const isSame = watch.problem() === undefined && readValue(db, schemaMarkSql) === mark;
     const opened = isSame ? connectPlain(db, path, snapshotPath, found, options) : undefined;
     if (opened) db = undefined;
     return opened;
@@ -90,7 +90,7 @@ function lookAtPlain(path: string): unknown {
   if (file.kind !== 'store' || file.version !== schemaVersion || file.lacking.length > 0) return undefined;
   checkFormat(db, path);
   if (readValue(db, 'SELECT has_ledger FROM store_meta WHERE id = 1') !== 0) return undefined;
-  return schemaMark(db);
+  return readValue(db, schemaMarkSql);
 }
 
 function connectPlain(

@@ -90,16 +90,17 @@ function identifyStore(db: DatabaseSync, objects: SchemaRow[]): FileKind {
   // A newer version may have other tables, and is not damaged for that: lib/reading/newer.ts looks at those of ours.
   if (version > schemaVersion) return { kind: 'store', version, lacking };
   requireTables(names, ['store_meta', ...Object.keys(fourTables)]);
-  refuseForeignLogic(objects, true);
+  refuseForeignLogic(db, objects, true);
   return { kind: 'store', version, lacking };
 }
 
 /**
  * Throws for an object that would answer or act in the place of one of our tables: a view or virtual table with its
  * name, and with `isWritten` a trigger that is not word for word in schema.sql. SQLite itself refuses a file whose
- * schema table contradicts its SQL. Other objects that an operator has added do nothing unless somebody names them.
+ * schema table contradicts its SQL. Other objects that an operator has added do nothing unless somebody names them, but
+ * for a trigger on a table whose rows a foreign key changes, because that runs when a row of ours goes.
  */
-export function refuseForeignLogic(objects: readonly SchemaRow[], isWritten: boolean): void {
+export function refuseForeignLogic(db: DatabaseSync, objects: readonly SchemaRow[], isWritten: boolean): void {
   const { tables, others } = own();
   for (const [name, type, table, rootpage, sql] of objects) {
     if (tables.has(name.toLowerCase()) && type !== 'index' && (type !== 'table' || rootpage === 0)) {
@@ -107,11 +108,18 @@ export function refuseForeignLogic(objects: readonly SchemaRow[], isWritten: boo
       throw new StoreError('ERR_STORE_CORRUPT', `${name} is no table of its own, but ${kind}`);
     }
     if (!isWritten || type !== 'trigger') continue; // a read runs no trigger
-    if (!tables.has(table.toLowerCase()) || others.get(name) === `${sql};`) continue;
+    if (others.get(name) === `${sql};` || (!tables.has(table.toLowerCase()) && !isChangedByKey(db, table))) continue;
     if (others.has(name)) throw new StoreError('ERR_STORE_CORRUPT', `the trigger ${name} is not as it was made`);
     const advice = 'drop it, if you know what it is for';
     throw new StoreError('ERR_STORE_NOT_A_STORE', `the trigger ${name} on ${table} is not this package's: ${advice}`);
   }
+}
+
+/** Whether a foreign key changes rows of a table: `ON DELETE CASCADE` and the like. */
+function isChangedByKey(db: DatabaseSync, table: string): boolean {
+  const changing = "('CASCADE', 'SET NULL', 'SET DEFAULT')";
+  const sql = `SELECT 1 FROM pragma_foreign_key_list(?) WHERE on_delete IN ${changing} OR on_update IN ${changing}`;
+  return db.prepare(sql).get(table) !== undefined;
 }
 
 function requireTables(names: Set<string>, required: string[]): void {

@@ -4,7 +4,7 @@ import { findName, linkOf, type OpenName, openNameOf } from '../values/descripto
 import { couldNotBegin, StoreError } from '../values/errors.ts';
 import type { CommitParticipant } from './commit-participant.ts';
 import type { Connection } from './connection.ts';
-import { readValue, schemaMark } from './handle.ts';
+import { readValue, schemaMarkSql } from './handle.ts';
 import type { DatabaseSync } from './sqlite.ts';
 
 /** The file at a path, and how to see that it is still the same. */
@@ -94,7 +94,7 @@ class SchemaWatch {
     this.#db = db;
     // The text is read first: a change between the two reads is then in the mark alone, which the opener compares.
     this.#text = schemaText(db);
-    this.mark = schemaMark(db);
+    this.mark = readValue(db, schemaMarkSql);
   }
 
   /** Whether a handle sees the schema that was there at first. */
@@ -107,7 +107,7 @@ class SchemaWatch {
    * nothing that matters.
    */
   isChanged(): boolean {
-    const mark = schemaMark(this.#db);
+    const mark = readValue(this.#db, schemaMarkSql);
     if (mark !== this.mark && !this.isAsBefore(this.#db)) return true;
     this.mark = mark;
     return false;

@@ -1,5 +1,5 @@
 // The tables of a database on its way to becoming a store: made, adopted, migrated or mended.
-import { inTransaction, schemaMark } from '../core/handle.ts';
+import { inTransaction, readValue, schemaMarkSql } from '../core/handle.ts';
 import type { CheckedOptions } from '../core/options.ts';
 import { identify, schemaVersion } from '../core/schema.ts';
 import type { DatabaseSync } from '../core/sqlite.ts';
@@ -26,7 +26,7 @@ interface Prepared {
 export function prepareSchema(
   db: DatabaseSync, path: string, lost: { uuid: string; createdAt?: string } | undefined, options: CheckedOptions,
 ): Prepared {
-  const mark = schemaMark(db);
+  const mark = readValue(db, schemaMarkSql);
   const kind = identify(db);
   const newer = newerSchema(db, path, kind);
   requireWritable(newer);
@@ -47,7 +47,7 @@ export function prepareSchema(
       mendObjects(db);
     }
     // Before the COMMIT: another process may change it right after that.
-    return { mark: schemaMark(db), newer };
+    return { mark: readValue(db, schemaMarkSql), newer };
   });
   // The mark, the version and the identity are looked for in the database file itself (lib/recovery/inspect.ts).
   checkpointFound(db, path);

@@ -66,10 +66,13 @@ function describe(path: string, version: number, access: NewerSchema['access'], 
   };
 }
 
-/** A step behind which this code may write makes no trigger on a table of ours; a step of another kind may. */
+/**
+ * An additive step makes no trigger that our writes run, so one that is there was planted. Another step may make one,
+ * but then this code only reads, which runs no trigger.
+ */
 function refusePlanted(path: string, db: DatabaseSync, isWritten: boolean): void {
   try {
-    refuseForeignLogic(rowsOf<SchemaRow>(db, objectsSql), isWritten);
+    refuseForeignLogic(db, rowsOf<SchemaRow>(db, objectsSql), isWritten);
   } catch (cause) {
     throw new StoreError('ERR_STORE_NOT_A_STORE', `${path} is of no newer version: ${(cause as Error).message}`);
   }
@@ -111,7 +114,7 @@ function madeIn(db: DatabaseSync): Made {
   return {
     columns: columns.map(nameOf),
     details: columns.map((column) => `${nameOf(column)} ${JSON.stringify(column)}`),
-    needed: columns.filter(([, , , isNotNull, value]) => isNotNull === 1 && value === null).map(nameOf),
+    needed: columns.filter(([, , , isNotNull, value]) => isNotNull === 1 && /^(null)?$/i.test(value ?? '')).map(nameOf),
     unique: unique.map(nameOf),
   };
 }

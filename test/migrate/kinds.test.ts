@@ -47,17 +47,29 @@ function describe(db: DatabaseSync): Record<'columns' | 'indexes' | 'keys' | 'ob
   return {
     columns: ofTables('pragma_table_xinfo', 'name', 'p.name, p.type, p."notnull", p.dflt_value, p.pk, p.hidden'),
     indexes: ofTables('pragma_index_list', 'name', 'p.name, p."unique", p.origin, p.partial'),
-    keys: ofTables('pragma_foreign_key_list', 'key', `p."table" AS target, p.on_update, p.on_delete, p.match,
+    keys: ofTables('pragma_foreign_key_list', 'key', `p."from", p."table" AS target, p.on_update, p.on_delete, p.match,
       p."from" || '>' || p."table" || '.' || coalesce(p."to", '') AS key`),
     objects: new Map(objects.map((row) => [`${String(row['type'])} ${String(row['name'])}`, row])),
   };
 }
 
-/** Whether a text is another one with one part put in, as ALTER TABLE puts a column in. */
-function isPutInto(before: string, after: string): boolean {
+const plainColumn = /,? \w+ (?:TEXT|INTEGER|REAL|BLOB|ANY)(?: NOT NULL)?(?: DEFAULT (?:'[^']*'|-?[\d.]+))?,?/;
+const plainColumns = new RegExp(`^(?:${plainColumn.source})*$`);
+
+/** Whether the text of a table is another one into which ALTER TABLE has put columns, of which none checks a row. */
+function hasMoreColumns(before: string, after: string): boolean {
   let same = 0;
   while (same < before.length && before[same] === after[same]) same++;
-  return after.endsWith(before.slice(same));
+  const added = after.slice(same, same + after.length - before.length);
+  return after.endsWith(before.slice(same)) && plainColumns.test(added);
+}
+
+/** The values in these columns, but for those that each file has of its own. */
+function contentOf(db: DatabaseSync, columns: readonly Row[]): string {
+  const names = columns.map(({ own, name }) => [String(own), String(name)] as const);
+  const isOfFile = /^(store_meta|schema_version)\.|\.event_hash$/;
+  const content = names.filter((each) => !isOfFile.test(each.join('.')));
+  return JSON.stringify(content.map(([table, name]) => rows(db, `SELECT "${name}" FROM "${table}" ORDER BY rowid`)));
 }
 
 /** Why code of the version before may not write behind a step; empty where it only adds. */
@@ -72,24 +84,32 @@ function objections(before: DatabaseSync, after: DatabaseSync): string[] {
   }
   for (const [name, { type, sql }] of was.objects) {
     const text = is.objects.get(name)?.['sql'];
-    const isSame = type === 'table' ? isPutInto(String(sql), String(text)) : sql === text;
+    const isSame = type === 'table' ? hasMoreColumns(String(sql), String(text)) : sql === text;
     if (!isSame) found.push(`${name} was changed`);
   }
   for (const [name, { own, notnull, dflt_value: value }] of is.columns) {
     if (!was.columns.has(name) && isOld(own) && notnull === 1 && value === null) found.push(`${name} has no default`);
   }
-  for (const [name, { own, unique }] of is.indexes) {
-    if (!was.indexes.has(name) && isOld(own) && unique === 1) found.push(`${name} refuses rows`);
+  for (const [name, { own, name: index, unique, partial }] of is.indexes) {
+    if (was.indexes.has(name) || !isOld(own)) continue;
+    const reckoned = rows(after, `SELECT 1 FROM pragma_index_xinfo('${String(index)}') WHERE cid = -2`);
+    if (unique === 1 || partial === 1 || reckoned.length > 0) found.push(`${name} refuses rows`);
   }
-  for (const [name, { own, target, on_delete: on }] of is.keys) {
+  for (const [name, { own, from, target, on_delete: on }] of is.keys) {
     if (was.keys.has(name)) continue;
     if (isOld(own)) found.push(`${name} refuses rows`);
-    else if (isOld(target) && on !== 'CASCADE' && on !== 'SET NULL') found.push(`${name} keeps rows`);
+    const isEmptied = on === 'SET NULL' && is.columns.get(`${String(own)}.${String(from)}`)?.['notnull'] === 0;
+    if (isOld(target) && on !== 'CASCADE' && !isEmptied) found.push(`${name} keeps rows`);
   }
   for (const [name, { type, tbl_name: table }] of is.objects) {
-    if (was.objects.has(name) || type !== 'trigger') continue;
-    if (isOld(table)) found.push(`${name} acts on a table that was there`);
+    if (was.objects.has(name)) continue;
+    if (type === 'view') found.push(`${name} is a view`);
+    const hasKey = [...is.keys.values()].some(({ own, on_delete: on }) => own === table && on !== 'NO ACTION');
+    if (type === 'trigger' && (isOld(table) || hasKey)) found.push(`${name} runs with what older code writes`);
   }
+  const kept = [...was.columns].flatMap(([name, row]) => (is.columns.has(name) ? [row] : []));
+  const [then, now] = [before, after].map((db) => contentOf(db, kept));
+  if (then !== now) found.push('rows were changed');
   return found;
 }
 
@@ -138,6 +158,15 @@ const notAdditive: [what: string, sql: string][] = [
     + 'audit_log BEGIN SELECT 1; END'],
   ['a key that keeps rows', 'CREATE TABLE notes (run_id TEXT REFERENCES runs (id))'],
   ['a key of a table that was there', 'ALTER TABLE facts ADD COLUMN run_id TEXT REFERENCES runs (id)'],
+  ['a view', 'CREATE VIEW totals AS SELECT sum(duration_secs) FROM usage'],
+  ['a trigger that runs when a row goes that was there', `CREATE TABLE notes (run_id TEXT REFERENCES runs (id)
+    ON DELETE CASCADE); CREATE TRIGGER t AFTER DELETE ON notes BEGIN SELECT 1; END`],
+  ['a key that cannot be emptied', 'CREATE TABLE notes (run_id TEXT NOT NULL REFERENCES runs (id) ON DELETE SET NULL)'],
+  ['a column that checks others', 'ALTER TABLE snapshot ADD COLUMN kind TEXT CHECK (generation < 9)'],
+  ['a column that is reckoned', 'ALTER TABLE snapshot ADD COLUMN half INTEGER AS (json_extract(data, generation))'],
+  ['an index that reckons', "CREATE INDEX kinds ON snapshot (json_extract(data, '$.kind'))"],
+  ['rows that change', "UPDATE usage SET duration_secs = 1"],
+  ['rows that go', 'DELETE FROM usage'],
   ['a check', `DROP TABLE snapshot; CREATE TABLE snapshot (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     data TEXT NOT NULL CHECK (json_valid(data)),
@@ -150,9 +179,9 @@ test('what a step may do that only adds is no objection, and each thing that it 
   using added = databaseOf(schemaVersion);
   added.exec(`CREATE TABLE notes (id INTEGER PRIMARY KEY, run_id TEXT REFERENCES runs (id) ON DELETE CASCADE);
     ALTER TABLE usage ADD COLUMN kind TEXT NOT NULL DEFAULT 'play'; ALTER TABLE cooldowns ADD COLUMN reason TEXT;
-    CREATE VIEW totals AS SELECT sum(duration_secs) FROM usage;
     CREATE INDEX usage_kind ON usage (kind); CREATE UNIQUE INDEX notes_run ON notes (run_id);
-    CREATE TRIGGER notes_kept BEFORE DELETE ON notes BEGIN SELECT RAISE(ABORT, 'kept'); END;`);
+    CREATE TABLE marks (id INTEGER PRIMARY KEY);
+    CREATE TRIGGER marks_kept BEFORE DELETE ON marks BEGIN SELECT RAISE(ABORT, 'kept'); END;`);
   assert.deepEqual(objections(before, added), []);
   for (const [what, sql] of notAdditive) {
     using changed = databaseOf(schemaVersion);

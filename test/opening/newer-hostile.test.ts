@@ -40,6 +40,9 @@ const refused: [what: string, code: string, sql: string][] = [
   ['a trigger of ours that does something else', 'ERR_STORE_NOT_A_STORE', `${newerSchema(1)}
     DROP TRIGGER audit_log_no_update;
     CREATE TRIGGER audit_log_no_update BEFORE UPDATE ON audit_log BEGIN SELECT 1; END;`],
+  ['a planted trigger that runs when a row of ours goes', 'ERR_STORE_NOT_A_STORE', `${newerSchema(1)}
+    CREATE TABLE planted (run_id TEXT REFERENCES runs (id) ON DELETE CASCADE);
+    CREATE TRIGGER on_planted AFTER DELETE ON planted BEGIN ${evil} END;`],
   ["a view under a table's name", 'ERR_STORE_NOT_A_STORE', `${newerSchema(1)} DROP TABLE cooldowns;
     CREATE VIEW cooldowns AS SELECT 'a' AS entry_id, '' AS until, NULL AS set_at, NULL AS clock_behind_at;`],
   ["a view under a table's name, to be read alone", 'ERR_STORE_NOT_A_STORE', `${newerSchema(1, next)}
@@ -94,6 +97,9 @@ const onlyRead: [what: string, sql: string][] = [
   ['a column needs a value', `DELETE FROM usage; ${remade('usage', `${usageColumns}, carry_ms INTEGER NOT NULL DEFAULT 0
     CHECK (carry_ms < 1000), device TEXT NOT NULL, ${usageKey}`, 'entry_id, day, duration_secs, carry_ms')}
     CREATE INDEX usage_day ON usage (day)`],
+  ['a column needs a value that its default is not', `DELETE FROM usage; ${remade('usage', `${usageColumns}, carry_ms
+    INTEGER NOT NULL DEFAULT 0, device TEXT NOT NULL ON CONFLICT IGNORE DEFAULT NULL, ${usageKey}`,
+    'entry_id, day, duration_secs, carry_ms')} CREATE INDEX usage_day ON usage (day)`],
   ['a unique index stands on a table of ours', 'CREATE UNIQUE INDEX once ON usage (duration_secs)'],
 ];
 
