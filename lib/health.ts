@@ -96,7 +96,7 @@ export function describeHealth(opened: Opened): StoreHealth {
   };
   const clockBehindMs = readIfPossible(() => clockBehind(connection, now));
   const health = {
-    schemaVersion: readIfPossible(() => versionOf(connection)) ?? schemaVersion,
+    schemaVersion: connection.newerVersion ?? schemaVersion,
     sqliteVersion: readIfPossible(() => connection.get<[string]>('SELECT sqlite_version()')![0]) ?? 'unknown',
     journalMode: readIfPossible(() => journalMode(connection)) ?? 'unknown',
     ...(readIfPossible(() => sizes(connection)) ?? { databaseBytes: 0, walBytes: 0 }),
@@ -115,12 +115,6 @@ export function describeHealth(opened: Opened): StoreHealth {
     ...health,
     ...(last ? { lastError: { code: last.error.code, message: last.error.message, at: last.at } } : undefined),
   };
-}
-
-/** The version of the file's schema, which is that of this package unless a newer one has written the file. */
-function versionOf(connection: Connection): number {
-  const isNewer = connection.faults.list().some(({ kind }) => kind === 'schema-newer');
-  return isNewer ? connection.get<[number]>('PRAGMA user_version')![0] : schemaVersion;
 }
 
 /**

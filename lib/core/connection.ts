@@ -15,6 +15,8 @@ export class Connection extends Statements {
   readonly path: string | undefined;
   /** What a write gets in a store that was opened for writing and is only read, because its schema is newer. */
   readonly refusal: StoreError | undefined;
+  /** The version of the file's schema, where that is newer. */
+  newerVersion: number | undefined;
   /**
    * SQLite's data_version at this connection's last write; another value means that somebody else has committed.
    * https://www.sqlite.org/pragma.html#pragma_data_version

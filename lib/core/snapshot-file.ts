@@ -5,6 +5,7 @@ import { closeSync, constants, fstatSync, openSync, readFileSync, rmSync, statSy
 import { checkDuration, checkInteger, checkText, parseInstant } from '../values/checks.ts';
 import { checkDay } from '../values/days.ts';
 import { temporaryName } from '../values/files.ts';
+import { checkJson } from '../values/json.ts';
 import { openPrivate } from '../values/place.ts';
 import type { Anchor } from './chain.ts';
 import type { CooldownTexts } from './cooldowns.ts';
@@ -89,11 +90,17 @@ function readRegularFile(path: string): string {
   }
 }
 
+/** The most characters of JSON that a newer version may have added. */
+const maxOthers = 2 ** 20;
+
 /** Checks every value before it is used, because a file with the right checksum may still come from elsewhere. */
 function decodeContent(text: string): ReadContent | undefined {
   try {
     const { state: stored, store, generation, savedAt, usage, cooldowns, head, ...others } =
       JSON.parse(text) as SnapshotContent;
+    // Every save writes them again, so that they must not be what makes it fail.
+    const hasOthers = Object.keys(others).length > 0;
+    if (hasOthers && JSON.stringify(checkJson('fields', others)).length > maxOthers) return undefined;
     const content = { store, generation, savedAt, usage, cooldowns, head };
     const stateText = JSON.stringify(stored);
     const state = decodeState(stateText);

@@ -12,7 +12,7 @@ import { compareHead } from '../core/snapshot-findings.ts';
 import { readSql } from '../core/sql-files.ts';
 import type { DatabaseSync } from '../core/sqlite.ts';
 import { FileWatch } from '../core/watch.ts';
-import { OnlyReadable } from '../reading/newer.ts';
+import { OnlyReadable, tellNewer } from '../reading/newer.ts';
 import { openToRead } from '../reading/open.ts';
 import { TemporaryCopyError } from '../reading/reader.ts';
 import {
@@ -130,7 +130,7 @@ function finishOpen(opening: Opening): OpenedToWrite {
     switchToWal(db, path, options.busyTimeoutMs);
     connection = new Connection(db, { clock: options.clock, path });
     const opened = assemble(connection, db, snapshotPath, snapshot);
-    if (newer) connection.faults.report('schema-newer', newer.message);
+    tellNewer(connection, newer);
     check();
     if (opened.watch.schema.mark !== mark) checkVersionStays(db, path, newer?.version ?? schemaVersion);
     if (options.recover) rehearse(opened);

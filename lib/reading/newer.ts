@@ -1,5 +1,6 @@
 // What this code may do with a store whose schema is newer, as an update that was rolled back leaves it: the file says
 // so itself, and what this code knows of it must still be as it was made.
+import type { Connection } from '../core/connection.ts';
 import {
   type FileKind, identify, isOwnTable, objectsSql, refuseForeignLogic, type SchemaRow, schemaVersion,
 } from '../core/schema.ts';
@@ -139,6 +140,13 @@ function rowsOf<Row>(db: DatabaseSync, sql: string): Row[] {
   const statement = db.prepare(sql);
   statement.setReturnArrays(true);
   return statement.all() as unknown as Row[];
+}
+
+/** Remembers the version of a newer store that is open, and reports it as a finding. */
+export function tellNewer(connection: Connection, newer: NewerSchema | undefined): void {
+  if (!newer) return;
+  connection.newerVersion = newer.version;
+  connection.faults.report('schema-newer', newer.message);
 }
 
 /**

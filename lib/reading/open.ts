@@ -8,7 +8,7 @@ import { identify, notAStore, schemaVersion } from '../core/schema.ts';
 import type { DatabaseSync } from '../core/sqlite.ts';
 import { attempt, StoreError } from '../values/errors.ts';
 import { companionsOf } from '../values/place.ts';
-import { type NewerSchema, newerSchema } from './newer.ts';
+import { type NewerSchema, newerSchema, tellNewer } from './newer.ts';
 import { ReadOnlyFile } from './reader.ts';
 
 /**
@@ -33,7 +33,7 @@ export function openToRead(
         const newer = checkReadable(reader.db, path, oldest);
         const connection = new Connection(reader.db, { clock: options.clock, path, reader, refusal });
         const opened = assemble(connection, reader.db, snapshotPath);
-        if (newer) connection.faults.report('schema-newer', newer.message);
+        tellNewer(connection, newer);
         return opened;
       });
     } catch (error) {

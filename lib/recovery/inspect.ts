@@ -1,5 +1,5 @@
 // What stands at a path, found out without changing a byte of it or beside it: what is refused is left as it was.
-import { accessSync, constants, lstatSync } from 'node:fs';
+import { accessSync, constants, lstatSync, readSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { checkFormat, openHandle, readHeader, readValue } from '../core/handle.ts';
 import { newestRowSql } from '../core/log.ts';
@@ -11,6 +11,7 @@ import { DatabaseSync } from '../core/sqlite.ts';
 import { Statements } from '../core/statements.ts';
 import { type NewerSchema, newerSchema } from '../reading/newer.ts';
 import { ReadOnlyFile } from '../reading/reader.ts';
+import { readJournalBytes } from '../values/descriptors.ts';
 import { StoreError } from '../values/errors.ts';
 import { companionsOf, existsAt } from '../values/place.ts';
 import { hasWal } from './found-wal.ts';
@@ -46,9 +47,9 @@ export function inspect(path: string, snapshot: SnapshotFile, busyTimeoutMs: num
   if (stat.size === 0 && !journal) return { file: { kind: 'empty' } };
   // SQLite treats a file of one byte as empty and would overwrite it.
   if (stat.size === 1) return { file: { kind: 'other', holds: 'a single byte' } };
-  const found = wal && !shm && !journal ? examineWithoutWal(path) : undefined;
+  const isAlone = wal && !shm && !journal && newerInHeader(path) === undefined;
+  const found = isAlone ? examineWithoutWal(path) : undefined;
   if (!found) return examineFile(path, snapshot, busyTimeoutMs);
-  if (found.newer?.access === 'read') return found; // nothing is written there, not even a -shm
   return { ...found, loss: lossBehindWal(path, found, snapshot, busyTimeoutMs) };
 }
 
@@ -57,7 +58,7 @@ function examineFile(path: string, snapshot: SnapshotFile, busyTimeoutMs: number
   try {
     return reader.read(() => {
       const found = examine(reader.db, path);
-      if (found.uuid === undefined) return found;
+      if (found.uuid === undefined || found.newer?.access === 'none') return found;
       // The rows that open will read are read here first, so that damage is found before anything is written.
       readValue(reader.db, newestRowSql);
       readValue(reader.db, 'SELECT data, generation FROM snapshot');
@@ -101,13 +102,23 @@ function lossOf(db: DatabaseSync, { uuid }: Found, snapshot: SnapshotFile): Foun
 function examine(db: DatabaseSync, path: string): Found {
   const file = identify(db);
   const newer = newerSchema(db, path, file);
-  if (file.kind === 'other' || newer?.access === 'none') return { file, newer };
+  if (file.kind === 'other') return { file };
+  if (newer?.access === 'none') return { file, newer, ...identityIn(db) };
   // The journal has undone a database that a power cut interrupted while it was made, so no page is left.
   if (file.kind === 'empty' && readValue(db, 'PRAGMA page_count') === 0) return { file };
   checkFormat(db, path);
   if (file.kind !== 'store') return { file };
   if (hasWal(path)) checkTables(db);
   return { file, newer, uuid: readUuid(db, path) };
+}
+
+/** The identity of a store that this code cannot read otherwise. */
+function identityIn(db: DatabaseSync): Pick<Found, 'uuid'> {
+  try {
+    return { uuid: readUuid(db, 'it') };
+  } catch {
+    return {}; // a newer version may keep it elsewhere
+  }
 }
 
 /**
@@ -134,8 +145,34 @@ export function hasMark(path: string): boolean {
   return readHeader(path, 72).readUInt32BE(68) === applicationId;
 }
 
-/** The newer version that a marked file has in its header (bytes 60 to 63), although SQLite cannot read the file. */
+/**
+ * The newer version that stands in the header of a marked file, or in one of the headers in its -wal (bytes 60 to 63 of
+ * the first page), found out without SQLite.
+ */
 export function newerInHeader(path: string): number | undefined {
-  const version = hasMark(path) ? readHeader(path, 64).readInt32BE(60) : 0;
-  return version > schemaVersion ? version : undefined;
+  if (!hasMark(path)) return undefined;
+  for (const header of [readHeader(path, 72), ...headersInWal(path)]) {
+    const version = header.readInt32BE(60);
+    if (version > schemaVersion && header.readUInt32BE(68) === applicationId) return version;
+  }
+  return undefined;
+}
+
+/**
+ * The beginnings of the first pages in a -wal: behind its own 32 bytes each page has 24, which begin with its number
+ * (https://www.sqlite.org/fileformat2.html#the_write_ahead_log).
+ */
+function headersInWal(path: string): Buffer[] {
+  if (!hasWal(path)) return [];
+  return readJournalBytes(`${path}-wal`, (fd) => {
+    const found: Buffer[] = [];
+    const frame = Buffer.alloc(24 + 72);
+    readSync(fd, frame, 0, 32, 0);
+    const pageBytes = frame.readUInt32BE(8);
+    if (pageBytes < 512) return found; // no header of a -wal
+    for (let at = 32; readSync(fd, frame, 0, frame.length, at) === frame.length; at += 24 + pageBytes) {
+      if (frame.readUInt32BE(0) === 1) found.push(Buffer.from(frame.subarray(24)));
+    }
+    return found;
+  });
 }

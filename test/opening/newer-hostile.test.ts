@@ -1,11 +1,12 @@
 // Files that claim to be of a newer version, by which nobody gets past what is asked of every file: they are refused,
 // or do no harm. `recover` moves none of them aside.
 import assert from 'node:assert/strict';
-import { readFileSync, rmSync } from 'node:fs';
+import { hash } from 'node:crypto';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { test, type TestContext } from 'node:test';
 import { schemaVersion } from '../../lib/core/schema.ts';
-import { SqliteStore } from '../../lib/index.ts';
-import { namesIn } from '../support/files.ts';
+import { SqliteStore, type StoreError } from '../../lib/index.ts';
+import { namesIn, picture } from '../support/files.ts';
 import { TestFolder } from '../support/folder.ts';
 import { makeAndDie, makeDatabase, newerSchema } from '../support/foreign.ts';
 
@@ -124,6 +125,7 @@ test('a newer version that was killed before its schema was in the database file
     const folder = changed(t, '');
     makeAndDie(folder.file(), `${sql} ${usage}`);
     rmSync(folder.file('store.db-shm')); // then only the database file is looked at first
+    const before = picture(folder.path);
     if (opens === '') assert.throws(() => folder.open({ recover: true }), { code: 'ERR_STORE_SCHEMA_TOO_NEW' });
     else {
       const store = folder.open({ recover: true });
@@ -131,9 +133,51 @@ test('a newer version that was killed before its schema was in the database file
       assert.equal(store.getUsage('theirs', day), 7_000);
       store.close();
     }
+    if (opens !== 'to write') assert.deepEqual(picture(folder.path), before);
     const db = folder.raw();
     assert.equal(db.prepare("SELECT duration_secs FROM usage WHERE entry_id = 'theirs'").get()?.['duration_secs'], 7);
     assert.equal(db.prepare('PRAGMA user_version').get()?.['user_version'], next);
+  }
+});
+
+test('a newer version that was killed before its way down was in the database file is written to all the same', (t) => {
+  for (const sql of [newerSchema(next), newerSchema(1, next)]) {
+    const folder = changed(t, sql);
+    makeAndDie(folder.file(), `BEGIN; DELETE FROM schema_version WHERE version = ${next};
+      UPDATE store_meta SET writable_from = 6, readable_from = 6; PRAGMA user_version = ${own}; COMMIT;`);
+    rmSync(folder.file('store.db-shm'));
+    const store = folder.open();
+    assert.equal(store.addUsage('minecraft', day, 1_000), 61_000);
+    assert.deepEqual(store.health().findings, []);
+  }
+});
+
+test('a newer version whose schema is in the -wal alone is not moved aside where its database is damaged', (t) => {
+  const folder = changed(t, '');
+  makeAndDie(folder.file(), newerSchema(next));
+  const bytes = readFileSync(folder.file());
+  writeFileSync(folder.file(), Buffer.concat([bytes.subarray(0, 4_096), Buffer.alloc(bytes.length - 4_096, 7)]));
+  for (const suffix of ['', '-shm']) {
+    if (suffix !== '') rmSync(folder.file(`store.db${suffix}`));
+    const before = picture(folder.path);
+    assert.throws(() => folder.open({ recover: true }), (error: StoreError) => /TOO_NEW|CORRUPT/.test(error.code));
+    assert.deepEqual(picture(folder.path), before);
+  }
+});
+
+test("fields of a snapshot file that no save could write make it damaged, and the row's state counts", (t) => {
+  for (const text of [`${'['.repeat(2_000)}${']'.repeat(2_000)}`, `"${'x'.repeat(2 ** 20)}"`]) {
+    const folder = changed(t, '');
+    const path = folder.file('store.snapshot.json');
+    const { content } = JSON.parse(readFileSync(path, 'utf8'));
+    const changedText = JSON.stringify(content).replace('{', () => `{"planted":${text},`);
+    const checksum = hash('sha256', changedText);
+    writeFileSync(path, `{"format":"shepherd-store snapshot 1","checksum":"${checksum}","content":${changedText}}\n`);
+    const store = folder.open();
+    assert.deepEqual(store.health().findings.map(({ kind }) => kind), ['snapshot-file-damaged']);
+    assert.ok(store.loadSnapshot());
+    store.saveSnapshot({ timestamp: new Date() });
+    assert.deepEqual(store.health().findings, []);
   }
 });
 
@@ -161,6 +205,7 @@ test('a header and records that disagree: the higher sound one counts, and nothi
     const newer = store.health().findings.find(({ kind }) => kind === 'schema-newer');
     assert.equal(newer !== undefined, version > own, sql);
     if (newer) assert.ok(newer.message.startsWith(`schema version ${version},`), newer.message);
+    assert.equal(store.health().schemaVersion, version, sql);
     store.close();
     const left = namesIn(folder.path).filter((name) => name.includes('damaged'));
     assert.deepEqual(left, []);
