@@ -190,9 +190,10 @@ test('what a step may do that only adds is no objection, and each thing that it 
   }
 });
 
-test('no SQL of the package takes all columns, nor puts values into columns that it does not name', () => {
-  const pattern = /SELECT (?:\w+\.)?\*|INSERT (?:OR \w+ )?INTO [\w${}."]+\s+(?!\()\S+/g;
-  const found = ["'SELECT * FROM a'", "'INSERT INTO a VALUES (1)'", "'INSERT OR IGNORE INTO a SELECT 1'"];
+test('no SQL of the package takes all columns, fills columns that it does not name, or replaces a row', () => {
+  const pattern = /SELECT (?:\w+\.)?\*|INSERT (?:OR \w+ )?INTO [\w${}."]+\s+(?!\()\S+|REPLACE INTO/g;
+  const found = ["'SELECT * FROM a'", "'INSERT INTO a VALUES (1)'", "'INSERT OR IGNORE INTO a SELECT 1'",
+    "'INSERT OR REPLACE INTO a (b)'"];
   assert.ok(found.every((sql) => sql.match(pattern)?.length === 1) && !'INSERT INTO a (b)'.match(pattern));
   for (const path of globSync(['lib/**/*.ts', 'lib/migrations/*.sql', 'schema.sql'], { cwd: root })) {
     assert.deepEqual(readFileSync(join(root, path), 'utf8').match(pattern) ?? [], [], path);

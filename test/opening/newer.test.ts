@@ -77,9 +77,9 @@ function checkReturn(kind: Newer, folder: TestFolder, totalMs: number, ledger?: 
   const { priorities, header, isConsistent, ...rest } = found;
   assert.deepEqual(rest, {
     recovery: null, findings: [], isWhole: true, zone: 'night', brightness: [['minecraft', 70, 1]],
-    devices: [['screen']], totalMs, files: [[['minecraft', 70]], [['minecraft', 70]]],
+    device: [['tablet']], reason: [['night']], totalMs, files: [[['minecraft', 70]], [['minecraft', 70]]],
   });
-  assert.ok(JSON.stringify(priorities).includes('["theirs",5]'));
+  assert.ok(JSON.stringify(priorities).includes('["theirs",9]'));
   if (ledger === undefined) return;
   assert.equal(isConsistent, true);
   assert.match(header!, /^\{"format":"shepherd-store ledger 1",.*,"device":"kiosk"\}$/);

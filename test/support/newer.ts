@@ -44,6 +44,12 @@ const writing = `
     INSERT INTO brightness (entry_id, percent) VALUES ('minecraft', ?)
     ON CONFLICT (entry_id) DO UPDATE SET percent = excluded.percent\`).run(percent));
   if (new RunStore(store).listRuns().length === 0) new RunStore(store).createRun({ id: 'theirs', planPath: 'plan' });
+  store.setCooldownUntil('gcompris', new Date('2026-11-21T08:00:00Z'));
+  write('give its columns other values than their defaults', () => {
+    prepare("UPDATE usage SET device = 'tablet' WHERE entry_id = 'minecraft'").run();
+    prepare("UPDATE cooldowns SET reason = 'night' WHERE entry_id = 'gcompris'").run();
+    prepare("UPDATE runs SET priority = 9 WHERE id = 'theirs'").run();
+  });
   store.saveSnapshot({ timestamp: clock(), activeSession: { sessionId: 's1', entryId: 'minecraft', startedAt: clock(),
     warningsIssued: [300], profile: 'child' } });`;
 
@@ -61,7 +67,8 @@ export interface FoundAgain {
   isConsistent: boolean | undefined;
   zone: string;
   brightness: unknown[];
-  devices: unknown[];
+  device: unknown[];
+  reason: unknown[];
   priorities: unknown[];
   totalMs: number;
   /** What its next snapshot file says of the brightness, and the file that was there. */
@@ -84,7 +91,8 @@ export function foundAgainBy(kind: Newer, path: string, ledger?: string): FoundA
       recovery: store.recovery ?? null, findings, isWhole, isConsistent,
       zone: store.getRecentAudits(1, { type: 'brightness_set' })[0].zone,
       brightness: prepare('SELECT entry_id, percent, changes FROM brightness').all(),
-      devices: prepare('SELECT DISTINCT device FROM usage').all(),
+      device: prepare("SELECT device FROM usage WHERE entry_id = 'minecraft'").all(),
+      reason: prepare("SELECT reason FROM cooldowns WHERE entry_id = 'gcompris'").all(),
       priorities: prepare('SELECT id, priority FROM runs ORDER BY id').all(),
       totalMs: store.getUsage('minecraft', '2026-11-21'),
       header: ledgerPath && fs.readFileSync(ledgerPath, 'utf8').split('\\n')[0],
