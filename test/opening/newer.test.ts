@@ -1,25 +1,22 @@
 // Who may do what with a store of a newer version: the table of lib/reading/README.md, a test for each cell. A newer
 // version has written to it, which only adds, or raises writable_from, or readable_from as well (test/fixtures/newer/).
 import assert from 'node:assert/strict';
-import { copyFileSync, existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { DatabaseSync } from 'node:sqlite';
+import { copyFileSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { schemaVersion } from '../../lib/core/schema.ts';
 import { importStore } from '../../lib/import/index.ts';
 import { type OpenOptions, SqliteStore, type StoreError } from '../../lib/index.ts';
-import { Ledger, verifyParity } from '../../lib/ledger/index.ts';
+import { Ledger, rebuildDatabase, rebuildLedger, verifyParity } from '../../lib/ledger/index.ts';
 import { backup, restore } from '../../lib/modules/backup/backup.ts';
 import { FactStore } from '../../lib/modules/facts/facts.ts';
 import { ProjectStore } from '../../lib/modules/projects/projects.ts';
 import { RunStore } from '../../lib/modules/runs/runs.ts';
 import { SessionTracker } from '../../lib/modules/sessions/sessions.ts';
-import { connect } from '../../lib/store.ts';
 import { ahead, type Newer } from '../fixtures/newer/make.ts';
 import { shepherd } from '../support/command.ts';
 import { namesIn, picture } from '../support/files.ts';
 import { TestFolder } from '../support/folder.ts';
-import { makeDatabase } from '../support/foreign.ts';
 import { foundAgainBy, newerClock, writtenBy } from '../support/newer.ts';
 
 const kinds = Object.keys(ahead) as Newer[];
@@ -316,30 +313,39 @@ test('a foreign store is imported into one of a version that only adds, and not 
   assert.deepEqual(picture(other.path), before);
 });
 
-test('a database that is gone is made anew from a newer version\'s snapshot file, whose fields stay', (t) => {
-  const folder = newerStore(t, 'additive');
-  renameSync(folder.file(), folder.file('gone'));
-  const store = open(folder, { recover: true });
-  assert.equal(store.loadSnapshot()?.activeSession?.sessionId, 's1');
-  assert.equal(store.getUsage('minecraft', day), 60_000);
-  assert.deepEqual(store.health().findings, []);
-  store.saveSnapshot({ timestamp: newerClock() });
-  assert.match(readFileSync(folder.file('store.snapshot.json'), 'utf8'), /"brightness":\[\["minecraft",70\]\]/);
-});
+for (const kind of kinds) {
+  test(`a database (${kind}) that is gone, or lost its first page, is made anew from the snapshot file, whose fields `
+    + 'stay', (t) => {
+    for (const lose of [
+      (path: string) => renameSync(path, `${path}.gone`),
+      (path: string) => writeFileSync(path, Buffer.concat([Buffer.alloc(4_096), readFileSync(path).subarray(4_096)])),
+    ]) {
+      const folder = newerStore(t, kind);
+      lose(folder.file());
+      const store = open(folder, { recover: true });
+      assert.equal(store.loadSnapshot()?.activeSession?.sessionId, 's1');
+      assert.equal(store.getUsage('minecraft', day), 60_000);
+      assert.deepEqual(store.health().findings, []);
+      store.saveSnapshot({ timestamp: newerClock() });
+      assert.match(readFileSync(folder.file('store.snapshot.json'), 'utf8'), /"brightness":\[\["minecraft",70\]\]/);
+    }
+  });
 
-test('a version that saves beside a newer one keeps the fields that the newer one saved last', (t) => {
-  const folder = newerStore(t, 'additive');
-  const store = open(folder);
-  store.saveSnapshot({ timestamp: clock() });
-  writtenBy('additive', folder.file(), undefined, `
-    write('set the brightness', () => prepare('UPDATE brightness SET percent = 90').run());
-    store.saveSnapshot({ timestamp: clock() });
-    store.close();`);
-  store.saveSnapshot({ timestamp: clock() });
-  store.close();
-  const { content } = JSON.parse(readFileSync(folder.file('store.snapshot.json'), 'utf8'));
-  assert.deepEqual(content.brightness, [['minecraft', 90]]);
-});
+  test(`from a newer version's store (${kind}) a ledger is rebuilt where it can be read, and a database from its `
+    + 'ledger', async (t) => {
+    const folder = newerStore(t, kind, true);
+    const ledger = Ledger.open(folder.file('audit.jsonl'));
+    const { events } = await rebuildDatabase(ledger, folder.file('rebuilt.db'));
+    const rebuilt = folder.closing(SqliteStore.openReadOnly(folder.file('rebuilt.db'), { clock }));
+    assert.equal(rebuilt.getUsage('minecraft', day), 60_000);
+    assert.equal(rebuilt.auditHead()?.id, events);
+    assert.equal(rebuilt.health().schemaVersion, schemaVersion);
+    if (kind === 'readers') return assert.throws(() => SqliteStore.openReadOnly(folder.file()), tooNew);
+    const store = folder.closing(SqliteStore.openReadOnly(folder.file(), { clock }));
+    assert.deepEqual(await rebuildLedger(store, folder.file('rebuilt.jsonl')), { events });
+    assert.equal((await Ledger.open(folder.file('rebuilt.jsonl')).verify()).ok, true);
+  });
+}
 
 test('status says which version wrote the store, and what this one does with it', async (t) => {
   for (const [kind, does] of [['additive', `writes to it as version ${schemaVersion}`],
@@ -354,53 +360,4 @@ test('status says which version wrote the store, and what this one does with it'
     assert.deepEqual([findings[0].kind, findings[0].message, told], ['schema-newer', `schema ${line}`, version]);
     assert.equal((await shepherd(['verify', folder.file()])).code, 0);
   }
-});
-
-/** A step that changes no table, but what a row means: the versions before may not write any more. */
-const stepOfMeaning = `BEGIN; UPDATE store_meta SET writable_from = ${schemaVersion + 1};
-  INSERT INTO schema_version (version, description, applied_at)
-  VALUES (${schemaVersion + 1}, 'meaning', '2026-11-21T09:00:00.000Z');
-  PRAGMA user_version = ${schemaVersion + 1}; COMMIT;`;
-
-test('a step that changes no table stops a store that is open, and is a finding of one that is read', (t) => {
-  const folder = new TestFolder(t);
-  const store = open(folder);
-  store.addUsage('minecraft', day, 1_000);
-  const reader = folder.closing(SqliteStore.openReadOnly(folder.file(), { clock }));
-  makeDatabase(folder.file(), stepOfMeaning);
-  assert.throws(() => store.addUsage('minecraft', day, 1), { code: 'ERR_STORE_MIGRATION' });
-  assert.equal(store.isHealthy(), false);
-  assert.deepEqual([reader.isHealthy(), reader.health().findings[0]?.kind], [false, 'schema-changed']);
-  store.close();
-  assert.equal(open(folder).isReadOnly, true);
-});
-
-for (const kind of kinds) {
-  test(`another package (${kind}) that migrates while this one is about to is not overruled`, (t) => {
-    const folder = new TestFolder(t, { checked: kind !== 'readers' });
-    folder.open().close();
-    SqliteStore.migrate(folder.file(), schemaVersion - 1, { force: true });
-    let asked = 0;
-    // The clock is asked by the plain open, by the look, and when the lock for the migration is about to be taken.
-    const slow = (): Date => (++asked === 3 && writtenBy(kind, folder.file()), clock());
-    const opening = (): SqliteStore => folder.open({ clock: slow });
-    if (kind === 'readers') assert.throws(opening, tooNew);
-    else assert.equal(opening().isReadOnly, kind === 'writers');
-    assert.ok(asked >= 3);
-    using db = new DatabaseSync(folder.file(), { readOnly: true });
-    assert.equal(db.prepare('PRAGMA user_version').get()?.['user_version'], schemaVersion + ahead[kind]);
-    assert.equal(db.prepare('SELECT count(*) AS n FROM schema_version').get()?.['n'], schemaVersion + ahead[kind]);
-  });
-}
-
-test('another package that migrates under an open store stops it, and the next open goes by the new schema', (t) => {
-  const folder = new TestFolder(t);
-  const store = open(folder);
-  store.addUsage('minecraft', day, 1_000);
-  writtenBy('additive', folder.file());
-  assert.throws(() => store.addUsage('minecraft', day, 1), { code: 'ERR_STORE_MIGRATION' });
-  store.close();
-  assert.equal(open(folder).addUsage('minecraft', day, 1_000), 62_000);
-  assert.ok(existsSync(folder.file('store.snapshot.json')));
-  assert.equal(connect(open(folder)).isReadOnly, false);
 });
