@@ -1,8 +1,8 @@
 // Two versions of the package, packed and installed, take turns on one file and are killed: this one, and it without
 // the last step of the schema, as the image that boots again after an update has it.
 //
-// SHEPHERD_TURNS: how many turns; 100 by default, and a quarter of them with a ledger. SHEPHERD_TURNS_SEED: repeats the operations of another run and the
-// moments, as far as the system keeps time.
+// SHEPHERD_TURNS: how many turns; 100 by default, and a quarter of them with a ledger. SHEPHERD_TURNS_SEED: repeats the
+// operations of another run and the moments, as far as the system keeps time.
 import assert from 'node:assert/strict';
 import { DatabaseSync } from 'node:sqlite';
 import { test, type TestContext } from 'node:test';
