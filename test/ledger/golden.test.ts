@@ -101,6 +101,20 @@ test('the ledger of the golden bytes verifies, with the key and its head as the 
   assert.deepEqual([findings, head], [[], { id: 2, hash: golden.hashes[1] }]);
 });
 
+test('a header begins as this package writes it, to the byte, and only whole fields follow', () => {
+  const header = golden.header.trimEnd();
+  assert.ok(parseHeader(Buffer.from(header.replace(/}$/, ',"device":"kiosk"}'))));
+  for (const [from, to] of [
+    ['"store":', '"store": '], [/("store":"[^"]*"),("created":"[^"]*")/, '$2,$1'],
+    ['{"format"', '{"device":1,"format"'],
+    [/}$/, ',"created":"2030-01-01T00:00:00.000Z"}'], [/}$/, ',"device":1.0}'], [/}$/, ',"5":1}'],
+  ] as const) {
+    const changed = header.replace(from, to);
+    assert.notEqual(changed, header);
+    assert.equal(parseHeader(Buffer.from(changed)), undefined, changed);
+  }
+});
+
 test('a line is what this package writes, to the byte, and nothing that only means the same', () => {
   const [line] = golden.lines.map((text) => text.trimEnd());
   assert.ok(parseLine(Buffer.from(line!)));

@@ -313,6 +313,28 @@ test('a foreign store is imported into one of a version that only adds, and not 
   assert.deepEqual(picture(other.path), before);
 });
 
+test("a newer version's fields of another store's snapshot file are not taken over", (t) => {
+  const folder = newerStore(t, 'additive');
+  const other = new TestFolder(t);
+  open(other).close();
+  copyFileSync(folder.file('store.snapshot.json'), other.file('store.snapshot.json'));
+  const store = open(other, { recover: true });
+  store.saveSnapshot({ timestamp: clock() });
+  assert.ok(!readFileSync(other.file('store.snapshot.json'), 'utf8').includes('brightness'));
+});
+
+test('a field that a newer version adds to a day of a session is ignored', (t) => {
+  const folder = new TestFolder(t);
+  const days = [{ day, durationMs: 1_000 }];
+  const began = { sessionId: 's', entryId: 'minecraft', startedAt: clock() };
+  const session = { ...began, warningsIssued: [], elapsedMs: 1_000, days };
+  open(folder).saveSnapshot({ timestamp: clock(), activeSession: session });
+  const db = folder.raw();
+  db.exec(`UPDATE snapshot SET data = replace(data, '"durationMs":', '"device":"tablet","durationMs":')`);
+  renameSync(folder.file('store.snapshot.json'), folder.file('kept'));
+  assert.deepEqual(open(folder).loadSnapshot()?.activeSession?.days, days);
+});
+
 for (const kind of kinds) {
   test(`a database (${kind}) that is gone, or lost its first page, is made anew from the snapshot file, whose fields `
     + 'stay', (t) => {
