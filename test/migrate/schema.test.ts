@@ -14,8 +14,8 @@ import { Companion } from '../support/process.ts';
 import { allRows } from '../support/rows.ts';
 
 /**
- * Everything that PRAGMAs say about a schema, and which versions may use the file; the texts of CREATE differ where ALTER
- * was at work.
+ * Everything that PRAGMAs say about a schema, and which versions may use the file; the texts of CREATE differ where
+ * ALTER was at work.
  */
 function describeSchema(path: string): object {
   using db = new DatabaseSync(path);
