@@ -90,8 +90,9 @@ export class SqliteStore<in E extends EventBase = never> implements Store<E> {
 
   /**
    * Opens the store at `path` read-only, beside a running service or after one; changes nothing on the disk and leaves
-   * nothing behind. Writing methods throw `ERR_STORE_READ_ONLY`. Throws `ERR_STORE_NOT_FOUND` where there is no file,
-   * `ERR_STORE_NOT_A_STORE`, `ERR_STORE_SCHEMA_TOO_OLD`, `ERR_STORE_SCHEMA_TOO_NEW`, `ERR_STORE_PERMISSION`.
+   * nothing behind. A store of a newer schema is read where it permits that. Writing methods throw
+   * `ERR_STORE_READ_ONLY`. Throws `ERR_STORE_NOT_FOUND` where there is no file, `ERR_STORE_NOT_A_STORE`,
+   * `ERR_STORE_SCHEMA_TOO_OLD`, `ERR_STORE_SCHEMA_TOO_NEW`, `ERR_STORE_PERMISSION`.
    */
   static openReadOnly<E extends EventBase = CoreEvent>(
     path: string, options?: Omit<OpenOptions, 'recover' | 'ledger'>,
@@ -105,7 +106,8 @@ export class SqliteStore<in E extends EventBase = never> implements Store<E> {
    * tables alone. `force` permits a step down that would lose rows or values, and a step while another process has the
    * store open, whose further writes are all refused then. Throws `ERR_STORE_NOT_FOUND` where there is no file,
    * `ERR_STORE_MIGRATION` where a step fails or would lose something, `ERR_STORE_BUSY` while another process has the
-   * store open, and what `open` throws.
+   * store open, `ERR_STORE_SCHEMA_TOO_NEW` for a newer schema, whose steps down only the version that wrote it has, and
+   * what `open` throws.
    */
   static migrate(path: string, version: number, options?: { force?: boolean | undefined }): MigrationReport {
     const checked = checkInteger('version', version, 0);

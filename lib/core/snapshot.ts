@@ -32,7 +32,7 @@ export class SnapshotPair implements CommitParticipant {
   /** The file as it was found at open, until another one is put in its place. */
   #found: SnapshotFile | undefined;
   #fileGeneration: number;
-  /** What a newer version keeps in the file. This code does not change what it tells of, so that it stays true. */
+  /** What a newer version keeps in the file; it tells of tables that this code does not change. */
   #others: object;
   /** The row's generation before the open transaction saved; undefined where it has not. */
   #base: number | undefined;

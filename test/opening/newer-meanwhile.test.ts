@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { schemaVersion } from '../../lib/core/schema.ts';
 import { type OpenOptions, SqliteStore } from '../../lib/index.ts';
 import { ahead, type Newer } from '../fixtures/newer/make.ts';
@@ -68,6 +68,46 @@ for (const kind of Object.keys(ahead) as Newer[]) {
     assert.equal(db.prepare('SELECT count(*) AS n FROM schema_version').get()?.['n'], schemaVersion + ahead[kind]);
   });
 }
+
+// A part of the SQL with which a store begins to watch its schema, and of that which a migration sends before its lock.
+const [watching, unlocked] = ['group_concat', 'PRAGMA synchronous'];
+
+/** Has something done just before the first statement with this text. */
+function justBefore(t: TestContext, text: string, act: () => void): void {
+  const { prepare } = DatabaseSync.prototype;
+  let isDone = false;
+  t.mock.method(DatabaseSync.prototype, 'prepare', function (this: DatabaseSync, sql: string) {
+    if (!isDone && sql.includes(text)) {
+      isDone = true;
+      act();
+    }
+    return prepare.call(this, sql);
+  });
+}
+
+test('another package that migrates between the look at a schema and its watch is not overlooked', (t) => {
+  const folder = new TestFolder(t);
+  folder.open().close();
+  justBefore(t, watching, () => writtenBy('writers', folder.file()));
+  assert.throws(() => open(folder, { recover: true }), { code: 'ERR_STORE_BUSY' });
+  assert.equal(open(folder).isReadOnly, true);
+});
+
+test('a schema that is written anew between the look at a newer store and its watch is the same', (t) => {
+  const folder = new TestFolder(t);
+  writtenBy('additive', folder.file());
+  justBefore(t, watching, () => makeDatabase(folder.file(), 'VACUUM'));
+  assert.equal(open(folder, { recover: true }).isReadOnly, false);
+});
+
+test('another package that migrates while this one is about to migrate down is not overruled', (t) => {
+  const folder = new TestFolder(t);
+  folder.open().close();
+  justBefore(t, unlocked, () => writtenBy('additive', folder.file()));
+  const migrating = (): unknown => SqliteStore.migrate(folder.file(), schemaVersion - 1, { force: true });
+  assert.throws(migrating, { code: 'ERR_STORE_SCHEMA_TOO_NEW' });
+  assert.equal(open(folder).health().schemaVersion, schemaVersion + ahead.additive);
+});
 
 test('another package that migrates under an open store stops it, and the next open goes by the new schema', (t) => {
   const folder = new TestFolder(t);
