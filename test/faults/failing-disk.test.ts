@@ -10,13 +10,13 @@ import assert from 'node:assert/strict';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { test, type TestContext } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
-import { type CoreEvent, type EventBase, SqliteStore, type StateSnapshot } from '../../lib/index.ts';
+import { SqliteStore } from '../../lib/index.ts';
 import { Ledger } from '../../lib/ledger/ledger.ts';
 import { plainEnvironment, Worker } from '../support/child.ts';
-import { day, operation } from '../support/crash-worker.ts';
 import type { Said } from '../support/fault-worker.ts';
 import { checkStore, TestFolder } from '../support/folder.ts';
 import { checkBoth } from '../support/ledger.ts';
+import { stateAfter, stateOf } from '../support/ledger-model.ts';
 import { seededRandom } from '../support/random.ts';
 import { needs } from '../support/tools.ts';
 import { readTrace, tracing } from '../support/trace.ts';
@@ -147,48 +147,6 @@ function workerOn(
   return new Worker(t, 'fault', args, { command, env });
 }
 
-interface State {
-  events: EventBase[];
-  usage: { entryId: string; durationMs: number }[];
-  cooldowns: { entryId: string; until: Date | undefined }[];
-  snapshot: StateSnapshot | undefined;
-}
-
-/** What a store holds after these operations. */
-function stateAfter(numbers: readonly number[]): State {
-  const events: CoreEvent[] = [];
-  const usage = new Map<string, number>();
-  const cooldowns = new Map<string, Date>();
-  let snapshot: StateSnapshot | undefined;
-  for (const number of numbers) {
-    const all = operation(plan, number);
-    events.push(...all.events);
-    for (const { entryId, durationMs } of all.usage) usage.set(entryId, (usage.get(entryId) ?? 0) + durationMs);
-    for (const { entryId, until } of all.cooldowns) {
-      if (until) cooldowns.set(entryId, until);
-      else cooldowns.delete(entryId);
-    }
-    snapshot = all.snapshot ?? snapshot;
-  }
-  return {
-    events,
-    usage: [...usage].map(([entryId, durationMs]) => ({ entryId, durationMs })).sort(byEntry),
-    cooldowns: [...cooldowns].map(([entryId, until]) => ({ entryId, until })).sort(byEntry),
-    snapshot,
-  };
-}
-
-function byEntry(a: { entryId: string }, b: { entryId: string }): number {
-  return a.entryId < b.entryId ? -1 : 1;
-}
-
-const ownTypes = ['ledger_attached', 'usage_added', 'cooldown_set', 'cooldown_cleared'];
-
-function stateOf(store: SqliteStore): State {
-  const events = [...store.iterateAudits()].map(({ event }) => event).filter(({ type }) => !ownTypes.includes(type));
-  return { events, usage: store.getUsageForDay(day), cooldowns: store.listCooldowns(), snapshot: store.loadSnapshot() };
-}
-
 /**
  * What the process said agrees with itself. Gives the operations that were acknowledged, and those that nobody can know
  * of.
@@ -292,13 +250,13 @@ async function checkRemains(
     // without it.
     const states = sets
       .flatMap((set) => [set, set.toSorted((a, b) => a - b)])
-      .map((set) => stateAfter([...before, ...set]));
+      .map((set) => stateAfter(plan, [...before, ...set]));
     // A ledger carries everything forward but the snapshot, which it does not have.
     const known = withLedger
       ? states.flatMap((state) => states.map(({ snapshot }) => ({ ...state, snapshot })))
       : states;
     if (!known.some((state) => isDeepStrictEqual(found, state)))
-      assert.deepEqual(found, stateAfter([...before, ...acknowledged]), `unknown: ${unknown.join()}`);
+      assert.deepEqual(found, stateAfter(plan, [...before, ...acknowledged]), `unknown: ${unknown.join()}`);
     // A ledger gives back what the database did not get to: that is no loss.
     assert.equal(store.recovery, undefined);
     assert.ok(store.isHealthy());

@@ -1,8 +1,8 @@
-// What a store with a ledger must hold while processes do the operations of a plan (crash-worker.ts) and are killed.
+// What a store with a ledger, or one whose disk fails, must hold after the operations of a plan (crash-worker.ts).
 import assert from 'node:assert/strict';
 import { copyFileSync, existsSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
-import { SqliteStore, type StateSnapshot } from '../../lib/index.ts';
+import { type EventBase, SqliteStore, type StateSnapshot } from '../../lib/index.ts';
 import { Ledger } from '../../lib/ledger/ledger.ts';
 import { day, operation } from './crash-worker.ts';
 import { checkStore } from './folder.ts';
@@ -10,16 +10,24 @@ import { checkBoth } from './ledger.ts';
 
 const ownEvents = ['ledger_set_aside', 'ledger_attached', 'usage_added', 'cooldown_set', 'cooldown_cleared'];
 
+/** What a store holds that the operations of a plan have written. */
+export interface PlanState {
+  events: EventBase[];
+  usage: { entryId: string; durationMs: number }[];
+  cooldowns: { entryId: string; until: Date | undefined }[];
+  snapshot: StateSnapshot | undefined;
+}
+
 /**
- * What a store must hold after the operations 0 to `done` - 1 of a plan. `without`: those whose events were carried
- * forward from the ledger, which has no snapshots.
+ * What a store must hold after these operations of a plan. `without`: those whose events were carried forward from the
+ * ledger, which has no snapshots.
  */
-function expected(seed: number, done: number, without: ReadonlySet<number>): object {
-  const events: unknown[] = [];
+export function stateAfter(seed: number, numbers: Iterable<number>, without?: ReadonlySet<number>): PlanState {
+  const events: EventBase[] = [];
   const usage = new Map<string, number>();
   const cooldowns = new Map<string, Date>();
   let snapshot: StateSnapshot | undefined;
-  for (let number = 0; number < done; number++) {
+  for (const number of numbers) {
     const all = operation(seed, number);
     events.push(...all.events);
     for (const { entryId, durationMs } of all.usage) usage.set(entryId, (usage.get(entryId) ?? 0) + durationMs);
@@ -27,7 +35,7 @@ function expected(seed: number, done: number, without: ReadonlySet<number>): obj
       if (until) cooldowns.set(entryId, until);
       else cooldowns.delete(entryId);
     }
-    if (!without.has(number)) snapshot = all.snapshot ?? snapshot;
+    if (!without?.has(number)) snapshot = all.snapshot ?? snapshot;
   }
   return {
     events,
@@ -37,13 +45,10 @@ function expected(seed: number, done: number, without: ReadonlySet<number>): obj
   };
 }
 
-function found(store: SqliteStore): object {
-  return {
-    events: [...store.iterateAudits()].map(({ event }) => event).filter(({ type }) => !ownEvents.includes(type)),
-    usage: store.getUsageForDay(day),
-    cooldowns: store.listCooldowns(),
-    snapshot: store.loadSnapshot(),
-  };
+/** What a store does hold, but for the events of its own. */
+export function stateOf(store: SqliteStore): PlanState {
+  const events = [...store.iterateAudits()].map(({ event }) => event).filter(({ type }) => !ownEvents.includes(type));
+  return { events, usage: store.getUsageForDay(day), cooldowns: store.listCooldowns(), snapshot: store.loadSnapshot() };
 }
 
 /**
@@ -59,11 +64,11 @@ export async function checkBothRemain(
     // A group that was cut off while it was written is set aside; nothing else is amiss.
     assert.equal(store.recovery?.found ?? 'ledger-torn', 'ledger-torn');
     assert.ok(store.isHealthy());
-    const state = found(store);
-    const is = (count: number): boolean => isDeepStrictEqual(state, expected(seed, count, without));
+    const state = stateOf(store);
+    const is = (count: number): boolean => isDeepStrictEqual(state, stateAfter(seed, Array(count).keys(), without));
     if (!is(done) && !is(++done)) {
       without.add(done - 1);
-      assert.deepEqual(state, expected(seed, done, without));
+      assert.deepEqual(state, stateAfter(seed, Array(done).keys(), without));
     }
   } finally {
     store.close();
