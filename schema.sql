@@ -1,4 +1,4 @@
--- schema.sql for version 7, SHA-256 below: d0aaa9919b5e3d747acfdfd9b37641cc0948c5ab8d009a90b0c3a705c1bc98f1
+-- schema.sql for version 8, SHA-256 below: f557917756b00d34812fda730fd6c7659046df9352b226b6cf80c47acd9dec61
 -- The current schema, applied whole to a new file. lib/migrations/ leads an older file here step by step; a test
 -- compares the results. Columns of the first four tables that other readers know keep their names and meaning.
 
@@ -14,6 +14,8 @@ CREATE TABLE schema_version (
 -- What the store knows of itself. uuid: the first link of the chain is made from it, and it ties the snapshot file to
 -- this database. adopted_id: the row of audit_log that says up to where ids may have gaps. writable_from,
 -- readable_from: the oldest schema versions whose code may write to this file, and read it (lib/reading/newer.ts).
+-- limits_id: the last event whose effect overrides and balances have. ledger_path: where the ledger was when it was last
+-- attached, relative to the database's folder.
 CREATE TABLE store_meta (
   id INTEGER PRIMARY KEY CHECK (id = 1),
   uuid TEXT NOT NULL CHECK (length(uuid) = 36),
@@ -21,7 +23,9 @@ CREATE TABLE store_meta (
   has_ledger INTEGER NOT NULL DEFAULT 0 CHECK (has_ledger IN (0, 1)),
   adopted_id INTEGER,
   writable_from INTEGER NOT NULL DEFAULT 6,
-  readable_from INTEGER NOT NULL DEFAULT 6
+  readable_from INTEGER NOT NULL DEFAULT 6,
+  limits_id INTEGER NOT NULL DEFAULT 0,
+  ledger_path TEXT
 );
 
 -- Audit log --------------------------------------------------------------------------------------------------------
@@ -41,6 +45,10 @@ CREATE TABLE audit_log (
 -- An event id given by the caller is recorded once. Only rows that have one are in the index.
 CREATE UNIQUE INDEX audit_log_event_id ON audit_log (json_extract(event_meta, '$.eventId'))
   WHERE json_extract(event_meta, '$.eventId') IS NOT NULL;
+
+-- The events from which overrides and balances follow: those behind store_meta.limits_id are still to be taken in.
+CREATE INDEX audit_log_limits ON audit_log (id)
+  WHERE event_type IN ('time_granted', 'availability_set', 'balance_adjusted', 'usage_corrected');
 
 CREATE TRIGGER audit_log_no_update BEFORE UPDATE ON audit_log
 BEGIN
@@ -97,6 +105,27 @@ CREATE TABLE cooldowns (
 
 -- Those that are not over: the snapshot file carries them, and must not read years to find them.
 CREATE INDEX cooldowns_until ON cooldowns (until);
+
+-- Limits -----------------------------------------------------------------------------------------------------------
+
+-- What was permitted on a day beyond the rules. A subject is an entry, or a group of them as group:NAME. granted_ms:
+-- time beyond the quota of the day, less where it is negative.
+CREATE TABLE overrides (
+  subject TEXT NOT NULL,
+  day TEXT NOT NULL,
+  granted_ms INTEGER NOT NULL DEFAULT 0 CHECK (granted_ms BETWEEN -9007199254740991 AND 9007199254740991),
+  availability TEXT CHECK (availability IN ('allowed', 'denied')),
+  PRIMARY KEY (subject, day)
+) STRICT;
+
+-- All subjects of a day; the snapshot file carries those from yesterday on.
+CREATE INDEX overrides_day ON overrides (day);
+
+-- Time that a subject has earned and not yet spent.
+CREATE TABLE balances (
+  subject TEXT PRIMARY KEY NOT NULL,
+  balance_ms INTEGER NOT NULL CHECK (balance_ms BETWEEN 0 AND 9007199254740991)
+) STRICT;
 
 -- Snapshot ---------------------------------------------------------------------------------------------------------
 
