@@ -7,7 +7,8 @@ export { localDay, splitByDay } from './values/days.ts';
 export { defaultPath } from './default-path.ts';
 export type { DayPart } from './values/days.ts';
 export type {
-  AuditAttributes, AuditEvent, CoreEvent, EventBase, EventOfType, SessionEndReason, StoreEvent,
+  AuditAttributes, AuditEvent, Availability, CoreEvent, EventBase, EventOfType, LimitEvent, SessionEndReason,
+  StoreEvent,
 } from './core/events.ts';
 export type {
   BreakGlassGrant, PolicyAttributes, PolicyContribution, PolicyOutcome, RecordedDecision,
@@ -17,6 +18,8 @@ export type { Finding, VerifyOptions, VerifyReport } from './verify/chain-walk.t
 export type { LongOperation } from './values/long.ts';
 export type { AuditFilter, SearchOptions } from './reading/filter.ts';
 export type { Cooldown } from './core/cooldowns.ts';
+export type { Balance, DayOverride, Override } from './core/limits.ts';
+export type { LimitChange } from './store-limits.ts';
 export type { EntryStatus } from './core/usage.ts';
 export type { SessionSnapshot, StateSnapshot } from './core/state.ts';
 export type { SnapshotCopy } from './core/snapshot-findings.ts';

@@ -23,6 +23,7 @@ import {
 import { openToRead } from './reading/open.ts';
 import type { Recovery } from './recovery/heal.ts';
 import type { Store } from './store-interface.ts';
+import { StoreOfLimits } from './store-limits.ts';
 import {
   checkArray, checkDuration, checkInstant, checkInteger, checkOptions, checkText, invalid, quote,
 } from './values/checks.ts';
@@ -52,7 +53,7 @@ export function connect(store: SqliteStore): ModuleConnection {
  * and `ERR_STORE_IO`. Entry ids and other texts are non-empty strings of whole Unicode without NUL; days are
  * `YYYY-MM-DD`; durations are whole milliseconds. `E` names the events of the service's own; see `Store`.
  */
-export class SqliteStore<in E extends EventBase = never> implements Store<E> {
+export class SqliteStore<in E extends EventBase = never> extends StoreOfLimits implements Store<E> {
   readonly #parts: Opened;
   readonly #connection: Connection;
   readonly #recovery: Recovery | undefined;
@@ -60,6 +61,7 @@ export class SqliteStore<in E extends EventBase = never> implements Store<E> {
   private constructor(opened: Opened & Partial<OpenedToWrite>) {
     // JavaScript has no private constructor, so a caller can get here without an opened store.
     if (!(opened?.connection instanceof Connection)) throw notConstructed('SqliteStore.open(path)');
+    super(opened);
     this.#parts = opened;
     this.#connection = opened.connection;
     this.#recovery = opened.recovery;

@@ -43,7 +43,7 @@ export type StoreEvent =
     }
   | {
       type: 'store_recovered'; found: string; lost?: { from?: number; to: number }; moved: string[];
-      usage: number; cooldowns: number;
+      usage: number; cooldowns: number; limits?: number;
     }
   | { type: 'ledger_attached' }
   | { type: 'ledger_detached' }
@@ -59,7 +59,24 @@ export type StoreEvent =
       /** When it was set, where that is not the event's own time; null where it is unknown. */
       setAt?: string | null;
     }
-  | { type: 'cooldown_cleared'; entryId: string };
+  | { type: 'cooldown_cleared'; entryId: string }
+  | LimitEvent;
+
+/**
+ * The changes of limits, which are events in every store. `durationMs` is what was asked for; `grantedMs`, `appliedMs`,
+ * `balanceMs` and `totalMs` are what came of it. `availability` null: neither of the two any more.
+ */
+export type LimitEvent =
+  | { type: 'time_granted'; subject: string; day: string; durationMs: number; grantedMs: number; reason?: string }
+  | { type: 'availability_set'; subject: string; day: string; availability: Availability | null; reason?: string }
+  | {
+      type: 'balance_adjusted'; subject: string; durationMs: number; capMs?: number | undefined; appliedMs: number;
+      balanceMs: number; reason?: string;
+    }
+  | { type: 'usage_corrected'; entryId: string; day: string; durationMs: number; totalMs: number; reason: string };
+
+/** Whether the windows of a subject's rules are lifted on a day, or nothing may start on it. */
+export type Availability = 'allowed' | 'denied';
 
 /** What every event of a service's own must have: a `type`. The other fields are whatever JSON carries. */
 export type EventBase = { type: string };
@@ -114,11 +131,11 @@ export interface EncodedEvent extends EventTexts {
   event: EventBase;
 }
 
-// A replay changes usage and cooldowns by the first three, and verification and the ledger go by the others, so only
-// the store may write them.
+// A replay changes usage and cooldowns by the first three and limits by the last four, and verification and the ledger
+// go by the others, so only the store may write them.
 const reserved: ReadonlySet<string> = new Set([
   'usage_added', 'cooldown_set', 'cooldown_cleared', 'signing_started', 'ledger_attached', 'ledger_detached',
-  'ledger_set_aside',
+  'ledger_set_aside', 'time_granted', 'availability_set', 'balance_adjusted', 'usage_corrected',
 ] satisfies StoreEvent['type'][]);
 
 /** Whether only the store itself may write events of this type. */

@@ -103,6 +103,14 @@ export class AuditLog implements CommitParticipant {
     return this.#connection.get(sql, meta) !== undefined;
   }
 
+  /** The event with this event id. */
+  findEvent(eventId: string): { id: number; type: string; data: string } | undefined {
+    const sql = `SELECT id, event_type, event_data FROM audit_log
+      WHERE ${eventIdSql} = ? AND ${eventIdSql} IS NOT NULL`;
+    const row = this.#connection.get<[number, string, string]>(sql, eventId);
+    return row && { id: row[0], type: row[1], data: row[2] };
+  }
+
   /** Whether there is an event with this event id. */
   hasEvent(eventId: string): boolean {
     return this.#isTaken(JSON.stringify({ eventId }));

@@ -10,6 +10,7 @@ import { Cooldowns } from './cooldowns.ts';
 import {
   checkFormat, openHandle, readValue, releaseReaders, schemaMarkSql, setPragmas, switchToWal, writing,
 } from './handle.ts';
+import { Limits } from './limits.ts';
 import { AuditLog } from './log.ts';
 import { type CheckedOptions, snapshotPathFor } from './options.ts';
 import type { StoreParts } from './parts.ts';
@@ -37,7 +38,8 @@ export function assemble(
   const log = new AuditLog(connection, readUuid(db, connection.path ?? 'the database'));
   const cooldowns = new Cooldowns(connection, log);
   const usage = new Usage(connection, log, cooldowns);
-  const parts = { connection, watch, log, usage, cooldowns };
+  const limits = new Limits(connection, log, usage);
+  const parts = { connection, watch, log, usage, cooldowns, limits };
   return { ...parts, pair: new SnapshotPair(parts, snapshotPath, found) };
 }
 
@@ -105,6 +107,7 @@ function connectPlain(
   if (found.state === 'whole') {
     if (found.content.store !== opened.log.uuid || compareHead(connection, found.content)) return undefined;
   }
+  if (opened.limits.isBehind()) return undefined;
   if (found.state === 'absent') opened.log.head(); // so that damage there is found before the first write
   db.exec(`PRAGMA busy_timeout = ${options.busyTimeoutMs}`); // up to here, no other process was waited for
   opened.pair.placeAgain();

@@ -1,6 +1,7 @@
 // The subjects that a store consists of.
 import type { Connection } from './connection.ts';
 import type { Cooldowns } from './cooldowns.ts';
+import type { Limits } from './limits.ts';
 import type { AuditLog } from './log.ts';
 import type { Usage } from './usage.ts';
 import type { StoreWatch } from './watch.ts';
@@ -12,4 +13,5 @@ export interface StoreParts {
   log: AuditLog;
   usage: Usage;
   cooldowns: Cooldowns;
+  limits: Limits;
 }

@@ -9,6 +9,7 @@ import { checkJson } from '../values/json.ts';
 import { openPrivate } from '../values/place.ts';
 import type { Anchor } from './chain.ts';
 import type { CooldownTexts } from './cooldowns.ts';
+import { decodeBalance, decodeOverride, type LimitsContent } from './limits.ts';
 import { checkBytes, decodeState, leastLength, maxBytes, type StateSnapshot } from './state.ts';
 import type { EntryUsage } from './usage.ts';
 
@@ -20,6 +21,8 @@ export interface SnapshotContent {
   state: StateSnapshot;
   usage: EntryUsage[];
   cooldowns: CooldownTexts[];
+  /** Absent where no limit was ever changed. Version 7 writes it again as it was. */
+  limits?: LimitsContent;
   head: Anchor | null;
 }
 
@@ -96,12 +99,12 @@ const maxOthers = 2 ** 20;
 /** Checks every value before it is used, because a file with the right checksum may still come from elsewhere. */
 function decodeContent(text: string): ReadContent | undefined {
   try {
-    const { state: stored, store, generation, savedAt, usage, cooldowns, head, ...others } =
+    const { state: stored, store, generation, savedAt, usage, cooldowns, limits, head, ...others } =
       JSON.parse(text) as SnapshotContent;
     // Every save writes them again, so that they must not be what makes it fail.
     const hasOthers = Object.keys(others).length > 0;
     if (hasOthers && JSON.stringify(checkJson('fields', others)).length > maxOthers) return undefined;
-    const content = { store, generation, savedAt, usage, cooldowns, head };
+    const content = { store, generation, savedAt, usage, cooldowns, head, ...(limits ? { limits } : undefined) };
     const stateText = JSON.stringify(stored);
     const state = decodeState(stateText);
     if (!/^[0-9a-f-]{36}$/.test(checkText('store', content.store))) return undefined;
@@ -115,9 +118,14 @@ function decodeContent(text: string): ReadContent | undefined {
       checkText('entryId', entryId);
       if (!parseInstant(until) || (setAt !== undefined && !parseInstant(setAt))) return undefined;
     }
-    if (content.head !== null) {
-      checkInteger('head.id', content.head.id, 1);
-      if (!/^[0-9a-f]{64}$/.test(content.head.hash)) return undefined;
+    for (const { subject, day, grantedMs, availability = null } of limits?.overrides ?? []) {
+      decodeOverride([subject, day, grantedMs, availability]);
+    }
+    for (const { subject, balanceMs } of limits?.balances ?? []) decodeBalance([subject, balanceMs]);
+    for (const anchor of [content.head, limits ? limits.asOf : null]) {
+      if (anchor === null) continue;
+      checkInteger('id', anchor.id, 1);
+      if (!/^[0-9a-f]{64}$/.test(anchor.hash)) return undefined;
     }
     return state && parseInstant(savedAt) ? { ...content, state, stateText, others } : undefined;
   } catch {

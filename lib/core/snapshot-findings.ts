@@ -1,4 +1,5 @@
 // The two copies of a snapshot compared with the log, as findings, and as `health()` shows them.
+import type { Anchor } from './chain.ts';
 import type { Connection } from './connection.ts';
 import type { Faults } from './faults.ts';
 import type { SnapshotContent, SnapshotFile } from './snapshot-file.ts';
@@ -64,14 +65,20 @@ export function describeCopies(
 
 /**
  * Whether the database has what the file was written with: the head of the log, by one look-up, and the save. A save is
- * in the database before its file is in place, so a save that only the file has was lost.
+ * in the database before its file is in place, so a save that only the file has was lost. An older version that has
+ * healed a loss writes the limits again as they were: so the event that they go up to is looked up as well.
  */
 export function compareHead(
-  connection: Pick<Connection, 'get'>, { head, generation }: SnapshotContent,
+  connection: Pick<Connection, 'get'>, { head, generation, limits }: SnapshotContent,
 ): HeadLoss {
-  const sql = 'SELECT event_hash FROM audit_log WHERE id = ?';
-  const stored = head === null ? undefined : connection.get<[string]>(sql, head.id)?.[0];
-  if (head !== null && stored !== head.hash) return stored === undefined ? 'behind' : 'forked';
+  const loss = (head && compareAnchor(connection, head)) ?? (limits && compareAnchor(connection, limits.asOf));
+  if (loss) return loss;
   const [saved] = connection.get<[number]>('SELECT generation FROM snapshot WHERE id = 1') ?? [0];
   return saved < generation ? 'behind' : undefined;
+}
+
+function compareAnchor(connection: Pick<Connection, 'get'>, { id, hash }: Anchor): HeadLoss {
+  const stored = connection.get<[string]>('SELECT event_hash FROM audit_log WHERE id = ?', id)?.[0];
+  if (stored === hash) return undefined;
+  return stored === undefined ? 'behind' : 'forked';
 }

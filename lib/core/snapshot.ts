@@ -13,8 +13,8 @@ import {
 import { readRow, type SnapshotRow, writeRow } from './snapshot-row.ts';
 import type { StateSnapshot } from './state.ts';
 
-/** What the file carries of usage and cooldowns. */
-type Balances = Pick<SnapshotContent, 'usage' | 'cooldowns'>;
+/** What the file carries of usage, cooldowns and limits. */
+type Balances = Pick<SnapshotContent, 'usage' | 'cooldowns' | 'limits'>;
 
 /** A snapshot file that is written and not yet renamed into place. */
 interface Prepared {
@@ -124,10 +124,13 @@ export class SnapshotPair implements CommitParticipant {
   }
 
   #readBalances(days = this.#days()): Balances {
-    const { usage, cooldowns } = this.#parts;
+    const { usage, cooldowns, limits } = this.#parts;
     // Cooldowns of the last day stay in, because the clock may be wrong; older ones would make the file grow for ever.
     const since = new Date(this.#connection.now().getTime() - dayMs);
-    return { usage: usage.readable(days), cooldowns: cooldowns.readableSince(since) };
+    const others = limits.readable([...days].sort()[0]!);
+    return {
+      usage: usage.readable(days), cooldowns: cooldowns.readableSince(since), ...(others ? { limits: others } : undefined),
+    };
   }
 
   #prepareFile(path: string, row: SnapshotRow, balances = this.#readBalances()): Prepared {

@@ -75,6 +75,44 @@ export class Usage {
     throw new StoreError('ERR_STORE_INVALID_ARGUMENT', `durationMs is too large: ${what}`);
   }
 
+  /**
+   * Adds to a day's total, or takes off it, without recording an event. Throws `ERR_STORE_INVALID_ARGUMENT` where the
+   * total would be less than nothing.
+   */
+  correctRow(entryId: string, day: string, durationMs: number): number {
+    const before = this.total(entryId, day);
+    const after = before + durationMs;
+    if (after < 0 || !Number.isSafeInteger(after)) {
+      const what = `${durationMs} on top of ${before} would be ${after} for ${show(entryId)} on ${day}`;
+      throw new StoreError('ERR_STORE_INVALID_ARGUMENT', `durationMs must leave a total from 0 to 2^53 - 1: ${what}`);
+    }
+    this.#setRow(entryId, day, after);
+    return after;
+  }
+
+  #setRow(entryId: string, day: string, totalMs: number): void {
+    const sql = `INSERT INTO usage (entry_id, day, duration_secs, carry_ms)
+      VALUES (?1, ?2, CAST(?3 AS INTEGER), CAST(?4 AS INTEGER))
+      ON CONFLICT (entry_id, day) DO UPDATE SET duration_secs = CAST(?3 AS INTEGER), carry_ms = CAST(?4 AS INTEGER)`;
+    this.#connection.run(sql, entryId, day, Math.floor(totalMs / 1000), totalMs % 1000);
+  }
+
+  /**
+   * Sets totals, each named by the JSON of an entry and a day, to what the events of a ledger add up to. Reads the
+   * whole log.
+   */
+  addUp(keys: readonly string[]): void {
+    const sql = `SELECT json_extract(event_data, '$.entryId'), json_extract(event_data, '$.day'),
+        sum(json_extract(event_data, '$.durationMs'))
+      FROM audit_log
+      WHERE id > (SELECT max(id) FROM audit_log WHERE event_type = 'ledger_attached')
+        AND event_type IN ('usage_added', 'usage_corrected')
+      GROUP BY 1, 2`;
+    for (const [entryId, day, totalMs] of this.#connection.all<[string, string, number]>(sql)) {
+      if (keys.includes(JSON.stringify([entryId, day])) && totalMs >= 0) this.#setRow(entryId, day, totalMs);
+    }
+  }
+
   /** The total of an entry on a day; 0 where there is none. */
   total(entryId: string, day: string): number {
     const sql = 'SELECT duration_secs, carry_ms FROM usage WHERE entry_id = ? AND day = ?';

@@ -1,7 +1,7 @@
 // A ledger that is attached to an open store: what happens at open, before each write and at each commit so that log
 // and ledger hold the same rows. All of it runs under SQLite's write lock.
 import { statSync } from 'node:fs';
-import { basename } from 'node:path';
+import { basename, dirname, relative } from 'node:path';
 import { type Anchor, genesisHash } from '../core/chain.ts';
 import type { Outcome } from '../core/commit-participant.ts';
 import type { Connection } from '../core/connection.ts';
@@ -90,6 +90,7 @@ export class AttachedLedger implements LedgerPort {
       attached.replayed = (this.#head()?.id ?? 0) - before;
       this.#parts.watch.files.watch(this.#ledger.path);
       if (!this.#parts.log.hasLedger()) this.#turnOn();
+      this.#rememberPath();
       this.#checkSigner();
       attached.setAside = this.#recordSetAside();
     });
@@ -98,6 +99,14 @@ export class AttachedLedger implements LedgerPort {
     if (this.#lostTo !== undefined) attached.lost = { from: before + attached.replayed + 1, to: this.#lostTo };
     this.isAttached = true;
     return attached;
+  }
+
+  /** Notes where the ledger is, so that a command beside a running service finds it. */
+  #rememberPath(): void {
+    const { path } = this.#connection;
+    if (path === undefined) return;
+    const known = relative(dirname(path), this.#ledger.path);
+    this.#connection.run('UPDATE store_meta SET ledger_path = ?1 WHERE id = 1 AND ledger_path IS NOT ?1', known);
   }
 
   /**
@@ -320,7 +329,7 @@ export class AttachedLedger implements LedgerPort {
 
   detach(): void {
     this.#parts.log.recordChange({ type: 'ledger_detached' });
-    this.#connection.run('UPDATE store_meta SET has_ledger = 0 WHERE id = 1');
+    this.#connection.run('UPDATE store_meta SET has_ledger = 0, ledger_path = NULL WHERE id = 1');
   }
 
   end(): void {

@@ -1,6 +1,7 @@
-// Rows of a ledger put into the database, with their effects on usage and cooldowns.
+// Rows of a ledger put into the database, with their effects on usage, cooldowns and limits.
 import { rowHash } from '../core/chain.ts';
-import { damagedRow, type FieldChecks, parseColumn, type StoreEvent } from '../core/events.ts';
+import { damagedRow, type FieldChecks, type LimitEvent, parseColumn, type StoreEvent } from '../core/events.ts';
+import { decodeLimit, isLimitType } from '../core/limit-events.ts';
 import type { StoreParts } from '../core/parts.ts';
 import { checkDuration, checkText, invalid, parseInstant } from '../values/checks.ts';
 import { checkDay } from '../values/days.ts';
@@ -65,8 +66,8 @@ export function ledgerAfter({ type }: { type: string | Uint8Array }): 0 | 1 | un
 
 /**
  * Inserts a row unchanged, inside a transaction, and applies its effects. Usage and cooldowns follow from events only
- * while the store has a ledger, because an adopted row may have one of their types by chance. Throws
- * `ERR_STORE_CORRUPT` for a row that no method would have written.
+ * while the store has a ledger, because an adopted row may have one of their types by chance; limits follow from events
+ * in every store, from the adoption on. Throws `ERR_STORE_CORRUPT` for a row that no method would have written.
  */
 export function replayRow(parts: StoreParts, row: LedgerRow, hasLedger: boolean): void {
   const { connection, usage, cooldowns } = parts;
@@ -75,7 +76,11 @@ export function replayRow(parts: StoreParts, row: LedgerRow, hasLedger: boolean)
     throw new StoreError('ERR_STORE_PARITY', `row ${id} does not have the hash of its content`);
   }
   insertReadable(parts, row);
-  if (type === 'store_adopted') connection.run('UPDATE store_meta SET adopted_id = ? WHERE id = 1', id);
+  if (type === 'store_adopted') {
+    connection.run('UPDATE store_meta SET adopted_id = ? WHERE id = 1', id);
+    parts.limits.clear();
+  }
+  if (isLimitType(type)) return replayLimit(parts, row, type, hasLedger);
   if (!hasLedger) return;
   if (type === 'ledger_attached') {
     // The balances begin anew, because the events that follow record what was there before.
@@ -86,6 +91,16 @@ export function replayRow(parts: StoreParts, row: LedgerRow, hasLedger: boolean)
   if (event?.type === 'usage_added') callReplayed(id, () => usage.addRow(event.entryId, event.day, event.durationMs));
   else if (event?.type === 'cooldown_set') cooldowns.setRow(event.entryId, event.until, event.setAt);
   else if (event?.type === 'cooldown_cleared') cooldowns.deleteRow(event.entryId);
+}
+
+function replayLimit(
+  { limits, usage }: StoreParts, row: LedgerRow, type: LimitEvent['type'], hasLedger: boolean,
+): void {
+  const event = decodeLimit(row.id, type, row.data);
+  if (hasLedger && event?.type === 'usage_corrected') {
+    callReplayed(row.id, () => usage.correctRow(event.entryId, event.day, event.durationMs));
+  }
+  limits.follow(row.id, event);
 }
 
 /** Inserts a row. SQLite itself judges its meta, because an adopted row may hold JSON that JSON.parse refuses. */

@@ -171,11 +171,12 @@ function ledgerOf(opened: Opened, { ledger, recover }: CheckedOptions): LedgerPo
 
 /** Finds out whether the database has lost something, and heals it: from the ledger first, whose events are exact. */
 function settle(opened: Opened, ledger: LedgerPort | undefined, opening: Opening): OpenedToWrite {
-  const { connection, log, pair } = opened;
+  const { connection, log, pair, limits } = opened;
   const { path, snapshot, moved } = opening;
   const content = snapshot.state === 'whole' && snapshot.content.store === log.uuid ? snapshot.content : undefined;
   const had = log.head()?.id ?? 0;
   const { replayed, ...ofLedger } = ledger ? attach(opened, ledger, opening) : noLedger;
+  if (limits.isBehind()) connection.write('take in what an older version has passed over', () => limits.takeIn());
   const found = findLoss(opened, opening, content);
   const healed = found && heal(opened, { found, moved, replayed, lastId: had + replayed }, content);
   if (opening.isNoted) removeNote(path);

@@ -6,7 +6,7 @@ import type { Attached, SetAside } from '../core/mirror-port.ts';
 import type { Opened } from '../core/open.ts';
 import type { ReadContent, SnapshotContent } from '../core/snapshot-file.ts';
 import type { EntryUsage } from '../core/usage.ts';
-import { hasCode } from '../values/errors.ts';
+import { healLimits, readable } from './heal-limits.ts';
 
 /** The losses that open can find. */
 export const losses = [
@@ -30,10 +30,12 @@ export interface Recovery {
   /** The ids of audit rows known to be lost; `from` is absent if it is unknown where the two logs diverged. */
   lost?: { from?: number; to: number };
   /**
-   * How many events came back from the ledger, how many lines into it from the log, how many totals and cooldowns from
-   * the file, and whether the state did.
+   * How many events came back from the ledger, how many lines into it from the log, how many totals, cooldowns and
+   * limits from the file, and whether the state did.
    */
-  restored: { events?: number; lines?: number; usage: number; cooldowns: number; snapshot: boolean };
+  restored: {
+    events?: number; lines?: number; usage: number; cooldowns: number; limits?: number; snapshot: boolean;
+  };
   /** The files with the parts of the ledger that were set aside; an event `ledger_set_aside` records each. */
   setAside?: SetAside[];
 }
@@ -49,7 +51,7 @@ interface Loss {
 
 /**
  * Restores what the snapshot file has and the database lacks, in one transaction with the event that records it: the
- * larger usage and the later cooldown, because a limit must not fail open, and the newer state. The commit writes the
+ * larger usage, the later cooldown and the stricter limit, because a limit must not fail open, and the newer state. The commit writes the
  * snapshot file again, so the next open finds no loss.
  */
 export function heal(opened: Opened, loss: Loss, content: ReadContent | undefined): Recovery {
@@ -66,13 +68,16 @@ export function heal(opened: Opened, loss: Loss, content: ReadContent | undefine
         for (const total of content.usage) restored.usage += raiseUsage(opened, total);
         for (const cooldown of content.cooldowns) restored.cooldowns += extendCooldown(opened, cooldown);
       }
+      const count = healLimits(opened, content.limits);
+      if (count > 0) restored.limits = count;
     }
     // The state is saved even if the row was newer, so that a snapshot file exists and the next open finds no loss.
     if (content && restored.snapshot) pair.save(content.stateText);
     else if (row?.state) pair.save(row.text);
     const told = lost ? { lost } : undefined;
-    const { usage, cooldowns } = restored;
-    const event: StoreEvent = { type: 'store_recovered', found, moved, ...told, usage, cooldowns };
+    const { usage, cooldowns, limits } = restored;
+    const totals = { usage, cooldowns, ...(limits === undefined ? undefined : { limits }) };
+    const event: StoreEvent = { type: 'store_recovered', found, moved, ...told, ...totals };
     log.append(encodeChecked(event));
     return { found, moved, ...told, restored };
   });
@@ -111,16 +116,6 @@ function lostRange({ found, lastId }: Loss, { head }: SnapshotContent): Recovery
   if (found === 'forked') return { to: head.id };
   const from = lastId + 1; // later rows may be there that attaching a new ledger has written
   return from <= head.id ? { from, to: head.id } : undefined;
-}
-
-/** Reads a usage total or cooldown. A damaged one is left as it is: reading it throws, so a limit fails closed. */
-function readable<T>(read: () => T): T | 'damaged' {
-  try {
-    return read();
-  } catch (error) {
-    if (hasCode(error, 'ERR_STORE_CORRUPT')) return 'damaged';
-    throw error;
-  }
 }
 
 function raiseUsage({ usage }: Opened, { entryId, day, durationMs }: EntryUsage): number {

@@ -29,6 +29,10 @@ export function rehearse({ connection, log, usage, pair }: Opened): void {
       WHERE day IN (SELECT value FROM json_each(?)) LIMIT ${rehearsedRows} ON CONFLICT DO NOTHING`, days);
     connection.run(`INSERT INTO cooldowns (entry_id, until) SELECT entry_id || ' ', until FROM cooldowns
       ORDER BY until DESC LIMIT ${rehearsedRows} ON CONFLICT DO NOTHING`);
+    connection.run(`INSERT INTO overrides (subject, day) SELECT DISTINCT subject, '9999-12-31' FROM overrides
+      WHERE day >= (SELECT min(value) FROM json_each(?)) LIMIT ${rehearsedRows} ON CONFLICT DO NOTHING`, days);
+    connection.run(`INSERT INTO balances (subject, balance_ms) SELECT subject || ' ', balance_ms FROM balances
+      LIMIT ${rehearsedRows} ON CONFLICT DO NOTHING`);
     connection.run("UPDATE snapshot SET data = data || ' '");
     connection.run("UPDATE store_meta SET created_at = created_at || ' '");
     pair.rehearse();
