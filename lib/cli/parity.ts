@@ -146,9 +146,11 @@ function eventParityLines(io: Io, report: ParityReport, isWhole: boolean): strin
 
 function balanceLines(io: Io, { state }: ParityReport, hasLedger: boolean): string[] {
   const paint = painter(io.stdout);
-  if (!hasLedger) return ['balances  not compared: events account for them only while the store has a ledger'];
+  if (!hasLedger && state.length === 0) {
+    return ['balances  not compared: events account for them only while the store has a ledger'];
+  }
   if (state.length === 0) {
-    return [`balances  ${paint('green', 'ok')}: usage and cooldowns are what the events add up to`];
+    return [`balances  ${paint('green', 'ok')}: usage, cooldowns and limits are what the events add up to`];
   }
   return [
     `balances  ${paint('red', counted(state.length, 'difference'))} from what the events add up to`,
@@ -177,9 +179,14 @@ function rangesOf(ids: readonly number[]): Range[] {
   return ranges;
 }
 
+const differenceNames = {
+  setAt: 'cooldown set at', grantedMs: 'time granted', availability: 'availability', balanceMs: 'balance',
+};
+
 function differenceWords(io: Io, { entryId, day, of, expected, stored }: StateDifference): string[] {
   const entry = fit(entryId, nameRoom(io.stdout, 4));
-  const balance = day === undefined ? `cooldown${of === 'setAt' ? ' set at' : ''}` : `usage of ${fit(day, 14)}`;
+  const what = of === undefined ? (day === undefined ? 'cooldown' : 'usage') : differenceNames[of];
+  const balance = day === undefined ? what : `${what} of ${fit(day, 14)}`;
   return [`${entry},`, `${balance}:`, `${balanceText(stored)},`, `by the events ${balanceText(expected)}`];
 }
 

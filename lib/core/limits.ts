@@ -236,7 +236,7 @@ export class Limits implements CommitParticipant {
   }
 }
 
-/** Throws `ERR_STORE_CORRUPT` for a row that cannot be right, because a limit that cannot be read must not be lifted. */
+/** Throws `ERR_STORE_CORRUPT` for a row that cannot be right: a limit that cannot be read must not be lifted. */
 export function decodeOverride([subject, day, grantedMs, availability]: readonly unknown[]): DayOverride {
   const isKnown = availability === null || availabilities.includes(availability as Availability);
   if (isText(subject) && isDay(day) && Number.isSafeInteger(grantedMs) && isKnown) {
@@ -244,7 +244,8 @@ export function decodeOverride([subject, day, grantedMs, availability]: readonly
     return availability === null ? override : { ...override, availability: availability as Availability };
   }
   const stored = `${show(grantedMs)} ms and ${show(availability)}`;
-  throw new StoreError('ERR_STORE_CORRUPT', `the override of ${show(subject)} on ${show(day)} cannot be read: ${stored}`);
+  const message = `the override of ${show(subject)} on ${show(day)} cannot be read: ${stored}`;
+  throw new StoreError('ERR_STORE_CORRUPT', message);
 }
 
 /** Throws `ERR_STORE_CORRUPT` for a row that cannot be right. */

@@ -127,10 +127,9 @@ export class SnapshotPair implements CommitParticipant {
     const { usage, cooldowns, limits } = this.#parts;
     // Cooldowns of the last day stay in, because the clock may be wrong; older ones would make the file grow for ever.
     const since = new Date(this.#connection.now().getTime() - dayMs);
-    const others = limits.readable([...days].sort()[0]!);
-    return {
-      usage: usage.readable(days), cooldowns: cooldowns.readableSince(since), ...(others ? { limits: others } : undefined),
-    };
+    const ofDays = limits.readable([...days].sort()[0]!);
+    const balances = { usage: usage.readable(days), cooldowns: cooldowns.readableSince(since) };
+    return ofDays ? { ...balances, limits: ofDays } : balances;
   }
 
   #prepareFile(path: string, row: SnapshotRow, balances = this.#readBalances()): Prepared {

@@ -8,4 +8,5 @@ export type { BreakGlassGrant, PolicyContribution, PolicyDecision, PolicyOutcome
 export { mirrorEvent, rebuildDatabase, rebuildLedger, replay } from './rebuild.ts';
 export type { ReplayReport } from './rebuild.ts';
 export { verifyParity } from './parity.ts';
-export type { LinesAhead, Mismatch, ParityReport, StateDifference } from './parity.ts';
+export type { LinesAhead, Mismatch, ParityReport } from './parity.ts';
+export type { StateDifference } from './sums.ts';

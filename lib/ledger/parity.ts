@@ -4,31 +4,19 @@ import { types } from 'node:util';
 import { hashedNames } from '../core/chain.ts';
 import type { ModuleConnection } from '../core/door.ts';
 import { connect, type SqliteStore } from '../store.ts';
-import { invalid, parseInstant } from '../values/checks.ts';
+import { invalid } from '../values/checks.ts';
 import { attempt, StoreError } from '../values/errors.ts';
 import { checkLong, type LongOperation } from '../values/long.ts';
 import { Ledger } from './ledger.ts';
 import { type LedgerLine, toRow } from './line.ts';
-import { type BalanceEvent, decodeBalance } from './replay.ts';
 import { pagedRows, rowAt, type StoredRow } from './rows.ts';
+import { EventSums, type StateDifference, type Value } from './sums.ts';
 
 /** An event that the ledger and the database have with different contents. */
 export interface Mismatch {
   id: number;
   ledgerHash: string;
   sqliteHash: string;
-}
-
-/**
- * An entry whose usage of a day (in milliseconds) or whose cooldown (ISO 8601) is not what the events add up to. `of`
- * is there where the difference is not when the cooldown ends but when it was set.
- */
-export interface StateDifference {
-  entryId: string;
-  day?: string;
-  of?: 'setAt';
-  expected: number | string | undefined;
-  stored: number | string | undefined;
 }
 
 /** The lines of a ledger behind the last row of the database: the first and last id, and how many. */
@@ -60,7 +48,6 @@ export interface ParityReport {
 /** How many rows are handled between two turns of the event loop, and between two fsyncs of a rebuild. */
 export const batchRows = 1_000;
 const maxListed = 1_000;
-type Value = string | Uint8Array | null;
 
 /** Whether a row of the database equals the row of a line. */
 export function isSame(row: StoredRow, stored: StoredRow): boolean {
@@ -73,10 +60,10 @@ function isSameValue(a: Value, b: Value): boolean {
 }
 
 /**
- * Compares every row of the log with every line of the ledger, and the store's usage and cooldowns with what the events
- * add up to. Rejects with `signal.reason` when aborted, with `ERR_STORE_NOT_FOUND` where there is no ledger, with
- * `ERR_STORE_CONFLICT` for another store's, with `ERR_STORE_CORRUPT` for an unreadable line or a damaged index of those
- * tables.
+ * Compares every row of the log with every line of the ledger, and the store's usage, cooldowns, overrides and balances
+ * with what the events add up to. Rejects with `signal.reason` when aborted, with `ERR_STORE_NOT_FOUND` where there is
+ * no ledger, with `ERR_STORE_CONFLICT` for another store's, with `ERR_STORE_CORRUPT` for an unreadable line or a damaged
+ * index of those tables.
  */
 export async function verifyParity(
   store: SqliteStore, ledger: Ledger, options?: LongOperation,
@@ -168,7 +155,7 @@ export function checkEnd(ledger: Ledger): void {
 
 /** Throws for a damaged index: a store looks balances up by it, and would get other values than the table has. */
 function checkIndexes(connection: ModuleConnection): void {
-  for (const table of ['usage', 'cooldowns']) {
+  for (const table of ['usage', 'cooldowns', 'overrides', 'balances']) {
     const sql = 'SELECT integrity_check FROM pragma_integrity_check(?)';
     const [answer] = connection.all<[string]>(sql, table)[0]!;
     if (answer === 'ok') continue;
@@ -176,25 +163,13 @@ function checkIndexes(connection: ModuleConnection): void {
   }
 }
 
-interface CooldownInstants {
-  until: string;
-  setAt: string | null;
-}
-
-/** Whether two texts name one instant, or both are absent. */
-function isSameInstant(a: string | null | undefined, b: string | null | undefined): boolean {
-  return a === b || (parseInstant(a) !== undefined && parseInstant(a)?.getTime() === parseInstant(b)?.getTime());
-}
-
-/** Collects the differences, and adds up usage and cooldowns from the events. */
+/** Collects the differences. */
 class Comparison {
   readonly report: ParityReport = {
     isConsistent: true, ledgerCount: 0, sqliteCount: 0, missingInSqlite: [], missingInLedger: [], mismatched: [],
     unreadable: [], state: [], more: 0,
   };
-  readonly #usage = new Map<string, number>();
-  readonly #cooldowns = new Map<string, CooldownInstants>();
-  #isAccounted = false;
+  readonly #sums = new EventSums();
 
   both(line: LedgerLine, row: StoredRow): void {
     this.report.ledgerCount++;
@@ -229,62 +204,19 @@ class Comparison {
   }
 
   #addUp(id: number, type: Value, data: Value, timestamp: Value): void {
-    if (type === 'ledger_attached') {
-      this.#isAccounted = true;
-      this.#usage.clear();
-      this.#cooldowns.clear();
-    } else if (type === 'ledger_detached') this.#isAccounted = false;
-    const event = this.#isAccounted ? this.#balanceOf(id, type, data, timestamp) : undefined;
-    if (event?.type === 'usage_added') {
-      const key = JSON.stringify([event.entryId, event.day]);
-      this.#usage.set(key, (this.#usage.get(key) ?? 0) + event.durationMs);
-    } else if (event?.type === 'cooldown_set') this.#cooldowns.set(event.entryId, event);
-    else if (event) this.#cooldowns.delete(event.entryId);
-  }
-
-  #balanceOf(id: number, type: Value, data: Value, timestamp: Value): BalanceEvent | undefined {
-    try {
-      return decodeBalance(id, type, data, timestamp);
-    } catch {
-      this.#list(this.report.unreadable, id); // the other events are still added up
-      return undefined;
-    }
+    // Where an event cannot be read, the others are still added up.
+    if (!this.#sums.add(id, type, data, timestamp)) this.#list(this.report.unreadable, id);
   }
 
   /**
    * Compares the tables with the sum of all events. Those after `upTo` are added here, because the tables already have
-   * their effects. While no ledger is attached, the events do not account for the tables.
+   * their effects.
    */
   balances(connection: ModuleConnection, upTo: number): void {
     for (const { id, type, data, timestamp } of pagedRows(connection, undefined, upTo)) {
       this.#addUp(id, type, data, timestamp);
     }
-    if (!this.#isAccounted) return;
-    const usageSql = 'SELECT entry_id, day, duration_secs, carry_ms FROM usage';
-    const totals = connection.all<[string, string, unknown, unknown]>(usageSql);
-    const usage = new Map(totals.map(([entryId, day, secs, carry]) =>
-      [JSON.stringify([entryId, day]), Number(secs) * 1000 + Number(carry)]));
-    for (const key of new Set([...usage.keys(), ...this.#usage.keys()])) {
-      const [entryId, day] = JSON.parse(key) as [string, string];
-      const [expected, stored] = [this.#usage.get(key), usage.get(key)];
-      if ((expected ?? 0) !== (stored ?? 0)) this.#list(this.report.state, { entryId, day, expected, stored });
-    }
-    const sql = 'SELECT entry_id, until, set_at FROM cooldowns';
-    const rows = connection.all<[string, string, string | null]>(sql);
-    const cooldowns = new Map(rows.map(([entryId, until, setAt]) => [entryId, { until, setAt }]));
-    for (const entryId of new Set([...cooldowns.keys(), ...this.#cooldowns.keys()])) {
-      this.#compareCooldown(entryId, this.#cooldowns.get(entryId), cooldowns.get(entryId));
-    }
-  }
-
-  #compareCooldown(entryId: string, expected?: CooldownInstants, stored?: CooldownInstants): void {
-    if (!isSameInstant(expected?.until, stored?.until)) {
-      this.#list(this.report.state, { entryId, expected: expected?.until, stored: stored?.until });
-    }
-    // Before schema version 5 the table did not hold when a cooldown was set.
-    if (!expected || !stored || stored.setAt === null || isSameInstant(expected.setAt, stored.setAt)) return;
-    const difference = { expected: expected.setAt ?? undefined, stored: stored.setAt };
-    this.#list(this.report.state, { entryId, of: 'setAt', ...difference });
+    for (const difference of this.#sums.differences(connection)) this.#list(this.report.state, difference);
   }
 
   finish(): ParityReport {

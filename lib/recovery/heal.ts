@@ -51,8 +51,8 @@ interface Loss {
 
 /**
  * Restores what the snapshot file has and the database lacks, in one transaction with the event that records it: the
- * larger usage, the later cooldown and the stricter limit, because a limit must not fail open, and the newer state. The commit writes the
- * snapshot file again, so the next open finds no loss.
+ * larger usage, the later cooldown and the stricter limit, because a limit must not fail open, and the newer state. The
+ * commit writes the snapshot file again, so the next open finds no loss.
  */
 export function heal(opened: Opened, loss: Loss, content: ReadContent | undefined): Recovery {
   const { connection, log, pair } = opened;
