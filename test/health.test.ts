@@ -5,6 +5,7 @@ import fs, { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, w
 import { syncBuiltinESMExports } from 'node:module';
 import { StatementSync } from 'node:sqlite';
 import { test, type TestContext } from 'node:test';
+import { schemaVersion } from '../lib/core/schema.ts';
 import { type Fault, type HealthFinding, type OpenOptions, SqliteStore } from '../lib/index.ts';
 import { SessionTracker } from '../lib/modules/sessions/sessions.ts';
 import { TestFolder } from './support/folder.ts';
@@ -48,7 +49,7 @@ test('a sound store says everything an operator would ask', (t) => {
   assert.deepEqual(fresh, {
     ok: true,
     findings: [],
-    schemaVersion: 7,
+    schemaVersion,
     sqliteVersion: fresh.sqliteVersion,
     journalMode: 'wal',
     databaseBytes: fresh.databaseBytes,
@@ -78,7 +79,7 @@ test('a store in memory has no file to tell of', () => {
   assert.deepEqual(health, {
     ok: true,
     findings: [],
-    schemaVersion: 7,
+    schemaVersion,
     sqliteVersion: health.sqliteVersion,
     journalMode: 'memory',
     databaseBytes: health.databaseBytes,

@@ -69,9 +69,9 @@ export class Connection extends Statements {
     return this.#depth > 0;
   }
 
-  /** Has a participant take part in every transaction from now on, in the order of these calls. */
-  attend(participant: CommitParticipant): void {
-    this.#attending.push(participant);
+  /** Has these take part in every transaction from now on, in this order. */
+  attend(...participants: CommitParticipant[]): void {
+    this.#attending = participants;
   }
 
   /** Sets the one participant that comes after all others in every transaction; `undefined` removes it. */

@@ -58,8 +58,9 @@ const balanceSql = `INSERT INTO balances (subject, balance_ms) VALUES (?1, CAST(
   ON CONFLICT (subject) DO UPDATE SET balance_ms = excluded.balance_ms`;
 /** The last event whose effect the tables have; rows up to an adoption are another program's. */
 const takenInSql = 'SELECT max(limits_id, coalesce(adopted_id, 0)) FROM store_meta WHERE id = 1';
+/** The events whose effects the tables lack. */
 // INDEXED BY: without it SQLite would read all rows behind that id, which may be the whole log.
-const behindSql = `FROM audit_log INDEXED BY audit_log_limits
+export const behindSql: string = `FROM audit_log INDEXED BY audit_log_limits
   WHERE event_type IN ${limitTypesSql} AND id > (${takenInSql})`;
 
 export class Limits implements CommitParticipant {
@@ -71,7 +72,6 @@ export class Limits implements CommitParticipant {
     this.#connection = connection;
     this.#log = log;
     this.#usage = usage;
-    connection.attend(this);
   }
 
   /** Adds to the time that is granted to a subject on a day. */

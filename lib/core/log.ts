@@ -26,7 +26,6 @@ export class AuditLog implements CommitParticipant {
   constructor(connection: Connection, uuid: string) {
     this.#connection = connection;
     this.uuid = uuid;
-    connection.attend(this);
   }
 
   beginChanged(): void {

@@ -10,7 +10,7 @@ import { Cooldowns } from './cooldowns.ts';
 import {
   checkFormat, openHandle, readValue, releaseReaders, schemaMarkSql, setPragmas, switchToWal, writing,
 } from './handle.ts';
-import { Limits } from './limits.ts';
+import { behindSql, Limits } from './limits.ts';
 import { AuditLog } from './log.ts';
 import { type CheckedOptions, snapshotPathFor } from './options.ts';
 import type { StoreParts } from './parts.ts';
@@ -39,6 +39,7 @@ export function assemble(
   const cooldowns = new Cooldowns(connection, log);
   const usage = new Usage(connection, log, cooldowns);
   const limits = new Limits(connection, log, usage);
+  connection.attend(watch, log, limits);
   const parts = { connection, watch, log, usage, cooldowns, limits };
   return { ...parts, pair: new SnapshotPair(parts, snapshotPath, found) };
 }
@@ -84,15 +85,18 @@ export function openPlain(path: string, options: CheckedOptions): Opened | undef
   }
 }
 
-/** The mark of the schema; `undefined` unless this is a complete store of the current version without a ledger. */
+/**
+ * The mark of the schema; `undefined` unless this is a complete store of the current version without a ledger, whose
+ * limits are those of its log.
+ */
 function lookAtPlain(path: string): unknown {
   // immutable: a file that is refused stays as it is, and gets no -wal and no -shm beside it.
   using db = openHandle(path, { immutable: '1' }, { readOnly: true });
   const file = identify(db);
   if (file.kind !== 'store' || file.version !== schemaVersion || file.lacking.length > 0) return undefined;
   checkFormat(db, path);
-  if (readValue(db, 'SELECT has_ledger FROM store_meta WHERE id = 1') !== 0) return undefined;
-  return readValue(db, schemaMarkSql);
+  const isPlainSql = `SELECT has_ledger = 0 AND NOT EXISTS (SELECT 1 ${behindSql}) FROM store_meta WHERE id = 1`;
+  return readValue(db, `SELECT (${schemaMarkSql}) WHERE (${isPlainSql})`);
 }
 
 function connectPlain(
@@ -107,7 +111,6 @@ function connectPlain(
   if (found.state === 'whole') {
     if (found.content.store !== opened.log.uuid || compareHead(connection, found.content)) return undefined;
   }
-  if (opened.limits.isBehind()) return undefined;
   if (found.state === 'absent') opened.log.head(); // so that damage there is found before the first write
   db.exec(`PRAGMA busy_timeout = ${options.busyTimeoutMs}`); // up to here, no other process was waited for
   opened.pair.placeAgain();

@@ -133,7 +133,6 @@ export class StoreWatch implements CommitParticipant {
     // After the first read SQLite has made the -wal and -shm, and keeps these very files until the last handle closes.
     const { path, reader } = connection;
     this.files = new FileWatch(path === undefined || reader ? [] : ['', '-wal', '-shm'].map((suffix) => path + suffix));
-    connection.attend(this);
   }
 
   /** Stops the store where another process has migrated the file, because what this code writes no longer fits. */

@@ -62,8 +62,8 @@ function isSameValue(a: Value, b: Value): boolean {
 /**
  * Compares every row of the log with every line of the ledger, and the store's usage, cooldowns, overrides and balances
  * with what the events add up to. Rejects with `signal.reason` when aborted, with `ERR_STORE_NOT_FOUND` where there is
- * no ledger, with `ERR_STORE_CONFLICT` for another store's, with `ERR_STORE_CORRUPT` for an unreadable line or a damaged
- * index of those tables.
+ * no ledger, with `ERR_STORE_CONFLICT` for another store's, with `ERR_STORE_CORRUPT` for an unreadable line or a
+ * damaged index of those tables.
  */
 export async function verifyParity(
   store: SqliteStore, ledger: Ledger, options?: LongOperation,

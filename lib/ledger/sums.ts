@@ -97,7 +97,9 @@ export class EventSums {
     type UsageRow = [entryId: string, day: string, secs: unknown, carry: unknown];
     const totals = connection.all<UsageRow>('SELECT entry_id, day, duration_secs, carry_ms FROM usage');
     const usage = new Map<string, number>();
-    for (const [entryId, day, secs, carry] of totals) usage.set(keyOf(entryId, day), Number(secs) * 1000 + Number(carry));
+    for (const [entryId, day, secs, carry] of totals) {
+      usage.set(keyOf(entryId, day), Number(secs) * 1000 + Number(carry));
+    }
     yield* between(this.#usage, usage);
     yield* this.#cooldownDifferences(connection);
   }

@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
 import { ago, bar, bytes, duration, fit, json, pad, plain, span, textWidth, wrap } from '../../lib/cli/text.ts';
 import { parseSpan } from '../../lib/cli/times.ts';
+import { schemaVersion } from '../../lib/core/schema.ts';
 import { SqliteStore } from '../../lib/index.ts';
 import { FactStore } from '../../lib/modules/facts/facts.ts';
 import { ProjectStore } from '../../lib/modules/projects/projects.ts';
@@ -317,7 +318,7 @@ test('--json gives every value in full, under names that stay', async (t) => {
     healthy: true,
     findings: [],
     errors: [],
-    schemaVersion: 7,
+    schemaVersion,
     snapshot: { row: { state: 'whole' }, file: { state: 'whole' } },
     head: { id: 13 },
     day: '2026-11-21',

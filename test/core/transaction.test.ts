@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { StatementSync } from 'node:sqlite';
 import { test, type TestContext } from 'node:test';
+import { schemaVersion } from '../../lib/core/schema.ts';
 import { type SqliteStore, StoreError } from '../../lib/index.ts';
 import { connect } from '../../lib/store.ts';
 import { TestFolder } from '../support/folder.ts';
@@ -511,7 +512,7 @@ test('a schema that another connection changed stops the writes; VACUUM, ANALYZE
   const store = folder.open();
   writeAll(store, 1);
   const db = folder.raw();
-  for (const sql of ['VACUUM', 'ANALYZE', 'REINDEX', 'PRAGMA user_version = 7', 'VACUUM']) {
+  for (const sql of ['VACUUM', 'ANALYZE', 'REINDEX', `PRAGMA user_version = ${schemaVersion}`, 'VACUUM']) {
     db.exec(sql);
     assert.equal(store.addUsage('b', day, 1) > 0, true, sql);
   }
