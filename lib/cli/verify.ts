@@ -35,8 +35,9 @@ export const verify: Command = {
   notes: [
     'It has SQLite check every page of the database, and walks the hash chain of the',
     'log. With --ledger also that of the ledger; then it compares both, row by row,',
-    'and usage and cooldowns with what the events add up to. Nothing is changed, and',
-    'the service may be running: its WAL grows until the pages are checked.',
+    'and usage, cooldowns and limits with what the events add up to. Nothing is',
+    'changed, and the service may be running: its WAL grows until the pages are',
+    'checked.',
     '',
     'It prints the newest row as an anchor. Keep that elsewhere: a chain alone cannot',
     'show that its end was cut off, the next check with --anchor can.',

@@ -112,7 +112,7 @@ export class AuditLog implements CommitParticipant {
 
   /** Whether there is an event with this event id. */
   hasEvent(eventId: string): boolean {
-    return this.#isTaken(JSON.stringify({ eventId }));
+    return this.findEvent(eventId) !== undefined;
   }
 
   /**

@@ -118,10 +118,10 @@ function decodeContent(text: string): ReadContent | undefined {
       checkText('entryId', entryId);
       if (!parseInstant(until) || (setAt !== undefined && !parseInstant(setAt))) return undefined;
     }
-    for (const { subject, day, grantedMs, availability = null } of limits?.overrides ?? []) {
+    for (const { subject, day, grantedMs, availability = null } of limits ? limits.overrides : []) {
       decodeOverride([subject, day, grantedMs, availability]);
     }
-    for (const { subject, balanceMs } of limits?.balances ?? []) decodeBalance([subject, balanceMs]);
+    for (const { subject, balanceMs } of limits ? limits.balances : []) decodeBalance([subject, balanceMs]);
     for (const anchor of [content.head, limits ? limits.asOf : null]) {
       if (anchor === null) continue;
       checkInteger('id', anchor.id, 1);

@@ -28,7 +28,7 @@ export interface ReplayReport {
 }
 
 /**
- * Inserts the row of one ledger line into the store, with its effects on usage and cooldowns; as a part of the open
+ * Inserts the row of one ledger line into the store, with its effects on the other tables; as a part of the open
  * transaction where there is one. A row that is there already is fine. Throws `ERR_STORE_PARITY` where another row has
  * its id, it does not follow the newest row or its hash is wrong, `ERR_STORE_CORRUPT` for a row that no method would
  * have written.
@@ -128,8 +128,8 @@ export async function rebuildLedger(
 }
 
 /**
- * Makes a new database from a ledger, with the store's identity, log, usage and cooldowns; the next open takes the
- * snapshot from the file beside it. The database appears whole or not at all. Throws `ERR_STORE_CONFLICT` where there
+ * Makes a new database from a ledger, with the store's identity, log, usage, cooldowns and limits; the next open takes
+ * the snapshot from the file beside it. The database appears whole or not at all. Throws `ERR_STORE_CONFLICT` where there
  * is a file already, `ERR_STORE_NOT_FOUND` where there is no ledger, `ERR_STORE_CORRUPT` or `ERR_STORE_PARITY` for a
  * damaged one.
  */
