@@ -53,6 +53,10 @@ const reservedTypes: Table = [
   'cooldown_set',
   'cooldown_cleared',
   'signing_started',
+  'time_granted',
+  'availability_set',
+  'balance_adjusted',
+  'usage_corrected',
 ].map((type) => [type, type]);
 const attributeArguments: Argument[] = [
   {
@@ -461,8 +465,82 @@ const functions: Record<string, Argument[]> = {
   ],
 };
 
+/** No change by whole milliseconds. */
+const badChanges: Table = [
+  ['0', 0], ['-0', -0], ['-2^53', -(2 ** 53)], ...badDurations.filter(([name]) => name !== 'negative'),
+];
+const badAvailabilities: Table = [['null', null], ['another word', 'open'], ['a list', ['denied']], ['a number', 1]];
+
+/** What a method of limits refuses: its options as such, and each bad value of one of them. */
+function optionArguments(call: Argument['call'], good: object, bad: Record<string, Table>): Argument[] {
+  const withOption = (name: string): Argument => ({
+    name: `options.${name}`,
+    bad: bad[name]!,
+    call: (store, value) => call(store, { ...good, [name]: value } as never),
+  });
+  const unknown: Table = [['an option of no method', { ...good, unknown: 1 }], ['a getter that throws', throwing('day')]];
+  return [{ name: 'options', bad: [...badOptions, ...unknown], call }, ...Object.keys(bad).map(withOption)];
+}
+
+const grant = { subject: 'a', day, durationMs: 1 };
+const correction = { entryId: 'a', day, durationMs: 1, reason: 'r' };
+const told = { source: given(badTexts), reason: given(badTexts) };
+const toldOnce = { ...told, id: given(badTexts) };
+
+const limitMethods: Record<string, Method> = {
+  grantTime: {
+    call: (store) => store.grantTime(grant),
+    writes: true,
+    arguments: optionArguments((store, value) => store.grantTime(value), grant, {
+      subject: badTexts, day: badDays, durationMs: badChanges, ...toldOnce,
+    }),
+  },
+  setAvailability: {
+    call: (store) => store.setAvailability({ subject: 'a', day, availability: 'denied' }),
+    writes: true,
+    arguments: optionArguments((store, value) => store.setAvailability(value), { subject: 'a', day }, {
+      subject: badTexts, day: badDays, availability: badAvailabilities, ...told, id: [['a text', 'a']],
+    }),
+  },
+  getOverride: {
+    call: (store) => store.getOverride('a', day),
+    arguments: [
+      { name: 'subject', bad: badTexts, call: (store, value) => store.getOverride(value, day) },
+      { name: 'day', bad: badDays, call: (store, value) => store.getOverride('a', value) },
+    ],
+  },
+  listOverrides: {
+    call: (store) => store.listOverrides(),
+    arguments: optionArguments((store, value) => store.listOverrides(value), {}, {
+      subject: given(badTexts), day: given(badDays),
+    }),
+  },
+  adjustBalance: {
+    call: (store) => store.adjustBalance({ subject: 'a', durationMs: 1 }),
+    writes: true,
+    arguments: optionArguments((store, value) => store.adjustBalance(value), { subject: 'a', durationMs: 1 }, {
+      subject: badTexts, durationMs: badChanges, capMs: given(badDurations), ...toldOnce,
+    }),
+  },
+  getBalance: {
+    call: (store) => store.getBalance('a'),
+    arguments: [{ name: 'subject', bad: badTexts, call: (store, value) => store.getBalance(value) }],
+  },
+  listBalances: { call: (store) => store.listBalances() },
+  correctUsage: {
+    call: (store) => store.correctUsage(correction),
+    writes: true,
+    arguments: optionArguments((store, value) => store.correctUsage(value), correction, {
+      entryId: badTexts, day: badDays, durationMs: [...badChanges, ['more than there is', -1]], ...toldOnce,
+      reason: badTexts,
+    }),
+  },
+};
+const everyMethod = { ...methods, ...limitMethods };
+
 test('every method and parameter has a row in these tables', () => {
   checkTable(SqliteStore.prototype, methods);
+  checkTable(Object.getPrototypeOf(SqliteStore.prototype) as object, limitMethods);
   assert.deepEqual(
     Object.keys(statics).sort(),
     Object.getOwnPropertyNames(SqliteStore)
@@ -474,7 +552,7 @@ test('every method and parameter has a row in these tables', () => {
   checkArity('splitByDay', splitByDay, functions['splitByDay']);
 });
 
-for (const [name, { arguments: rows = [] }] of Object.entries(methods)) {
+for (const [name, { arguments: rows = [] }] of Object.entries(everyMethod)) {
   if (rows.length === 0) continue;
   test(`${name} refuses every bad value of every argument, and nothing is written`, async (t) => {
     const folder = new TestFolder(t);
@@ -540,7 +618,7 @@ test('every method on a closed store says that it is closed; closing again is fi
   store.close();
   store.close();
   store[Symbol.dispose]();
-  for (const [name, method] of Object.entries(methods)) {
+  for (const [name, method] of Object.entries(everyMethod)) {
     if ('whenClosed' in method) assert.equal(method.call(store), method.whenClosed, name);
     else assert.equal(await codeOf(() => method.call(store)), 'ERR_STORE_CLOSED', name);
   }
@@ -559,7 +637,7 @@ test('every writing method of a read-only store says so, and the others work', a
   const before = bytes();
 
   const store = folder.closing(SqliteStore.openReadOnly<Loose>(folder.file()));
-  for (const [name, method] of Object.entries(methods)) {
+  for (const [name, method] of Object.entries(everyMethod)) {
     if (name === 'close') continue;
     assert.equal(await codeOf(() => method.call(store)), method.writes ? 'ERR_STORE_READ_ONLY' : undefined, name);
   }

@@ -18,11 +18,18 @@ export interface View {
 
 // The identity is a new one where a store was lost before anything was acknowledged.
 const columns: Record<string, string> = {
+  // A recovery from the snapshot file changes limits by events, at a time of its own.
   audit_log: "SELECT timestamp, event_type, event_data, event_meta FROM audit_log WHERE event_type NOT IN "
-    + "('store_adopted', 'store_recovered', 'ledger_attached', 'ledger_set_aside') ORDER BY id",
+    + "('store_adopted', 'store_recovered', 'ledger_attached', 'ledger_set_aside') "
+    + `AND event_meta IS NOT '{"source":"recovery"}' ORDER BY id`,
   snapshot: 'SELECT data FROM snapshot',
 };
 const leftOut = ['store_meta', 'schema_version'];
+
+/** How many of the log's events of limits are not in the tables; an adopted store passes over those of before. */
+const behindSql = `SELECT count(*) FROM audit_log
+  WHERE event_type IN ('time_granted', 'availability_set', 'balance_adjusted', 'usage_corrected')
+    AND id > (SELECT limits_id FROM store_meta WHERE id = 1)`;
 
 /** `door` is the `connect` of the package that has opened the store. */
 export function viewOf(store: SqliteStore, path?: string, door: typeof connect = connect): View {
@@ -36,7 +43,10 @@ export function viewOf(store: SqliteStore, path?: string, door: typeof connect =
   });
   const file = path === undefined ? undefined : fileView(path);
   return {
-    tables: Object.fromEntries(tables) as View['tables'],
+    tables: {
+      ...(Object.fromEntries(tables) as View['tables']),
+      'limits behind': JSON.stringify(prepare(behindSql).all()),
+    },
     head: store.auditHead()?.id ?? 0,
     ...(file === undefined ? undefined : { file }),
   };

@@ -62,6 +62,7 @@ const forbidden = [
   'UPDATE store_meta SET created_at = NULL',
   'UPDATE store_meta SET writable_from = NULL',
   'UPDATE store_meta SET readable_from = NULL',
+  'UPDATE store_meta SET limits_id = NULL',
   'UPDATE audit_log SET timestamp = timestamp',
   'DELETE FROM audit_log',
   "INSERT OR REPLACE INTO audit_log (id, timestamp, event_type, event_data, event_hash) VALUES (1, 'x', 'x', 'x', 'x')",
@@ -82,7 +83,14 @@ const forbidden = [
   "INSERT INTO snapshot VALUES (1, NULL, 1)",
   'UPDATE snapshot SET generation = -1',
   'UPDATE snapshot SET generation = 0.5',
+  "INSERT INTO overrides (subject, day) VALUES ('a', 'b'), ('a', 'b')",
+  "INSERT INTO balances VALUES ('a', 1), ('a', 1)",
   ...refusedUpdates({
+    overrides: {
+      subject: ['NULL', "'minecraft'"], day: ['NULL'], granted_ms: ['NULL', "'x'", '0.5', '9007199254740992',
+      '-9007199254740992'], availability: ["'open'", '1'],
+    },
+    balances: { subject: ['NULL', "'minecraft'"], balance_ms: ['NULL', "'x'", '0.5', '-1', '9007199254740992'] },
     runs: {
       position: ["'x'"], id: ['NULL', "'r1'"], plan_path: ['NULL'], status: ['NULL', "'done'"], metadata: ['NULL',
       "'{'"], created_at: ['NULL'], updated_at: ['NULL'],

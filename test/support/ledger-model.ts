@@ -7,6 +7,8 @@ import { Ledger } from '../../lib/ledger/ledger.ts';
 import { day, operation } from './crash-worker.ts';
 import { checkStore } from './folder.ts';
 import { checkBoth } from './ledger.ts';
+import { LimitModel } from './limits-model.ts';
+import { eventsOf, totalsIn } from './plan-model.ts';
 
 const ownEvents = ['ledger_set_aside', 'ledger_attached', 'usage_added', 'cooldown_set', 'cooldown_cleared'];
 
@@ -15,6 +17,8 @@ export interface PlanState {
   events: EventBase[];
   usage: { entryId: string; durationMs: number }[];
   cooldowns: { entryId: string; until: Date | undefined }[];
+  overrides: ReturnType<LimitModel['overrides']>;
+  balances: ReturnType<LimitModel['balances']>;
   snapshot: StateSnapshot | undefined;
 }
 
@@ -26,6 +30,7 @@ export function stateAfter(seed: number, numbers: Iterable<number>, without?: Re
   const events: EventBase[] = [];
   const usage = new Map<string, number>();
   const cooldowns = new Map<string, Date>();
+  const limits = new LimitModel();
   let snapshot: StateSnapshot | undefined;
   for (const number of numbers) {
     const all = operation(seed, number);
@@ -35,12 +40,15 @@ export function stateAfter(seed: number, numbers: Iterable<number>, without?: Re
       if (until) cooldowns.set(entryId, until);
       else cooldowns.delete(entryId);
     }
+    for (const call of all.limits) events.push(...eventsOf(limits.apply(call, totalsIn(usage))));
     if (!without?.has(number)) snapshot = all.snapshot ?? snapshot;
   }
   return {
     events,
     usage: [...usage].sort().map(([entryId, durationMs]) => ({ entryId, durationMs })),
     cooldowns: [...cooldowns].sort().map(([entryId, until]) => ({ entryId, until })),
+    overrides: limits.overrides(),
+    balances: limits.balances(),
     snapshot,
   };
 }
@@ -48,7 +56,14 @@ export function stateAfter(seed: number, numbers: Iterable<number>, without?: Re
 /** What a store does hold, but for the events of its own. */
 export function stateOf(store: SqliteStore): PlanState {
   const events = [...store.iterateAudits()].map(({ event }) => event).filter(({ type }) => !ownEvents.includes(type));
-  return { events, usage: store.getUsageForDay(day), cooldowns: store.listCooldowns(), snapshot: store.loadSnapshot() };
+  return {
+    events,
+    usage: store.getUsageForDay(day),
+    cooldowns: store.listCooldowns(),
+    overrides: store.listOverrides(),
+    balances: store.listBalances(),
+    snapshot: store.loadSnapshot(),
+  };
 }
 
 /**

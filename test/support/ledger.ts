@@ -109,6 +109,8 @@ export function dump(store: SqliteStore): object {
     ),
     usage: days.map((day) => store.getUsageForDay(day)),
     cooldowns: store.listCooldowns(),
+    overrides: store.listOverrides(),
+    balances: store.listBalances(),
     snapshot: store.loadSnapshot(),
   };
 }

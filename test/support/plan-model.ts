@@ -3,19 +3,23 @@ import assert from 'node:assert/strict';
 import { copyFileSync, existsSync, rmSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { readSnapshotFile } from '../../lib/core/snapshot-file.ts';
-import { type CoreEvent, SqliteStore, type StateSnapshot } from '../../lib/index.ts';
+import { type EventBase, SqliteStore, type StateSnapshot } from '../../lib/index.ts';
 import { snapshotPathOf } from '../../lib/values/paths.ts';
 import { day, operation } from './crash-worker.ts';
+import { LimitModel, type Totals } from './limits-model.ts';
 
 /** What a store must hold after the operations 0 to `done` - 1 of a plan. */
 export class Model {
   readonly seed: number;
   done = 0;
-  readonly #events: CoreEvent[] = [];
+  readonly #events: EventBase[] = [];
   readonly #usage = new Map<string, number>();
   readonly #cooldowns = new Map<string, Date>();
+  readonly #limits = new LimitModel();
   /** The state that was saved with each generation, from 1. */
   readonly snapshots: StateSnapshot[] = [];
+  /** The balances as they were with each of these. */
+  readonly saved: ReturnType<LimitModel['balances']>[] = [];
   /** The last generation whose save was acknowledged: the file cannot be older. */
   placed = 0;
 
@@ -25,14 +29,18 @@ export class Model {
 
   /** Takes the next operation as done. */
   advance(): void {
-    const { events, usage, cooldowns, snapshot } = operation(this.seed, this.done++);
+    const { events, usage, cooldowns, limits, snapshot } = operation(this.seed, this.done++);
     this.#events.push(...events);
     for (const { entryId, durationMs } of usage) this.#usage.set(entryId, (this.#usage.get(entryId) ?? 0) + durationMs);
     for (const { entryId, until } of cooldowns) {
       if (until) this.#cooldowns.set(entryId, until);
       else this.#cooldowns.delete(entryId);
     }
-    if (snapshot) this.snapshots.push(snapshot);
+    for (const call of limits) this.#events.push(...eventsOf(this.#limits.apply(call, totalsIn(this.#usage))));
+    if (snapshot) {
+      this.snapshots.push(snapshot);
+      this.saved.push(this.#limits.balances());
+    }
   }
 
   /** Takes everything before the operation `done` as acknowledged. */
@@ -49,6 +57,8 @@ export class Model {
       events: this.#events.slice(fromId - 1).map((event, index) => ({ id: fromId + index, event })),
       usage: [...this.#usage].map(([entryId, durationMs]) => ({ entryId, durationMs })).sort(byEntry),
       cooldowns: [...this.#cooldowns].map(([entryId, until]) => ({ entryId, until })).sort(byEntry),
+      overrides: this.#limits.overrides(),
+      balances: this.#limits.balances(),
       snapshot: this.snapshots.at(-1),
     };
   }
@@ -56,6 +66,18 @@ export class Model {
   get lastId(): number {
     return this.#events.length;
   }
+}
+
+/** The usage of a plan, all of which is of one day. */
+export function totalsIn(usage: Map<string, number>): Totals {
+  return {
+    get: (entryId) => usage.get(entryId) ?? 0,
+    set: (entryId, _day, totalMs) => void usage.set(entryId, totalMs),
+  };
+}
+
+export function eventsOf({ event }: ReturnType<LimitModel['apply']>): EventBase[] {
+  return event ? [event] : [];
 }
 
 function byEntry(a: { entryId: string }, b: { entryId: string }): number {
@@ -68,6 +90,8 @@ function view(store: SqliteStore, fromId: number): object {
     events: [...store.iterateAudits({ fromId })].map(({ id, event }) => ({ id, event })),
     usage: store.getUsageForDay(day),
     cooldowns: store.listCooldowns(),
+    overrides: store.listOverrides(),
+    balances: store.listBalances(),
     snapshot: store.loadSnapshot(),
   };
 }
@@ -104,6 +128,7 @@ function checkSnapshotFile(path: string, model: Model): void {
     `generation ${file.content.generation}, acknowledged ${model.placed}`,
   );
   assert.deepEqual(file.content.state, model.snapshots[file.content.generation - 1]);
+  assert.deepEqual(file.content.limits?.balances ?? [], model.saved[file.content.generation - 1]);
 }
 
 /** On a copy, because looking would change what the next process finds. */

@@ -34,6 +34,11 @@ export const rowsOfVersion: Record<number, Record<string, string>> = {
     project_snapshots: `INSERT INTO project_snapshots (id, project_path, label, captured_at, state, value)
       VALUES ('p1', '/a', '', ${at}, '{}', NULL), ('p2', '/b', 'before', ${at}, '{}', '1')`,
   },
+  8: {
+    overrides: `INSERT INTO overrides (subject, day, granted_ms, availability)
+      VALUES ('minecraft', '2026-11-21', 1, NULL), ('group:games', '2026-11-21', 0, 'denied')`,
+    balances: `INSERT INTO balances (subject, balance_ms) VALUES ('minecraft', 0), ('group:games', 5)`,
+  },
 };
 
 /** The same for all versions, in one script. */
