@@ -100,7 +100,7 @@ const ofStore: Row[] = [
     return SqliteStore.migrate(path, 5, given<Options<typeof SqliteStore.migrate, 2>>({ force: undefined }));
   }],
   ['appendAudit', ({ store }, given) => store.appendAudit(
-    { ...sessionStarted, ...given<Started>({ label: undefined, deadline: undefined }) },
+    { ...sessionStarted, ...given<Started>({ label: undefined, deadline: undefined, balance: undefined }) },
     given<AuditAttributes>(attributes),
   )],
   ['appendAudit, a reason', ({ store }, given) => {
@@ -125,7 +125,7 @@ const ofStore: Row[] = [
   }],
   ['verifyAudit', async ({ store }, given) => store.verifyAudit(given<VerifyOptions>(verifying))],
   ['saveSnapshot, a session', ({ store }, given) => {
-    const absent = given<Session>({ deadline: undefined, elapsedMs: undefined, days: undefined });
+    const absent = given<Session>({ deadline: undefined, elapsedMs: undefined, days: undefined, balance: undefined });
     store.saveSnapshot({ timestamp, activeSession: { ...running, ...absent } });
     return store.loadSnapshot();
   }],
@@ -145,7 +145,8 @@ const ofModules: Row[] = [
     type TrackerOptions = NonNullable<ConstructorParameters<typeof SessionTracker>[1]>;
     const options = given<TrackerOptions>({ timeZone: undefined, monotonicMs: undefined });
     const tracker = new SessionTracker(store, options);
-    const starting = given<SessionStart>({ sessionId: undefined, label: undefined, deadline: undefined });
+    const absent = { sessionId: undefined, label: undefined, deadline: undefined, balance: undefined };
+    const starting = given<SessionStart>(absent);
     const started = tracker.start({ entryId: 'b', ...starting });
     tracker.touch(given<Options<SessionTracker['touch'], 0>>({ warningsIssued: undefined }));
     const reason: Exited = { type: 'process_exited', ...given<Exited>({ exitCode: undefined }) };

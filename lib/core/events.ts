@@ -23,7 +23,10 @@ export type CoreEvent =
   | {
       type: 'session_started'; sessionId: string; entryId: string; label?: string | undefined;
       deadline?: string | undefined;
+      /** The subject whose balance the session spends. */
+      balance?: string | undefined;
     }
+  | { type: 'session_extended'; sessionId: string; entryId: string; deadline: string }
   | { type: 'session_ended'; sessionId: string; entryId: string; reason: SessionEndReason; durationMs: number }
   | { type: 'warning_issued'; sessionId: string; thresholdSecs: number }
   | { type: 'launch_denied'; entryId: string; reasons: string[] }
@@ -148,7 +151,8 @@ export type FieldChecks = Record<string, (name: string, value: unknown) => unkno
 // A number that a reader adds up or compares must not be wrong in the log, where nobody can mend it.
 const eventChecks: Record<string, FieldChecks> = {
   policy_loaded: { entryCount: checkCount },
-  session_started: { sessionId: checkText, entryId: checkText },
+  session_started: { sessionId: checkText, entryId: checkText, balance: checkText },
+  session_extended: { sessionId: checkText, entryId: checkText },
   session_ended: { sessionId: checkText, entryId: checkText, durationMs: checkCount },
   warning_issued: { sessionId: checkText, thresholdSecs: checkCount },
   launch_denied: { entryId: checkText },

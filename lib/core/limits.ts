@@ -226,8 +226,11 @@ export class Limits implements CommitParticipant {
     const asOfSql = 'SELECT id, event_hash FROM audit_log WHERE id = (SELECT limits_id FROM store_meta WHERE id = 1)';
     const asOf = this.#connection.get<[number, string]>(asOfSql);
     if (!asOf) return undefined;
-    const overridesSql = `SELECT ${overrideColumns} FROM overrides WHERE day >= ? ORDER BY day, subject`;
-    const balancesSql = 'SELECT subject, balance_ms FROM balances ORDER BY subject';
+    // BETWEEN: a number that JavaScript does not have makes the whole SELECT fail, and no state could be saved any more.
+    const overridesSql = `SELECT ${overrideColumns} FROM overrides
+      WHERE day >= ? AND granted_ms BETWEEN ${-maxMs} AND ${maxMs} ORDER BY day, subject`;
+    const balancesSql = `SELECT subject, balance_ms FROM balances
+      WHERE balance_ms BETWEEN 0 AND ${maxMs} ORDER BY subject`;
     return {
       overrides: readable(this.#connection.all<OverrideRow>(overridesSql, since), decodeOverride),
       balances: readable(this.#connection.all<[unknown, unknown]>(balancesSql), decodeBalance),

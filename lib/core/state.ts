@@ -22,6 +22,8 @@ export interface SessionSnapshot {
   elapsedMs?: number | undefined;
   /** The days to which `elapsedMs` belongs. What they lack of it lies between `startedAt` and the snapshot. */
   days?: DayPart[] | undefined;
+  /** The subject whose balance the session spends. Versions that do not know it drop it when they save. */
+  balance?: string | undefined;
 }
 
 /** The text of a state. Throws `ERR_STORE_INVALID_ARGUMENT`, also for a state that is too large to be read back. */
@@ -40,13 +42,13 @@ function checkFields(snapshot: StateSnapshot): object {
 }
 
 export const sessionFields = [
-  'sessionId', 'entryId', 'startedAt', 'deadline', 'warningsIssued', 'elapsedMs', 'days',
+  'sessionId', 'entryId', 'startedAt', 'deadline', 'warningsIssued', 'elapsedMs', 'days', 'balance',
 ] as const;
 
 function encodeSession(given: SessionSnapshot): object {
   const name = 'snapshot.activeSession';
   const session = checkOptions(name, given, sessionFields);
-  const { deadline, warningsIssued, elapsedMs, days } = session;
+  const { deadline, warningsIssued, elapsedMs, days, balance } = session;
   return {
     sessionId: checkText(`${name}.sessionId`, session.sessionId),
     entryId: checkText(`${name}.entryId`, session.entryId),
@@ -55,6 +57,7 @@ function encodeSession(given: SessionSnapshot): object {
     warningsIssued: checkArray(`${name}.warningsIssued`, warningsIssued, 'an array of whole seconds', checkCount),
     ...(elapsedMs === undefined ? undefined : { elapsedMs: checkDuration(`${name}.elapsedMs`, elapsedMs) }),
     ...(days === undefined ? undefined : { days: checkArray(`${name}.days`, days, acceptedDays, checkDayPart) }),
+    ...(balance === undefined ? undefined : { balance: checkText(`${name}.balance`, balance) }),
   };
 }
 

@@ -28,7 +28,9 @@ export function readForeignState(text: string): ForeignState {
 }
 
 function readSession(fields: ForeignFields): Record<string, unknown> {
-  const session = Object.fromEntries(sessionFields.map((name) => [name, fields.value(snakeCase(name))]));
+  // What another program calls a balance need not be the name of a subject. This package's own names are in camel case.
+  const names = fields.has('sessionId') ? sessionFields : sessionFields.filter((name) => name !== 'balance');
+  const session = Object.fromEntries(names.map((name) => [name, fields.value(snakeCase(name))]));
   session['warningsIssued'] ??= [];
   const billable = fields.nested('billable');
   if (billable !== undefined) {
@@ -64,6 +66,11 @@ class ForeignFields {
     this.#path = path;
     this.#members = membersOf(path === '' ? 'the snapshot' : path.slice(0, -1), text);
     this.#unknown = unknown;
+  }
+
+  /** Whether there is a field with exactly this name. */
+  has(name: string): boolean {
+    return this.#members.has(name);
   }
 
   /** Takes the text of a field; `undefined` if it is absent or null. */

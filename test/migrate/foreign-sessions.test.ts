@@ -103,13 +103,13 @@ for (const [way, takeOver] of ways) {
 
   test(`${way} takes a session with fields of a later service, lists them and keeps them in an event`, async (t) => {
     const billable = '{"secs":1800,"nanos":0,"source":"monotonic"}';
-    const later = { billable, pid: '9007199254740993', tags: '[1.0,{"a":null}]', gone: 'null' };
+    const later = { billable, balance: '600', pid: '9007199254740993', tags: '[1.0,{"a":null}]', gone: 'null' };
     const text = snapshotText({ ...fields, ...later }, ',"admin_mode":{"on":true}');
     const { state, listed, kept, isTold } = await taken(t, takeOver, text);
     assert.deepEqual([state, isTold], [expected, false]);
     const values = {
-      'active_session.billable.source': 'monotonic', 'active_session.pid': 9007199254740992,
-      'active_session.tags': [1, { a: null }], admin_mode: { on: true },
+      'active_session.balance': 600, 'active_session.billable.source': 'monotonic',
+      'active_session.pid': 9007199254740992, 'active_session.tags': [1, { a: null }], admin_mode: { on: true },
     };
     assert.deepEqual(kept, values);
     assert.deepEqual(listed.toSorted(), Object.keys(values).map((path) => `1 ${path}`));
@@ -117,7 +117,7 @@ for (const [way, takeOver] of ways) {
 
   test(`${way} takes a snapshot of this package's own, which was migrated down, as it was`, async (t) => {
     const days = [{ day: '2026-03-14', durationMs: 1_800_000 }];
-    const own = { ...expected, activeSession: { ...expected.activeSession, days } };
+    const own = { ...expected, activeSession: { ...expected.activeSession, days, balance: 'group:games' } };
     const whole = { state: own, listed: [], kept: undefined, isTold: false };
     assert.deepEqual(await taken(t, takeOver, JSON.stringify(own)), whole);
   });

@@ -6,11 +6,12 @@ import type { SessionEndReason } from '../../core/events.ts';
 import type { SessionSnapshot } from '../../core/state.ts';
 import { connect, type SqliteStore } from '../../store.ts';
 import {
-  askClock, checkArray, checkCount, checkDuration, checkFunction, checkInstant, checkInteger, checkOptions, checkText,
-  invalid, quote,
+  askClock, checkArray, checkCount, checkDuration, checkFunction, checkInstant, checkInteger, checkOptionalText,
+  checkOptions, checkText, invalid, isText, quote,
 } from '../../values/checks.ts';
 import { type DayPart, localDay } from '../../values/days.ts';
 import { hasCode, StoreError } from '../../values/errors.ts';
+import { parseJson } from '../../values/json.ts';
 import { countedSession, type CountedSession, grownDays } from './days.ts';
 
 /** What a session is started with. Its id is a new UUID unless given; an id can be used once in the life of a store. */
@@ -19,8 +20,16 @@ export interface SessionStart {
   sessionId?: string | undefined;
   /** The entry's name for people; only the event keeps it. */
   label?: string | undefined;
-  /** When the session is to end at the latest. It is recorded and not enforced: the tracker has no timer. */
+  /**
+   * When the session is to end at the latest: the `deadline` of what `evaluate` of `shepherd-store/limits` gave, which
+   * has none where nothing limits the session. It is recorded and not enforced: the tracker has no timer.
+   */
   deadline?: Date | undefined;
+  /**
+   * The subject whose balance the session spends: the `balance` of what `evaluate` gave. The end of the session takes
+   * its time off that balance.
+   */
+  balance?: string | undefined;
 }
 
 /** A session that has ended, and the time of each day it ran on. */
@@ -33,6 +42,11 @@ export interface EndedSession {
   charged: DayPart[];
   /** Parts whose day has a total that cannot be read or grow; the total was left as it is. */
   uncharged: DayPart[];
+  /**
+   * What was taken off the balance that the session spends: its duration, or less where the balance had less, and
+   * nothing where the balance cannot be read. Absent where the session spends none.
+   */
+  spentMs?: number;
 }
 
 const reasonTypes: readonly string[] = [
@@ -70,9 +84,9 @@ function checkCooldown(options: { cooldownMs?: number | undefined } | undefined)
 /**
  * Runs the sessions of a store, one at a time. Each method is one transaction, durable on return. Elapsed time comes
  * from a clock that only goes forward (`monotonicMs`); the wall clock only names the days, in `timeZone` (an IANA name,
- * by default the system's zone): the time between two saves (`start`, `touch`, `end`) belongs to days that the wall
- * clock named between them, counted back from the later save. Its methods may be part of a `transaction`: if that is
- * undone, so is what they did. All methods throw what the store's writing methods throw.
+ * by default the system's zone): the time between two saves (`start`, `touch`, `extend`, `end`) belongs to days that
+ * the wall clock named between them, counted back from the later save. Its methods may be part of a `transaction`: if
+ * that is undone, so is what they did. All methods throw what the store's writing methods throw.
  */
 export class SessionTracker {
   readonly #store: SqliteStore;
@@ -115,16 +129,18 @@ export class SessionTracker {
   }
 
   /**
-   * Starts a session: appends the event and saves the snapshot. Throws `ERR_STORE_CONFLICT` while another session is
-   * active, also one that a crash left behind (`recover` ends it), and for a session id that was used before.
+   * Starts a session: appends the event and saves the snapshot. Whether the entry may start is not asked: `evaluate`
+   * says that. Throws `ERR_STORE_CONFLICT` while another session is active, also one that a crash left behind
+   * (`recover` ends it), and for a session id that was used before.
    */
   start(options: SessionStart): SessionSnapshot {
-    const names = ['entryId', 'sessionId', 'label', 'deadline'];
-    const { entryId, sessionId = randomUUID(), label, deadline } = checkOptions('options', options, names);
+    const names = ['entryId', 'sessionId', 'label', 'deadline', 'balance'];
+    const { entryId, sessionId = randomUUID(), label, deadline, balance } = checkOptions('options', options, names);
     checkText('options.entryId', entryId);
     checkText('options.sessionId', sessionId);
-    if (label !== undefined) checkText('options.label', label);
+    checkOptionalText('options.label', label);
     const deadlineText = deadline === undefined ? undefined : checkInstant('options.deadline', deadline);
+    checkOptionalText('options.balance', balance);
     const startedMs = this.#readMonotonic();
     const what = `start a session of ${quote(entryId)}`;
     return this.#connection.write(what, () => {
@@ -136,10 +152,10 @@ export class SessionTracker {
       const startedAt = this.#connection.now();
       const started: SessionSnapshot = {
         sessionId, entryId, startedAt, ...(deadline ? { deadline: new Date(deadline) } : undefined),
-        warningsIssued: [], elapsedMs: 0,
+        warningsIssued: [], elapsedMs: 0, ...(balance === undefined ? undefined : { balance }),
       };
       this.#store.appendAudit(
-        { type: 'session_started', sessionId, entryId, label, deadline: deadlineText },
+        { type: 'session_started', sessionId, entryId, label, deadline: deadlineText, balance },
         { eventId: `session_started:${sessionId}` },
       );
       this.#store.saveSnapshot({ timestamp: startedAt, activeSession: started });
@@ -166,10 +182,28 @@ export class SessionTracker {
   }
 
   /**
-   * Ends the session: adds its time to its entry's usage on the days that the clock named while it ran; with
-   * `cooldownMs` makes the entry's cooldown last at least that long; appends the event with the duration; saves the
-   * snapshot without a session. Throws `ERR_STORE_CONFLICT` where no session is active, or it was ended by another
-   * process or by an earlier call whose result was unknown.
+   * Sets the deadline of the running session, later or earlier than it was: appends the event and saves the snapshot as
+   * `touch` does. The warnings that were shown stay listed, although with a later deadline they may be due again. Gives
+   * the session. Throws `ERR_STORE_CONFLICT` where no session is active.
+   */
+  extend(options: { deadline: Date }): SessionSnapshot {
+    const { deadline } = checkOptions('options', options, ['deadline']);
+    const deadlineText = checkInstant('options.deadline', deadline);
+    return this.#connection.write('extend the session', () => {
+      const session = this.#mustBeActive('extend the session');
+      const { sessionId, entryId } = session;
+      const activeSession = { ...session, deadline: new Date(deadlineText) };
+      this.#store.appendAudit({ type: 'session_extended', sessionId, entryId, deadline: deadlineText });
+      this.#store.saveSnapshot({ timestamp: this.#connection.now(), activeSession });
+      return activeSession;
+    });
+  }
+
+  /**
+   * Ends the session: adds its time to its entry's usage on the days that the clock named while it ran, and takes it
+   * off the balance that the session spends; with `cooldownMs` makes the entry's cooldown last at least that long;
+   * appends the event with the duration; saves the snapshot without a session. Throws `ERR_STORE_CONFLICT` where no
+   * session is active, or it was ended by another process or by an earlier call whose result was unknown.
    */
   end(reason: SessionEndReason, options?: { cooldownMs?: number | undefined }): EndedSession {
     const cooldownMs = checkCooldown(options);
@@ -180,13 +214,13 @@ export class SessionTracker {
   }
 
   /**
-   * Ends the session that a crash left active, with the reason `service_crashed`, and charges it up to the last `start`
-   * or `touch`, as it was saved there. `cooldownMs` is that of `end`, counted from now, so that pulling the plug does
-   * not evade the cooldown. Gives `undefined` where there is no session, and then sets no cooldown. To be called once
-   * after each start of the service; another call is harmless. One process runs the sessions of a store: this cannot
-   * tell a crash from a service that still runs, and would end the session of that one. Throws `ERR_STORE_CONFLICT`
-   * while this tracker's own session runs, and `ERR_STORE_CORRUPT` where neither copy of the snapshot can be read:
-   * `saveSnapshot` then begins anew.
+   * Ends the session that a crash left active, with the reason `service_crashed`. It is charged, and its balance is
+   * spent, up to the last `start`, `touch` or `extend`, as it was saved there. `cooldownMs` is that of `end`, counted
+   * from now, so that pulling the plug does not evade the cooldown. Gives `undefined` where there is no session, and
+   * then sets no cooldown. To be called once after each start of the service; another call is harmless. One process
+   * runs the sessions of a store: this cannot tell a crash from a service that still runs, and would end the session of
+   * that one. Throws `ERR_STORE_CONFLICT` while this tracker's own session runs, and `ERR_STORE_CORRUPT` where neither
+   * copy of the snapshot can be read: `saveSnapshot` then begins anew.
    */
   recover(options?: { cooldownMs?: number | undefined }): EndedSession | undefined {
     const cooldownMs = checkCooldown(options);
@@ -234,7 +268,7 @@ export class SessionTracker {
     throw new StoreError('ERR_STORE_CONFLICT', `failed to ${what}: ${why}`);
   }
 
-  /** Inside the transaction, sets the cooldown, charges the days and records the end. */
+  /** Inside the transaction, sets the cooldown, charges the days, spends the balance and records the end. */
   #finish(session: CountedSession, reason: SessionEndReason, cooldownMs: number | undefined): EndedSession {
     const { sessionId, entryId, elapsedMs: durationMs, days } = session;
     if (cooldownMs !== undefined) {
@@ -243,6 +277,12 @@ export class SessionTracker {
     const ended: EndedSession = { sessionId, entryId, reason, durationMs, charged: [], uncharged: [] };
     for (const part of days) (this.#charge(entryId, part) ? ended.charged : ended.uncharged).push(part);
     const tags = ended.uncharged.map(({ day }) => `uncharged:${day}`);
+    const balance = this.#balanceOf(session);
+    if (balance !== undefined) {
+      const spentMs = this.#spend(balance, session);
+      ended.spentMs = spentMs ?? 0;
+      if (spentMs === undefined) tags.push(`unspent:${balance}`);
+    }
     // The event id is unique, so a session that has ended cannot be charged again.
     this.#store.appendAudit(
       { type: 'session_ended', sessionId, entryId, reason, durationMs },
@@ -271,6 +311,38 @@ export class SessionTracker {
       return true;
     } catch (error) {
       if (hasCode(error, 'ERR_STORE_CORRUPT') || hasCode(error, 'ERR_STORE_INVALID_ARGUMENT')) return false;
+      throw error;
+    }
+  }
+
+  /**
+   * The subject whose balance a session spends. A version that does not know the field drops it from the snapshot, so
+   * the event of the start, which stays, is asked as well.
+   */
+  #balanceOf({ sessionId, balance }: SessionSnapshot): string | undefined {
+    if (balance !== undefined) return balance;
+    const started = this.#connection.parts.log.findEvent(`session_started:${sessionId}`);
+    if (started?.type !== 'session_started') return undefined;
+    try {
+      const fields = parseJson(started.data) as { balance?: unknown } | null;
+      return isText(fields?.balance) ? fields.balance : undefined;
+    } catch {
+      return undefined; // a damaged row, which verifyAudit finds, must not keep the session from ending
+    }
+  }
+
+  /**
+   * Takes a session's time off a balance, and gives how much that was; `undefined` where the balance is damaged, or the
+   * id was used for another change. That must not keep the session from ending; a damaged balance stays as it is, and
+   * whoever reads it is refused.
+   */
+  #spend(subject: string, { sessionId, elapsedMs }: CountedSession): number | undefined {
+    if (elapsedMs === 0) return 0;
+    const change = { subject, durationMs: -elapsedMs, id: `session_ended:${sessionId}`, source: 'session' };
+    try {
+      return Math.abs(this.#store.adjustBalance(change).appliedMs);
+    } catch (error) {
+      if (hasCode(error, 'ERR_STORE_CORRUPT') || hasCode(error, 'ERR_STORE_CONFLICT')) return undefined;
       throw error;
     }
   }
