@@ -1,23 +1,56 @@
-// Finds the ledger of a store, whose path the database does not hold.
-import { closeSync, constants, openSync, readdirSync, readSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+// Finds the ledger of a store, where nobody names it.
+import {
+  type BigIntStats, closeSync, constants, lstatSync, openSync, readdirSync, readSync, statSync,
+} from 'node:fs';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
 import type { parseHeader as ParseHeader } from '../ledger/line.ts';
+import { connect, type SqliteStore } from '../store.ts';
 import { filesOf, type Holders } from './holders.ts';
 import { ifThere } from './left-out.ts';
+import { attemptRow } from './rows.ts';
 
 /**
- * The path of the ledger whose first line names this store. It is looked for among the files beside the database and
- * the files that the writing processes have open, and only its first line is read. `undefined` where none is found, and
- * in a copy of this package that has no ledger/.
+ * The path of the ledger whose first line names the store at `path`. It is looked for where the store remembers it,
+ * among the files beside the database, and among those that the writing processes have open. `undefined` where none is
+ * found, and in a copy of this package that has no ledger/.
  */
-export async function findLedger(path: string, uuid: string, { processes }: Holders): Promise<string | undefined> {
-  const lines = await ifThere(() => import('../ledger/line.ts'));
-  if (!lines) return undefined;
+export async function findLedger(
+  store: SqliteStore, path: string, { processes }: Holders,
+): Promise<string | undefined> {
   const folder = dirname(resolve(path));
-  const open = processes.filter(({ writes }) => writes).flatMap(({ pid }) => filesOf(pid));
   const beside = namesIn(folder).sort().map((name) => join(folder, name));
-  // Only such names: to open and close the database itself would drop this process's locks on it.
-  return [...beside, ...open].find((file) => file.endsWith('.jsonl') && isLedgerOf(file, uuid, lines.parseHeader));
+  const open = processes.filter(({ writes }) => writes).flatMap(({ pid }) => filesOf(pid));
+  const named = [...beside, ...open].filter((file) => file.endsWith('.jsonl'));
+  const { value: remembered = [] } = attemptRow(() => rememberedPaths(store, path));
+  return firstLedger([...remembered, ...named], path, connect(store).uuid);
+}
+
+/**
+ * The first of the files that is a ledger of the store `uuid`, whose database is at `path`; only first lines are read.
+ * `undefined` where none is, and in a copy of this package that has no ledger/.
+ */
+export async function firstLedger(
+  files: readonly string[], path: string, uuid: string,
+): Promise<string | undefined> {
+  const lines = await ifThere(() => import('../ledger/line.ts'));
+  return lines && files.find((file) => mayBeRead(file, path) && isLedgerOf(file, uuid, lines.parseHeader));
+}
+
+/**
+ * Where the ledger was when the store was last opened with it, seen from where the database is now; empty where the
+ * store remembers none. There are two where a folder on the way is a link, because the service may have come by it or
+ * not. The database may be somebody else's, so nothing may be made at these paths.
+ */
+export function rememberedPaths(store: SqliteStore, path: string): string[] {
+  const door = connect(store);
+  const row = door.read('read where the ledger is', () => {
+    return door.get<[unknown]>('SELECT ledger_path FROM store_meta WHERE id = 1');
+  });
+  const known = row?.[0];
+  // The store writes relative paths alone, which lead to the ledger also after both were moved.
+  if (typeof known !== 'string' || known === '' || isAbsolute(known)) return [];
+  const folders = new Set([dirname(resolve(path)), dirname(door.path!)]);
+  return [...folders].map((folder) => resolve(folder, known));
 }
 
 function namesIn(folder: string): string[] {
@@ -25,6 +58,27 @@ function namesIn(folder: string): string[] {
     return readdirSync(folder);
   } catch {
     return []; // a user who may open a file need not be allowed to list its folder
+  }
+}
+
+/**
+ * Whether a path may be opened to look at it: it is a file, because opening a device can already make it act, and none
+ * of the database's own, because closing one of those would drop this process's locks on it.
+ */
+function mayBeRead(file: string, path: string): boolean {
+  const found = statOf(() => lstatSync(file, { bigint: true }));
+  if (!found?.isFile()) return false;
+  return !['', '-wal', '-shm'].some((ending) => {
+    const own = statOf(() => statSync(path + ending, { bigint: true }));
+    return own?.ino === found.ino && own.dev === found.dev;
+  });
+}
+
+function statOf(stat: () => BigIntStats): BigIntStats | undefined {
+  try {
+    return stat();
+  } catch {
+    return undefined; // not there, not for this user, or no path at all
   }
 }
 

@@ -1,19 +1,18 @@
 // The commands that work on a store and its ledger: replay, rebuild-ledger, rebuild-database, detach-ledger.
-import type { KeyObject } from 'node:crypto';
 import type { Anchor } from '../core/chain.ts';
 import { Ledger, type ParityReport, rebuildDatabase, rebuildLedger, replay, verifyParity } from '../ledger/index.ts';
-import { decodeSigningKey, ledgerAfter } from '../ledger/replay.ts';
-import { connect, SqliteStore } from '../store.ts';
+import { SqliteStore } from '../store.ts';
 import { absolutePath, snapshotPathOf } from '../values/paths.ts';
 import { existsAt } from '../values/place.ts';
 import { anchorText } from './anchor.ts';
-import { type Args, environmentPath, type Option, storeFile } from './args.ts';
+import { environmentPath, type Option, storeFile } from './args.ts';
 import { type Command, dbOption, type Io, jsonOption, long, print, printJson } from './command.ts';
 import { UsageError } from './failures.ts';
-import { checkKeyFits, keyOption, signingKeyOf } from './keys.ts';
+import { keyOption } from './keys.ts';
 import { parityLines, settled, walkLines } from './parity.ts';
-import { checkLedgerIsThere, hasLedger, openStore, storePath } from './store-path.ts';
+import { checkLedgerIsThere, hasLedger, openStore } from './store-path.ts';
 import { count, counted, painter, plain } from './text.ts';
+import { healedLines, openWithLedger } from './with-ledger.ts';
 
 const ledgerOption: Record<string, Option> = {
   ledger: { value: 'FILE', help: 'its ledger; required', required: true },
@@ -34,7 +33,7 @@ export const replayCommand: Command = {
   ],
   examples: ['replay --db shepherdd.db --ledger audit.jsonl'],
   run: async (args, io) => {
-    const { store, ledger, healed } = await openWithLedger(args, io);
+    const { store, ledger, healed, close } = await openWithLedger(args, io);
     try {
       const first = await long(io, 'lines compared', (options) => replay(store, ledger, options));
       const compare = (): Promise<ParityReport> => {
@@ -49,7 +48,7 @@ export const replayCommand: Command = {
       }
       return parity.isConsistent ? 0 : 1;
     } finally {
-      close(store, ledger);
+      close();
     }
   },
 };
@@ -68,7 +67,7 @@ export const detachLedger: Command = {
   ],
   examples: ['detach-ledger --db shepherdd.db --ledger audit.jsonl'],
   run: async (args, io) => {
-    const { store, ledger, healed } = await openWithLedger(args, io);
+    const { store, ledger, healed, close } = await openWithLedger(args, io);
     try {
       store.detachLedger({ force: args.flag('force') });
       const head = store.auditHead()!;
@@ -83,112 +82,10 @@ export const detachLedger: Command = {
       }
       return 0;
     } finally {
-      close(store, ledger);
+      close();
     }
   },
 };
-
-function close(store: SqliteStore, ledger: Ledger): void {
-  store.close();
-  ledger.close();
-}
-
-/** The changes that opening a store with its ledger made. */
-interface Healed {
-  /** How many events were replayed from the ledger into the database. */
-  replayed: number;
-  /** How many events were written from the database into the ledger. */
-  written: number;
-  /** The paths of the files that hold a torn end of the ledger now. */
-  setAside: string[];
-  /** What opening the store found and repaired besides; see `SqliteStore.recovery`. */
-  recovery?: SqliteStore['recovery'];
-}
-
-interface WithLedger {
-  store: SqliteStore;
-  ledger: Ledger;
-  healed: Healed;
-}
-
-/**
- * Opens a store with its ledger, and reports what that changed. Throws `UsageError` for a store without a ledger,
- * because opening it would make the given file its ledger.
- */
-async function openWithLedger(args: Args, io: Io): Promise<WithLedger> {
-  const [path, ledgerPath] = [storePath(args), args.required('ledger')];
-  const { ledger, expected } = await inspectBeforeOpening(args, io, ledgerPath, signingKeyOf(args));
-  try {
-    const store = SqliteStore.open(path, { ledger, clock: io.clock });
-    const { recovery } = store;
-    const setAside = recovery?.setAside?.map(({ path: file }) => file) ?? [];
-    return { store, ledger, healed: { ...expected, setAside, ...(recovery ? { recovery } : undefined) } };
-  } catch (error) {
-    ledger.close();
-    throw error;
-  }
-}
-
-type ExpectedChanges = Pick<Healed, 'replayed' | 'written'>;
-
-/** Opens the ledger, and reads in the store, which is closed again, what opening both together is going to change. */
-async function inspectBeforeOpening(
-  args: Args, io: Io, path: string, key: KeyObject | undefined,
-): Promise<{ ledger: Ledger; expected: ExpectedChanges }> {
-  using store = await openStore(args, io, path);
-  checkLedgerIsThere(path, store); // throws for a missing file; Ledger.open takes one as an empty ledger to be made
-  const ledger = Ledger.open(path, key ? { signingKey: key } : {});
-  try {
-    return { ledger, expected: compareEnds(store, args, ledger, key) };
-  } catch (error) {
-    ledger.close();
-    throw error;
-  }
-}
-
-/**
- * How many events each of the two files lacks, as the last ids of both tell. Throws `UsageError` where the store has no
- * ledger or the key does not fit.
- */
-function compareEnds(store: SqliteStore, args: Args, ledger: Ledger, key: KeyObject | undefined): ExpectedChanges {
-  const end = ledger.refresh();
-  const head = store.auditHead()?.id ?? 0;
-  let ledgerFlag: 0 | 1 = hasLedger(store) ? 1 : 0;
-  let publicKey = recordedKeyOf(store);
-  if (end.store === connect(store).uuid && end.groupEnd > head) {
-    for (const row of ledger.rows(head + 1)) {
-      ledgerFlag = ledgerAfter(row) ?? ledgerFlag;
-      if (row.type === 'signing_started') publicKey = decodeSigningKey(row.id, row.data);
-    }
-  }
-  if (ledgerFlag === 0) {
-    const path = storePath(args);
-    throw new UsageError(`the store ${path} has no ledger: a service begins one by opening the store with it`);
-  }
-  checkKeyFits(key, publicKey);
-  return { replayed: Math.max(0, end.groupEnd - head), written: Math.max(0, head - (end.head?.id ?? 0)) };
-}
-
-/** The public key with which the store last began to sign, as its log has it. */
-function recordedKeyOf(store: SqliteStore): string | undefined {
-  const door = connect(store);
-  const sql = "SELECT id, event_data FROM audit_log WHERE event_type = 'signing_started' ORDER BY id DESC LIMIT 1";
-  const row = door.read('look for the key', () => door.prepare(sql).get()) as unknown as [number, unknown] | undefined;
-  return row && decodeSigningKey(...row);
-}
-
-function healedLines(io: Io, { replayed, written, setAside, recovery }: Healed): string[] {
-  const label = (word: string): string => painter(io.stdout)('yellow', word);
-  const lines: string[] = [];
-  if (replayed > 0) lines.push(`${label('replayed')}  ${counted(replayed, 'event')} that the database lacked`);
-  if (written > 0) lines.push(`${label('written')}   ${counted(written, 'line')} that the ledger lacked`);
-  for (const path of setAside) lines.push(`${label('set aside')} the torn end of the ledger: ${plain(path)}`);
-  if (recovery && !recovery.found.startsWith('ledger-')) {
-    const finding = `the database was found ${recovery.found}`;
-    lines.push(`${label('recovered')} ${finding}; the event store_recovered says more`);
-  }
-  return lines;
-}
 
 /** `rebuild-ledger`: makes the ledger from the database. */
 export const rebuildLedgerCommand: Command = {

@@ -30,8 +30,9 @@ export const status: Command = {
     'The session is the one of the last snapshot: a service that was killed leaves it',
     'there until it is started again. What it has used so far is counted for today.',
     'Who has the store open is asked of the system, which tells of the processes of',
-    'other users only that they hold a lock. A ledger is found by its name, which',
-    'ends in .jsonl, beside the store or among what a running service has open.',
+    'other users only that they hold a lock. A ledger is found where the store',
+    'remembers it, or else by its name, which ends in .jsonl, beside the store or',
+    'among what a running service has open.',
   ],
   examples: ['status --db shepherdd.db', 'status shepherdd.db --json | jq .ok'],
   run: async (args, io) => {
@@ -89,7 +90,7 @@ async function inspect(store: SqliteStore, path: string, at: Date): Promise<Repo
   for (const { error } of [...(usage ?? []), ...(cooldowns ?? [])]) if (error) errors.push(error);
   return {
     healthy: store.isHealthy(), health, head, newest, session, savedAt: state && state.timestamp, hasLedger: has,
-    ledgerPath: has ? await findLedger(path, connect(store).uuid, holders) : undefined,
+    ledgerPath: has ? await findLedger(store, path, holders) : undefined,
     holders, day, usage, isSessionCounted: !session || counted !== undefined, cooldowns, errors,
   };
 }

@@ -2,7 +2,7 @@
 import type { Anchor } from '../core/chain.ts';
 import type { Ledger, ParityReport } from '../ledger/index.ts';
 import type { PageReport } from '../modules/backup/page-check.ts';
-import { connect, type SqliteStore } from '../store.ts';
+import type { SqliteStore } from '../store.ts';
 import { StoreError } from '../values/errors.ts';
 import type { LongOperation } from '../values/long.ts';
 import type { VerifyOptions } from '../verify/chain-walk.ts';
@@ -83,7 +83,7 @@ async function verifyLog(args: Args, io: Io, checks: VerifyOptions): Promise<Rep
   const log = await checkedLog(store, io, checks);
   const has = (await part(() => hasLedger(store))).report;
   const path = storePath(args);
-  const uncheckedPath = has ? await findLedger(path, connect(store).uuid, holdersOf(path)) : undefined;
+  const uncheckedPath = has ? await findLedger(store, path, holdersOf(path)) : undefined;
   const ok = log.report?.ok === true && (!pages || pages.report?.ok === true);
   return { ok, ...(pages ? { pages } : undefined), log, hasLedger: has, uncheckedPath };
 }

@@ -170,7 +170,7 @@ test('a session that a crash left is not shown as one that runs', async (t) => {
   for (const line of left.split('\n').slice(1)) assert.ok(line.length <= 80, line);
 });
 
-test('the ledger is shown with its place, beside the store or elsewhere while a service has it open', async (t) => {
+test('the ledger is shown with its place: where it is remembered, beside the store, or open in a service', async (t) => {
   const folder = new TestFolder(t);
   mkdirSync(folder.file('elsewhere'));
   for (const name of ['audit.jsonl', 'elsewhere/audit.jsonl']) {
@@ -182,7 +182,9 @@ test('the ledger is shown with its place, beside the store or elsewhere while a 
     writeFileSync(folder.file('a.jsonl'), '{"format":"shepherd-store ledger 1","store":"x"}\n');
     const running = await document(path);
     assert.equal(running['hasLedger'], true);
-    if (name === 'audit.jsonl') assert.equal(running['ledgerPath'], folder.file(name));
+    assert.equal(running['ledgerPath'], folder.file(name));
+    remember(path, null); // an older version leaves it out
+    assert.equal((await document(path))['ledgerPath'], folder.file(name));
     store.close();
     ledger.close();
     assert.equal((await document(path))['ledgerPath'], name === 'audit.jsonl' ? folder.file(name) : null);
@@ -193,9 +195,22 @@ test('the ledger is shown with its place, beside the store or elsewhere while a 
         ? /\nledger +\/.*\/audit\.jsonl\n/
         : /\nledger +there is one; where it lies is not known\n/,
     );
+    remember(path, name);
+    assert.equal((await document(path))['ledgerPath'], folder.file(name));
+    // What another store's file says is believed only where a ledger of the store is there.
+    for (const planted of ['a.jsonl', '..', '/dev/zero', '../../dev/zero', 'gone.jsonl', '\0', 'x'.repeat(5_000), 7, '']) {
+      remember(path, planted);
+      assert.equal((await document(path))['ledgerPath'], name === 'audit.jsonl' ? folder.file(name) : null);
+    }
   }
   assert.match((await status(folder.file('audit.db'))).out, /\nledger +\//);
 });
+
+/** Has a store remember another place of its ledger. */
+function remember(path: string, place: string | number | null): void {
+  using db = new DatabaseSync(path);
+  db.prepare('UPDATE store_meta SET ledger_path = ?').run(place);
+}
 
 test('who has the store open for writing is told, and nothing is changed by asking', async (t) => {
   const folder = new TestFolder(t);

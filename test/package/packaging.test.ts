@@ -19,7 +19,9 @@ test('the tarball holds what was built and the texts, and nothing else', () => {
     ...globSync('lib/modules/*/', { cwd: root }).map((path) => path.replace(/^lib\/(.*?)\/?$/, '$1')),
     ...entryPoints.map(({ conditions }) => conditions['default']!.replace(/^\.\/dist\/(.*)\.js$/, '$1')),
   ];
-  const command = ['main', 'program', 'demo-service', 'backup', 'facts', 'import', 'ledger', 'projects', 'runs'];
+  const command = [
+    ...['main', 'program', 'demo-service', 'backup', 'facts', 'import', 'ledger', 'projects', 'runs', 'with-ledger'],
+  ];
   const importedLater = globSync('lib/cli/*.ts', { cwd: root }).flatMap((path) => {
     const text = readFileSync(join(root, path), 'utf8');
     return [...text.matchAll(/\bimport\('\.\.\/(.*)\.ts'\)/g)].map(([, imported]) => `dist/${imported}.js`);
