@@ -201,7 +201,8 @@ export class Limits implements CommitParticipant {
   /** All overrides by day and subject, or those of a day, a subject, or both. */
   overrides(day: string | undefined, subject: string | undefined): DayOverride[] {
     const sql = `SELECT ${overrideColumns} FROM overrides
-      WHERE (?1 IS NULL OR day = ?1) AND (?2 IS NULL OR subject = ?2) AND (granted_ms IS NOT 0 OR availability IS NOT NULL)
+      WHERE (?1 IS NULL OR day = ?1) AND (?2 IS NULL OR subject = ?2)
+        AND (granted_ms IS NOT 0 OR availability IS NOT NULL)
       ORDER BY day, subject`;
     return this.#connection.all<OverrideRow>(sql, day ?? null, subject ?? null).map(decodeOverride);
   }
@@ -226,8 +227,11 @@ export class Limits implements CommitParticipant {
     const asOfSql = 'SELECT id, event_hash FROM audit_log WHERE id = (SELECT limits_id FROM store_meta WHERE id = 1)';
     const asOf = this.#connection.get<[number, string]>(asOfSql);
     if (!asOf) return undefined;
-    const overridesSql = `SELECT ${overrideColumns} FROM overrides WHERE day >= ? ORDER BY day, subject`;
-    const balancesSql = 'SELECT subject, balance_ms FROM balances ORDER BY subject';
+    // BETWEEN, because node:sqlite throws for a number that is not exact, which would make every save fail.
+    const overridesSql = `SELECT ${overrideColumns} FROM overrides
+      WHERE day >= ? AND granted_ms BETWEEN -${maxMs} AND ${maxMs} ORDER BY day, subject`;
+    const balancesSql = `SELECT subject, balance_ms FROM balances
+      WHERE balance_ms BETWEEN 0 AND ${maxMs} ORDER BY subject`;
     return {
       overrides: readable(this.#connection.all<OverrideRow>(overridesSql, since), decodeOverride),
       balances: readable(this.#connection.all<[unknown, unknown]>(balancesSql), decodeBalance),
