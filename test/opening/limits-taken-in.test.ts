@@ -203,7 +203,7 @@ test('with a ledger they are passed over as well, also beside corrections that a
   assert.deepEqual(same, expected);
 });
 
-test('events of these types in a log that is adopted are another program\'s, also in a ledger made later', async (t) => {
+test('events of these types in an adopted log are those of another program, also in a ledger made later', async (t) => {
   const folder = new TestFolder(t);
   makeDatabase(folder.file(), `${fourTables}
     INSERT INTO audit_log VALUES
