@@ -201,7 +201,8 @@ export class Limits implements CommitParticipant {
   /** All overrides by day and subject, or those of a day, a subject, or both. */
   overrides(day: string | undefined, subject: string | undefined): DayOverride[] {
     const sql = `SELECT ${overrideColumns} FROM overrides
-      WHERE (?1 IS NULL OR day = ?1) AND (?2 IS NULL OR subject = ?2) AND (granted_ms <> 0 OR availability IS NOT NULL)
+      WHERE (?1 IS NULL OR day = ?1) AND (?2 IS NULL OR subject = ?2)
+        AND (granted_ms IS NOT 0 OR availability IS NOT NULL)
       ORDER BY day, subject`;
     return this.#connection.all<OverrideRow>(sql, day ?? null, subject ?? null).map(decodeOverride);
   }

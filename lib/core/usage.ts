@@ -99,7 +99,7 @@ export class Usage {
 
   /**
    * Sets totals, each named by the JSON of an entry and a day, to what the events of a ledger add up to. Reads the
-   * whole log.
+   * whole log, without the events of another writer's, which may hold anything.
    */
   addUp(keys: readonly string[]): void {
     const sql = `SELECT json_extract(event_data, '$.entryId'), json_extract(event_data, '$.day'),
@@ -107,6 +107,8 @@ export class Usage {
       FROM audit_log
       WHERE id > (SELECT max(id) FROM audit_log WHERE event_type = 'ledger_attached')
         AND event_type IN ('usage_added', 'usage_corrected')
+        AND CASE WHEN json_valid(event_data) THEN json_type(event_data, '$.durationMs') = 'integer'
+          AND json_extract(event_data, '$.durationMs') BETWEEN -${maxMs} AND ${maxMs} END
       GROUP BY 1, 2`;
     for (const [entryId, day, totalMs] of this.#connection.all<[string, string, number]>(sql)) {
       if (keys.includes(JSON.stringify([entryId, day])) && totalMs >= 0) this.#setRow(entryId, day, totalMs);

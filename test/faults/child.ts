@@ -10,7 +10,8 @@ import { Ledger } from '../../lib/ledger/index.ts';
 import { backup, restore } from '../../lib/modules/backup/backup.ts';
 import { SessionTracker } from '../../lib/modules/sessions/sessions.ts';
 import { connect } from '../../lib/store.ts';
-import { operation, perform } from '../support/crash-worker.ts';
+import { day, limitCall, operation, perform } from '../support/crash-worker.ts';
+import { callLimit } from '../support/limits-model.ts';
 import { viewOf } from './view.ts';
 
 /** How the store of a folder is opened: by the child, and after the power cut. */
@@ -85,6 +86,26 @@ export const tasks: Record<string, Task> = {
 
   open(settings) {
     open(settings).close();
+  },
+
+  /** Changes of limits alone, also of usage for what is corrected; every fourth in a transaction with the one before. */
+  limits(settings, from, count, end) {
+    const store = open(settings);
+    store.addUsage('unaudited', day, 5_000);
+    acknowledge(store, settings);
+    for (let number = Number(from); number < Number(from) + Number(count); number++) {
+      clockMs = Date.parse('2026-01-01T00:00:00Z') + number * 1_000;
+      const change = (): unknown => callLimit(store, limitCall(27, number));
+      if (number % 4 === 3) store.transaction(() => [callLimit(store, limitCall(28, number)), change()]);
+      else change();
+      acknowledge(store, settings);
+      if (number % 7 !== 6) continue;
+      store.saveSnapshot({ timestamp: new Date(clockMs) });
+      acknowledge(store, settings);
+      checkpoint(store);
+    }
+    if (end === 'killed') process.kill(process.pid, 'SIGKILL');
+    store.close();
   },
 
   /** Sessions of a tracker, the last one left running. */

@@ -9,8 +9,10 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { type OpenOptions, SqliteStore } from '../../lib/index.ts';
 import { Ledger } from '../../lib/ledger/ledger.ts';
+import { limitCall } from '../support/crash-worker.ts';
 import { TestFolder } from '../support/folder.ts';
 import { checkBoth, dump, openBoth } from '../support/ledger.ts';
+import { callLimit } from '../support/limits-model.ts';
 import { seededRandom } from '../support/random.ts';
 
 const clock = (): Date => new Date('2026-11-21T12:00:00Z');
@@ -33,6 +35,8 @@ function perform(store: SqliteStore, random: () => number, number: number): void
       store.appendAudits(
         Array.from({ length: below(30) }, (_, index) => ({ event: { type: 'policy_loaded', entryCount: index } })),
       ),
+    () => callLimit(store, limitCall(below(1e6), number)),
+    () => callLimit(store, limitCall(below(1e6), number)),
     () =>
       store.saveSnapshot({
         timestamp: new Date(number),

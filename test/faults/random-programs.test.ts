@@ -5,11 +5,13 @@
 //
 // SHEPHERD_STEPS: how many steps, 1,000 by default. SHEPHERD_STEPS_SEED: repeats another run.
 import assert from 'node:assert/strict';
+import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { type EventBase, SqliteStore, type StateSnapshot } from '../../lib/index.ts';
-import { Ledger } from '../../lib/ledger/ledger.ts';
+import { Ledger, rebuildDatabase, verifyParity } from '../../lib/ledger/index.ts';
 import { connect } from '../../lib/store.ts';
 import { TestFolder } from '../support/folder.ts';
+import { byBytes, callLimit, type LimitCall, LimitModel, type Totals } from '../support/limits-model.ts';
 import { seededRandom } from '../support/random.ts';
 import { badDays, badDurations, badInstants, badJson, badOptions, badTexts, deep, given } from '../support/values.ts';
 
@@ -76,21 +78,29 @@ class Model {
   events: { id: number; event: Event; timestamp: Date }[] = [];
   usage = new Map<string, number>();
   cooldowns = new Map<string, { until: Date; setAt: number }>();
+  readonly limits = new LimitModel();
   snapshot: StateSnapshot | undefined;
 
   /** For a transaction that is undone. */
   copy(): () => void {
     const { snapshot } = this;
     const [length, usage, cooldowns] = [this.events.length, new Map(this.usage), new Map(this.cooldowns)];
+    const restoreLimits = this.limits.copy();
     return () => {
       this.events.length = length;
       Object.assign(this, { usage, cooldowns, snapshot });
+      restoreLimits();
     };
   }
 
   usageOf(entryId: string, day: string): number {
     return this.usage.get(JSON.stringify([entryId, day])) ?? 0;
   }
+
+  readonly totals: Totals = {
+    get: (entryId, day) => this.usageOf(entryId, day),
+    set: (entryId, day, totalMs) => void this.usage.set(JSON.stringify([entryId, day]), totalMs),
+  };
 }
 
 /** What comes back of a value. Not by `JSON.parse`, which mistakes keys with escapes. */
@@ -103,11 +113,6 @@ function plain(value: unknown): unknown {
       .filter(([, item]) => item !== undefined)
       .map(([key, item]) => [key, plain(item)]),
   );
-}
-
-/** The order of SQLite's texts: that of their bytes. */
-function byBytes(a: string, b: string): number {
-  return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }
 
 class Program {
@@ -251,8 +256,46 @@ class Program {
         store.saveSnapshot(snapshot);
         model.snapshot = snapshot;
       },
+      () => this.#limit(store, entryId, day),
+      () => this.#limit(store, entryId, day),
     ];
     this.pick(actions)();
+  }
+
+  /** A change of limits; its id may have been used already, for the same values or for others. */
+  #limit(store: Store, subject: string, day: string): void {
+    const { model } = this;
+    const call = this.#limitCall(subject, day);
+    const { given, event } = model.limits.apply(call, model.totals);
+    assert.deepEqual(callLimit(store, call), given);
+    if (event) this.#noted(store, event, store.auditHead()!.id);
+    if (!('id' in call.options) || this.below(2) === 0) return;
+    const again = model.limits.apply(call, model.totals);
+    assert.ok(!again.event || !event, 'the model repeats it');
+    assert.deepEqual(callLimit(store, call), again.given);
+    if (again.event) this.#noted(store, again.event, store.auditHead()!.id);
+  }
+
+  #limitCall(subject: string, day: string): LimitCall {
+    const durationMs = this.pick([1, -1, 999, -1_000, 1 + this.below(1e7), -1 - this.below(1e7)]);
+    const large = this.pick([durationMs, durationMs, 2 ** 53 - 1, 1 - 2 ** 53]);
+    const id = this.below(3) === 0 ? { id: `${this.pick(texts)} ${this.below(5)}` } : undefined;
+    switch (this.below(4)) {
+      case 0:
+        return { method: 'grantTime', options: { subject, day, durationMs: large, ...id } };
+      case 1: {
+        const availability = this.pick([undefined, 'allowed', 'denied'] as const);
+        return { method: 'setAvailability', options: { subject, day, availability } };
+      }
+      case 2: {
+        const cap = this.below(2) === 0 ? { capMs: this.pick([0, 1_000, this.below(1e7)]) } : undefined;
+        return { method: 'adjustBalance', options: { subject, durationMs: large, ...cap, ...id } };
+      }
+      default: {
+        const options = { entryId: subject, day, durationMs, reason: this.pick(texts), ...id };
+        return { method: 'correctUsage', options };
+      }
+    }
   }
 
   #read(store: Store): void {
@@ -283,6 +326,20 @@ class Program {
             .map(({ id }) => id)
             .reverse()
             .slice(0, 20),
+        ),
+      () => {
+        const found = model.limits.overrides().find((each) => each.subject === entryId && each.day === day);
+        const { subject: _subject, day: _day, ...override } = found ?? { subject: '', day: '', grantedMs: 0 };
+        assert.deepEqual(store.getOverride(entryId, day), override);
+      },
+      () => {
+        const found = model.limits.balances().find(({ subject }) => subject === entryId);
+        assert.equal(store.getBalance(entryId), found?.balanceMs ?? 0);
+      },
+      () =>
+        assert.deepEqual(
+          store.listOverrides({ subject: entryId }),
+          model.limits.overrides().filter(({ subject }) => subject === entryId),
         ),
       () => assert.ok(store.isHealthy()),
       () =>
@@ -318,6 +375,11 @@ class Program {
       () => store.clearCooldown(pick(badTexts)),
       () => store.saveSnapshot(pick(badOptions)),
       () => store.getUsage(pick(badTexts), '2026-11-21'),
+      () => store.grantTime({ subject: 'a', day: '2026-11-21', durationMs: pick([['0', 0], ['a half', 0.5]]) }),
+      () => store.grantTime({ subject: 'a', day: pick(badDays), durationMs: 1 }),
+      () => store.setAvailability({ subject: pick(badTexts), day: '2026-11-21', availability: 'denied' }),
+      () => store.adjustBalance({ subject: 'a', durationMs: 1, capMs: pick(given(badDurations)) }),
+      () => store.correctUsage({ entryId: 'a', day: '2026-11-21', durationMs: 1, reason: pick(badTexts) }),
       () =>
         store.transaction(
           pick([
@@ -402,9 +464,37 @@ class Program {
         [...model.cooldowns.keys()].sort(byBytes),
       );
       for (const { entryId, until } of listed) this.#checkCooldown(store, entryId, until);
+      assert.deepEqual(store.listOverrides(), model.limits.overrides());
+      assert.deepEqual(store.listBalances(), model.limits.balances());
       assert.deepEqual(store.loadSnapshot(), model.snapshot);
     }
   }
+}
+
+/** What a store has that follows from its events. The clock may be behind that of a cooldown, which reads find out. */
+function contentOf(path: string): unknown {
+  using db = new DatabaseSync(path, { readOnly: true });
+  const queries = [
+    'SELECT id, timestamp, event_type, event_data, event_meta, event_hash FROM audit_log ORDER BY id',
+    'SELECT entry_id, day, duration_secs, carry_ms FROM usage ORDER BY 1, 2',
+    'SELECT entry_id, until FROM cooldowns ORDER BY 1',
+    'SELECT subject, day, granted_ms, availability FROM overrides ORDER BY 1, 2',
+    'SELECT subject, balance_ms FROM balances ORDER BY 1',
+    'SELECT limits_id FROM store_meta',
+  ];
+  return queries.map((sql) => {
+    const statement = db.prepare(sql);
+    statement.setReadBigInts(true);
+    return statement.all().map((row) => ({ ...row }));
+  });
+}
+
+/** Rebuilt from its ledger, the store has the same. */
+async function checkRebuilt(folder: TestFolder): Promise<void> {
+  await rebuildDatabase(Ledger.open(folder.file('audit.jsonl')), folder.file('rebuilt.db'));
+  assert.deepEqual(contentOf(folder.file('rebuilt.db')), contentOf(folder.file()));
+  using store = SqliteStore.openReadOnly(folder.file('rebuilt.db'));
+  assert.ok((await verifyParity(store, Ledger.open(folder.file('audit.jsonl')))).isConsistent);
 }
 
 for (const withLedger of [false, true]) {
@@ -434,6 +524,7 @@ for (const withLedger of [false, true]) {
     }
     program.checkAll();
     program.close();
+    if (withLedger) await checkRebuilt(folder);
     t.diagnostic(
       `${steps / 2} steps, ${program.model.events.length} events, ${program.refused} refusals, ${program.undone} `
         + `transactions undone`,

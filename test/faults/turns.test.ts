@@ -31,7 +31,9 @@ const operationsBefore = 20;
 /** Looks at what a version that was killed has left; gives how many operations are done. */
 type Look = (acknowledged: number) => Promise<number>;
 
-/** The older version makes the store, which the newer one then migrates; each is killed in its turn. Gives what was done. */
+/**
+ * The older version makes the store, which the newer one then migrates; each is killed in its turn. Gives what was done.
+ */
 async function takeTurns(t: TestContext, path: string, ledgerPath: string, plan: Plan, look: Look): Promise<number> {
   const { turns, seed } = plan;
   const random = seededRandom(seed);

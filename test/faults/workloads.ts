@@ -169,9 +169,17 @@ function areKeysThere({ path }: Settings, views: readonly View[]): void {
   createPublicKey(readFileSync(`${key}.pub`));
 }
 
+const limitsPhases: readonly Phase[] = [
+  { task: 'limits', args: ['0', '16', 'killed'], killed: true },
+  { task: 'limits', args: ['16', '16', 'closed'] },
+  { task: 'limits', args: ['32', '6', 'killed'], killed: true },
+];
+
 export const workloads: Record<string, Workload> = {
   'the core, from an empty folder': { phases: [plan(0, 14), plan(14, 9, 'killed'), plan(23, 5)] },
   'ledger mode, from an empty folder': { ledger: true, phases: [plan(0, 14), plan(14, 9, 'killed'), plan(23, 5)] },
+  'limits': { phases: limitsPhases },
+  'limits in ledger mode': { ledger: true, phases: limitsPhases },
   'sessions': {
     phases: [
       { task: 'sessions', args: ['3'], killed: true },

@@ -29,8 +29,8 @@ export function operation(seed: number, number: number): Operation {
 }
 
 /**
- * A change of limits. Those with an id follow from the first of sixteen numbers, so that later ones repeat it; some have
- * the same id and other values. What is corrected is no entry whose total is traced to events of the service's own.
+ * A change of limits. Those with an id follow from the first of sixteen numbers, so that later ones repeat it; some
+ * have the same id and other values. What is corrected is no entry whose total is traced to the service's own events.
  */
 export function limitCall(seed: number, number: number): LimitCall {
   const first = number - (number % 16);
@@ -87,7 +87,11 @@ function operationBesideLimits(seed: number, number: number): Operation {
     // Booked without an event, so on an entry of its own: the others' totals are traced to their events.
     case 'usage':
       return {
-        kind, events: [], usage: [{ entryId: 'unaudited', day, durationMs: 1 + below(5_000) }], cooldowns: [], limits: [],
+        kind,
+        events: [],
+        usage: [{ entryId: 'unaudited', day, durationMs: 1 + below(5_000) }],
+        cooldowns: [],
+        limits: [],
       };
     case 'cooldown':
       return { kind, events: [], usage: [], cooldowns: [cooldown], limits: [] };
