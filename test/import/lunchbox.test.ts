@@ -262,9 +262,12 @@ test('an availability follows its source until it is set here, and time is grant
   assert.deepEqual(await again(imported, set(1)), [0, 2, 0, 2]);
   assert.deepEqual(await again(imported, set(1, 60)), [1, 1, 0, 2]);
   assert.deepEqual(store.getOverride('group:games', day), { grantedMs: 60_000 });
-  // Where both say the same again, it follows once more.
+  // What was left out then was not taken, so the source has taken nothing back now.
   store.setAvailability({ subject: 'group:games', day, availability: 'allowed' });
-  assert.deepEqual(await again(imported, ''), [0, 2, 0, 2]);
+  assert.deepEqual(await again(imported, set(0, 60)), [0, 2, 0, 2]);
+  assert.deepEqual(store.getOverride('group:games', day), { grantedMs: 60_000, availability: 'allowed' });
+  // Where both say the same again, it follows once more.
+  assert.deepEqual(await again(imported, set(1, 60)), [0, 2, 0, 2]);
   assert.deepEqual(await again(imported, set(0, 60)), [1, 1, 0, 2]);
   assert.equal(store.getOverride('group:games', day).availability, 'denied');
 });
