@@ -67,6 +67,7 @@ const names: Record<keyof ImportReport['taken'], [one: string, many?: string]> =
   runs: ['run'], planUnits: ['plan unit'], runEvents: ['run event'], resourceStates: ['resource state'],
   facts: ['fact'], projects: ['project'], taskHistory: ['task last done', 'tasks last done'],
   assignedTasks: ['task in progress', 'tasks in progress'], runRecords: ['run record'],
+  overrides: ['override'], balances: ['balance'],
 };
 
 /** How many of each kind there are, each a text with its comma. Kinds without any are left out. */

@@ -25,17 +25,17 @@ export interface ImportReport {
 
 /**
  * Takes over what another service keeps in the file `from`, into the store `to`, which is made if it is not there and
- * keeps what it has: the events, usage, cooldowns, state and settings of a `shepherdd.db` or `lunchboxd.db`; the runs,
- * resource states, facts and audit trail of an OpenFroyo database; the projects, tasks and runs of a Nightshift
- * database or `state.json`, and the events of its `audit-YYYY-MM-DD.jsonl`. The kind is recognised by what the file
- * holds. `from` is only read: no byte of it or beside it changes. Its service may be running: what it writes meanwhile
- * is taken, or left for the next import without being listed. The import is one transaction, durable when the promise
- * resolves; an import that rejects has written nothing of the source. Each row is taken once, however often the import
- * is repeated: a source that has grown since brings only what is new, of two states of one row the later stands, and
- * what was deleted from `to` stays deleted. Rows that cannot be taken are listed in the report, and the others are
- * taken. A running session is taken with the fields that this package knows; its other fields are listed, and an event
- * keeps their values. A session that runs in `to` is not given up for it, and a session of the source is listed where a
- * later state of `to` keeps it out.
+ * keeps what it has: the events, usage, cooldowns, state, settings, overrides and balances of a `shepherdd.db` or
+ * `lunchboxd.db`; the runs, resource states, facts and audit trail of an OpenFroyo database; the projects, tasks and
+ * runs of a Nightshift database or `state.json`, and the events of its `audit-YYYY-MM-DD.jsonl`. The kind is recognised
+ * by what the file holds. `from` is only read: no byte of it or beside it changes. Its service may be running: what it
+ * writes meanwhile is taken, or left for the next import without being listed. The import is one transaction, durable
+ * when the promise resolves; an import that rejects has written nothing of the source. Each row is taken once, however
+ * often the import is repeated: a source that has grown since brings only what is new, of two states of one row the
+ * later stands, and what was deleted from `to` stays deleted. Rows that cannot be taken are listed in the report, and
+ * the others are taken. A running session is taken with the fields that this package knows; its other fields are
+ * listed, and an event keeps their values. A session that runs in `to` is not given up for it, and a session of the
+ * source is listed where a later state of `to` keeps it out.
  *
  * The source is read twice, page by page: first, between turns of the event loop, to find what would fail, then inside
  * the transaction, which holds the store's write lock and the thread to its end. `onProgress` is called after each page

@@ -3,13 +3,15 @@
 // in JSON and whole seconds in `usage`; an instant is RFC 3339 with an offset and up to nine digits of a second's
 // fraction.
 import { hash } from 'node:crypto';
-import { encodeEvent } from '../core/events.ts';
+import { type Availability, encodeEvent } from '../core/events.ts';
 import { readForeignState } from '../migrate/foreign-state.ts';
 import { checkInteger, checkText, invalid, parseInstant } from '../values/checks.ts';
+import { checkDay } from '../values/days.ts';
 import { checkUtf8, membersOf, objectOf, objectText } from '../values/json-text.ts';
 import { checkJson, type JsonObject, type JsonValue } from '../values/json.ts';
 import { isRefusal, named, type Sink, type SourceEvent } from './sink.ts';
-import { exact, type SourceKind } from './source.ts';
+import { exact, type Source, type SourceKind } from './source.ts';
+import type { CountedTable } from './tables.ts';
 import {
   type Cells, countRows, firstRow, hasColumns, listOthers, nameOf, orSkip, type Row, rowText, walkRows, walkTable,
 } from './walk.ts';
@@ -21,7 +23,30 @@ const columnsOf = (key: string): Record<string, readonly string[]> => ({
   cooldowns: [key, 'until'],
   snapshot: ['id', 'snapshot_json'],
 });
-const settings = { settings: ['key', 'value'] };
+
+/** A table that only later versions of the service have. */
+interface LaterTable {
+  name: string;
+  columns: readonly string[];
+  /** The table here that its rows go to. */
+  goesTo: CountedTable;
+  take: (cells: Cells, sink: Sink) => void;
+}
+
+const laterTables: readonly LaterTable[] = [
+  { name: 'settings', columns: ['key', 'value'], goesTo: 'facts', take: takeSetting },
+  {
+    name: 'daily_overrides', goesTo: 'overrides', take: takeOverride,
+    columns: ['subject', 'day', 'availability', 'quota_delta_seconds', 'created_at', 'updated_at'],
+  },
+  {
+    name: 'token_balances', columns: ['subject', 'balance_secs', 'updated_day'], goesTo: 'balances', take: takeBalance,
+  },
+];
+
+function laterTablesOf(source: Source): LaterTable[] {
+  return laterTables.filter(({ name, columns }) => hasColumns(source, { [name]: columns }));
+}
 
 // Versions of the service that have limits for groups call that column `subject`, because a cooldown can be for
 // `group:NAME`.
@@ -32,7 +57,7 @@ function serviceKind(name: string, key: string): SourceKind {
   const columns = columnsOf(key);
   return {
     name,
-    tables: (source) => (hasColumns(source, settings) ? ['facts'] : []),
+    tables: (source) => laterTablesOf(source).map(({ goesTo }) => goesTo),
     recognise: (source) => hasColumns(source, columns),
     count: (source) => countRows(source),
     // The log only grows (AUTOINCREMENT, and the service deletes nothing), so its first row never changes, even when
@@ -46,9 +71,12 @@ function serviceKind(name: string, key: string): SourceKind {
       yield* walkRows(source, sink, usageSql, takeUsage);
       yield* walkRows(source, sink, cooldownSql(key), takeCooldown);
       yield* walkRows(source, sink, snapshotSql, takeSnapshot);
-      if (!hasColumns(source, settings)) return yield* listOthers(source, sink, columns);
-      yield* walkTable(source, sink, 'settings', settings.settings, (cells) => takeSetting(cells, sink));
-      yield* listOthers(source, sink, { ...columns, ...settings });
+      const later = laterTablesOf(source);
+      for (const table of later) {
+        yield* walkTable(source, sink, table.name, table.columns, (cells) => table.take(cells, sink));
+      }
+      const laterColumns = Object.fromEntries(later.map((table) => [table.name, table.columns]));
+      yield* listOthers(source, sink, { ...columns, ...laterColumns });
     },
   };
 }
@@ -197,7 +225,9 @@ function denialReasons(name: string, value: unknown): JsonValue {
   throw invalid(name, value, 'an array of strings');
 }
 
-// Usage, cooldowns, snapshot and settings. The store's own methods check entry ids, days and totals.
+// Usage, cooldowns, snapshot, settings and limits. The store's own methods check entry ids, days and totals.
+
+const maxSeconds = Math.floor(Number.MAX_SAFE_INTEGER / 1000);
 
 function takeUsage([, entryBytes, dayBytes, secs]: Row, sink: Sink): void {
   const at = { table: 'usage', row: `${named(entryBytes)} ${named(dayBytes)}` };
@@ -234,4 +264,29 @@ function takeSetting(cells: Cells, sink: Sink): void {
     return { key: checkText('key', cells('key')), value: checkJson('value', cells('value') ?? null) };
   });
   if (found) sink.setting(at, found.key, found.value);
+}
+
+function takeOverride(cells: Cells, sink: Sink): void {
+  const at = { table: 'daily_overrides', row: nameOf(cells, ['subject', 'day']) };
+  const found = orSkip(sink, at, () => ({
+    subject: checkText('subject', cells('subject')),
+    day: checkDay('day', cells('day')),
+    grantedMs: 1000 * checkInteger('quota_delta_seconds', cells('quota_delta_seconds') ?? 0, -maxSeconds, maxSeconds),
+    availability: availabilityOf(cells('availability')),
+  }));
+  if (found) sink.override(at, found);
+}
+
+function availabilityOf(value: unknown): Availability | null {
+  if (value === undefined) return null;
+  return checkInteger('availability', value, 0, 1) === 0 ? 'denied' : 'allowed';
+}
+
+function takeBalance(cells: Cells, sink: Sink): void {
+  const at = { table: 'token_balances', row: nameOf(cells, ['subject']) };
+  const found = orSkip(sink, at, () => ({
+    subject: checkText('subject', cells('subject')),
+    balanceMs: 1000 * checkInteger('balance_secs', cells('balance_secs'), 0, maxSeconds),
+  }));
+  if (found) sink.balance(at, found.subject, found.balanceMs);
 }

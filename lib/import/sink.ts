@@ -9,8 +9,11 @@ import { quote } from '../values/checks.ts';
 import { StoreError } from '../values/errors.ts';
 import { objectText } from '../values/json-text.ts';
 import type { JsonObject, JsonValue } from '../values/json.ts';
+import { LimitWriter, type SourceOverride, type TakenBalance, type TakenOverride } from './limits.ts';
 import { SettingWriter, type TakenSetting } from './settings.ts';
-import { type Before, countOf, type HasRow, type RowCount, TableWriter, type TargetRow } from './tables.ts';
+import {
+  type Before, type CountedTable, countOf, type HasRow, type RowCount, TableWriter, type TargetRow,
+} from './tables.ts';
 
 /**
  * The events that an import appends to the audit log; `appendAudit` refuses their types to everybody else.
@@ -22,16 +25,16 @@ export type ImportEvent =
       type: 'store_imported'; kind: string; from: string; sourceId: string; events: number; usage: number;
       cooldowns: number; snapshots: number; skipped: number; runs?: number; planUnits?: number; runEvents?: number;
       resourceStates?: number; facts?: number; projects?: number; taskHistory?: number; assignedTasks?: number;
-      runRecords?: number;
+      runRecords?: number; overrides?: number; balances?: number;
     }
   | { type: 'store_import_kept'; sourceId: string; table: string; row: string; fields: JsonObject }
   | {
       type: 'store_import_taken'; sourceId: string; usage: [entryId: string, day: string, durationMs: number][];
       cooldowns: [entryId: string, until: string][]; snapshots: string[]; settings?: [key: string, valueHash: string][];
-      rows?: string[]; things?: string[];
+      rows?: string[]; things?: string[]; overrides?: TakenOverride[]; balances?: TakenBalance[];
     };
 
-/** How many rows there were of each kind; of a module's table only where the source is of a kind that has such rows. */
+/** How many rows there were of each kind; of a module's table, or of limits, only where such a source has them. */
 export interface ImportCounts extends Partial<Record<RowCount, number>> {
   events: number;
   usage: number;
@@ -72,6 +75,10 @@ export interface Sink {
   usage(at: RowName, entryId: string, day: string, durationMs: number): void;
   cooldown(at: RowName, entryId: string, until: Date): void;
   snapshot(at: RowName, snapshot: SourceSnapshot): void;
+  /** The source's own override of a day. */
+  override(at: RowName, override: SourceOverride): void;
+  /** The source's own balance. */
+  balance(at: RowName, subject: string, balanceMs: number): void;
   /** A setting of the service. */
   setting(at: RowName, key: string, value: JsonValue): void;
   /** A row of a module's table. A row that names a run or plan unit has to come after that run or unit. */
@@ -89,22 +96,24 @@ export function named(value: unknown): string {
 
 /** A sink that takes nothing, for the walk that only finds out whether the source can be read to its end. */
 export const nowhere: Sink = {
-  event() {}, usage() {}, cooldown() {}, snapshot() {}, setting() {}, row() {}, skip() {},
+  event() {}, usage() {}, cooldown() {}, snapshot() {}, override() {}, balance() {}, setting() {}, row() {}, skip() {},
 };
 
 type Taken = Extract<ImportEvent, { type: 'store_import_taken' }>;
-type Page = Required<Pick<Taken, 'usage' | 'cooldowns' | 'snapshots' | 'settings' | 'rows' | 'things'>>;
-const emptyPage = (): Page => ({ usage: [], cooldowns: [], snapshots: [], settings: [], rows: [], things: [] });
+type Page = Required<Omit<Taken, 'type' | 'sourceId'>>;
+const emptyPage = (): Page => ({
+  usage: [], cooldowns: [], snapshots: [], settings: [], rows: [], things: [], overrides: [], balances: [],
+});
 
 // A page of what was taken is one event. It is small enough that listing the newest events does not read years of
 // usage.
 const pageRows = 500;
 
 /**
- * Takes rows into a store, inside its transaction. Usage, cooldowns, the snapshot and the rows of the modules' tables
- * change after they were taken, so what was taken of each is recorded in the log (`store_import_taken`) and a later
- * import of the same source, grown meanwhile, adds only the difference: a comparison with the store's own total could
- * not tell the source's seconds from those that the store has counted itself since, nor what is new from what was
+ * Takes rows into a store, inside its transaction. Usage, cooldowns, limits, the snapshot and the rows of the modules'
+ * tables change after they were taken, so what was taken of each is recorded in the log (`store_import_taken`) and a
+ * later import of the same source, grown meanwhile, adds only the difference: a comparison with the store's own total
+ * could not tell the source's seconds from those that the store has counted itself since, nor what is new from what was
  * deleted here. Of a lasting row two fingerprints are recorded: that of what it held, and that of what it is about, by
  * which the row is known after it has changed.
  */
@@ -123,21 +132,25 @@ export class TakingSink implements Sink {
   readonly #before: Before = { rowFingerprints: new Set(), identityFingerprints: new Set() };
   readonly #tables: TableWriter;
   readonly #settings: SettingWriter;
+  readonly #limits: LimitWriter;
   #pages = 0;
   #page = emptyPage();
 
-  constructor(store: SqliteStore, sourceId: string, tables: readonly TargetRow['table'][], hasNow: HasRow) {
+  constructor(store: SqliteStore, sourceId: string, tables: readonly CountedTable[], hasNow: HasRow) {
     this.#store = store;
     this.#connection = connect(store);
     this.#sourceId = sourceId;
     this.#tables = new TableWriter(this.#connection, this.#before, hasNow);
+    this.#limits = new LimitWriter(store);
     const tableCounts = Object.fromEntries(tables.map((table) => [countOf(table), 0]));
     const counts = { events: 0, usage: 0, cooldowns: 0, snapshots: 0, ...tableCounts };
     this.taken = { ...counts };
     this.alreadyThere = { ...counts };
     const takenSettings: TakenSetting[] = [];
     for (let data = this.#takenPage(); data !== undefined; data = this.#takenPage()) {
-      const { usage, cooldowns, snapshots, settings = [], rows = [], things = [] } = JSON.parse(data) as Taken;
+      const taken = JSON.parse(data) as Taken;
+      const { usage, cooldowns, snapshots, settings = [], rows = [], things = [] } = taken;
+      this.#limits.remember(taken.overrides ?? [], taken.balances ?? []);
       for (const [entryId, day, durationMs] of usage) this.#usage.set(usageKey(entryId, day), durationMs);
       for (const [entryId, until] of cooldowns) this.#cooldowns.set(entryId, Date.parse(until));
       for (const identity of snapshots) this.#snapshots.add(identity);
@@ -260,6 +273,22 @@ export class TakingSink implements Sink {
     const members = new Map(texts.map(([name, text]) => [name, JSON.stringify(text)]));
     members.set('fields', objectText(fields));
     this.#connection.appendAudit({ type: 'store_import_kept', data: objectText(members), meta: null });
+  }
+
+  override(at: RowName, override: SourceOverride): void {
+    this.#unlessRefused(at, () => {
+      const { isTaken, record } = this.#limits.takeOverride(override);
+      (isTaken ? this.taken : this.alreadyThere).overrides!++;
+      if (record) this.#page.overrides.push(record);
+    });
+  }
+
+  balance(at: RowName, subject: string, balanceMs: number): void {
+    this.#unlessRefused(at, () => {
+      const { isTaken, record } = this.#limits.takeBalance(subject, balanceMs);
+      (isTaken ? this.taken : this.alreadyThere).balances!++;
+      if (record) this.#page.balances.push(record);
+    });
   }
 
   setting(at: RowName, key: string, value: JsonValue): void {

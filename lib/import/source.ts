@@ -7,7 +7,7 @@ import { type RawLine, readLines } from '../ledger/read-lines.ts';
 import { ReadOnlyFile } from '../reading/reader.ts';
 import { attempt, hasCode, StoreError } from '../values/errors.ts';
 import type { Sink } from './sink.ts';
-import type { HasRow, TargetRow } from './tables.ts';
+import type { CountedTable, HasRow } from './tables.ts';
 
 /** A kind of store that can be taken over. */
 export interface SourceKind {
@@ -23,8 +23,8 @@ export interface SourceKind {
    * kind.
    */
   identity(source: Source): string;
-  /** The modules' tables that its rows go to. */
-  tables?(source: Source): readonly TargetRow['table'][];
+  /** The tables of modules and of limits that its rows go to. */
+  tables?(source: Source): readonly CountedTable[];
   /** Whether the source has a run or plan unit at this moment; for a kind whose rows belong to rows of others. */
   has?(source: Source, ...row: Parameters<HasRow>): boolean;
   /** Hands every row to the sink, converted or refused, and yields how many it has passed since the last time. */

@@ -68,14 +68,19 @@ const rules = {
   run_records: { count: 'runRecords', key: ['id'], fixed: ['started_at'], changed: 'ended_at', lasting: true },
 } as const;
 
-/** The names under which a report counts the rows of the modules' tables. */
+/** The tables of limits beyond the rules, whose rows only the store's own operations change. */
+type LimitTable = 'overrides' | 'balances';
+/** A table whose rows a report counts where the source's kind has such rows. */
+export type CountedTable = TargetRow['table'] | LimitTable;
+
+/** The names under which a report counts the rows of these tables. */
 export type RowCount =
-  | 'runs' | 'planUnits' | 'runEvents' | 'resourceStates' | 'facts'
+  | LimitTable | 'runs' | 'planUnits' | 'runEvents' | 'resourceStates' | 'facts'
   | 'projects' | 'taskHistory' | 'assignedTasks' | 'runRecords';
 
 /** Gives the name under which a report counts the rows of a table. */
-export function countOf(table: TargetRow['table']): RowCount {
-  return rules[table].count;
+export function countOf(table: CountedTable): RowCount {
+  return table === 'overrides' || table === 'balances' ? table : rules[table].count;
 }
 
 /** Makes a refusal: the row is listed, and the import goes on with the next one. */
