@@ -153,6 +153,7 @@ const leftOut: Record<string, string> = {
   import: 'import/index.ts', demo: 'modules/sessions/sessions.ts',
   'verify --db kiosk/store.db': 'modules/backup/page-check.ts',
   'verify --quick --ledger audit.jsonl --db kiosk/store.db': 'ledger/index.ts',
+  'grant minecraft 30m --ledger audit.jsonl --db kiosk/store.db': 'ledger/index.ts',
 };
 
 test('the command, copied with the core alone, does what it can and says what is missing', (t) => {
@@ -165,7 +166,8 @@ test('the command, copied with the core alone, does what it can and says what is
   assert.deepEqual(node(folder, 'main.ts'), works);
   assert.deepEqual(command('--version'), { ...works, stdout: `${manifest.version}\n` });
   const db = ['--db', 'kiosk/store.db'];
-  for (const args of ['audit', 'usage', 'cooldowns', 'snapshot', 'anchor', 'migrate', 'verify --quick']) {
+  const lookers = ['audit', 'usage', 'cooldowns', 'snapshot', 'anchor', 'balance', 'verify --quick'];
+  for (const args of [...lookers, 'migrate', 'grant minecraft -30m']) {
     assert.partialDeepStrictEqual(command(...args.split(' '), ...db), { status: 0, stderr: '' }, args);
   }
   const status = command('status', ...db);
