@@ -2,7 +2,7 @@
 import type { Anchor } from '../core/chain.ts';
 import type { SessionSnapshot } from '../core/state.ts';
 import type { StoreHealth } from '../health.ts';
-import type { CountedSession } from '../modules/sessions/days.ts';
+import type { CountedSession } from '../modules/session-days.ts';
 import { connect, type SqliteStore } from '../store.ts';
 import { localDay } from '../values/days.ts';
 import { storeFile } from './args.ts';
@@ -87,7 +87,7 @@ async function inspect(store: SqliteStore, path: string, at: Date): Promise<Repo
   const has = part(() => hasLedger(store));
   const holders = holdersOf(path);
   const stored = part(() => readUsage(store, day, day));
-  const sessions = await ifThere(() => import('../modules/sessions/days.ts'));
+  const sessions = await ifThere(() => import('../modules/session-days.ts'));
   const counted = session && state ? sessions?.countedSession(session, state.timestamp, undefined) : undefined;
   const usage = stored && (counted ? withSession(stored, counted, day) : stored);
   const cooldowns = part(() => readCooldowns(store, at));
