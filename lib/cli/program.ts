@@ -27,6 +27,7 @@ const commands: Record<string, () => Promise<Command>> = {
   balance: async () => (await import('./balances.ts')).balance,
   correct: async () => (await import('./balances.ts')).correct,
   cooldown: async () => (await import('./cooldowns.ts')).cooldown,
+  limits: async () => (await import('./limits.ts')).limits,
   verify: async () => (await import('./verify.ts')).verify,
   anchor: async () => (await import('./anchor.ts')).anchorCommand,
   replay: async () => (await import('./ledger.ts')).replayCommand,

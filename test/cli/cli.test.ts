@@ -26,7 +26,7 @@ const now = new Date('2026-11-21T18:00:00+01:00');
 const clock = (): Date => now;
 const lookers = ['status', 'audit', 'usage', 'cooldowns', 'snapshot', 'verify', 'facts', 'projects'];
 const writers = ['grant', 'deny', 'allow', 'balance', 'correct', 'cooldown'];
-const commandNames = [...lookers, 'due', ...writers, 'import', 'demo'];
+const commandNames = [...lookers, 'due', 'limits', ...writers, 'import', 'demo'];
 const hostile = 'evil\x1b[31m\x07\x9b2J\u202e\n\r日本';
 
 /** A store with a week of a kiosk: sessions, a denied launch, cooldowns, one session running. */
@@ -113,7 +113,7 @@ test('--help lists each command on a line, and each command explains its options
     );
     assert.equal(
       /--db FILE +the store; by default the user's own/.test(help.out),
-      [...lookers, 'due', ...writers].includes(name),
+      [...lookers, 'due', 'limits', ...writers].includes(name),
       name,
     );
     assertFits(help.out, `${name} --help`);

@@ -149,6 +149,7 @@ const leftOut: Record<string, string> = {
   runs: 'modules/runs/runs.ts', run: 'modules/runs/runs.ts', facts: 'modules/facts/facts.ts',
   projects: 'modules/projects/projects.ts', due: 'modules/projects/projects.ts',
   replay: 'ledger/index.ts', 'rebuild-ledger': 'ledger/index.ts', 'rebuild-database': 'ledger/index.ts',
+  limits: 'modules/limits/limits.ts',
   'detach-ledger': 'ledger/index.ts', backup: 'modules/backup/backup.ts', restore: 'modules/backup/backup.ts',
   import: 'import/index.ts', demo: 'modules/sessions/sessions.ts',
   'verify --db kiosk/store.db': 'modules/backup/page-check.ts',
