@@ -10,7 +10,9 @@ export const always = 'shepherd-store';
 const alwaysShipped = ['core', 'values', 'opening', 'recovery', 'reading', 'migrate', 'verify'];
 
 /** Files of the command that stay files: processes of their own, and commands that import an optional part. */
-const apart = ['main', 'demo-service', 'backup', 'facts', 'import', 'ledger', 'projects', 'runs', 'with-ledger'];
+const apart = [
+  ...['main', 'demo-service', 'backup', 'facts', 'import', 'ledger', 'limits', 'projects', 'runs', 'with-ledger'],
+];
 
 /** The built file of a file of lib/; both by their paths there, without the ending. */
 export function placeOf(path: string): string {

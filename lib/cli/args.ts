@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util';
 import { didYouMean } from '../values/near-miss.ts';
 import { UsageError } from './failures.ts';
 import { shellWord } from './text.ts';
-import { parseDay, parseTime } from './times.ts';
+import { type Change, parseChange, parseDay, parseTime } from './times.ts';
 
 /** An option of a command; `value` names the argument that follows it, and is absent for a switch. */
 export interface Option {
@@ -37,6 +37,11 @@ export function environmentPath(): string | undefined {
   return process.env[storeVariable] || undefined; // an empty variable counts as unset, as is usual
 }
 
+// Node's parser takes `-30m` for options, but no option begins with a digit. No argument of a process can have a NUL.
+const negative = /^-\d/;
+const masked = '\0';
+const unmasked = (text: string): string => (text.startsWith(masked) ? text.slice(masked.length) : text);
+
 /** The arguments of one call. Every method throws `UsageError` for a value that does not fit. */
 export class Args {
   readonly positionals: string[];
@@ -51,12 +56,12 @@ export class Args {
     });
     try {
       const { values, positionals } = parseArgs({
-        args: [...argv],
+        args: argv.map((text) => (negative.test(text) ? masked + text : text)),
         options: { ...Object.fromEntries(optionTypes), help: { type: 'boolean', short: 'h' } },
         allowPositionals: true,
       });
       this.#values = values;
-      this.positionals = positionals;
+      this.positionals = positionals.map(unmasked);
     } catch (error) {
       throw new UsageError(parseErrorText(error as Error, [...Object.keys(options), 'help']));
     }
@@ -99,7 +104,8 @@ export class Args {
   }
 
   text(name: string): string | undefined {
-    const value = this.#values[name] as string | undefined;
+    const given = this.#values[name] as string | undefined;
+    const value = given === undefined ? undefined : unmasked(given);
     if (value === '') throw new UsageError(`--${name} is empty`);
     return value;
   }
@@ -130,10 +136,33 @@ export class Args {
   day(name: string, now: Date): string | undefined {
     const text = this.text(name);
     const day = text === undefined ? undefined : parseDay(text, now);
-    if (text !== undefined && day === undefined) {
-      throw new UsageError(`--${name} must be a day of the calendar as YYYY-MM-DD, today or yesterday, got "${text}"`);
-    }
+    if (text !== undefined && day === undefined) throw new UsageError(noDay(`--${name}`, text));
     return day;
+  }
+
+  /** The day that the argument at an index names; `name` is how the usage line shows it. */
+  dayAt(index: number, name: string, now: Date): string {
+    const text = this.positionals[index] ?? '';
+    const day = parseDay(text, now);
+    if (day === undefined) throw new UsageError(noDay(name, text));
+    return day;
+  }
+
+  /** The change of a duration that the argument at an index names; see `parseChange`. */
+  changeAt(index: number): Change {
+    const text = this.positionals[index] ?? '';
+    const change = parseChange(text);
+    if (change) return change;
+    throw new UsageError(noDuration(`"${text}"`, 'is no duration: write'));
+  }
+
+  /** The duration in milliseconds that an option names. */
+  duration(name: string): number | undefined {
+    const text = this.text(name);
+    if (text === undefined) return undefined;
+    const change = parseChange(text);
+    if (change && change.ms > 0) return change.ms;
+    throw new UsageError(noDuration(`--${name}`, `must be a duration, got "${text}": write`));
   }
 
   /** The instant that an option names; see `parseTime` for the forms that it may have. */
@@ -146,6 +175,14 @@ export class Args {
     }
     return instant;
   }
+}
+
+function noDay(name: string, text: string): string {
+  return `${name} must be a day of the calendar as YYYY-MM-DD, today, yesterday or tomorrow, got "${text}"`;
+}
+
+function noDuration(subject: string, problem: string): string {
+  return `${subject} ${problem} 30m, 1h30m, 2h or 90s; a number alone is minutes`;
 }
 
 function isFile(path: string): boolean {

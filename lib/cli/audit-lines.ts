@@ -100,8 +100,9 @@ const longestValue = 200;
 
 function fieldText(name: string, value: unknown, timestamp: Date): string {
   const [, stem, unit] = /^(.+)(Ms|Secs)$/.exec(name) ?? [];
-  if (stem !== undefined && typeof value === 'number' && value >= 0) {
-    return `${fit(stem, longestValue)}=${duration(unit === 'Ms' ? value : value * 1000)}`;
+  if (stem !== undefined && typeof value === 'number') {
+    const size = duration(Math.abs(unit === 'Ms' ? value : value * 1000));
+    return `${fit(stem, longestValue)}=${value < 0 ? '-' : ''}${size}`;
   }
   return `${fit(name, longestValue)}=${valueText(value, timestamp)}`;
 }

@@ -2,7 +2,7 @@
 import type { Anchor } from '../core/chain.ts';
 import type { SessionSnapshot } from '../core/state.ts';
 import type { StoreHealth } from '../health.ts';
-import type { CountedSession } from '../modules/sessions/days.ts';
+import type { CountedSession } from '../modules/session-days.ts';
 import { connect, type SqliteStore } from '../store.ts';
 import { localDay } from '../values/days.ts';
 import { storeFile } from './args.ts';
@@ -10,6 +10,7 @@ import { type Command, dbOption, type Io, jsonOption, now, print, printJson } fr
 import { type Holders, holdersOf } from './holders.ts';
 import { findLedger } from './ledger-path.ts';
 import { ifThere } from './left-out.ts';
+import { type BalanceRow, limitLines, type OverrideRow, readBalances, readOverrides } from './limit-rows.ts';
 import {
   attemptRow, cooldownLines, type CooldownRow, readCooldowns, readUsage, type RowError, unreadable, usageLines,
   type UsageRow,
@@ -62,6 +63,9 @@ interface Report {
   /** False where there is a session, and this copy of the package was made without what counts its time. */
   isSessionCounted: boolean;
   cooldowns: CooldownRow[] | undefined;
+  /** What was permitted for today beyond the rules. */
+  overrides: OverrideRow[] | undefined;
+  balances: BalanceRow[] | undefined;
   /** Why parts could not be read, each error once. */
   errors: RowError[];
 }
@@ -83,15 +87,19 @@ async function inspect(store: SqliteStore, path: string, at: Date): Promise<Repo
   const has = part(() => hasLedger(store));
   const holders = holdersOf(path);
   const stored = part(() => readUsage(store, day, day));
-  const sessions = await ifThere(() => import('../modules/sessions/days.ts'));
+  const sessions = await ifThere(() => import('../modules/session-days.ts'));
   const counted = session && state ? sessions?.countedSession(session, state.timestamp, undefined) : undefined;
   const usage = stored && (counted ? withSession(stored, counted, day) : stored);
   const cooldowns = part(() => readCooldowns(store, at));
-  for (const { error } of [...(usage ?? []), ...(cooldowns ?? [])]) if (error) errors.push(error);
+  const overrides = part(() => readOverrides(store, day));
+  const balances = part(() => readBalances(store));
+  const lists: (readonly { error?: RowError }[] | undefined)[] = [usage, cooldowns, overrides, balances];
+  for (const { error } of lists.flatMap((list) => list ?? [])) if (error) errors.push(error);
   return {
     healthy: store.isHealthy(), health, head, newest, session, savedAt: state && state.timestamp, hasLedger: has,
     ledgerPath: has ? await findLedger(store, path, holders) : undefined,
-    holders, day, usage, isSessionCounted: !session || counted !== undefined, cooldowns, errors,
+    holders, day, usage, isSessionCounted: !session || counted !== undefined,
+    cooldowns, overrides, balances, errors,
   };
 }
 
@@ -118,15 +126,18 @@ function withSession(rows: readonly UsageRow[], { entryId, days }: CountedSessio
 
 /** A part that could not be read is null and named in `unreadable`, because null alone means that there is none. */
 function documentOf(path: string, report: Report, ok: boolean): object {
-  const { health, head, newest, session, savedAt, holders, usage, isSessionCounted, cooldowns, ...rest } = report;
+  const { health, head, newest, session, savedAt, holders, usage, isSessionCounted, ...others } = report;
+  const { cooldowns, overrides, balances, ...rest } = others;
   const { isOpenForWriting, processes } = holders;
-  const parts = { health, head, newest, session, savedAt, hasLedger: report.hasLedger, usage, cooldowns };
+  const limits = { overrides, balances };
+  const parts = { health, head, newest, session, savedAt, hasLedger: report.hasLedger, usage, cooldowns, ...limits };
   const unread = Object.entries(parts).filter(([, part]) => part === undefined).map(([name]) => name);
   return {
     path, ...(health ?? { findings: null, snapshot: null }), ok, unreadable: unread, ...rest,
     hasLedger: report.hasLedger ?? null, ledgerPath: report.ledgerPath ?? null, isOpenForWriting, openBy: processes,
     head: head ?? null, newest: newest ?? null, session: session ?? null, savedAt: savedAt ?? null,
     usage: usage ?? null, ...(isSessionCounted ? undefined : { isSessionCounted }), cooldowns: cooldowns ?? null,
+    overrides: overrides ?? null, balances: balances ?? null,
   };
 }
 
@@ -165,7 +176,16 @@ function statusLines(io: Io, path: string, report: Report, ok: boolean): string[
     ...section(io, 'Findings', findingLines(io, health?.findings ?? [], report.errors)),
     ...section(io, `Today, ${dayLabel(day)}`, used),
     ...section(io, 'Cooldowns', blocked),
+    ...limitsSection(io, report),
   ];
+}
+
+/** Absent where nothing was permitted and no time was earned, as in a store without limits. */
+function limitsSection(io: Io, { overrides, balances }: Report): string[] {
+  const earned = balances?.filter(({ balanceMs }) => balanceMs !== 0);
+  const lines = limitLines(io.stdout, overrides ?? [], earned ?? []);
+  if (!overrides || !earned) lines.push(`  ${painter(io.stdout)('red', unreadable)}`);
+  return lines.length > 0 ? section(io, 'Limits', lines) : [];
 }
 
 function healthRows(health: StoreHealth): [string, string][] {

@@ -158,6 +158,16 @@ export function duration(ms: number): string {
   return `${count(Math.floor(minutes / 60))} h ${twoDigits(minutes % 60)} min ${twoDigits(secs % 60)} s`;
 }
 
+/** A duration without the units that are zero: `1 h 30 min`, `45 min`, `20 s`; `0 min` for none. */
+export function brief(ms: number): string {
+  const minutes = Math.floor(ms / 60_000);
+  const units: [number, string][] = [
+    [Math.floor(minutes / 60), 'h'], [minutes % 60, 'min'], [(ms % 60_000) / 1000, 's'],
+  ];
+  const parts = units.filter(([value]) => value > 0).map(([value, unit]) => `${count(value)} ${unit}`);
+  return parts.length > 0 ? parts.join(' ') : '0 min';
+}
+
 /** A distance in time, as exactly as people need it: with seconds up to an hour, then with minutes, then with hours. */
 export function span(ms: number): string {
   const secs = Math.max(0, Math.floor(ms / 1000));

@@ -11,10 +11,28 @@ export function parseSpan(text: string): number | undefined {
   return ms > 0 ? ms : undefined;
 }
 
-/** The day that a text names: `2026-11-21`, `today` or `yesterday`, local time. */
+/** A change of a duration; `isSigned` says whether a `+` or `-` was written. */
+export interface Change {
+  ms: number;
+  isSigned: boolean;
+}
+
+/**
+ * The change that a text such as `30m`, `1h30m`, `90s`, `+2h` or `-30m` names; a number alone is minutes. `undefined`
+ * for other texts and for zero.
+ */
+export function parseChange(text: string): Change | undefined {
+  const amounts = /^([+-]?)(?:(\d{1,7})|(?=\d)(?:(\d{1,7})h)?(?:(\d{1,7})m)?(?:(\d{1,7})s)?)$/.exec(text);
+  const [, sign = '', alone, hours = 0, minutes = alone ?? 0, seconds = 0] = amounts ?? [];
+  const ms = Number(hours) * unitMs['h']! + Number(minutes) * unitMs['m']! + Number(seconds) * unitMs['s']!;
+  return ms > 0 ? { ms: sign === '-' ? -ms : ms, isSigned: sign !== '' } : undefined;
+}
+
+/** The day that a text names: `2026-11-21`, `today`, `yesterday` or `tomorrow`, local time. */
 export function parseDay(text: string, now: Date): string | undefined {
   if (text === 'today') return localDay(now);
   if (text === 'yesterday') return addDays(localDay(now), -1);
+  if (text === 'tomorrow') return addDays(localDay(now), 1);
   try {
     return checkDay('day', text);
   } catch {

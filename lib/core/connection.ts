@@ -33,6 +33,7 @@ export class Connection extends Statements {
   #joined = new Set<CommitParticipant>();
   #closed = false;
   #depth = 0;
+  #isReadingTogether = false;
   #transactionTime: Date | undefined;
   /** The error because of which no further write is accepted. */
   #stopped: StoreError | undefined;
@@ -119,14 +120,16 @@ export class Connection extends Statements {
     }
   }
 
-  /** Runs several reads as one transaction, so that they see one state of the database. */
+  /** Runs several reads as one transaction, so that they see one state of the database. Such reads nest. */
   readTogether<T>(what: string, fn: () => T): T {
+    if (this.#isReadingTogether) return fn();
     // Faults are published afterwards, because a listener may want to record one in the store, which cannot be done
     // inside a transaction that only reads.
     return this.faults.publishAfter(() => this.read(what, () => {
       if (this.#depth > 0) return fn();
       // This is no write: BEGIN takes no lock until the first SELECT, and COMMIT writes nothing.
       this.statement('BEGIN').run();
+      this.#isReadingTogether = true;
       try {
         const result = fn();
         this.statement('COMMIT').run();
@@ -134,6 +137,8 @@ export class Connection extends Statements {
       } catch (error) {
         this.undo();
         throw error;
+      } finally {
+        this.#isReadingTogether = false;
       }
     }));
   }

@@ -27,6 +27,7 @@ const commands: string[][] = [
   ['facts'],
   ['projects'],
   ['due', `${long('k')}=1h`],
+  ['balance'],
 ];
 
 /** A store whose every name is longer than a narrow terminal. */
@@ -35,6 +36,8 @@ function fill(folder: TestFolder): string {
   store.appendAudit({ type: long('t'), entryId: long('e'), sessionId: long('s') });
   store.addUsage(long('e'), '2026-11-21', 60_000);
   store.setCooldownUntil(long('e'), new Date(now.getTime() + 60_000));
+  store.grantTime({ subject: long('o'), day: '2026-11-21', durationMs: -1_000 });
+  store.adjustBalance({ subject: long('b'), durationMs: 5_400_000 });
   store.saveSnapshot({
     timestamp: now,
     activeSession: { sessionId: long('s'), entryId: long('e'), startedAt: now, warningsIssued: [], elapsedMs: 0 },
@@ -58,7 +61,7 @@ function fill(folder: TestFolder): string {
 test('no name is cut in a pipe, nor on a wide enough terminal, and none is wider than a narrow one', async (t) => {
   const path = fill(new TestFolder(t));
   const shown: Record<string, string[]> = {
-    status: ['e'],
+    status: ['e', 'o', 'b'],
     audit: ['t', 'e', 's'],
     usage: ['e'],
     cooldowns: ['e'],
@@ -68,6 +71,7 @@ test('no name is cut in a pipe, nor on a wide enough terminal, and none is wider
     facts: ['h', 'n', 'k'],
     projects: ['j'],
     due: ['k', 'j'],
+    balance: ['b'],
   };
   for (const argv of commands) {
     const piped = await shepherd([...argv, '--db', path], { clock });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { type DayPart, localDay, type SessionSnapshot, splitByDay, type SqliteStore } from '../../lib/index.ts';
-import { grownDays } from '../../lib/modules/sessions/days.ts';
+import { grownDays } from '../../lib/modules/session-days.ts';
 import { type EndedSession, SessionTracker } from '../../lib/modules/sessions/sessions.ts';
 import { Clocks } from '../support/clocks.ts';
 import { TestFolder } from '../support/folder.ts';

@@ -149,10 +149,12 @@ const leftOut: Record<string, string> = {
   runs: 'modules/runs/runs.ts', run: 'modules/runs/runs.ts', facts: 'modules/facts/facts.ts',
   projects: 'modules/projects/projects.ts', due: 'modules/projects/projects.ts',
   replay: 'ledger/index.ts', 'rebuild-ledger': 'ledger/index.ts', 'rebuild-database': 'ledger/index.ts',
+  limits: 'modules/limits/limits.ts',
   'detach-ledger': 'ledger/index.ts', backup: 'modules/backup/backup.ts', restore: 'modules/backup/backup.ts',
   import: 'import/index.ts', demo: 'modules/sessions/sessions.ts',
   'verify --db kiosk/store.db': 'modules/backup/page-check.ts',
   'verify --quick --ledger audit.jsonl --db kiosk/store.db': 'ledger/index.ts',
+  'grant minecraft 30m --ledger audit.jsonl --db kiosk/store.db': 'ledger/index.ts',
 };
 
 test('the command, copied with the core alone, does what it can and says what is missing', (t) => {
@@ -165,7 +167,8 @@ test('the command, copied with the core alone, does what it can and says what is
   assert.deepEqual(node(folder, 'main.ts'), works);
   assert.deepEqual(command('--version'), { ...works, stdout: `${manifest.version}\n` });
   const db = ['--db', 'kiosk/store.db'];
-  for (const args of ['audit', 'usage', 'cooldowns', 'snapshot', 'anchor', 'migrate', 'verify --quick']) {
+  const lookers = ['audit', 'usage', 'cooldowns', 'snapshot', 'anchor', 'balance', 'verify --quick'];
+  for (const args of [...lookers, 'migrate', 'grant minecraft -30m']) {
     assert.partialDeepStrictEqual(command(...args.split(' '), ...db), { status: 0, stderr: '' }, args);
   }
   const status = command('status', ...db);

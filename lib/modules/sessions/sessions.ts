@@ -12,7 +12,7 @@ import {
 import { type DayPart, localDay } from '../../values/days.ts';
 import { hasCode, StoreError } from '../../values/errors.ts';
 import { parseJson } from '../../values/json.ts';
-import { countedSession, type CountedSession, grownDays } from './days.ts';
+import { countedSession, type CountedSession, grownDays } from '../session-days.ts';
 
 /** What a session is started with. Its id is a new UUID unless given; an id can be used once in the life of a store. */
 export interface SessionStart {

@@ -1,6 +1,6 @@
 // Finds the days of a session's time: a forward-only clock says how long it ran, and the wall clock names the days.
-import type { SessionSnapshot } from '../../core/state.ts';
-import { type DayPart, localDay, nameable, splitByDay } from '../../values/days.ts';
+import type { SessionSnapshot } from '../core/state.ts';
+import { type DayPart, localDay, nameable, splitByDay } from '../values/days.ts';
 
 /** A session with the time that it ran, and the days that the time belongs to. */
 export type CountedSession = SessionSnapshot & { elapsedMs: number; days: DayPart[] };

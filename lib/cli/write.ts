@@ -1,0 +1,95 @@
+// Opens a store to write to it for a moment, beside a running service.
+import { userInfo } from 'node:os';
+import type { Recovery } from '../recovery/heal.ts';
+import { connect, SqliteStore } from '../store.ts';
+import type { Args, Option } from './args.ts';
+import { dbOption, type Io, jsonOption, print, printJson } from './command.ts';
+import { UsageError } from './failures.ts';
+import { checkKeyFits, keyOption, signingKeyOf } from './keys.ts';
+import { firstLedger, rememberedPaths } from './ledger-path.ts';
+import { needed } from './left-out.ts';
+import { hasLedger, openStore, storePath } from './store-path.ts';
+import { painter } from './text.ts';
+
+/** The options of a command that writes beside a running service. */
+export const writeOptions: Record<string, Option> = {
+  ...dbOption,
+  ledger: { value: 'FILE', help: 'its ledger, where that is not where the store remembers it' },
+  ...keyOption,
+  ...jsonOption,
+};
+
+/** The notes on these options. */
+export const writeNotes: string[] = [
+  'The service may be running, and finds the change at its next read. A store that',
+  'has a ledger is written to together with it, and remembers where it is.',
+];
+
+/** The option of a command whose event says why. */
+export const reasonOption: Record<string, Option> = { reason: { value: 'TEXT', help: 'why; the event keeps it' } };
+
+/** What the event of a change says of itself: the user whose process this is, and the reason that was given. */
+export function toldBy(args: Args): { source: string; reason: string | undefined } {
+  return { source: userName(), reason: args.text('reason') };
+}
+
+function userName(): string {
+  try {
+    return userInfo().username || 'cli';
+  } catch {
+    return 'cli'; // the system need not know a name for every user, least of all in a container
+  }
+}
+
+/** What a command has done: as one line for people, and as a document for machines. */
+export interface Done {
+  line: string;
+  document: object;
+}
+
+/**
+ * Opens the store of a call for writing, with its ledger where it has one, runs `write`, and says what that did and
+ * what was found amiss at open. The store is read first, because to open one that is not there would make it, and one
+ * of an older version would be moved up under its service.
+ */
+export async function change(args: Args, io: Io, write: (store: SqliteStore) => Done): Promise<number> {
+  const { store, close } = await openToWrite(args, io);
+  try {
+    const { line, document } = write(store);
+    const { recovery } = store;
+    if (args.flag('json')) printJson(io, { ...document, ...(recovery ? { recovery } : undefined) });
+    else print(io, [...(recovery ? [recoveryLine(io, recovery.found)] : []), line]);
+    return 0;
+  } finally {
+    close();
+  }
+}
+
+async function openToWrite(args: Args, io: Io): Promise<{ store: SqliteStore; close(): void }> {
+  const path = storePath(args);
+  const given = args.text('ledger');
+  using reader = await openStore(args, io, given);
+  if (given !== undefined || hasLedger(reader)) {
+    const { openBoth } = await needed('a store with a ledger', () => import('./with-ledger.ts'));
+    return openBoth(reader, given ?? (await knownLedger(reader, path)), args, io);
+  }
+  checkKeyFits(signingKeyOf(args), undefined);
+  reader.close();
+  const store = SqliteStore.open(path, { clock: io.clock });
+  return { store, close: () => store.close() };
+}
+
+/** Where the store remembers its ledger. Throws `UsageError` where there is none of it. */
+async function knownLedger(reader: SqliteStore, path: string): Promise<string> {
+  const remembered = rememberedPaths(reader, path);
+  const found = await firstLedger(remembered, path, connect(reader).uuid);
+  if (found !== undefined) return found;
+  const why = remembered.length > 0 ? `it is not at ${remembered[0]}` : 'where it is is not known';
+  throw new UsageError(`the store has a ledger, and ${why}: give its path by --ledger FILE`);
+}
+
+function recoveryLine(io: Io, found: Recovery['found']): string {
+  const [file, how] = found.startsWith('ledger-') ? ['ledger', found.slice('ledger-'.length)] : ['database', found];
+  const what = `the ${file} was found ${how}; the event store_recovered says more`;
+  return `${painter(io.stdout)('yellow', 'recovered')}: ${what}`;
+}
