@@ -1,6 +1,6 @@
 // Finds the ledger of a store, where nobody names it.
 import {
-  type BigIntStats, closeSync, constants, lstatSync, openSync, readdirSync, readSync, statSync,
+  type BigIntStats, closeSync, constants, lstatSync, openSync, readdirSync, readSync, realpathSync, statSync,
 } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import type { parseHeader as ParseHeader } from '../ledger/line.ts';
@@ -21,8 +21,8 @@ export async function findLedger(
   const beside = namesIn(folder).sort().map((name) => join(folder, name));
   const open = processes.filter(({ writes }) => writes).flatMap(({ pid }) => filesOf(pid));
   const named = [...beside, ...open].filter((file) => file.endsWith('.jsonl'));
-  const { value: remembered = [] } = attemptRow(() => rememberedPaths(store, path));
-  return firstLedger([...remembered, ...named], path, connect(store).uuid);
+  const { value: remembered } = attemptRow(() => rememberedPath(store));
+  return firstLedger(remembered === undefined ? named : [remembered, ...named], path, connect(store).uuid);
 }
 
 /**
@@ -37,20 +37,18 @@ export async function firstLedger(
 }
 
 /**
- * Where the ledger was when the store was last opened with it, seen from where the database is now; empty where the
- * store remembers none. There are two where a folder on the way is a link, because the service may have come by it or
- * not. The database may be somebody else's, so nothing may be made at these paths.
+ * Where the ledger was when the store was last opened with it, seen from where the database is now; `undefined` where
+ * the store remembers nothing. The database may be somebody else's, so nothing may be made at this path.
  */
-export function rememberedPaths(store: SqliteStore, path: string): string[] {
+export function rememberedPath(store: SqliteStore): string | undefined {
   const door = connect(store);
   const row = door.read('read where the ledger is', () => {
     return door.get<[unknown]>('SELECT ledger_path FROM store_meta WHERE id = 1');
   });
   const known = row?.[0];
   // The store writes relative paths alone, which lead to the ledger also after both were moved.
-  if (typeof known !== 'string' || known === '' || isAbsolute(known)) return [];
-  const folders = new Set([dirname(resolve(path)), dirname(door.path!)]);
-  return [...folders].map((folder) => resolve(folder, known));
+  if (typeof known !== 'string' || known === '' || isAbsolute(known)) return undefined;
+  return resolve(dirname(realpathSync(door.path!)), known);
 }
 
 function namesIn(folder: string): string[] {

@@ -6,7 +6,7 @@ import type { Args, Option } from './args.ts';
 import { dbOption, type Io, jsonOption, print, printJson } from './command.ts';
 import { UsageError } from './failures.ts';
 import { checkKeyFits, keyOption, signingKeyOf } from './keys.ts';
-import { firstLedger, rememberedPaths } from './ledger-path.ts';
+import { firstLedger, rememberedPath } from './ledger-path.ts';
 import { needed } from './left-out.ts';
 import { hasLedger, openStore, storePath } from './store-path.ts';
 import { painter } from './text.ts';
@@ -81,10 +81,10 @@ async function openToWrite(args: Args, io: Io): Promise<{ store: SqliteStore; cl
 
 /** Where the store remembers its ledger. Throws `UsageError` where there is none of it. */
 async function knownLedger(reader: SqliteStore, path: string): Promise<string> {
-  const remembered = rememberedPaths(reader, path);
-  const found = await firstLedger(remembered, path, connect(reader).uuid);
+  const remembered = rememberedPath(reader);
+  const found = await firstLedger(remembered === undefined ? [] : [remembered], path, connect(reader).uuid);
   if (found !== undefined) return found;
-  const why = remembered.length > 0 ? `it is not at ${remembered[0]}` : 'where it is is not known';
+  const why = remembered === undefined ? 'where it is is not known' : `it is not at ${remembered}`;
   throw new UsageError(`the store has a ledger, and ${why}: give its path by --ledger FILE`);
 }
 

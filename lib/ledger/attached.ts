@@ -1,7 +1,7 @@
 // A ledger that is attached to an open store: what happens at open, before each write and at each commit so that log
 // and ledger hold the same rows. All of it runs under SQLite's write lock.
-import { statSync } from 'node:fs';
-import { basename, dirname, relative } from 'node:path';
+import { realpathSync, statSync } from 'node:fs';
+import { basename, dirname, join, relative } from 'node:path';
 import { type Anchor, genesisHash } from '../core/chain.ts';
 import type { Outcome } from '../core/commit-participant.ts';
 import type { Connection } from '../core/connection.ts';
@@ -101,11 +101,15 @@ export class AttachedLedger implements LedgerPort {
     return attached;
   }
 
-  /** Notes where the ledger is, so that a command beside a running service finds it. */
+  /**
+   * Notes where the ledger is, so that a command beside a running service finds it. The path leads from folder to
+   * folder as they are without links, because whoever reads it may have come by another link, or by none.
+   */
   #rememberPath(): void {
     const { path } = this.#connection;
     if (path === undefined) return;
-    const known = relative(dirname(path), this.#ledger.path);
+    const [from, to] = [path, this.#ledger.path].map((file) => realpathSync(dirname(file)));
+    const known = join(relative(from!, to!), basename(this.#ledger.path));
     this.#connection.run('UPDATE store_meta SET ledger_path = ?1 WHERE id = 1 AND ledger_path IS NOT ?1', known);
   }
 

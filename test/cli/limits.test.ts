@@ -1,9 +1,11 @@
 // The commands that people use beside a running service: grant, deny, allow, balance, correct, cooldown clear.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { userInfo } from 'node:os';
-import { basename } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -323,15 +325,17 @@ test('the ledger is found where the store remembers it, also after the folder wa
   assert.match(lost.err, /the store has a ledger, and it is not at .*data\/audit\.jsonl: give its path by --ledger/);
   const named = await grant(moved.file('data/kiosk.db'), '--ledger', moved.file('log/audit.jsonl'));
   assert.match(named.out, /1 h granted in all/, named.err);
-  // Both have moved together, and are reached by a link besides.
-  renameSync(moved.file('data'), moved.file('data 2'));
-  renameSync(moved.file('log'), moved.file('log 2'));
-  symlinkSync('log 2', moved.file('log'));
-  symlinkSync('data 2', moved.file('link'));
-  for (const [name, hours] of [['data 2', '1 h 30 min'], ['link', '2 h']]) {
-    assert.match((await grant(moved.file(`${name}/kiosk.db`))).out, new RegExp(`: ${hours} granted in all`), name);
-  }
-  checkBoth(moved.file('data 2/kiosk.db'), moved.file('log 2/audit.jsonl'));
+  // Both have moved together, and are reached by links besides.
+  mkdirSync(moved.file('whole'));
+  for (const name of ['data', 'log']) renameSync(moved.file(name), moved.file(`whole/${name}`));
+  mkdirSync(moved.file('deep/er'), { recursive: true });
+  for (const name of ['data', 'log']) symlinkSync(moved.file(`whole/${name}`), moved.file(`deep/er/${name}-link`));
+  const link = ['--ledger', moved.file('deep/er/log-link/audit.jsonl')];
+  assert.match((await grant(moved.file('whole/data/kiosk.db'))).out, /: 1 h 30 min granted/);
+  assert.match((await grant(moved.file('deep/er/data-link/kiosk.db'))).out, /: 2 h granted/);
+  assert.match((await grant(moved.file('deep/er/data-link/kiosk.db'), ...link)).out, /: 2 h 30 min granted/);
+  assert.match((await grant(moved.file('whole/data/kiosk.db'))).out, /: 3 h granted/);
+  checkBoth(moved.file('whole/data/kiosk.db'), moved.file('whole/log/audit.jsonl'));
 });
 
 test('a signed ledger is written to with its key alone', async (t) => {
@@ -346,6 +350,23 @@ test('a signed ledger is written to with its key alone', async (t) => {
   assert.match(await plain.refusal('deny', 'minecraft', '--key', key), /does not sign its events/);
 });
 
+/** The paths that are opened without following a link from here on, as the command looks for a ledger. */
+function openedPaths(t: TestContext): string[] {
+  const paths: string[] = [];
+  const { openSync } = fs;
+  t.mock.method(fs, 'openSync', (...args: Parameters<typeof openSync>) => {
+    const careful = fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK;
+    if ((Number(args[1]) & careful) === careful) paths.push(String(args[0]));
+    return openSync(...args);
+  });
+  syncBuiltinESMExports();
+  t.after(() => {
+    t.mock.restoreAll();
+    syncBuiltinESMExports();
+  });
+  return paths;
+}
+
 test('a planted place of the ledger makes no file, and is no way to write to another one', async (t) => {
   const { folder } = withLedger(t);
   const other = withLedger(t);
@@ -355,6 +376,7 @@ test('a planted place of the ledger makes no file, and is no way to write to ano
   writeFileSync(folder.file('empty'), '');
   const before = readFileSync(other.folder.file('audit.jsonl'), 'utf8');
   const names = namesIn(folder.path);
+  const opened = openedPaths(t);
   for (const planted of [
     'made.jsonl', `no/such/${hostile}`, 'text', 'empty', 'link.jsonl', '.', '..', '', 'store.db', 'store.db-wal',
     other.folder.file('audit.jsonl'), `../${basename(other.folder.path)}/audit.jsonl`,
@@ -365,6 +387,11 @@ test('a planted place of the ledger makes no file, and is no way to write to ano
     assert.match(said, /the store has a ledger, and .*: give its path by --ledger FILE\nUsage: /, String(planted));
     assert.deepEqual(namesIn(folder.path), names);
   }
+  // To open a device can make it act, and to close a file of the database drops this process's locks on it.
+  for (const path of ['/dev/zero', 'store.db', 'store.db-wal', 'link.jsonl']) {
+    assert.equal(opened.includes(resolve(folder.path, path)), false, path);
+  }
+  assert.equal(opened.includes(folder.file('text')), true);
   assert.equal(readFileSync(other.folder.file('audit.jsonl'), 'utf8'), before);
   assert.equal(existsSync(folder.file('made.jsonl')), false);
   await folder.line('deny', 'minecraft', '--ledger', folder.file('audit.jsonl'));
