@@ -227,7 +227,7 @@ export class Limits implements CommitParticipant {
     const asOfSql = 'SELECT id, event_hash FROM audit_log WHERE id = (SELECT limits_id FROM store_meta WHERE id = 1)';
     const asOf = this.#connection.get<[number, string]>(asOfSql);
     if (!asOf) return undefined;
-    // BETWEEN: a number that JavaScript does not have makes the whole SELECT fail, and no state could be saved any more.
+    // BETWEEN, because node:sqlite throws for a number that is not exact, and every save would fail.
     const overridesSql = `SELECT ${overrideColumns} FROM overrides
       WHERE day >= ? AND granted_ms BETWEEN ${-maxMs} AND ${maxMs} ORDER BY day, subject`;
     const balancesSql = `SELECT subject, balance_ms FROM balances

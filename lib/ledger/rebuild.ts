@@ -129,9 +129,9 @@ export async function rebuildLedger(
 
 /**
  * Makes a new database from a ledger, with the store's identity, log, usage, cooldowns and limits; the next open takes
- * the snapshot from the file beside it. The database appears whole or not at all. Throws `ERR_STORE_CONFLICT` where there
- * is a file already, `ERR_STORE_NOT_FOUND` where there is no ledger, `ERR_STORE_CORRUPT` or `ERR_STORE_PARITY` for a
- * damaged one.
+ * the snapshot from the file beside it. The database appears whole or not at all. Throws `ERR_STORE_CONFLICT` where
+ * there is a file already, `ERR_STORE_NOT_FOUND` where there is no ledger, `ERR_STORE_CORRUPT` or `ERR_STORE_PARITY`
+ * for a damaged one.
  */
 export async function rebuildDatabase(
   ledger: Ledger, path: string, options?: LongOperation,
