@@ -1,4 +1,4 @@
--- schema.sql for version 8, SHA-256 below: f557917756b00d34812fda730fd6c7659046df9352b226b6cf80c47acd9dec61
+-- schema.sql for version 8, SHA-256 below: cdab6ddef157829624f911b6b5f737e04b2acab4aa1f3fcfb2bb88ac78d4954d
 -- The current schema, applied whole to a new file. lib/migrations/ leads an older file here step by step; a test
 -- compares the results. Columns of the first four tables that other readers know keep their names and meaning.
 
@@ -14,8 +14,8 @@ CREATE TABLE schema_version (
 -- What the store knows of itself. uuid: the first link of the chain is made from it, and it ties the snapshot file to
 -- this database. adopted_id: the row of audit_log that says up to where ids may have gaps. writable_from,
 -- readable_from: the oldest schema versions whose code may write to this file, and read it (lib/reading/newer.ts).
--- limits_id: the last event whose effect overrides and balances have. ledger_path: where the ledger was when it was last
--- attached, relative to the database's folder.
+-- limits_id: the last event whose effect overrides and balances have. ledger_path: where the ledger was when it was
+-- last attached, relative to the database's folder.
 CREATE TABLE store_meta (
   id INTEGER PRIMARY KEY CHECK (id = 1),
   uuid TEXT NOT NULL CHECK (length(uuid) = 36),
