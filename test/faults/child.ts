@@ -88,7 +88,7 @@ export const tasks: Record<string, Task> = {
     open(settings).close();
   },
 
-  /** Changes of limits alone, also of usage for what is corrected; every fourth in a transaction with the one before. */
+  /** Changes of limits alone, and of usage for what is corrected; every fourth with another one in a transaction. */
   limits(settings, from, count, end) {
     const store = open(settings);
     store.addUsage('unaudited', day, 5_000);

@@ -32,7 +32,8 @@ const operationsBefore = 20;
 type Look = (acknowledged: number) => Promise<number>;
 
 /**
- * The older version makes the store, which the newer one then migrates; each is killed in its turn. Gives what was done.
+ * The older version makes the store, which the newer one then migrates; each is killed in its turn. Gives what was
+ * done.
  */
 async function takeTurns(t: TestContext, path: string, ledgerPath: string, plan: Plan, look: Look): Promise<number> {
   const { turns, seed } = plan;
