@@ -65,8 +65,8 @@ const soundMs = `CASE WHEN typeof(duration_secs) = 'integer' AND duration_secs B
     THEN duration_secs * 1000 + carry_ms END`;
 const usageSql = `SELECT asked.key, day, ${soundMs}
   FROM json_each(?1) AS asked CROSS JOIN usage ON entry_id = asked.value AND day BETWEEN ?2 AND ?3`;
-// SQLite adds up the days before today, because they matter as a sum only: to fetch each takes twice as long. A sum that
-// is not a number of milliseconds any more tells that one of them cannot be right.
+// SQLite adds up the days before today, because they matter as a sum only, and to fetch each takes twice as long. A sum
+// of 1e300 or more tells that one of them cannot be right.
 const earlierSql = `SELECT asked.key, (
     SELECT total(coalesce(iif(date(day) IS day, ${soundMs}, NULL), 1e300))
     FROM usage WHERE entry_id = asked.value AND day >= ?2 AND day < ?3
