@@ -63,7 +63,9 @@ const maxMs = Number.MAX_SAFE_INTEGER;
 const soundMs = `CASE WHEN typeof(duration_secs) = 'integer' AND duration_secs BETWEEN 0 AND ${Math.floor(maxMs / 1000)}
     AND typeof(carry_ms) = 'integer' AND carry_ms BETWEEN 0 AND 999 AND duration_secs * 1000 + carry_ms <= ${maxMs}
     THEN duration_secs * 1000 + carry_ms END`;
-const usageSql = `SELECT asked.key, day, ${soundMs}
+// Node 24 cuts a text off at NUL, which would make a day of what is none.
+const soundDay = "iif(octet_length(day) = 10, day, 'damaged')";
+const usageSql = `SELECT asked.key, ${soundDay}, ${soundMs}
   FROM json_each(?1) AS asked CROSS JOIN usage ON entry_id = asked.value AND day BETWEEN ?2 AND ?3`;
 // SQLite adds up the days before today, because they matter as a sum only, and to fetch each takes twice as long. A sum
 // of 1e300 or more tells that one of them cannot be right.
@@ -71,9 +73,9 @@ const earlierSql = `SELECT asked.key, (
     SELECT total(coalesce(iif(date(day) IS day, ${soundMs}, NULL), 1e300))
     FROM usage WHERE entry_id = asked.value AND day >= ?2 AND day < ?3
   ) FROM json_each(?1) AS asked`;
-const overridesSql = `SELECT asked.key, day,
+const overridesSql = `SELECT asked.key, ${soundDay},
     CASE WHEN typeof(granted_ms) = 'integer' AND granted_ms BETWEEN -${maxMs} AND ${maxMs} THEN granted_ms END,
-    CASE typeof(availability) WHEN 'null' THEN '' WHEN 'text' THEN availability ELSE 'damaged' END
+    iif(availability IS NULL OR availability IN ('allowed', 'denied'), availability, 'damaged')
   FROM json_each(?1) AS asked CROSS JOIN overrides ON subject = asked.value AND day BETWEEN ?2 AND ?3`;
 const balancesSql = `SELECT asked.key,
     CASE WHEN typeof(balance_ms) = 'integer' AND balance_ms BETWEEN 0 AND ${maxMs} THEN balance_ms END
@@ -180,7 +182,7 @@ class Reader {
   }
 
   overrides(subjects: readonly string[], from: number, to: number): Map<string, Overrides> | undefined {
-    type Row = [index: number, day: string, grantedMs: number | null, availability: string];
+    type Row = [index: number, day: string, grantedMs: number | null, availability: string | null];
     const rows = this.#rows<Row>(overridesSql, subjects, textOf(from), textOf(to));
     const found = new Map<string, Overrides>();
     for (const [index, text, grantedMs, availability] of rows ?? []) {
@@ -189,7 +191,7 @@ class Reader {
       found.set(subject, overrides);
       const day = dayIn(text);
       const isKnown = availability === 'allowed' || availability === 'denied';
-      if (day === undefined || grantedMs === null || (!isKnown && availability !== '')) overrides.isSound = false;
+      if (day === undefined || grantedMs === null || (!isKnown && availability !== null)) overrides.isSound = false;
       if (day === undefined) continue;
       overrides.days.set(day, { grantedMs: grantedMs ?? NaN, ...(isKnown && { availability }) });
     }
