@@ -30,9 +30,9 @@ function fill(store: SqliteStore): void {
       for (const entryId of entries) store.addUsage(entryId, on, 60_500);
     }
     for (const entryId of entries) store.setCooldownUntil(entryId, new Date(now.getTime() - minuteMs));
-    const [startedAt, timestamp] = [10, 1].map((minutes) => new Date(now.getTime() - minutes * minuteMs)) as [Date, Date];
-    const running = { sessionId: 's', entryId: entries[0]!, startedAt, warningsIssued: [] };
-    store.saveSnapshot({ timestamp, activeSession: running });
+    const ago = (minutes: number): Date => new Date(now.getTime() - minutes * minuteMs);
+    const activeSession = { sessionId: 's', entryId: entries[0]!, startedAt: ago(10), warningsIssued: [] };
+    store.saveSnapshot({ timestamp: ago(1), activeSession });
   });
 }
 
