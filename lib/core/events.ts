@@ -4,7 +4,7 @@ import {
 } from '../values/checks.ts';
 import { StoreError } from '../values/errors.ts';
 import { checkJson, checkJsonLength, type JsonObject, type JsonValue, parseJson } from '../values/json.ts';
-import { checkPolicy, decodePolicy, type PolicyAttributes, type RecordedDecision } from './policy.ts';
+import { checkPolicyAttributes, decodePolicy, type PolicyAttributes, type RecordedDecision } from './policy.ts';
 
 /** Why a session ended. */
 export type SessionEndReason =
@@ -200,7 +200,7 @@ function encodeAttributes(given: AuditAttributes): Pick<EncodedEvent, 'meta' | '
   if (attributes.observedAt !== undefined) meta['observedAt'] = checkInstant('observedAt', attributes.observedAt);
   const { tags } = attributes;
   if (tags !== undefined) meta['tags'] = checkArray('tags', tags, 'an array of strings', checkText);
-  const policy = checkPolicy(attributes);
+  const policy = checkPolicyAttributes(attributes);
   const all = { ...meta, ...policy };
   checkJsonLength('attributes', all);
   return { meta: Object.keys(all).length > 0 ? JSON.stringify(all) : null, ...(policy ? { policy } : undefined) };

@@ -66,7 +66,7 @@ export function checkGrant(name: string, value: unknown): BreakGlassGrant {
 }
 
 /** Checks a caller's contributions and grant; `undefined` where there are neither. Refuses a grant alone. */
-export function checkPolicy({ policy, breakGlass }: PolicyAttributes): PolicyAttributes | undefined {
+export function checkPolicyAttributes({ policy, breakGlass }: PolicyAttributes): PolicyAttributes | undefined {
   if (policy === undefined && breakGlass === undefined) return undefined;
   const checked = checkContributions('policy', policy);
   const index = checked.findIndex(({ ruleId }) => ruleId.startsWith(reservedPrefix));

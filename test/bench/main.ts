@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util';
 import { bytes, fsyncs } from './counts.ts';
 import { experiment } from './experiment.ts';
 import { growth } from './growth.ts';
+import { limits } from './limits.ts';
 import { table } from './measure.ts';
 import { reads, snapshots, writes } from './operations.ts';
 import { buildPackage, packed } from './package.ts';
@@ -80,6 +81,7 @@ async function measure(folder: string, peers: Peers, sizes: Sizes): Promise<Row[
   const parts: [name: string, part: () => Row[] | Promise<Row[]>][] = [
     ['writes', () => writes(folder, peers, sizes)],
     ['reads', () => reads(folder, peers, sizes)],
+    ['limits', () => limits(folder, sizes)],
     ['snapshots', () => snapshots(folder, peers, sizes)],
     ['process start', () => starts(folder, built, sizes)],
     ['memory', () => memory(folder, built, sizes)],

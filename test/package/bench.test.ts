@@ -14,6 +14,7 @@ const targets = {
   getCooldownUntil: '≥ 0.95',
   'getRecentAudits(100)': '≥ 1',
   'getStatus of 50 entries': '≥ 3',
+  'evaluateAll of 50 entries in 5 groups': '≤ 10',
   saveSnapshot: '≥ 0.8',
   'process start to first durable write': '≤ 1.25',
   'memory after # operations': '≤ 4',

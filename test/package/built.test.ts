@@ -36,8 +36,8 @@ function hook(log: string): string {
 const files: Record<string, string> = {
   'refusals.test.ts': 'index', 'core/audit.test.ts': 'index', 'core/usage.test.ts': 'index',
   'migrate/first-version.test.ts': 'index', 'modules/sessions.test.ts': 'modules/sessions/sessions',
-  'modules/runs.test.ts': 'modules/runs/runs', 'modules/facts.test.ts': 'modules/facts/facts',
-  'modules/project-plans.test.ts': 'modules/projects/projects',
+  'modules/limits-refusals.test.ts': 'modules/limits/limits', 'modules/runs.test.ts': 'modules/runs/runs',
+  'modules/facts.test.ts': 'modules/facts/facts', 'modules/project-plans.test.ts': 'modules/projects/projects',
   'ledger/cooldowns.test.ts': 'ledger/index', 'import/lunchbox.test.ts': 'import/index',
   'cli/audit.test.ts': 'cli/program', 'cli/backup.test.ts': 'cli/program',
 };

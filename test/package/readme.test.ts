@@ -85,8 +85,10 @@ test('every public method stands in the document beside its code', () => {
   }
 });
 
-test('every public name of the ledger, the backup and the import stands in the document beside its code', async () => {
-  const entries = { 'lib/ledger': 'index', 'lib/modules/backup': 'backup', 'lib/import': 'index' };
+test('every public name of the ledger, the backup, the limits and the import stands in the document beside its code', async () => {
+  const entries = {
+    'lib/ledger': 'index', 'lib/modules/backup': 'backup', 'lib/modules/limits': 'limits', 'lib/import': 'index',
+  };
   for (const [folder, file] of Object.entries(entries)) {
     const names = Object.keys((await import(join(root, folder, `${file}.ts`))) as object);
     assert.ok(names.length > 0);

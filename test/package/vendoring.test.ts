@@ -64,9 +64,10 @@ function copied(purpose: string): string[] {
 }
 
 const purposes: Record<string, string> = {
-  'the core': 'lib/index.ts', sessions: 'lib/modules/sessions/sessions.ts', runs: 'lib/modules/runs/runs.ts',
-  facts: 'lib/modules/facts/facts.ts', projects: 'lib/modules/projects/projects.ts',
-  backup: 'lib/modules/backup/backup.ts', 'the ledger': 'lib/ledger/index.ts', import: 'lib/import/index.ts',
+  'the core': 'lib/index.ts', sessions: 'lib/modules/sessions/sessions.ts', limits: 'lib/modules/limits/limits.ts',
+  runs: 'lib/modules/runs/runs.ts', facts: 'lib/modules/facts/facts.ts',
+  projects: 'lib/modules/projects/projects.ts', backup: 'lib/modules/backup/backup.ts',
+  'the ledger': 'lib/ledger/index.ts', import: 'lib/import/index.ts',
 };
 
 /** The files that a file leads to, itself included. */

@@ -1,5 +1,5 @@
-// Rows of limits, as a test wants them, whatever the methods of a store would refuse.
-import type { SQLInputValue } from 'node:sqlite';
+// Rows of limits, as a test wants them.
+import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
 import type { SqliteStore } from '../../lib/index.ts';
 import { connect } from '../../lib/store.ts';
 
@@ -14,14 +14,15 @@ export function runSql(store: SqliteStore, ...statements: Statement[]): void {
   });
 }
 
-/** What a subject is granted on a day, and whether it is allowed or denied. */
+/** Sets what a subject is granted on a day, and whether it is allowed or denied, by a connection of plain SQLite. */
 export function override(
-  store: SqliteStore, subject: string, day: string, grantedMs: number, availability?: 'allowed' | 'denied',
+  db: DatabaseSync, subject: string, day: string, grantedMs: number, availability?: 'allowed' | 'denied',
 ): void {
-  runSql(store, ['INSERT INTO overrides VALUES (?, ?, ?, ?)', subject, day, grantedMs, availability ?? null]);
+  const sql = 'INSERT INTO overrides (subject, day, granted_ms, availability) VALUES (?, ?, ?, ?)';
+  db.prepare(sql).run(subject, day, grantedMs, availability ?? null);
 }
 
-/** The balance of a subject. */
-export function balance(store: SqliteStore, subject: string, balanceMs: number): void {
-  runSql(store, ['INSERT INTO balances VALUES (?, ?)', subject, balanceMs]);
+/** Sets the balance of a subject in the same way. */
+export function balance(db: DatabaseSync, subject: string, balanceMs: number): void {
+  db.prepare('INSERT INTO balances (subject, balance_ms) VALUES (?, ?)').run(subject, balanceMs);
 }

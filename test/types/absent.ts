@@ -7,6 +7,7 @@ import * as core from '../../lib/index.ts';
 import * as ledgers from '../../lib/ledger/index.ts';
 import * as backups from '../../lib/modules/backup/backup.ts';
 import * as facts from '../../lib/modules/facts/facts.ts';
+import * as limits from '../../lib/modules/limits/limits.ts';
 import * as projects from '../../lib/modules/projects/projects.ts';
 import * as runs from '../../lib/modules/runs/runs.ts';
 import * as sessions from '../../lib/modules/sessions/sessions.ts';
@@ -40,6 +41,7 @@ export function takesUndefined(): void {
   nothing<RefusedBy<typeof core>>();
   nothing<RefusingMember<core.SqliteStore>>(); // what it takes of the core's events
   nothing<RefusedBy<typeof sessions>>();
+  nothing<RefusedBy<typeof limits>>();
   nothing<RefusedBy<typeof runs>>();
   nothing<RefusedBy<typeof facts>>();
   nothing<RefusedBy<typeof projects>>();

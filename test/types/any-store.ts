@@ -6,6 +6,7 @@ import {
 import { type Ledger, mirrorEvent, rebuildLedger, replay, verifyParity } from '../../lib/ledger/index.ts';
 import { backup } from '../../lib/modules/backup/backup.ts';
 import { FactStore } from '../../lib/modules/facts/facts.ts';
+import { checkPolicy, evaluate, evaluateAll } from '../../lib/modules/limits/limits.ts';
 import { ProjectStore } from '../../lib/modules/projects/projects.ts';
 import { RunStore } from '../../lib/modules/runs/runs.ts';
 import { SessionTracker } from '../../lib/modules/sessions/sessions.ts';
@@ -50,6 +51,8 @@ export async function handsToModules(doors: SqliteStore<DoorEvent>, ledger: Ledg
   const runs: RunStore = new RunStore(doors, { source: 'deployer' });
   const [facts, projects]: [FactStore, ProjectStore] = [new FactStore(doors), new ProjectStore(doors)];
   await backup(doors, 'backup.db');
+  const policy = checkPolicy({ entries: { minecraft: { dailyMs: 3_600_000 } } });
+  void [evaluate(doors, policy, 'minecraft'), evaluateAll(doors, policy, ['minecraft'])];
   for (const line of ledger.iterate()) mirrorEvent(doors, line);
   await replay(doors, ledger);
   await verifyParity(doors, ledger);

@@ -1,6 +1,6 @@
 // The days of a time zone: when each begins, and at which instant its clocks show a time. Days are whole numbers, as
 // many days after 1970-01-01.
-import { localDay } from '../../values/days.ts';
+import { isDay, localDay } from '../../values/days.ts';
 
 export const minuteMs = 60_000;
 const hourMs = 60 * minuteMs;
@@ -129,6 +129,11 @@ export function weekStart(day: number, startsOn: number): number {
 /** A day as `YYYY-MM-DD`; one beyond the years 0000 to 9999 as the last that can be written. */
 export function textOf(day: number): string {
   return new Date(Math.min(Math.max(day, firstDay), lastDay) * dayMs).toISOString().slice(0, 10);
+}
+
+/** The day that a text names; `undefined` where it names none. */
+export function dayIn(text: string): number | undefined {
+  return isDay(text) ? Date.parse(text) / dayMs : undefined;
 }
 
 /** How far the clocks of the system's own zone are ahead of UTC. */

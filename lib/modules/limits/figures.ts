@@ -7,7 +7,7 @@ import { checkJsonLength } from '../../values/json.ts';
 import { type DayPart, nameable, splitByDay } from '../../values/days.ts';
 import { hasCode, toStoreError } from '../../values/errors.ts';
 import { countedSession } from '../session-days.ts';
-import { type Calendar, textOf, weekStart } from './calendar.ts';
+import { type Calendar, dayIn, textOf, weekStart } from './calendar.ts';
 import type { Rules, SubjectRules } from './policy.ts';
 
 /** For how many days after today limits are looked at. */
@@ -35,6 +35,8 @@ export interface Running {
   spentMs: number;
   /** How much of that is of which day. */
   days: Map<number, number>;
+  /** How much is of this week's days before today. */
+  earlierMs: number;
 }
 
 /** What was read. A number that cannot be read is `NaN`, as is everything that is reckoned from it. */
@@ -43,8 +45,10 @@ export interface Figures {
   today: number;
   /** The last day that is looked at. */
   lastDay: number;
-  /** The usage of an entry on a day, without the running session. */
+  /** The usage of an entry on a day from today on, without the running session. */
   usedMs(entryId: string, day: number): number;
+  /** The same of this week's days before today, together. */
+  usedEarlierMs(entryId: string): number;
   overridesOf(subject: string): Overrides;
   /** When a subject's cooldown is over; `undefined` where it has none. */
   cooldownOf(subject: string): number | undefined;
@@ -56,14 +60,22 @@ export interface Figures {
 const maxMs = Number.MAX_SAFE_INTEGER;
 // NULL stands for what cannot be right: node:sqlite throws for a number beyond 2^53, which would hide all other rows.
 // CROSS JOIN makes SQLite look the given subjects up, one by one, instead of reading all rows of a day.
-const usageSql = `SELECT asked.key, day,
-    CASE WHEN typeof(duration_secs) = 'integer' AND duration_secs BETWEEN 0 AND ${Math.floor(maxMs / 1000)}
-      AND typeof(carry_ms) = 'integer' AND carry_ms BETWEEN 0 AND 999 AND duration_secs * 1000 + carry_ms <= ${maxMs}
-      THEN duration_secs * 1000 + carry_ms END
+const soundMs = `CASE WHEN typeof(duration_secs) = 'integer' AND duration_secs BETWEEN 0 AND ${Math.floor(maxMs / 1000)}
+    AND typeof(carry_ms) = 'integer' AND carry_ms BETWEEN 0 AND 999 AND duration_secs * 1000 + carry_ms <= ${maxMs}
+    THEN duration_secs * 1000 + carry_ms END`;
+// Node 24 cuts a text off at NUL, which would make a day of what is none.
+const soundDay = "iif(octet_length(day) = 10, day, 'damaged')";
+const usageSql = `SELECT asked.key, ${soundDay}, ${soundMs}
   FROM json_each(?1) AS asked CROSS JOIN usage ON entry_id = asked.value AND day BETWEEN ?2 AND ?3`;
-const overridesSql = `SELECT asked.key, day,
+// SQLite adds up the days before today, because they matter as a sum only, and to fetch each takes twice as long. A sum
+// of 1e300 or more tells that one of them cannot be right.
+const earlierSql = `SELECT asked.key, (
+    SELECT total(coalesce(iif(date(day) IS day, ${soundMs}, NULL), 1e300))
+    FROM usage WHERE entry_id = asked.value AND day >= ?2 AND day < ?3
+  ) FROM json_each(?1) AS asked`;
+const overridesSql = `SELECT asked.key, ${soundDay},
     CASE WHEN typeof(granted_ms) = 'integer' AND granted_ms BETWEEN -${maxMs} AND ${maxMs} THEN granted_ms END,
-    CASE typeof(availability) WHEN 'null' THEN '' WHEN 'text' THEN availability ELSE 'damaged' END
+    iif(availability IS NULL OR availability IN ('allowed', 'denied'), availability, 'damaged')
   FROM json_each(?1) AS asked CROSS JOIN overrides ON subject = asked.value AND day BETWEEN ?2 AND ?3`;
 const balancesSql = `SELECT asked.key,
     CASE WHEN typeof(balance_ms) = 'integer' AND balance_ms BETWEEN 0 AND ${maxMs} THEN balance_ms END
@@ -91,20 +103,20 @@ export function readFigures(store: SqliteStore, door: ModuleConnection, question
   const lastDay = today + daysAhead;
   const { subjects, counted, balances, isWeekly } = subjectsOf(rules, entryIds);
   const firstDay = isWeekly ? weekStart(today, rules.weekStartsOn) : today;
-  const days = new Map<string, number>();
-  for (let day = firstDay; day <= lastDay; day++) days.set(textOf(day), day);
-  const reader = new Reader(door, days);
-  const usage = reader.usage(counted, firstDay, lastDay);
+  const reader = new Reader(door);
+  const usage = reader.usage(counted, today, lastDay);
+  const earlier = reader.earlier(firstDay < today ? counted : [], firstDay, today);
   const overrides = reader.overrides(subjects, today, lastDay);
   const cooldowns = reader.cooldowns(subjects, now);
   const stored = reader.balances(balances);
   return {
     at, today, lastDay,
     usedMs: (entryId, day) => usage === undefined ? NaN : (usage.get(entryId)?.(day) ?? 0),
+    usedEarlierMs: (entryId) => earlier === undefined ? NaN : (earlier.get(entryId) ?? 0),
     overridesOf: (subject) => overrides === undefined ? unreadable : (overrides.get(subject) ?? none),
     cooldownOf: (subject) => cooldowns === undefined ? NaN : cooldowns.get(subject),
     balanceOf: (subject) => stored === undefined ? NaN : (stored.get(subject) ?? 0),
-    running: readRunning(store, door, question, at, firstDay, days),
+    running: readRunning(store, door, question, { at, firstDay, today }),
   };
 }
 
@@ -135,11 +147,9 @@ function subjectsOf({ entries }: Rules, entryIds: readonly string[]): {
 /** Reads the rows of lists of subjects. Each method gives `undefined` where a damaged page keeps it from doing so. */
 class Reader {
   readonly #door: ModuleConnection;
-  readonly #days: ReadonlyMap<string, number>;
 
-  constructor(door: ModuleConnection, days: ReadonlyMap<string, number>) {
+  constructor(door: ModuleConnection) {
     this.#door = door;
-    this.#days = days;
   }
 
   #rows<Row extends readonly unknown[]>(sql: string, asked: readonly string[], ...values: string[]): Row[] | undefined {
@@ -154,7 +164,7 @@ class Reader {
     const totals = new Map<number, Map<number, number>>();
     const damaged = new Set<number>();
     for (const [index, text, durationMs] of rows ?? []) {
-      const day = this.#days.get(text);
+      const day = dayIn(text);
       if (day === undefined) damaged.add(index); // it is the usage of one of these days, and nobody knows of which
       else if (totals.has(index)) totals.get(index)!.set(day, durationMs ?? NaN);
       else totals.set(index, new Map([[day, durationMs ?? NaN]]));
@@ -166,17 +176,22 @@ class Reader {
     return used;
   }
 
+  earlier(entryIds: readonly string[], from: number, to: number): Map<string, number> | undefined {
+    const rows = this.#rows<[index: number, totalMs: number]>(earlierSql, entryIds, textOf(from), textOf(to));
+    return rows && new Map(rows.map(([index, totalMs]) => [entryIds[index]!, totalMs < 1e300 ? totalMs : NaN]));
+  }
+
   overrides(subjects: readonly string[], from: number, to: number): Map<string, Overrides> | undefined {
-    type Row = [index: number, day: string, grantedMs: number | null, availability: string];
+    type Row = [index: number, day: string, grantedMs: number | null, availability: string | null];
     const rows = this.#rows<Row>(overridesSql, subjects, textOf(from), textOf(to));
     const found = new Map<string, Overrides>();
     for (const [index, text, grantedMs, availability] of rows ?? []) {
       const subject = subjects[index]!;
       const overrides = found.get(subject) ?? { days: new Map<number, Override>(), isSound: true };
       found.set(subject, overrides);
-      const day = this.#days.get(text);
+      const day = dayIn(text);
       const isKnown = availability === 'allowed' || availability === 'denied';
-      if (day === undefined || grantedMs === null || (!isKnown && availability !== '')) overrides.isSound = false;
+      if (day === undefined || grantedMs === null || (!isKnown && availability !== null)) overrides.isSound = false;
       if (day === undefined) continue;
       overrides.days.set(day, { grantedMs: grantedMs ?? NaN, ...(isKnown && { availability }) });
     }
@@ -215,8 +230,8 @@ function unlessDamaged<T>(fn: () => T): T | undefined {
 }
 
 function readRunning(
-  store: SqliteStore, door: ModuleConnection, { rules, timeZone, calendar }: Question, at: number, firstDay: number,
-  days: ReadonlyMap<string, number>,
+  store: SqliteStore, door: ModuleConnection, { rules, timeZone, calendar }: Question,
+  { at, firstDay, today }: { at: number; firstDay: number; today: number },
 ): Running | 'unreadable' | undefined {
   const found = unlessDamaged(() => {
     const { activeSession, timestamp } = store.loadSnapshot() ?? {};
@@ -227,9 +242,11 @@ function readRunning(
     const savedAt = timestamp.getTime();
     // Days before the first one do not matter, and a clock that was far behind would have thousands of them.
     const since = new Date(Math.max(savedAt, calendar.startOf(firstDay)));
-    const parts = [...counted.days, ...splitUpTo(since, new Date(at), timeZone)];
+    const days = summed([...counted.days, ...splitUpTo(since, new Date(at), timeZone)]);
+    let earlierMs = 0;
+    for (const [day, durationMs] of days) if (day >= firstDay && day < today) earlierMs += durationMs;
     const spentMs = counted.elapsedMs + Math.max(0, at - savedAt);
-    return { running: { ...spendingOf(activeSession, rules), spentMs, days: summed(parts, days) } };
+    return { running: { ...spendingOf(activeSession, rules), spentMs, days, earlierMs } };
   });
   return found ? found.running : 'unreadable';
 }
@@ -244,11 +261,11 @@ function splitUpTo(from: Date, to: Date, timeZone: string | undefined): DayPart[
   return first < last ? splitByDay(first, last, timeZone) : [];
 }
 
-function summed(parts: readonly DayPart[], days: ReadonlyMap<string, number>): Map<number, number> {
+function summed(parts: readonly DayPart[]): Map<number, number> {
   const sums = new Map<number, number>();
   for (const { day: text, durationMs } of parts) {
-    const day = days.get(text);
-    if (day !== undefined) sums.set(day, (sums.get(day) ?? 0) + durationMs);
+    const day = dayIn(text)!;
+    sums.set(day, (sums.get(day) ?? 0) + durationMs);
   }
   return sums;
 }

@@ -2,8 +2,9 @@
 // number of entries; nothing is written.
 import { connect, type SqliteStore } from '../../store.ts';
 import { checkArray, checkDate, checkOptions, checkText, quote } from '../../values/checks.ts';
+import { hasCode } from '../../values/errors.ts';
 import { Calendar } from './calendar.ts';
-import { readFigures } from './figures.ts';
+import { type Figures, readFigures } from './figures.ts';
 import { type LimitPolicy, rulesFor } from './policy.ts';
 import { Judge, type Verdict } from './verdict.ts';
 
@@ -53,9 +54,13 @@ function judge(
   const { at: given, timeZone } = checkOptions('options', options, ['at', 'timeZone']);
   const at = given === undefined ? undefined : checkDate('options.at', given);
   const calendar = new Calendar(timeZone);
-  const figures = door.readTogether(what, () => {
-    return readFigures(store, door, { rules, entryIds, calendar, timeZone, at });
-  });
-  const judge = new Judge(rules, figures, calendar);
+  let figures: Figures | undefined;
+  try {
+    door.readTogether(what, () => figures = readFigures(store, door, { rules, entryIds, calendar, timeZone, at }));
+  } catch (error) {
+    // SQLite reports a damaged page once more at the end of the read, when the figures already tell what it hid.
+    if (!figures || !hasCode(error, 'ERR_STORE_CORRUPT')) throw error;
+  }
+  const judge = new Judge(rules, figures!, calendar);
   return entryIds.map((entryId) => judge.verdict(entryId));
 }

@@ -65,7 +65,9 @@ export class Judge {
   readonly #figures: Figures;
   readonly #calendar: Calendar;
   /** What has been added up for a subject, because a group's sum is that of all its entries. */
-  readonly #used = new Map<SubjectRules, Map<number, number>>();
+  readonly #used = new Map<SubjectRules, Map<number | 'earlier', number>>();
+  /** When the windows of a group close, for all its entries that have no overrides of their own. */
+  readonly #closings = new Map<SubjectRules, number>();
 
   constructor(rules: Rules, figures: Figures, calendar: Calendar) {
     this.#rules = rules;
@@ -131,14 +133,17 @@ export class Judge {
     }
   }
 
-  #lookAtWindows(found: Found, { subject, windows }: SubjectRules, entry: KnownEntry, time: number, day: number): void {
+  #lookAtWindows(found: Found, rules: SubjectRules, entry: KnownEntry, time: number, day: number): void {
+    const { subject, windows } = rules;
     if (!windows) return;
     const [own, ofEntry] = [subject, entry.subjects[0]!.subject].map((each) => this.#figures.overridesOf(each).days);
     const isLifted = (on: number): boolean => {
       return own!.get(on)?.availability === 'allowed' || ofEntry!.get(on)?.availability === 'allowed';
     };
     const openings = new Openings(this.#calendar, windows, isLifted, this.#figures.lastDay);
-    const closes = openings.closesFrom(time, day);
+    const isShared = time === this.#figures.at && ofEntry!.size === 0;
+    const closes = (isShared ? this.#closings.get(rules) : undefined) ?? openings.closesFrom(time, day);
+    if (isShared) this.#closings.set(rules, closes);
     if (closes > time) found.leftMs = Math.min(found.leftMs, closes - time);
     else found.reasons.push({ code: 'outside_window', subject, until: openings.opensFrom(time, day) });
   }
@@ -170,26 +175,29 @@ export class Judge {
     found.reasons.push({ code: 'weekly_quota', subject: rules.subject, until });
   }
 
-  #leftInWeek(rules: SubjectRules, today: number): number {
+  #leftInWeek(rules: SubjectRules, day: number): number {
     if (rules.weeklyMs === undefined) return Infinity;
-    let usedMs = 0;
-    for (let day = weekStart(today, this.#rules.weekStartsOn); day <= today; day++) usedMs += this.#usedOn(rules, day);
+    const { today } = this.#figures;
+    const first = weekStart(day, this.#rules.weekStartsOn);
+    let usedMs = first < today ? this.#usedOn(rules, 'earlier') : 0;
+    for (let each = Math.max(first, today); each <= day; each++) usedMs += this.#usedOn(rules, each);
     return rules.weeklyMs - usedMs;
   }
 
-  /** The time of a subject on a day, the running session's included. */
-  #usedOn(rules: SubjectRules, day: number): number {
-    let days = this.#used.get(rules);
-    if (!days) this.#used.set(rules, days = new Map());
-    let sum = days.get(day);
+  /** The time of a subject on a day, or on this week's days before today, the running session's included. */
+  #usedOn(rules: SubjectRules, day: number | 'earlier'): number {
+    const known = this.#used.get(rules) ?? new Map<number | 'earlier', number>();
+    this.#used.set(rules, known);
+    let sum = known.get(day);
     if (sum !== undefined) return sum;
     const { running } = this.#figures;
     sum = 0;
     for (const member of rules.members) {
-      sum += this.#figures.usedMs(member, day);
-      if (typeof running === 'object' && running.entryId === member) sum += running.days.get(day) ?? 0;
+      sum += day === 'earlier' ? this.#figures.usedEarlierMs(member) : this.#figures.usedMs(member, day);
+      if (typeof running !== 'object' || running.entryId !== member) continue;
+      sum += day === 'earlier' ? running.earlierMs : (running.days.get(day) ?? 0);
     }
-    days.set(day, sum);
+    known.set(day, sum);
     return sum;
   }
 
