@@ -409,3 +409,12 @@ test('a store that is only read, and an open transaction, are asked like any oth
   store.close();
   assert.throws(() => ask(store), { code: 'ERR_STORE_CLOSED' });
 });
+
+test('a window goes on over a day that its zone left out, on which nothing can be denied', (t) => {
+  const folder = new TestFolder(t);
+  const store = folder.open();
+  override(folder.raw(), 'a', '2011-12-30', 0, 'denied');
+  const policy = { entries: { a: { windows: [{ days: [4], from: '22:00', to: '02:00' }] } } };
+  const options = { at: new Date('2011-12-30T09:00:00Z'), timeZone: 'Pacific/Apia' }; // 23:00 on Thursday the 29th
+  assert.equal(evaluate(store, policy, 'a', options).remainingMs, 3 * hourMs);
+});
