@@ -3,11 +3,10 @@ import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { type ImportReport, importStore } from '../../lib/import/index.ts';
 import type { SqliteStore } from '../../lib/index.ts';
-import { rebuildDatabase } from '../../lib/ledger/index.ts';
+import { Ledger, rebuildDatabase } from '../../lib/ledger/index.ts';
 import { FactStore } from '../../lib/modules/facts/facts.ts';
 import { TestFolder } from '../support/folder.ts';
 import { loosen } from '../support/import.ts';
-import { ledgerIn, openBoth } from '../support/ledger.ts';
 import { change, dump, makeSource, toLunchbox } from '../support/shepherdd.ts';
 
 const none = { events: 0, usage: 0, cooldowns: 0, snapshots: 0, facts: 0, overrides: 0, balances: 0 };
@@ -339,12 +338,13 @@ test('what was taken is rebuilt from a ledger as the store has it', async (t) =>
   const { folder, source, store } = await importLunchbox(t);
   store.close();
   const tables = ['audit_log', 'overrides', 'balances', 'usage'] as const;
+  const openLedger = (): Ledger => Ledger.open(folder.file('audit.jsonl'));
   for (const round of [1, 2]) {
-    const withLedger = openBoth(folder);
+    const withLedger = folder.open({ ledger: openLedger() });
     withLedger.detachLedger();
     withLedger.close();
     const file = folder.file(`rebuilt-${round}.db`);
-    await rebuildDatabase(ledgerIn(folder), file);
+    await rebuildDatabase(openLedger(), file);
     const [own, rebuilt] = [dump(folder.file()), dump(file)];
     for (const table of tables) assert.deepEqual(rebuilt[table], own[table], table);
     change(source, `UPDATE token_balances SET balance_secs = balance_secs + 5;

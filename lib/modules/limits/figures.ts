@@ -14,14 +14,14 @@ import type { Rules, SubjectRules } from './policy.ts';
 const daysAhead = 14;
 
 /** What is permitted on a day beyond the rules. `grantedMs` is `NaN` where it cannot be read. */
-export interface Override {
+export interface Permitted {
   grantedMs: number;
   availability?: 'allowed' | 'denied';
 }
 
 /** The overrides of a subject, by their days. */
 export interface Overrides {
-  days: Map<number, Override>;
+  days: Map<number, Permitted>;
   /** Whether all of them can be read. */
   isSound: boolean;
 }
@@ -187,7 +187,7 @@ class Reader {
     const found = new Map<string, Overrides>();
     for (const [index, text, grantedMs, availability] of rows ?? []) {
       const subject = subjects[index]!;
-      const overrides = found.get(subject) ?? { days: new Map<number, Override>(), isSound: true };
+      const overrides = found.get(subject) ?? { days: new Map<number, Permitted>(), isSound: true };
       found.set(subject, overrides);
       const day = dayIn(text);
       const isKnown = availability === 'allowed' || availability === 'denied';
