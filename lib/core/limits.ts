@@ -131,7 +131,7 @@ export class Limits implements CommitParticipant {
     const fields = decodeLimit(found.id, type, found.data) as JsonObject | undefined;
     const isSame = found.type === type && Object.entries(asked).every(([name, value]) => fields?.[name] === value);
     if (isSame) return fields;
-    const message = `the id ${show(id)} was used for other values: ${found.data}`;
+    const message = `the id ${show(id)} was used for other values: ${show(found.data)}`;
     throw new StoreError('ERR_STORE_CONFLICT', message);
   }
 
