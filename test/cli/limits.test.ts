@@ -240,6 +240,7 @@ test('wrong use is refused by name before the store is touched', async (t) => {
     [['balance', 'minecraft', '-30m', '--cap', '1h'], /--cap goes with a duration that is added/],
     [['balance', 'minecraft', '+30m', '--cap', '-1h'], /--cap must be a duration, got "-1h"/],
     [['balance', 'minecraft', '--cap', '1h'], /--cap goes with a change/],
+    [['balance', '+30m'], /ENTRY is missing: write balance ENTRY \+30m/],
     [['balance', '--reason', 'r'], /--reason goes with a change/],
     [['correct', 'minecraft', 'today'], /DURATION is missing/],
     [['correct', 'minecraft', 'today', '-30m'], /--reason is missing/],
