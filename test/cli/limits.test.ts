@@ -310,6 +310,21 @@ test('beside a running service, with and without a ledger, each change is there 
   }
 });
 
+test('a copy of a store does not write to the ledger that the service of the store writes to', async (t) => {
+  const { folder } = withLedger(t, 'audit.jsonl');
+  copyFileSync(folder.file(), folder.file('copy.db'));
+  const running = new Companion(t, folder.file(), service(folder.file('audit.jsonl')));
+  assert.equal(await running.next(), 'open');
+  const before = readFileSync(folder.file('audit.jsonl'), 'utf8');
+  const { code, out, err } = await shepherd(['grant', 'minecraft', '30m', '--db', folder.file('copy.db')], { clock });
+  assert.deepEqual([code, out], [2, '']);
+  assert.match(err, /process \d+ writes to .*audit\.jsonl for another database, of which .*copy\.db is a copy/);
+  assert.equal(readFileSync(folder.file('audit.jsonl'), 'utf8'), before);
+  assert.match(await folder.line('grant', 'minecraft', '30m'), /30 min granted/);
+  running.tell('end');
+  await running.end();
+});
+
 test('the ledger is found where the store remembers it, also after the folder was moved', async (t) => {
   const { folder } = withLedger(t, 'audit.jsonl');
   assert.match(await folder.line('grant', 'minecraft', '30m'), /30 min granted/);
