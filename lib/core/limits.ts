@@ -140,7 +140,9 @@ export class Limits implements CommitParticipant {
     const eventId = id === undefined ? undefined : `${event.type}:${id}`;
     const told = { ...event, reason };
     checkJsonLength('the event', told);
-    const meta = eventId === undefined && source === undefined ? null : JSON.stringify({ eventId, source });
+    const attributes = { eventId, source };
+    checkJsonLength('its id and source', attributes);
+    const meta = eventId === undefined && source === undefined ? null : JSON.stringify(attributes);
     const encoded = { ...encodeChecked(told), meta };
     this.#log.ledger?.checkEvent(encoded);
     this.follow(this.#log.append(encoded), event);
