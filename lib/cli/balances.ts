@@ -8,6 +8,7 @@ import { errorLines } from './rows.ts';
 import { openStore } from './store-path.ts';
 import { entryOf, subjectOf } from './subject.ts';
 import { brief, fit, nameRoom } from './text.ts';
+import { parseChange } from './times.ts';
 import { change, reasonOption, toldBy, writeNotes, writeOptions } from './write.ts';
 
 const durationNote = 'DURATION is +30m, -1h30m, +2h or -90s; a number alone, +30, is minutes.';
@@ -37,6 +38,9 @@ async function show(args: Args, io: Io): Promise<number> {
     if (args.text(name) !== undefined) throw new UsageError(`--${name} goes with a change, such as +30m`);
   }
   const subject = args.positionals.length > 0 ? subjectOf(args) : undefined;
+  if (subject !== undefined && parseChange(subject)?.isSigned) {
+    throw new UsageError(`ENTRY is missing: write balance ENTRY ${subject}`);
+  }
   using store = await openStore(args, io);
   if (subject !== undefined) {
     const balanceMs = store.getBalance(subject);

@@ -3,9 +3,10 @@ import {
   type BigIntStats, closeSync, constants, lstatSync, openSync, readdirSync, readSync, realpathSync, statSync,
 } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { parseHeader as ParseHeader } from '../ledger/line.ts';
 import { connect, type SqliteStore } from '../store.ts';
-import { filesOf, type Holders } from './holders.ts';
+import { filesOf, type Holders, holdersOf } from './holders.ts';
 import { ifThere } from './left-out.ts';
 import { attemptRow } from './rows.ts';
 
@@ -49,6 +50,23 @@ export function rememberedPath(store: SqliteStore): string | undefined {
   // The store writes relative paths alone, which lead to the ledger also after both were moved.
   if (typeof known !== 'string' || known === '' || isAbsolute(known)) return undefined;
   return resolve(dirname(realpathSync(door.path!)), known);
+}
+
+/**
+ * A process that writes to the ledger and does not have the database at `path` open, which is a copy then: a copy also
+ * has the store's id and remembers its ledger. The lock under which a ledger is written to is the database's, so two
+ * databases would write to it at the same time.
+ */
+export async function writerOfAnother(ledger: string, path: string): Promise<number | undefined> {
+  let found: number | undefined;
+  for (let attempt = 0; attempt < 5; attempt++) {
+    if (attempt > 0) await sleep(50); // a process that is just closing both closes its ledger last
+    const writers = holdersOf(ledger).processes.filter(({ writes }) => writes);
+    const holders = writers.length > 0 ? holdersOf(path).processes : [];
+    found = writers.find(({ pid }) => holders.every((holder) => holder.pid !== pid))?.pid;
+    if (found === undefined) return undefined;
+  }
+  return found;
 }
 
 function namesIn(folder: string): string[] {

@@ -6,7 +6,7 @@ import type { Args, Option } from './args.ts';
 import { dbOption, type Io, jsonOption, print, printJson } from './command.ts';
 import { UsageError } from './failures.ts';
 import { checkKeyFits, keyOption, signingKeyOf } from './keys.ts';
-import { firstLedger, rememberedPath } from './ledger-path.ts';
+import { firstLedger, rememberedPath, writerOfAnother } from './ledger-path.ts';
 import { needed } from './left-out.ts';
 import { hasLedger, openStore, storePath } from './store-path.ts';
 import { painter } from './text.ts';
@@ -79,11 +79,19 @@ async function openToWrite(args: Args, io: Io): Promise<{ store: SqliteStore; cl
   return { store, close: () => store.close() };
 }
 
-/** Where the store remembers its ledger. Throws `UsageError` where there is none of it. */
+/**
+ * Where the store remembers its ledger. Throws `UsageError` where there is none of it, and for a copy of a store whose
+ * service writes to that ledger.
+ */
 async function knownLedger(reader: SqliteStore, path: string): Promise<string> {
   const remembered = rememberedPath(reader);
   const found = await firstLedger(remembered === undefined ? [] : [remembered], path, connect(reader).uuid);
-  if (found !== undefined) return found;
+  if (found !== undefined) {
+    const pid = await writerOfAnother(found, path);
+    if (pid === undefined) return found;
+    const what = `process ${pid} writes to ${found} for another database, of which ${path} is a copy`;
+    throw new UsageError(`${what}: name that database by --db`);
+  }
   const why = remembered === undefined ? 'where it is is not known' : `it is not at ${remembered}`;
   throw new UsageError(`the store has a ledger, and ${why}: give its path by --ledger FILE`);
 }

@@ -131,7 +131,7 @@ export class Limits implements CommitParticipant {
     const fields = decodeLimit(found.id, type, found.data) as JsonObject | undefined;
     const isSame = found.type === type && Object.entries(asked).every(([name, value]) => fields?.[name] === value);
     if (isSame) return fields;
-    const message = `the id ${show(id)} was used for other values: ${found.data}`;
+    const message = `the id ${show(id)} was used for other values: ${show(found.data)}`;
     throw new StoreError('ERR_STORE_CONFLICT', message);
   }
 
@@ -140,7 +140,9 @@ export class Limits implements CommitParticipant {
     const eventId = id === undefined ? undefined : `${event.type}:${id}`;
     const told = { ...event, reason };
     checkJsonLength('the event', told);
-    const meta = eventId === undefined && source === undefined ? null : JSON.stringify({ eventId, source });
+    const attributes = { eventId, source };
+    checkJsonLength('its id and source', attributes);
+    const meta = eventId === undefined && source === undefined ? null : JSON.stringify(attributes);
     const encoded = { ...encodeChecked(told), meta };
     this.#log.ledger?.checkEvent(encoded);
     this.follow(this.#log.append(encoded), event);

@@ -240,6 +240,7 @@ test('wrong use is refused by name before the store is touched', async (t) => {
     [['balance', 'minecraft', '-30m', '--cap', '1h'], /--cap goes with a duration that is added/],
     [['balance', 'minecraft', '+30m', '--cap', '-1h'], /--cap must be a duration, got "-1h"/],
     [['balance', 'minecraft', '--cap', '1h'], /--cap goes with a change/],
+    [['balance', '+30m'], /ENTRY is missing: write balance ENTRY \+30m/],
     [['balance', '--reason', 'r'], /--reason goes with a change/],
     [['correct', 'minecraft', 'today'], /DURATION is missing/],
     [['correct', 'minecraft', 'today', '-30m'], /--reason is missing/],
@@ -307,6 +308,21 @@ test('beside a running service, with and without a ledger, each change is there 
     assert.equal(folder.look((store) => store.getUsage('minecraft', '2026-11-21')), 30 * minute + 5_000);
     if (path !== undefined) checkBoth(folder.file(), path);
   }
+});
+
+test('a copy of a store does not write to the ledger that the service of the store writes to', async (t) => {
+  const { folder } = withLedger(t, 'audit.jsonl');
+  copyFileSync(folder.file(), folder.file('copy.db'));
+  const running = new Companion(t, folder.file(), service(folder.file('audit.jsonl')));
+  assert.equal(await running.next(), 'open');
+  const before = readFileSync(folder.file('audit.jsonl'), 'utf8');
+  const { code, out, err } = await shepherd(['grant', 'minecraft', '30m', '--db', folder.file('copy.db')], { clock });
+  assert.deepEqual([code, out], [2, '']);
+  assert.match(err, /process \d+ writes to .*audit\.jsonl for another database, of which .*copy\.db is a copy/);
+  assert.equal(readFileSync(folder.file('audit.jsonl'), 'utf8'), before);
+  assert.match(await folder.line('grant', 'minecraft', '30m'), /30 min granted/);
+  running.tell('end');
+  await running.end();
 });
 
 test('the ledger is found where the store remembers it, also after the folder was moved', async (t) => {

@@ -37,6 +37,11 @@ for (const mode of ['with a ledger', 'without one'] as const) {
           () => store.clearCooldown(text), () => store.getUsage(text, day),
           () => store.getStatus([part, part], day),
           () => facts.upsertFact({ targetId: 'a', namespace: 'b', key: 'c', value: [text] }),
+          () => store.grantTime({ subject: text, day, durationMs: 1 }),
+          () => store.grantTime({ subject: 'a', day, durationMs: 1, id: part, source: part }),
+          () => store.setAvailability({ subject: 'a', day, availability: 'denied', source: escaped }),
+          () => store.adjustBalance({ subject: 'a', durationMs: 1, id: escaped }),
+          () => store.correctUsage({ entryId: part, day, durationMs: 1, reason: part }),
           () => store.saveSnapshot({ timestamp: new Date(0), activeSession: { sessionId: text, entryId: 'a',
           startedAt: new Date(0), warningsIssued: [] } }),
         ];
@@ -45,7 +50,7 @@ for (const mode of ['with a ledger', 'without one'] as const) {
       store.appendAudit({ type: 'service_started' });
       report(store.isHealthy());
       store.close();`);
-    assert.deepEqual(reported, [...Array(2).fill(Array(14).fill('ERR_STORE_INVALID_ARGUMENT')), true]);
+    assert.deepEqual(reported, [...Array(2).fill(Array(19).fill('ERR_STORE_INVALID_ARGUMENT')), true]);
   });
 }
 
@@ -68,6 +73,8 @@ test('what a ledger cannot hold is refused before the row is inserted, with all 
   store.transaction(() =>
     assert.throws(() => store.appendAudits([tooLarge[1]!]), { code: 'ERR_STORE_INVALID_ARGUMENT' }),
   );
+  const grant = { subject: 'a', day: '2026-11-21', durationMs: 1, reason: 'x'.repeat(34e6) };
+  store.transaction(() => assert.throws(() => store.grantTime(grant), { code: 'ERR_STORE_INVALID_ARGUMENT' }));
   store.appendAudits([denied('x'.repeat(30e6))]);
   assert.ok(store.isHealthy());
 });

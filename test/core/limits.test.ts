@@ -26,6 +26,16 @@ function eventsOf(store: SqliteStore): object[] {
     .map(({ id: _id, timestamp: _timestamp, ...rest }) => rest);
 }
 
+test('the message of a conflict begins with the values of the id, and holds no reason of any length', (t) => {
+  const store = new TestFolder(t).open();
+  const grant = { subject: 'game', day, durationMs: 60, id: 'tap' };
+  store.grantTime({ ...grant, reason: 'r'.repeat(1_000_000) });
+  assert.throws(() => store.grantTime({ ...grant, durationMs: 61 }), (error: Error) => {
+    assert.ok(error.message.includes('"subject":"game"') && error.message.length < 300, error.message.slice(0, 300));
+    return true;
+  });
+});
+
 for (const withLedger of [false, true]) {
   const mode = withLedger ? ' with a ledger' : '';
 
