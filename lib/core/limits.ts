@@ -191,8 +191,16 @@ export class Limits implements CommitParticipant {
     if (this.isBehind()) this.takeIn();
   }
 
+  /** Refuses to read limits that are behind the log, as only a store can have them that is opened read-only. */
+  #checkTakenIn(): void {
+    if (!this.#connection.reader || !this.isBehind()) return;
+    const why = 'they lack what an older version has passed over; opening the store for writing takes it in';
+    throw new StoreError('ERR_STORE_CORRUPT', `the limits are behind the log: ${why}`);
+  }
+
   /** What was permitted for a subject on a day; `undefined` where nothing ever was. */
   override(subject: string, day: string): Override | undefined {
+    this.#checkTakenIn();
     const sql = `SELECT ${overrideColumns} FROM overrides WHERE subject = ? AND day = ?`;
     const row = this.#connection.get<OverrideRow>(sql, subject, day);
     if (!row) return undefined;
@@ -202,6 +210,7 @@ export class Limits implements CommitParticipant {
 
   /** All overrides by day and subject, or those of a day, a subject, or both. */
   overrides(day: string | undefined, subject: string | undefined): DayOverride[] {
+    this.#checkTakenIn();
     const sql = `SELECT ${overrideColumns} FROM overrides
       WHERE (?1 IS NULL OR day = ?1) AND (?2 IS NULL OR subject = ?2)
         AND (granted_ms IS NOT 0 OR availability IS NOT NULL)
@@ -211,12 +220,14 @@ export class Limits implements CommitParticipant {
 
   /** The balance of a subject; `undefined` where it never had one. */
   balance(subject: string): number | undefined {
+    this.#checkTakenIn();
     const row = this.#connection.get<[unknown]>('SELECT balance_ms FROM balances WHERE subject = ?', subject);
     return row && decodeBalance([subject, ...row]).balanceMs;
   }
 
   /** All balances by subject. */
   balances(): Balance[] {
+    this.#checkTakenIn();
     const sql = 'SELECT subject, balance_ms FROM balances ORDER BY subject';
     return this.#connection.all<[unknown, unknown]>(sql).map(decodeBalance);
   }
