@@ -255,7 +255,7 @@ function readRunning(
 }
 
 function spendingOf(session: SessionSnapshot, { entries }: Rules): Pick<Running, 'entryId' | 'balance'> {
-  const { entryId, balance = entries.get(entryId)?.balance } = session as SessionSnapshot & { balance?: string };
+  const { entryId, balance = entries.get(entryId)?.balance } = session;
   return { entryId, balance };
 }
 
