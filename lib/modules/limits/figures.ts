@@ -65,8 +65,11 @@ const soundMs = `CASE WHEN typeof(duration_secs) = 'integer' AND duration_secs B
     THEN duration_secs * 1000 + carry_ms END`;
 // Node 24 cuts a text off at NUL, which would make a day of what is none.
 const soundDay = "iif(octet_length(day) = 10, day, 'damaged')";
+// The table is not strict, and bytes and words sort behind all days: a row that has one is the usage of any day.
 const usageSql = `SELECT asked.key, ${soundDay}, ${soundMs}
-  FROM json_each(?1) AS asked CROSS JOIN usage ON entry_id = asked.value AND day BETWEEN ?2 AND ?3`;
+  FROM json_each(?1) AS asked CROSS JOIN usage ON entry_id = asked.value AND day BETWEEN ?2 AND ?3
+  UNION ALL SELECT asked.key, 'damaged', NULL
+  FROM json_each(?1) AS asked CROSS JOIN usage ON entry_id = asked.value AND day > '9999-12-31'`;
 // SQLite adds up the days before today, because they matter as a sum only, and to fetch each takes twice as long. A sum
 // of 1e300 or more tells that one of them cannot be right.
 const earlierSql = `SELECT asked.key, (
