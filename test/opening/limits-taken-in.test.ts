@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { chainedRow, genesisHash, rowHash } from '../../lib/core/chain.ts';
 import { SqliteStore } from '../../lib/index.ts';
 import { Ledger, rebuildDatabase, verifyParity } from '../../lib/ledger/index.ts';
+import { evaluateAll } from '../../lib/modules/limits/limits.ts';
 import { TestFolder } from '../support/folder.ts';
 import { fourTables, makeDatabase } from '../support/foreign.ts';
 import { dump, ledgerIn, plantInBoth } from '../support/ledger.ts';
@@ -228,4 +229,27 @@ test('events of these types in an adopted log are those of another program, also
   using rebuilt = SqliteStore.openReadOnly(folder.file('again.db'));
   assert.deepEqual([rebuilt.listOverrides(), rebuilt.listBalances()], [[], []]);
   assert.equal(rebuilt.getUsage('minecraft', '2026-11-20'), 89_999);
+});
+
+test('a store that is only read refuses limits that it has not taken in, and lets nothing start by them', (t) => {
+  const folder = new TestFolder(t);
+  using store = folder.open({ clock });
+  change(store, day);
+  store.close();
+  makeDatabase(folder.file(), passedOver);
+  using reader = SqliteStore.openReadOnly(folder.file(), { clock });
+  const policy = { entries: { game: {}, paint: { usesBalance: 'game' } } };
+  const verdicts = (): string[] => evaluateAll(reader, policy, ['game', 'paint']).flatMap(({ entryId, reasons }) =>
+    reasons.map(({ code, subject }) => `${entryId}: ${code} of ${subject}`));
+  assert.deepEqual(verdicts(), [
+    'game: unreadable of game', 'paint: unreadable of paint', 'paint: unreadable of game',
+  ]);
+  const corrupt = { code: 'ERR_STORE_CORRUPT' };
+  assert.throws(() => reader.getOverride('game', day), corrupt);
+  assert.throws(() => reader.listOverrides(), corrupt);
+  assert.throws(() => reader.getBalance('game'), corrupt);
+  assert.throws(() => reader.listBalances(), corrupt);
+  folder.open({ clock }).close();
+  assert.deepEqual(verdicts(), []);
+  assert.equal(reader.getBalance('game'), 200);
 });

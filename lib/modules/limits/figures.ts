@@ -109,9 +109,11 @@ export function readFigures(store: SqliteStore, door: ModuleConnection, question
   const reader = new Reader(door);
   const usage = reader.usage(counted, today, lastDay);
   const earlier = reader.earlier(firstDay < today ? counted : [], firstDay, today);
-  const overrides = reader.overrides(subjects, today, lastDay);
+  // A store that is only read may lack the limits that an older version has passed over.
+  const isBehind = door.isReadOnly && unlessDamaged(() => door.parts.limits.isBehind()) !== false;
+  const overrides = isBehind ? undefined : reader.overrides(subjects, today, lastDay);
   const cooldowns = reader.cooldowns(subjects, now);
-  const stored = reader.balances(balances);
+  const stored = isBehind ? undefined : reader.balances(balances);
   return {
     at, today, lastDay,
     usedMs: (entryId, day) => usage === undefined ? NaN : (usage.get(entryId)?.(day) ?? 0),
