@@ -85,7 +85,7 @@ test('every public method stands in the document beside its code', () => {
   }
 });
 
-test('every public name of the ledger, the backup, the limits and the import stands in the document beside its code', async () => {
+test('every public name of ledger, backup, limits and import stands in the document beside its code', async () => {
   const entries = {
     'lib/ledger': 'index', 'lib/modules/backup': 'backup', 'lib/modules/limits': 'limits', 'lib/import': 'index',
   };
