@@ -30,7 +30,7 @@ export class Openings {
     const spans: Span[] = [];
     let closes = time;
     for (let day = calendar.before(today); day <= this.#lastDay; day = calendar.after(day)) {
-      if (closes < calendar.startOf(day) && day > today) return closes;
+      if (closes < calendar.startOf(day)) return closes;
       spans.push(...this.#beginningOn(day));
       closes = endOf(spans, closes);
     }
