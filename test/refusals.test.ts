@@ -478,7 +478,9 @@ function optionArguments(call: Argument['call'], good: object, bad: Record<strin
     bad: bad[name]!,
     call: (store, value) => call(store, { ...good, [name]: value } as never),
   });
-  const unknown: Table = [['an option of no method', { ...good, unknown: 1 }], ['a getter that throws', throwing('day')]];
+  const unknown: Table = [
+    ['an option of no method', { ...good, unknown: 1 }], ['a getter that throws', throwing('day')],
+  ];
   return [{ name: 'options', bad: [...badOptions, ...unknown], call }, ...Object.keys(bad).map(withOption)];
 }
 
