@@ -104,7 +104,7 @@ function decodeContent(text: string): ReadContent | undefined {
     // Every save writes them again, so that they must not be what makes it fail.
     const hasOthers = Object.keys(others).length > 0;
     if (hasOthers && JSON.stringify(checkJson('fields', others)).length > maxOthers) return undefined;
-    const content = { store, generation, savedAt, usage, cooldowns, head, ...(limits ? { limits } : undefined) };
+    const content = { store, generation, savedAt, usage, cooldowns, head, ...(limits === undefined ? undefined : { limits }) };
     const stateText = JSON.stringify(stored);
     const state = decodeState(stateText);
     if (!/^[0-9a-f-]{36}$/.test(checkText('store', content.store))) return undefined;
@@ -118,12 +118,11 @@ function decodeContent(text: string): ReadContent | undefined {
       checkText('entryId', entryId);
       if (!parseInstant(until) || (setAt !== undefined && !parseInstant(setAt))) return undefined;
     }
-    for (const { subject, day, grantedMs, availability = null } of limits ? limits.overrides : []) {
+    for (const { subject, day, grantedMs, availability = null } of limits === undefined ? [] : limits.overrides) {
       decodeOverride([subject, day, grantedMs, availability]);
     }
-    for (const { subject, balanceMs } of limits ? limits.balances : []) decodeBalance([subject, balanceMs]);
-    for (const anchor of [content.head, limits ? limits.asOf : null]) {
-      if (anchor === null) continue;
+    for (const { subject, balanceMs } of limits === undefined ? [] : limits.balances) decodeBalance([subject, balanceMs]);
+    for (const anchor of [...(head === null ? [] : [head]), ...(limits === undefined ? [] : [limits.asOf])]) {
       checkInteger('id', anchor.id, 1);
       if (!/^[0-9a-f]{64}$/.test(anchor.hash)) return undefined;
     }

@@ -229,6 +229,11 @@ test('what a whole file says is checked value by value', (t) => {
     savedAt: '2026-11-21T09:00:00.000Z',
     usage: [{ entryId: 'a', day: '2026-11-21', durationMs: 1 }],
     cooldowns: [{ entryId: 'a', until: '2026-11-21T09:00:00.000Z' }],
+    limits: {
+      overrides: [{ subject: 'a', day: '2026-11-21', grantedMs: -5, availability: 'denied' }],
+      balances: [{ subject: 'a', balanceMs: 0 }],
+      asOf: { id: 1, hash: '0'.repeat(64) },
+    },
     head: { id: 1, hash: '0'.repeat(64) },
     state: { timestamp: '2026-11-21T09:00:00.000Z' },
   };
@@ -263,6 +268,16 @@ test('what a whole file says is checked value by value', (t) => {
       [{ entryId: 'a\0b', until: sound.cooldowns[0]!.until }],
       [{ entryId: 'a', until: 'never' }],
       ...[null, 5, 'then'].map((setAt) => [{ ...sound.cooldowns[0], setAt }]),
+    ],
+    limits: [
+      ...[null, 0, '', 5, [], {}],
+      ...['overrides', 'balances', 'asOf'].flatMap((name) =>
+        [undefined, null, 5, {}, [null]].map((value) => ({ ...sound.limits, [name]: value }))),
+      ...[{ subject: '' }, { day: '2026-02-30' }, { grantedMs: 0.5 }, { grantedMs: 2 ** 53 }, { availability: 'open' }]
+        .map((wrong) => ({ ...sound.limits, overrides: [{ ...sound.limits.overrides[0], ...wrong }] })),
+      ...[{ subject: 5 }, { balanceMs: -1 }, { balanceMs: '1' }, { balanceMs: 2 ** 53 }]
+        .map((wrong) => ({ ...sound.limits, balances: [{ ...sound.limits.balances[0], ...wrong }] })),
+      ...[{ id: 0, hash: '0'.repeat(64) }, { id: 1, hash: 'x' }].map((asOf) => ({ ...sound.limits, asOf })),
     ],
     head: [undefined, 5, {}, { id: 0, hash: '0'.repeat(64) }, { id: 1, hash: 'x' }, { id: 1 }],
     state: [undefined, null, {}, { timestamp: 'now' }, { ...sound.state, activeSession: { sessionId: 's' } }],
