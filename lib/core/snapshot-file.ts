@@ -104,7 +104,8 @@ function decodeContent(text: string): ReadContent | undefined {
     // Every save writes them again, so that they must not be what makes it fail.
     const hasOthers = Object.keys(others).length > 0;
     if (hasOthers && JSON.stringify(checkJson('fields', others)).length > maxOthers) return undefined;
-    const content = { store, generation, savedAt, usage, cooldowns, head, ...(limits === undefined ? undefined : { limits }) };
+    const told = limits === undefined ? undefined : { limits };
+    const content = { store, generation, savedAt, usage, cooldowns, head, ...told };
     const stateText = JSON.stringify(stored);
     const state = decodeState(stateText);
     if (!/^[0-9a-f-]{36}$/.test(checkText('store', content.store))) return undefined;
@@ -121,7 +122,9 @@ function decodeContent(text: string): ReadContent | undefined {
     for (const { subject, day, grantedMs, availability = null } of limits === undefined ? [] : limits.overrides) {
       decodeOverride([subject, day, grantedMs, availability]);
     }
-    for (const { subject, balanceMs } of limits === undefined ? [] : limits.balances) decodeBalance([subject, balanceMs]);
+    for (const { subject, balanceMs } of limits === undefined ? [] : limits.balances) {
+      decodeBalance([subject, balanceMs]);
+    }
     for (const anchor of [...(head === null ? [] : [head]), ...(limits === undefined ? [] : [limits.asOf])]) {
       checkInteger('id', anchor.id, 1);
       if (!/^[0-9a-f]{64}$/.test(anchor.hash)) return undefined;

@@ -51,10 +51,12 @@ const damages: [column: string, values: string[], where: string, subject: string
   }),
   ['usage.carry_ms', ['-1', '1000', '0.5', "'x'", 'NULL', '9007199254740992'], "entry_id = 'b'", 'group:games',
     ['free']],
-  ['usage.day', ["'2026-11-19x'", "'2026-11-1x'", "'2026-11-16' || char(0)"], `entry_id = 'b' AND day = '${monday}'`,
-    'group:games', ['free']],
-  ['usage.day', ["'2026-11-21x'", "'2026-11-31'", "'2026-11-21' || char(0)"], `entry_id = 'b' AND day = '${today}'`,
-    'group:games', ['free']],
+  ...([
+    [monday, ["'2026-11-19x'", "'2026-11-1x'", "'2026-11-16' || char(0)"]],
+    [today, ["'2026-11-21x'", "'2026-11-31'", "'2026-11-21' || char(0)", "'x'", "x'61'", 'CAST(day AS BLOB)']],
+  ] as const).map(([day, bad]): (typeof damages)[number] => {
+    return ['usage.day', [...bad], `entry_id = 'b' AND day = '${day}'`, 'group:games', ['free']];
+  }),
   ['usage.duration_secs', ["'x'"], "entry_id = 'c'", '', ['a', 'b', 'free']],
   ...[today, tomorrow].flatMap((day): typeof damages => {
     const numbers = ['NULL', "'x'", '0.5', "x'61'", '9007199254740992', '-9223372036854775807'];
