@@ -2,7 +2,7 @@
 // back or said why not.
 import { hash } from 'node:crypto';
 import { closeSync, constants, fstatSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { checkDuration, checkInteger, checkText, parseInstant } from '../values/checks.ts';
+import { checkDuration, checkInteger, checkText, invalid, parseInstant } from '../values/checks.ts';
 import { checkDay } from '../values/days.ts';
 import { temporaryName } from '../values/files.ts';
 import { checkJson } from '../values/json.ts';
@@ -119,20 +119,25 @@ function decodeContent(text: string): ReadContent | undefined {
       checkText('entryId', entryId);
       if (!parseInstant(until) || (setAt !== undefined && !parseInstant(setAt))) return undefined;
     }
-    for (const { subject, day, grantedMs, availability = null } of limits === undefined ? [] : limits.overrides) {
-      decodeOverride([subject, day, grantedMs, availability]);
-    }
-    for (const { subject, balanceMs } of limits === undefined ? [] : limits.balances) {
-      decodeBalance([subject, balanceMs]);
-    }
-    for (const anchor of [...(head === null ? [] : [head]), ...(limits === undefined ? [] : [limits.asOf])]) {
-      checkInteger('id', anchor.id, 1);
-      if (!/^[0-9a-f]{64}$/.test(anchor.hash)) return undefined;
-    }
+    if (limits !== undefined) checkLimits(limits);
+    if (head !== null) checkAnchor(head);
     return state && parseInstant(savedAt) ? { ...content, state, stateText, others } : undefined;
   } catch {
     return undefined;
   }
+}
+
+function checkLimits({ overrides, balances, asOf }: LimitsContent): void {
+  for (const { subject, day, grantedMs, availability = null } of overrides) {
+    decodeOverride([subject, day, grantedMs, availability]);
+  }
+  for (const { subject, balanceMs } of balances) decodeBalance([subject, balanceMs]);
+  checkAnchor(asOf);
+}
+
+function checkAnchor({ id, hash: digits }: Anchor): void {
+  checkInteger('id', id, 1);
+  if (!/^[0-9a-f]{64}$/.test(digits)) throw invalid('hash', digits, '64 hexadecimal digits');
 }
 
 /**
