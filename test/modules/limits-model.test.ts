@@ -178,10 +178,10 @@ function inMinutes(verdict: Verdict, minutes: Minutes): ModelVerdict {
 }
 
 const seed = Number(process.env['SHEPHERD_LIMITS_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
-const count = 10_000;
+const count = Number(process.env['SHEPHERD_LIMITS_CASES'] ?? 10_000);
 
-test(`${count} random policies and histories get the verdicts of a model that goes minute by minute`, (t) => {
-  t.diagnostic(`SHEPHERD_LIMITS_SEED=${seed}`);
+test('random policies and histories get the verdicts of a model that goes minute by minute', (t) => {
+  t.diagnostic(`SHEPHERD_LIMITS_SEED=${seed} SHEPHERD_LIMITS_CASES=${count}`);
   const chance = new Chance(seededRandom(seed));
   const weeks = periods.map(([timeZone, start]) => new Minutes(timeZone, start, 5 * weekMinutes));
   for (const { days, firsts, timeZone } of weeks) {
