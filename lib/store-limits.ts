@@ -1,9 +1,10 @@
 // The operations of a store on limits beyond the rules, which SqliteStore inherits: more time on a day, a day that is
 // open or closed, time that was earned, usage that was charged by mistake.
 import type { Availability } from './core/events.ts';
-import { availabilities, maxMs } from './core/limit-events.ts';
+import { availabilities } from './core/limit-events.ts';
 import type { Balance, DayOverride, Override } from './core/limits.ts';
 import type { Opened } from './core/open.ts';
+import { maxMs } from './core/usage.ts';
 import {
   checkDuration, checkInteger, checkOneOf, checkOptionalText, checkOptions, checkText, invalid, quote,
 } from './values/checks.ts';

@@ -3,11 +3,9 @@
 import { checkInteger, checkOneOf, checkText, isText } from '../values/checks.ts';
 import { checkDay } from '../values/days.ts';
 import { type Availability, type FieldChecks, type LimitEvent, parseColumn } from './events.ts';
+import { maxMs } from './usage.ts';
 
 export const availabilities: readonly Availability[] = ['allowed', 'denied'];
-
-/** The largest duration that is exact, either way. */
-export const maxMs: number = Number.MAX_SAFE_INTEGER;
 
 const checkMs = (name: string, value: unknown): number => checkInteger(name, value, -maxMs);
 const checkBalance = (name: string, value: unknown): number => checkInteger(name, value, 0);

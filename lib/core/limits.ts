@@ -8,9 +8,9 @@ import type { Anchor } from './chain.ts';
 import type { CommitParticipant } from './commit-participant.ts';
 import type { Connection } from './connection.ts';
 import { type Availability, encodeChecked, type LimitEvent } from './events.ts';
-import { availabilities, decodeLimit, limitTypesSql, maxMs } from './limit-events.ts';
+import { availabilities, decodeLimit, limitTypesSql } from './limit-events.ts';
 import type { AuditLog } from './log.ts';
-import type { Usage } from './usage.ts';
+import { maxMs, type Usage } from './usage.ts';
 
 /** What was permitted for a subject on a day beyond its rules. */
 export interface Override {

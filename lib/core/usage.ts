@@ -22,10 +22,15 @@ export interface EntryUsage extends DayPart {
   entryId: string;
 }
 
-const maxMs = Number.MAX_SAFE_INTEGER;
-/** Whether a row holds a total that a method can have written. */
+/** The largest duration that is exact. */
+export const maxMs: number = Number.MAX_SAFE_INTEGER;
+/** Whether the columns of a row are such that a method can have written them. */
 const isSoundSql = `typeof(duration_secs) = 'integer' AND duration_secs BETWEEN 0 AND ${Math.floor(maxMs / 1000)}
     AND typeof(carry_ms) = 'integer' AND carry_ms BETWEEN 0 AND 999`;
+
+/** The total of a row in milliseconds; NULL for one that cannot be right. */
+export const totalSql: string =
+  `CASE WHEN ${isSoundSql} AND duration_secs * 1000 + carry_ms <= ${maxMs} THEN duration_secs * 1000 + carry_ms END`;
 
 // The CASTs are there because node:sqlite binds every number as REAL, whose division leaves a fraction. The WHERE keeps
 // a damaged total, and one that would pass 2^53 - 1 ms, as they are; no row comes back then.
@@ -161,13 +166,13 @@ export class Usage {
 
   /** The usage of these days that can be read. Damaged rows are left out. */
   readable(days: readonly string[]): EntryUsage[] {
-    const sql = `SELECT entry_id, day, duration_secs, carry_ms FROM usage WHERE day IN (SELECT value FROM json_each(?))
-      AND ${isSoundSql} AND duration_secs * 1000 + carry_ms <= ${maxMs} ORDER BY day, entry_id`;
-    const rows = this.#connection.all<[string, string, number, number]>(sql, JSON.stringify(days));
+    const sql = `SELECT entry_id, day, ${totalSql} AS total FROM usage
+      WHERE day IN (SELECT value FROM json_each(?)) AND total IS NOT NULL ORDER BY day, entry_id`;
+    const rows = this.#connection.all<[string, string, number]>(sql, JSON.stringify(days));
     // An adopted table may hold an entry id or a day that no method accepts, with which the whole snapshot file or
     // ledger would be refused.
     const isReadable = rows.filter(([entryId, day]) => isText(entryId) && isDay(day));
-    return isReadable.map(([entryId, day, secs, carry]) => ({ entryId, day, durationMs: secs * 1000 + carry }));
+    return isReadable.map(([entryId, day, durationMs]) => ({ entryId, day, durationMs }));
   }
 }
 

@@ -2,6 +2,7 @@
 // grow with the number of entries. What cannot be right is told apart from what is not there.
 import type { ModuleConnection } from '../../core/door.ts';
 import type { SessionSnapshot } from '../../core/state.ts';
+import { maxMs, totalSql } from '../../core/usage.ts';
 import type { SqliteStore } from '../../store.ts';
 import { checkJsonLength } from '../../values/json.ts';
 import { type DayPart, nameable, splitByDay } from '../../values/days.ts';
@@ -57,23 +58,19 @@ export interface Figures {
   running: Running | 'unreadable' | undefined;
 }
 
-const maxMs = Number.MAX_SAFE_INTEGER;
 // NULL stands for what cannot be right: node:sqlite throws for a number beyond 2^53, which would hide all other rows.
 // CROSS JOIN makes SQLite look the given subjects up, one by one, instead of reading all rows of a day.
-const soundMs = `CASE WHEN typeof(duration_secs) = 'integer' AND duration_secs BETWEEN 0 AND ${Math.floor(maxMs / 1000)}
-    AND typeof(carry_ms) = 'integer' AND carry_ms BETWEEN 0 AND 999 AND duration_secs * 1000 + carry_ms <= ${maxMs}
-    THEN duration_secs * 1000 + carry_ms END`;
 // Node 24 cuts a text off at NUL, which would make a day of what is none.
 const soundDay = "iif(octet_length(day) = 10, day, 'damaged')";
 // The table is not strict, and bytes and words sort behind all days: a row that has one is the usage of any day.
-const usageSql = `SELECT asked.key, ${soundDay}, ${soundMs}
+const usageSql = `SELECT asked.key, ${soundDay}, ${totalSql}
   FROM json_each(?1) AS asked CROSS JOIN usage ON entry_id = asked.value AND day BETWEEN ?2 AND ?3
   UNION ALL SELECT asked.key, 'damaged', NULL
   FROM json_each(?1) AS asked CROSS JOIN usage ON entry_id = asked.value AND day > '9999-12-31'`;
 // SQLite adds up the days before today, because they matter as a sum only, and to fetch each takes twice as long. A sum
 // of 1e300 or more tells that one of them cannot be right.
 const earlierSql = `SELECT asked.key, (
-    SELECT total(coalesce(iif(date(day) IS day, ${soundMs}, NULL), 1e300))
+    SELECT total(coalesce(iif(date(day) IS day, ${totalSql}, NULL), 1e300))
     FROM usage WHERE entry_id = asked.value AND day >= ?2 AND day < ?3
   ) FROM json_each(?1) AS asked`;
 const overridesSql = `SELECT asked.key, ${soundDay},
