@@ -7,11 +7,10 @@ import type { SessionSnapshot } from '../../core/state.ts';
 import { connect, type SqliteStore } from '../../store.ts';
 import {
   askClock, checkArray, checkCount, checkDuration, checkFunction, checkInstant, checkInteger, checkOptionalText,
-  checkOptions, checkText, invalid, isText, quote,
+  checkOptions, checkText, invalid, quote,
 } from '../../values/checks.ts';
 import { type DayPart, localDay } from '../../values/days.ts';
 import { hasCode, StoreError } from '../../values/errors.ts';
-import { parseJson } from '../../values/json.ts';
 import { countedSession, type CountedSession, grownDays } from '../session-days.ts';
 
 /** What a session is started with. Its id is a new UUID unless given; an id can be used once in the life of a store. */
@@ -270,14 +269,13 @@ export class SessionTracker {
 
   /** Inside the transaction, sets the cooldown, charges the days, spends the balance and records the end. */
   #finish(session: CountedSession, reason: SessionEndReason, cooldownMs: number | undefined): EndedSession {
-    const { sessionId, entryId, elapsedMs: durationMs, days } = session;
+    const { sessionId, entryId, elapsedMs: durationMs, days, balance } = session;
     if (cooldownMs !== undefined) {
       this.#extendCooldown(entryId, new Date(this.#connection.now().getTime() + cooldownMs));
     }
     const ended: EndedSession = { sessionId, entryId, reason, durationMs, charged: [], uncharged: [] };
     for (const part of days) (this.#charge(entryId, part) ? ended.charged : ended.uncharged).push(part);
     const tags = ended.uncharged.map(({ day }) => `uncharged:${day}`);
-    const balance = this.#balanceOf(session);
     if (balance !== undefined) {
       const spentMs = this.#spend(balance, session);
       ended.spentMs = spentMs ?? 0;
@@ -294,10 +292,8 @@ export class SessionTracker {
 
   /** Whether the session has ended: one look-up in the index of event ids, whatever the length of the log. */
   #isEnded(sessionId: string): boolean {
-    const sql = `SELECT 1 FROM audit_log
-      WHERE json_extract(event_meta, '$.eventId') = ? AND json_extract(event_meta, '$.eventId') IS NOT NULL`;
     return this.#connection.read('look for the end of the session', () => {
-      return this.#connection.get(sql, `session_ended:${sessionId}`) !== undefined;
+      return this.#connection.parts.log.hasEvent(`session_ended:${sessionId}`);
     });
   }
 
@@ -312,22 +308,6 @@ export class SessionTracker {
     } catch (error) {
       if (hasCode(error, 'ERR_STORE_CORRUPT') || hasCode(error, 'ERR_STORE_INVALID_ARGUMENT')) return false;
       throw error;
-    }
-  }
-
-  /**
-   * The subject whose balance a session spends. A version that does not know the field drops it from the snapshot, so
-   * the event of the start, which stays, is asked as well.
-   */
-  #balanceOf({ sessionId, balance }: SessionSnapshot): string | undefined {
-    if (balance !== undefined) return balance;
-    const started = this.#connection.parts.log.findEvent(`session_started:${sessionId}`);
-    if (started?.type !== 'session_started') return undefined;
-    try {
-      const fields = parseJson(started.data) as { balance?: unknown } | null;
-      return isText(fields?.balance) ? fields.balance : undefined;
-    } catch {
-      return undefined; // a damaged row, which verifyAudit finds, must not keep the session from ending
     }
   }
 
