@@ -1,4 +1,4 @@
--- schema.sql for version 8, SHA-256 below: cdab6ddef157829624f911b6b5f737e04b2acab4aa1f3fcfb2bb88ac78d4954d
+-- schema.sql for version 9, SHA-256 below: 0055d4769baee823fdc930b4159c7e0219fec09d840d6bb2c192ea6f7562ccdb
 -- The current schema, applied whole to a new file. lib/migrations/ leads an older file here step by step; a test
 -- compares the results. Columns of the first four tables that other readers know keep their names and meaning.
 
@@ -15,7 +15,8 @@ CREATE TABLE schema_version (
 -- this database. adopted_id: the row of audit_log that says up to where ids may have gaps. writable_from,
 -- readable_from: the oldest schema versions whose code may write to this file, and read it (lib/reading/newer.ts).
 -- limits_id: the last event whose effect overrides and balances have. ledger_path: where the ledger was when it was
--- last attached, relative to the database's folder.
+-- last attached, relative to the database's folder. archived_id, archived_hash: the last row that went into an archive;
+-- the log begins behind it.
 CREATE TABLE store_meta (
   id INTEGER PRIMARY KEY CHECK (id = 1),
   uuid TEXT NOT NULL CHECK (length(uuid) = 36),
@@ -25,7 +26,9 @@ CREATE TABLE store_meta (
   writable_from INTEGER NOT NULL DEFAULT 6,
   readable_from INTEGER NOT NULL DEFAULT 6,
   limits_id INTEGER NOT NULL DEFAULT 0,
-  ledger_path TEXT
+  ledger_path TEXT,
+  archived_id INTEGER,
+  archived_hash TEXT
 );
 
 -- Audit log --------------------------------------------------------------------------------------------------------
@@ -56,8 +59,16 @@ BEGIN
 END;
 
 CREATE TRIGGER audit_log_no_delete BEFORE DELETE ON audit_log
+WHEN (OLD.id <= (SELECT archived_id FROM store_meta WHERE id = 1)) IS NOT TRUE
 BEGIN
-  SELECT RAISE(ABORT, 'audit_log is append-only: no row is deleted');
+  SELECT RAISE(ABORT, 'audit_log is append-only: no row is deleted that is not archived');
+END;
+
+-- What is archived stays out: a row there would stand before the beginning of the log.
+CREATE TRIGGER audit_log_no_return BEFORE INSERT ON audit_log
+WHEN NEW.id <= (SELECT archived_id FROM store_meta WHERE id = 1)
+BEGIN
+  SELECT RAISE(ABORT, 'audit_log is append-only: the id is archived');
 END;
 
 -- INSERT OR REPLACE deletes without firing the delete trigger, unless the connection asked for recursive triggers: the

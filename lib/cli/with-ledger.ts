@@ -1,7 +1,7 @@
 // Opens a store together with its ledger, and tells what that changed.
 import type { KeyObject } from 'node:crypto';
 import { Ledger } from '../ledger/index.ts';
-import { decodeSigningKey, ledgerAfter } from '../ledger/replay.ts';
+import { decodeSigning, ledgerAfter } from '../ledger/replay.ts';
 import { connect, SqliteStore } from '../store.ts';
 import type { Args } from './args.ts';
 import type { Io } from './command.ts';
@@ -81,7 +81,7 @@ function compareEnds(
   if (end.store === connect(store).uuid && end.groupEnd > head) {
     for (const row of ledger.rows(head + 1)) {
       ledgerFlag = ledgerAfter(row) ?? ledgerFlag;
-      if (row.type === 'signing_started') publicKey = decodeSigningKey(row.id, row.data);
+      if (row.type === 'signing_started') publicKey = decodeSigning(row.id, row.data).publicKey;
     }
   }
   if (ledgerFlag === 0) {
@@ -96,7 +96,7 @@ function recordedKeyOf(store: SqliteStore): string | undefined {
   const door = connect(store);
   const sql = "SELECT id, event_data FROM audit_log WHERE event_type = 'signing_started' ORDER BY id DESC LIMIT 1";
   const row = door.read('look for the key', () => door.prepare(sql).get()) as unknown as [number, unknown] | undefined;
-  return row && decodeSigningKey(...row);
+  return row && decodeSigning(...row).publicKey;
 }
 
 /** A line for each of these changes. */

@@ -306,6 +306,11 @@ export class Connection extends Statements {
     }
   }
 
+  /** Copies the WAL into the database once it is long enough, also where a few statements have changed many pages. */
+  checkpointIfDue(): void {
+    this.#checkpoints?.runIfDue(Infinity);
+  }
+
   /** Rolls back a transaction that was begun by SQL, unless SQLite has done so by itself. */
   undo(): void {
     if (this.db.isTransaction) this.db.exec('ROLLBACK');

@@ -50,7 +50,11 @@ export type StoreEvent =
     }
   | { type: 'ledger_attached' }
   | { type: 'ledger_detached' }
-  | { type: 'signing_started'; publicKey: string }
+  | {
+      type: 'signing_started'; publicKey: string;
+      /** The first row that this key has signed, where the event that said so went into an archive. */
+      since?: number;
+    }
   | {
       type: 'ledger_set_aside';
       /** The file to which a damaged part of the ledger was copied before the ledger was written again. */
@@ -63,7 +67,29 @@ export type StoreEvent =
       setAt?: string | null;
     }
   | { type: 'cooldown_cleared'; entryId: string }
-  | LimitEvent;
+  | LimitEvent
+  | RetentionEvent;
+
+/**
+ * What is recorded where a log is shortened. `from`, `to`: the first and the last row; `hash`: that of the last one;
+ * `sha256`: that of the whole file. What is carried over is given as rows, because a few events have to hold all of it.
+ */
+export type RetentionEvent =
+  | { type: 'log_archived'; from: number; to: number; hash: string; file: string; sha256: string }
+  | { type: 'archives_forgotten'; to: number; hash: string; files: string[] }
+  /** The totals of the days before `before` were deleted. */
+  | { type: 'usage_forgotten'; before: string; rows: number }
+  /** With a ledger: usage and cooldowns as they are now. */
+  | {
+      type: 'balances_carried';
+      usage: [entryId: string, day: string, durationMs: number][];
+      cooldowns: [entryId: string, until: string, setAt: string | null][];
+    }
+  | {
+      type: 'limits_carried';
+      overrides: [subject: string, day: string, grantedMs: number, availability: Availability | null][];
+      balances: [subject: string, balanceMs: number][];
+    };
 
 /**
  * The changes of limits, which are events in every store. `durationMs` is what was asked for; `grantedMs`, `appliedMs`,
@@ -134,11 +160,12 @@ export interface EncodedEvent extends EventTexts {
   event: EventBase;
 }
 
-// A replay changes usage and cooldowns by the first three and limits by the last four, and verification and the ledger
-// go by the others, so only the store may write them.
+// A replay changes usage, cooldowns and limits by some of these, and verification and the ledger go by the others, so
+// only the store may write them.
 const reserved: ReadonlySet<string> = new Set([
   'usage_added', 'cooldown_set', 'cooldown_cleared', 'signing_started', 'ledger_attached', 'ledger_detached',
   'ledger_set_aside', 'time_granted', 'availability_set', 'balance_adjusted', 'usage_corrected',
+  'log_archived', 'archives_forgotten', 'usage_forgotten', 'balances_carried', 'limits_carried',
 ] satisfies StoreEvent['type'][]);
 
 /** Whether only the store itself may write events of this type. */

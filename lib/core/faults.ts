@@ -12,6 +12,7 @@ export interface HealthFinding {
     | 'unreadable' // the head of the log cannot be read from the disk
     | 'snapshot-file-damaged'
     | 'snapshot-file-missing'
+    | 'snapshot-outdated' // the snapshot file is older than the archived part of the log
     | 'snapshot-row-damaged'
     | 'behind' // the snapshot file knows of commits that the database lacks
     | 'snapshot-not-placed' // the row is durable, but the snapshot file is older

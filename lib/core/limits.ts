@@ -155,7 +155,31 @@ export class Limits implements CommitParticipant {
     else if (event?.type === 'availability_set') {
       connection.run(availabilitySql, event.subject, event.day, event.availability);
     } else if (event?.type === 'balance_adjusted') connection.run(balanceSql, event.subject, event.balanceMs);
-    connection.run('UPDATE store_meta SET limits_id = CAST(? AS INTEGER) WHERE id = 1', id);
+    this.setAsOf(id);
+  }
+
+  /** All overrides and balances that can be read. */
+  allReadable(): Pick<LimitsContent, 'overrides' | 'balances'> {
+    const overridesSql = `SELECT ${overrideColumns} FROM overrides
+      WHERE granted_ms BETWEEN ${-maxMs} AND ${maxMs} ORDER BY day, subject`;
+    return {
+      overrides: readable(this.#connection.all<OverrideRow>(overridesSql), decodeOverride), balances: this.#balances(),
+    };
+  }
+
+  /** Sets rows that were carried over by an event, and leaves all others as they are. */
+  setAll(id: number, { overrides, balances }: Pick<LimitsContent, 'overrides' | 'balances'>): void {
+    for (const { subject, day, grantedMs, availability = null } of overrides) {
+      this.#connection.run(grantSql, subject, day, grantedMs);
+      this.#connection.run(availabilitySql, subject, day, availability);
+    }
+    for (const { subject, balanceMs } of balances) this.#connection.run(balanceSql, subject, balanceMs);
+    this.setAsOf(id);
+  }
+
+  /** Notes the event up to which the tables go. */
+  setAsOf(id: number): void {
+    this.#connection.run('UPDATE store_meta SET limits_id = CAST(? AS INTEGER) WHERE id = 1', id);
   }
 
   /** Begins anew, where the log says that all events up to here are another program's. */
@@ -243,13 +267,18 @@ export class Limits implements CommitParticipant {
     // BETWEEN, because node:sqlite throws for a number that is not exact, and every save would fail.
     const overridesSql = `SELECT ${overrideColumns} FROM overrides
       WHERE day >= ? AND granted_ms BETWEEN ${-maxMs} AND ${maxMs} ORDER BY day, subject`;
-    const balancesSql = `SELECT subject, balance_ms FROM balances
-      WHERE balance_ms BETWEEN 0 AND ${maxMs} ORDER BY subject`;
     return {
       overrides: readable(this.#connection.all<OverrideRow>(overridesSql, since), decodeOverride),
-      balances: readable(this.#connection.all<[unknown, unknown]>(balancesSql), decodeBalance),
+      balances: this.#balances(),
       asOf: { id: asOf[0], hash: asOf[1] },
     };
+  }
+
+  /** The balances that can be read. */
+  #balances(): Balance[] {
+    const sql = `SELECT subject, balance_ms FROM balances
+      WHERE balance_ms BETWEEN 0 AND ${maxMs} ORDER BY subject`;
+    return readable(this.#connection.all<[unknown, unknown]>(sql), decodeBalance);
   }
 }
 

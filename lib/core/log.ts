@@ -1,4 +1,4 @@
-// The rows of the audit log: appending at the head, and reading by position.
+// The rows of the audit log: appending at the head, reading by position, and where the log begins.
 import { StoreError } from '../values/errors.ts';
 import { checkJsonLength } from '../values/json.ts';
 import { type Anchor, chainedColumns, type ChainedRow, genesisHash, hashedNames, rowHash } from './chain.ts';
@@ -61,20 +61,32 @@ export class AuditLog implements CommitParticipant {
     return readHead(this.#connection);
   }
 
-  /** The hash of the row with this id. */
+  /** The hash of the row with this id, which may be the last archived one. */
   hashAt(id: number): string | undefined {
-    return this.#connection.get<[string]>('SELECT event_hash FROM audit_log WHERE id = ?', id)?.[0];
+    return readHash(this.#connection, id);
+  }
+
+  /** What the first row of the log follows: the last archived row, or id 0 and the hash that stands for none. */
+  beginning(): Anchor {
+    return archivedRow(this.#connection) ?? { id: 0, hash: genesisHash(this.uuid) };
+  }
+
+  /** Has the log begin behind a row that is archived, inside a transaction, and deletes the rows up to there. */
+  beginBehind({ id, hash }: Anchor): void {
+    const sql = 'UPDATE store_meta SET archived_id = CAST(? AS INTEGER), archived_hash = ? WHERE id = 1';
+    this.#connection.run(sql, id, hash);
+    this.#connection.run('DELETE FROM audit_log WHERE id <= ?', id);
   }
 
   /** Appends an event behind the head and gives its id. Throws `ERR_STORE_CONFLICT` for an event id that is taken. */
   append(event: EventTexts, timestamp: string = this.#connection.now().toISOString()): number {
-    const head = this.#head ?? this.head();
-    const id = (head?.id ?? 0) + 1;
+    const head = this.#head ?? this.head() ?? this.beginning();
+    const id = head.id + 1;
     if (!Number.isSafeInteger(id)) {
-      throw new StoreError('ERR_STORE_CORRUPT', `audit_log has a row ${head?.id}, after which there can be no other`);
+      throw new StoreError('ERR_STORE_CORRUPT', `audit_log has a row ${head.id}, after which there can be no other`);
     }
     const row: ChainedRow = { ...event, id, timestamp };
-    const hash = rowHash(head?.hash ?? genesisHash(this.uuid), row);
+    const hash = rowHash(head.hash, row);
     this.insert(row, hash, this.ledger?.sign(hash) ?? null);
     return id;
   }
@@ -127,10 +139,30 @@ export class AuditLog implements CommitParticipant {
   }
 }
 
-/** The last row's id and hash. */
+/** The last row's id and hash; those of the last archived row where there is no other. */
 export function readHead(connection: Pick<Connection, 'get'>): Anchor | undefined {
   const row = connection.get<[number, string]>('SELECT id, event_hash FROM audit_log ORDER BY id DESC LIMIT 1');
-  return row && { id: row[0], hash: row[1] };
+  return row ? { id: row[0], hash: row[1] } : archivedRow(connection);
+}
+
+// The outer SELECT has NULL for both columns: a name that the inner ones do not find in store_meta, as in a backup of
+// an older schema version, is looked for there.
+const archivedSql = `SELECT (SELECT archived_id FROM store_meta WHERE id = 1),
+    (SELECT archived_hash FROM store_meta WHERE id = 1)
+  FROM (SELECT NULL AS archived_id, NULL AS archived_hash)`;
+
+/** The last row that went into an archive; `undefined` where none did. */
+export function archivedRow(connection: Pick<Connection, 'get'>): Anchor | undefined {
+  const [id, hash] = connection.get<[number | null, string]>(archivedSql)!;
+  return id === null ? undefined : { id, hash };
+}
+
+/** The hash of the row with this id, which may be the last archived one. */
+export function readHash(connection: Pick<Connection, 'get'>, id: number): string | undefined {
+  const [hash] = connection.get<[string]>('SELECT event_hash FROM audit_log WHERE id = ?', id) ?? [];
+  if (hash !== undefined) return hash;
+  const archived = archivedRow(connection);
+  return archived?.id === id ? archived.hash : undefined;
 }
 
 /** Large enough that the event loop's turns cost nothing, small enough that a page of long events fits into memory. */

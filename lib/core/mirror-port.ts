@@ -1,4 +1,5 @@
 // The port for a ledger: what the core asks of one. It imports nothing of lib/ledger/, which satisfies it.
+import type { Anchor } from './chain.ts';
 import type { LastParticipant } from './commit-participant.ts';
 import type { EncodedEvent, EventTexts } from './events.ts';
 
@@ -38,6 +39,10 @@ export interface LedgerPort extends LastParticipant {
   noteOther(): void;
   /** The signature of a row's hash; `null` where there is no key. */
   sign(hash: string): string | null;
+  /** Records anew what only events up to this row account for, which are about to be archived; inside a transaction. */
+  carryOver(archivedId: number): void;
+  /** Begins the ledger behind a row, as the log does; durable when it resolves. */
+  cutBehind(row: Anchor, signal: AbortSignal | undefined): Promise<void>;
   /** Ends ledger mode by an event, inside a transaction; `end` follows when that has committed. */
   detach(): void;
   /** Takes part in no further commit, and closes the file. */

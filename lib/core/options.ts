@@ -28,6 +28,8 @@ export interface LedgerEnd {
   /** The UUID of the store whose ledger it is, and when that store was made; undefined where there is no file yet. */
   store: string | undefined;
   created: string | undefined;
+  /** The row before the first line, where that is in an archive. */
+  after?: Anchor | undefined;
   /** The last sound row. */
   head: Anchor | undefined;
   /** The id of the last row that completes a group. */

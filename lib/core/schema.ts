@@ -11,6 +11,9 @@ export const applicationId = 0x73687064;
 /** The version of `schema.sql`: that of the newest step in `lib/migrations/`. */
 export const schemaVersion: number = migrations.length;
 
+/** The oldest version whose code may write to a new file: the newest step that raises it (lib/migrations/). */
+export const writableFrom = 9;
+
 // From this version on PRAGMA user_version, which is in the header of the file, holds the version too.
 export const firstInHeader = 6;
 
@@ -41,10 +44,20 @@ function own(): OwnObjects {
   const text = readSql('schema.sql');
   const tables = new Set<string>();
   for (const [, name] of text.matchAll(/^CREATE TABLE (\w+) \(/gm)) tables.add(name!);
-  const others = new Map<string, string>();
+  return (ownObjects = { tables, others: objectsIn(text) });
+}
+
+/** The SQL of the triggers and indexes that a script makes, by their names. */
+function objectsIn(script: string): Map<string, string> {
   const pattern = /^CREATE (?:TRIGGER (\w+) .*?^END;|(?:UNIQUE )?INDEX (\w+) [^;]*;)/gms;
-  for (const [sql, trigger, index] of text.matchAll(pattern)) others.set((trigger ?? index)!, sql);
-  return (ownObjects = { tables, others });
+  return new Map([...script.matchAll(pattern)].map(([sql, trigger, index]) => [(trigger ?? index)!, sql]));
+}
+
+/** The triggers and indexes as a version has them: an older one may have had another trigger of the same name. */
+function othersOf(version: number): Map<string, string> {
+  if (version >= schemaVersion) return own().others;
+  const steps = migrations.slice(0, version).flatMap(({ up }) => [...objectsIn(readSql(up))]);
+  return new Map([...own().others, ...steps]);
 }
 
 /** The tables that have what a store was given: all but the two that say which store and schema it is. */
@@ -90,18 +103,22 @@ function identifyStore(db: DatabaseSync, objects: SchemaRow[]): FileKind {
   // A newer version may have other tables, and is not damaged for that: lib/reading/newer.ts looks at those of ours.
   if (version > schemaVersion) return { kind: 'store', version, lacking };
   requireTables(names, ['store_meta', ...Object.keys(fourTables)]);
-  refuseForeignLogic(db, objects, true);
+  refuseForeignLogic(db, objects, true, version);
   return { kind: 'store', version, lacking };
 }
 
 /**
  * Throws for an object that would answer or act in the place of one of our tables: a view or virtual table with its
- * name, and with `isWritten` a trigger that is not word for word in schema.sql. SQLite itself refuses a file whose
- * schema table contradicts its SQL. Other objects that an operator has added do nothing unless somebody names them, but
- * for a trigger on a table whose rows a foreign key changes, because that runs when a row of ours goes.
+ * name, and with `isWritten` a trigger that is not word for word as a file of this version has it. SQLite itself
+ * refuses a file whose schema table contradicts its SQL. Other objects that an operator has added do nothing unless
+ * somebody names them, but for a trigger on a table whose rows a foreign key changes, because that runs when a row of
+ * ours goes.
  */
-export function refuseForeignLogic(db: DatabaseSync, objects: readonly SchemaRow[], isWritten: boolean): void {
-  const { tables, others } = own();
+export function refuseForeignLogic(
+  db: DatabaseSync, objects: readonly SchemaRow[], isWritten: boolean, version: number = schemaVersion,
+): void {
+  const { tables } = own();
+  const others = othersOf(version);
   for (const [name, type, table, rootpage, sql] of objects) {
     if (tables.has(name.toLowerCase()) && type !== 'index' && (type !== 'table' || rootpage === 0)) {
       const kind = type === 'table' ? 'a virtual one' : `a ${type}`;

@@ -2,24 +2,33 @@
 import type { Anchor } from './chain.ts';
 import type { Connection } from './connection.ts';
 import type { Faults } from './faults.ts';
+import { archivedRow, readHash } from './log.ts';
 import type { SnapshotContent, SnapshotFile } from './snapshot-file.ts';
 import type { SnapshotRow } from './snapshot-row.ts';
 import type { StateSnapshot } from './state.ts';
 
 /** One of the two copies, as `health()` shows it. */
 export interface SnapshotCopy {
-  state: 'absent' | 'whole' | 'damaged';
+  /** `outdated`: it is older than the archived part of the log, and is not taken. */
+  state: 'absent' | 'whole' | 'damaged' | 'outdated';
   generation?: number;
   /** The age of the state by its own timestamp and the store's clock. */
   ageMs?: number;
 }
 
+/** A file that was compared with the row and the log, which alone show that it is outdated. */
+export type JudgedFile = SnapshotFile | { state: 'outdated' };
+
+const outdated = 'the file is older than the archived part of the log, and is not taken; the next snapshot replaces it';
+
 /** Records what is wrong with a copy, and clears the findings that no longer hold. */
 export function reportCopies(
-  faults: Faults, path: string | undefined, file: SnapshotFile, row: SnapshotRow | undefined,
+  faults: Faults, path: string | undefined, file: JudgedFile, row: SnapshotRow | undefined,
 ): void {
   if (file.state === 'damaged') faults.report('snapshot-file-damaged', `${path}: ${file.reason}`);
   else faults.clear('snapshot-file-damaged');
+  if (file.state === 'outdated') faults.report('snapshot-outdated', `${path}: ${outdated}`);
+  else faults.clear('snapshot-outdated');
   const isMissing = file.state === 'absent' && row && path !== undefined;
   if (isMissing) faults.report('snapshot-file-missing', `${path} is missing; the next snapshot writes it again`);
   else faults.clear('snapshot-file-missing');
@@ -32,6 +41,7 @@ export function reportCopies(
 export function clearCopies(faults: Faults): void {
   faults.clear('snapshot-not-placed');
   faults.clear('snapshot-file-damaged');
+  faults.clear('snapshot-outdated');
   faults.clear('snapshot-file-missing');
   faults.clear('snapshot-row-damaged');
 }
@@ -49,7 +59,7 @@ export function reportLoss(faults: Faults, path: string | undefined, loss: HeadL
 
 /** Both copies, for `health()`. `isRowRead`: false where the row could not be read. */
 export function describeCopies(
-  file: SnapshotFile, row: SnapshotRow | undefined, now: Date, isRowRead: boolean,
+  file: JudgedFile, row: SnapshotRow | undefined, now: Date, isRowRead: boolean,
 ): { row: SnapshotCopy; file: SnapshotCopy } {
   const whole = (generation: number, state: StateSnapshot): SnapshotCopy =>
     ({ state: 'whole', generation, ageMs: now.getTime() - state.timestamp.getTime() });
@@ -68,17 +78,30 @@ export function describeCopies(
  * in the database before its file is in place, so a save that only the file has was lost. An older version that has
  * healed a loss writes the limits again as they were: so the event that they go up to is looked up as well.
  */
-export function compareHead(
-  connection: Pick<Connection, 'get'>, { head, generation, limits }: SnapshotContent,
-): HeadLoss {
+export function compareHead(connection: Pick<Connection, 'get'>, content: SnapshotContent): HeadLoss {
+  const { head, generation, limits } = content;
   const loss = (head && compareAnchor(connection, head)) ?? (limits && compareAnchor(connection, limits.asOf));
   if (loss) return loss;
   const [saved] = connection.get<[number]>('SELECT generation FROM snapshot WHERE id = 1') ?? [0];
-  return saved < generation ? 'behind' : undefined;
+  return saved < generation && !isOutdated(connection, content) ? 'behind' : undefined;
 }
 
 function compareAnchor(connection: Pick<Connection, 'get'>, { id, hash }: Anchor): HeadLoss {
-  const stored = connection.get<[string]>('SELECT event_hash FROM audit_log WHERE id = ?', id)?.[0];
-  if (stored === hash) return undefined;
+  const stored = readHash(connection, id);
+  if (stored === hash || isArchived(connection, id)) return undefined;
   return stored === undefined ? 'behind' : 'forked';
+}
+
+/** Whether a row went into an archive, so that the log has it no more to compare. */
+function isArchived(connection: Pick<Connection, 'get'>, id: number): boolean {
+  return id < (archivedRow(connection)?.id ?? 0);
+}
+
+/**
+ * Whether the file is older than the archived part of the log. What it has is not taken then: nothing shows any more
+ * whether its session has ended and was charged. Nothing is lost by that, because no row of a running session goes into
+ * an archive.
+ */
+export function isOutdated(connection: Pick<Connection, 'get'>, { head }: SnapshotContent): boolean {
+  return head !== null && isArchived(connection, head.id);
 }

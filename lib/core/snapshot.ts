@@ -8,7 +8,8 @@ import type { Connection } from './connection.ts';
 import type { StoreParts } from './parts.ts';
 import { prepareSnapshotFile, readSnapshotFile, type SnapshotContent, type SnapshotFile } from './snapshot-file.ts';
 import {
-  clearCopies, compareHead, describeCopies, reportCopies, reportLoss, type SnapshotCopy,
+  clearCopies, compareHead, describeCopies, isOutdated, type JudgedFile, reportCopies, reportLoss,
+  type SnapshotCopy,
 } from './snapshot-findings.ts';
 import { readRow, type SnapshotRow, writeRow } from './snapshot-row.ts';
 import type { StateSnapshot } from './state.ts';
@@ -184,8 +185,9 @@ export class SnapshotPair implements CommitParticipant {
 
   /** The newer of the two copies that is whole. */
   load(): StateSnapshot | undefined {
-    const file = this.#readFile();
+    const found = this.#readFile();
     const row = this.row();
+    const file = this.#judged(found, row);
     reportCopies(this.#connection.faults, this.#path, file, row);
     const isFileNewer = file.state === 'whole' && file.content.generation > (row?.state ? row.generation : 0);
     if (isFileNewer) return file.content.state;
@@ -227,7 +229,8 @@ export class SnapshotPair implements CommitParticipant {
 
   /** At open, records what is wrong with the two copies. */
   check(): void {
-    reportCopies(this.#connection.faults, this.#path, this.#lookAtFile(), this.row());
+    const row = this.row();
+    reportCopies(this.#connection.faults, this.#path, this.#judged(this.#lookAtFile(), row), row);
   }
 
   /**
@@ -237,14 +240,24 @@ export class SnapshotPair implements CommitParticipant {
   copies(now: Date, readIfPossible: <T>(read: () => T) => T | undefined): { row: SnapshotCopy; file: SnapshotCopy } {
     this.#found = undefined;
     const { faults } = this.#connection;
-    const file = this.#lookAtFile(); // before the row, because a save is in the database before its file is in place
-    const found = readIfPossible(() => ({ row: this.row() }));
+    const seen = this.#lookAtFile(); // before the row, because a save is in the database before its file is in place
+    const found = readIfPossible(() => {
+      const row = this.row();
+      return { row, file: this.#judged(seen, row) };
+    });
+    const file = found?.file ?? seen;
     reportCopies(faults, this.#path, file, found?.row);
     readIfPossible(() => {
       const loss = file.state === 'whole' ? compareHead(this.#connection, file.content) : undefined;
       reportLoss(faults, this.#path, loss);
     });
     return describeCopies(file, found?.row, now, found !== undefined);
+  }
+
+  /** What a file is once the row and the log are known: one that would be taken may be older than the archives. */
+  #judged(file: SnapshotFile, row: SnapshotRow | undefined): JudgedFile {
+    const isTaken = file.state === 'whole' && file.content.generation > (row?.state ? row.generation : 0);
+    return isTaken && isOutdated(this.#connection, file.content) ? { state: 'outdated' } : file;
   }
 
   #readFile(): SnapshotFile {

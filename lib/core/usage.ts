@@ -91,11 +91,12 @@ export class Usage {
       const what = `${durationMs} on top of ${before} would be ${after} for ${show(entryId)} on ${day}`;
       throw new StoreError('ERR_STORE_INVALID_ARGUMENT', `durationMs must leave a total from 0 to 2^53 - 1: ${what}`);
     }
-    this.#setRow(entryId, day, after);
+    this.setRow(entryId, day, after);
     return after;
   }
 
-  #setRow(entryId: string, day: string, totalMs: number): void {
+  /** Sets a day's total without recording an event. */
+  setRow(entryId: string, day: string, totalMs: number): void {
     const sql = `INSERT INTO usage (entry_id, day, duration_secs, carry_ms)
       VALUES (?1, ?2, CAST(?3 AS INTEGER), CAST(?4 AS INTEGER))
       ON CONFLICT (entry_id, day) DO UPDATE SET duration_secs = CAST(?3 AS INTEGER), carry_ms = CAST(?4 AS INTEGER)`;
@@ -116,7 +117,7 @@ export class Usage {
           AND json_extract(event_data, '$.durationMs') BETWEEN -${maxMs} AND ${maxMs} END
       GROUP BY 1, 2`;
     for (const [entryId, day, totalMs] of this.#connection.all<[string, string, number]>(sql)) {
-      if (keys.includes(JSON.stringify([entryId, day])) && totalMs >= 0) this.#setRow(entryId, day, totalMs);
+      if (keys.includes(JSON.stringify([entryId, day])) && totalMs >= 0) this.setRow(entryId, day, totalMs);
     }
   }
 
@@ -162,6 +163,22 @@ export class Usage {
       SELECT day FROM newest UNION ALL
       SELECT day FROM (SELECT day FROM usage WHERE day <> (SELECT day FROM newest) ORDER BY rowid DESC LIMIT 1)`;
     return this.#connection.all<[string]>(sql).map(([day]) => day);
+  }
+
+  /**
+   * All usage that can be read. The days that were written last come last, so that whoever writes it in this order
+   * writes them last too.
+   */
+  readableInOrder(): EntryUsage[] {
+    const [last, previous] = this.lastDays();
+    const days = this.#connection.all<[string]>('SELECT DISTINCT day FROM usage').map(([day]) => day);
+    const rank = (day: string): number => (day === last ? 2 : day === previous ? 1 : 0);
+    return this.readable(days).sort((a, b) => rank(a.day) - rank(b.day));
+  }
+
+  /** Deletes the totals of the days before a day, and gives how many. */
+  forget(before: string): number {
+    return this.#connection.run('DELETE FROM usage WHERE day < ?', before);
   }
 
   /** The usage of these days that can be read. Damaged rows are left out. */

@@ -2,20 +2,25 @@
 // and ledger hold the same rows. All of it runs under SQLite's write lock.
 import { realpathSync, statSync } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
-import { type Anchor, genesisHash } from '../core/chain.ts';
+import type { Anchor } from '../core/chain.ts';
 import type { Outcome } from '../core/commit-participant.ts';
 import type { Connection } from '../core/connection.ts';
 import { type EncodedEvent, encodeChecked, type EventTexts, type StoreEvent } from '../core/events.ts';
 import type { Attached, LedgerPort, SetAside } from '../core/mirror-port.ts';
 import type { StoreParts } from '../core/parts.ts';
 import { contentTables } from '../core/schema.ts';
+import { TemporaryFile } from '../opening/temporary.ts';
 import { quote } from '../values/checks.ts';
 import { hasCode, StoreError } from '../values/errors.ts';
 import type { JsonObject } from '../values/json.ts';
+import { checkCommon, checkStore, isCutOf, isLike } from './agree.ts';
+import { carryBalances } from './carried.ts';
+import { LedgerCut } from './cut.ts';
 import type { End } from './end.ts';
 import { decideAppend, requirePermission, toRecorded } from './policy.ts';
-import { decodeSigningKey, ledgerAfter, replayRow } from './replay.ts';
+import { ledgerAfter, replayRow } from './replay.ts';
 import { type LedgerRow, ledgerRows } from './rows.ts';
+import { signerOf, signingPrefix } from './signer.ts';
 import type { LedgerTail } from './tail.ts';
 import { checkLength } from './write-lines.ts';
 
@@ -58,8 +63,8 @@ export class AttachedLedger implements LedgerPort {
     return this.#parts.log.head();
   }
 
-  #headOrGenesis(): Anchor {
-    return this.#head() ?? { id: 0, hash: genesisHash(this.#uuid) };
+  #headOrBeginning(): Anchor {
+    return this.#head() ?? this.#parts.log.beginning();
   }
 
   noteOther(): void {
@@ -119,7 +124,7 @@ export class AttachedLedger implements LedgerPort {
    */
   #checkSigner(): void {
     const { publicKey, unsigned } = this.#ledger;
-    const signer = signerOf(this.#connection);
+    const signer = signerOf(this.#connection)?.publicKey;
     this.#signerVersion = this.#connection.dataVersion;
     if (signer === publicKey || (publicKey === undefined && unsigned)) return;
     if (signer === undefined) {
@@ -141,12 +146,7 @@ export class AttachedLedger implements LedgerPort {
     const { log, usage, cooldowns } = this.#parts;
     this.#connection.run('UPDATE store_meta SET has_ledger = 1 WHERE id = 1');
     log.recordChange({ type: 'ledger_attached' });
-    const [last, previous] = usage.lastDays();
-    const days = this.#connection.all<[string]>('SELECT DISTINCT day FROM usage').map(([day]) => day);
-    // The days that were written last are recorded last, so that a replay writes them last too.
-    const rank = (day: string): number => (day === last ? 2 : day === previous ? 1 : 0);
-    const totals = usage.readable(days).sort((a, b) => rank(a.day) - rank(b.day));
-    for (const total of totals) log.recordChange({ type: 'usage_added', ...total });
+    for (const total of usage.readableInOrder()) log.recordChange({ type: 'usage_added', ...total });
     for (const { entryId, until, setAt = null } of cooldowns.readable()) {
       log.recordChange({ type: 'cooldown_set', entryId, until, setAt });
     }
@@ -173,58 +173,47 @@ export class AttachedLedger implements LedgerPort {
    */
   #reconcile(): void {
     let end = this.#ledger.refresh();
-    const head = this.#head();
-    if (isLike(end, this.#uuid, head)) return;
+    if (isLike(end, this.#uuid, this.#head())) return;
     // The end is read again, because an append that was taken back and repeated can leave the same size.
     end = this.#ledger.refresh(true);
-    this.#checkStore(end);
+    checkStore(end, this.#uuid, this.#ledger.path);
     if (end.store === this.#uuid) {
-      this.#checkCommon(end, head);
+      // A database that was made anew begins where its ledger does: the rows before are in archives.
+      if (end.after && !this.#head()) this.#parts.log.beginBehind(end.after);
+      const head = this.#head();
+      checkCommon(this.#parts.log, this.#ledger, end);
       if (end.groupEnd > (head?.id ?? 0)) this.#replay(this.#ledger.rows((head?.id ?? 0) + 1), end.groupEnd);
     }
-    if (end.torn && this.#recover) this.#replay(this.#ledger.rowsBehindDamage(this.#headOrGenesis()));
+    if (end.torn && this.#recover) this.#replay(this.#ledger.rowsBehindDamage(this.#headOrBeginning()));
     if (!isLike(end, this.#uuid, this.#head())) this.#bring(end);
   }
 
   #bring(end: End): void {
     const connection = this.#connection;
     const [created] = connection.get<[string]>('SELECT created_at FROM store_meta WHERE id = 1')!;
-    const head = this.#headOrGenesis();
+    const head = this.#headOrBeginning();
+    const beginning = this.#parts.log.beginning();
     const { replaced, setAside, lostTo } = this.#ledger.bringTo({
-      store: this.#uuid, created, head, like: statSync(connection.path!), now: connection.now(), recover: this.#recover,
-      rows: (after) => ledgerRows(connection, this.#uuid, after, head.id),
+      store: this.#uuid, created, after: beginning.id > 0 ? beginning : undefined, head,
+      like: statSync(connection.path!), now: connection.now(), recover: this.#recover,
+      rows: (after = beginning) => ledgerRows(connection, after, head.id),
     });
     this.#isUntold ||= setAside;
     this.#lostTo = lostTo;
     const last = end.store === this.#uuid && end.head ? end.head.id : 0;
     this.#written = setAside ? 0 : Math.max(0, head.id - last);
-    if (!replaced || !this.isAttached) return;
+    if (replaced && this.isAttached) this.#watchAnew();
+  }
+
+  /** Watches the file that is at the path now. */
+  #watchAnew(): void {
     const { files } = this.#parts.watch;
     files.unwatch(this.#ledger.path);
     files.watch(this.#ledger.path);
   }
 
-  /** Refuses another store's ledger, but not one without events, which has nothing to lose. */
-  #checkStore({ store, head, torn }: End): void {
-    if (store === undefined || store === this.#uuid || (!head && !torn)) return;
-    const owner = `${store}, not ${this.#uuid}`;
-    throw new StoreError('ERR_STORE_CONFLICT', `${this.#ledger.path} is the ledger of another store (${owner})`);
-  }
-
-  /** Refuses a ledger whose row differs from the log's row at the last id that both have. */
-  #checkCommon(end: End, head: Anchor | undefined): void {
-    if (!head || !end.head) return;
-    const id = Math.min(head.id, end.head.id);
-    const [row] = id === end.head.id ? [end.head] : this.#ledger.rows(id);
-    const stored = this.#parts.log.hashAt(id);
-    if (row?.id === id && row.hash === stored) return;
-    const theirs = `${row?.id === id ? row.hash : 'missing'} in ${this.#ledger.path}`;
-    const message = `row ${id} is ${stored ?? 'missing'} in the database and ${theirs}; neither is overwritten`;
-    throw new StoreError('ERR_STORE_PARITY', message);
-  }
-
   #replay(rows: Iterable<LedgerRow>, upToId = Infinity): void {
-    let { id: last, hash: previous } = this.#headOrGenesis();
+    let { id: last, hash: previous } = this.#headOrBeginning();
     let hasLedger = this.#parts.log.hasLedger() ? 1 : 0;
     for (const row of rows) {
       if (row.id > upToId) break;
@@ -240,10 +229,10 @@ export class AttachedLedger implements LedgerPort {
     this.#connection.run('UPDATE store_meta SET has_ledger = ? WHERE id = 1', hasLedger);
   }
 
-  #append(after: Anchor | undefined): void {
+  #append(after: Anchor = this.#parts.log.beginning()): void {
     const end = this.#head()?.id ?? 0;
     try {
-      this.#ledger.append(ledgerRows(this.#connection, this.#uuid, after, end, true));
+      this.#ledger.append(ledgerRows(this.#connection, after, end, true));
     } catch (error) {
       // The file may now end with a part of a group, and no other group may follow that, so the store stops.
       if (hasCode(error, 'ERR_STORE_IO')) throw this.#connection.stop(error as StoreError);
@@ -255,6 +244,7 @@ export class AttachedLedger implements LedgerPort {
     this.#appended = undefined;
     this.#wroteOther = false;
     this.#hold();
+    if (this.isAttached && this.#connection.dataVersion !== this.#signerVersion) this.#followCut();
     this.#reconcile();
     this.#agreed = this.#head();
     if (!this.isAttached) return;
@@ -267,6 +257,17 @@ export class AttachedLedger implements LedgerPort {
     if (this.#isHeld) return;
     this.#ledger.hold();
     this.#isHeld = true;
+  }
+
+  /**
+   * Goes on with the file that another process has put in the place of the ledger when it cut it behind rows that are
+   * archived. Any other file there stops the store (`StoreWatch.prepare`).
+   */
+  #followCut(): void {
+    if (!this.#ledger.file.isReplaced || !isCutOf(this.#parts.log, this.#ledger)) return;
+    this.#ledger.file.follow();
+    this.#ledger.refresh(true);
+    this.#watchAnew();
   }
 
   /** Decides on all of the events before the first one is written, so that one refusal refuses the group. */
@@ -331,6 +332,29 @@ export class AttachedLedger implements LedgerPort {
     return 'undone';
   }
 
+  carryOver(archivedId: number): void {
+    const signer = signerOf(this.#connection);
+    if (signer && signer.id <= archivedId) {
+      const { publicKey, since } = signer;
+      this.#recordOnce({ type: 'signing_started', publicKey, since }, `${signingPrefix}${publicKey}:${archivedId}`);
+    }
+    carryBalances(this.#parts);
+  }
+
+  async cutBehind(row: Anchor, signal: AbortSignal | undefined): Promise<void> {
+    using temporary = TemporaryFile.beside(this.#ledger.path);
+    using cut = new LedgerCut(this.#ledger, temporary.path);
+    if (!await cut.copy(row, signal)) return;
+    this.#connection.write(`cut the ledger ${this.#ledger.path}`, () => {
+      cut.place();
+      this.#watchAnew();
+      // Another process looks for the new file only after a commit of somebody else.
+      for (let turn = 0; turn < 2; turn++) {
+        this.#connection.run('UPDATE store_meta SET has_ledger = NOT has_ledger WHERE id = 1');
+      }
+    });
+  }
+
   detach(): void {
     this.#parts.log.recordChange({ type: 'ledger_detached' });
     this.#connection.run('UPDATE store_meta SET has_ledger = 0, ledger_path = NULL WHERE id = 1');
@@ -347,23 +371,4 @@ export class AttachedLedger implements LedgerPort {
     if (this.#isHeld) this.#ledger.letGo();
     this.#isHeld = false;
   }
-}
-
-/** Whether a ledger belongs to the store `uuid`, is not torn, and ends with the row `head`. */
-function isLike({ store, torn, head: last }: End, uuid: string, head: Anchor | undefined): boolean {
-  return store === uuid && !torn && last?.id === head?.id && last?.hash === head?.hash;
-}
-
-const signingPrefix = 'signing_started:';
-
-/**
- * The public key with which the store last began to sign; `undefined` where it does not sign. The query uses the index
- * of event ids.
- */
-function signerOf(connection: Pick<Connection, 'get'>): string | undefined {
-  const eventId = "json_extract(event_meta, '$.eventId')";
-  const sql = `SELECT id, event_data FROM audit_log WHERE ${eventId} >= ? AND ${eventId} < ? AND ${eventId} IS NOT NULL
-    AND event_type = 'signing_started' ORDER BY id DESC LIMIT 1`;
-  const row = connection.get<[number, string]>(sql, signingPrefix, `${signingPrefix.slice(0, -1)};`);
-  return row && decodeSigningKey(...row);
 }

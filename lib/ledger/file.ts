@@ -90,6 +90,16 @@ export class LedgerFile {
     if (before) this.#closeUnused(before);
   }
 
+  /** Whether another file is at the path than the one that is held. */
+  get isReplaced(): boolean {
+    return this.isHeld && !this.#isCurrent();
+  }
+
+  /** Holds the file that is at the path now, in the place of the one that is held. */
+  follow(): void {
+    this.#replace(this.#open(constants.O_RDWR));
+  }
+
   /** Whether the open file is still the one at the path. */
   #isCurrent(): boolean {
     const stands = system.statSync(this.path, { throwIfNoEntry: false });

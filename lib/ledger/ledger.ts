@@ -12,6 +12,7 @@ import { checkVerifyOptions, type VerifyOptions } from '../verify/chain-walk.ts'
 import { AttachedLedger } from './attached.ts';
 import { type End, linesOf } from './end.ts';
 import { LedgerFile, type LedgerFiles } from './file.ts';
+import { gzipFiles, isCompressed } from './gzip.ts';
 import { checkSigningKey, type LedgerLine, soundLine } from './line.ts';
 import { checkFiles } from './read-lines.ts';
 import type { LedgerRow } from './rows.ts';
@@ -41,11 +42,15 @@ export class Ledger implements GivenLedger {
 
   /**
    * Opens the ledger at `path`. Where there is no file, the ledger is empty, and the store makes the file. Reads only
-   * the end. Throws `ERR_STORE_NOT_A_STORE` for a file that is no ledger, `ERR_STORE_PERMISSION`, `ERR_STORE_IO`.
+   * the end. An archive is a ledger too; one whose name ends in `.gz` can only be read, and is read whole here. Throws
+   * `ERR_STORE_NOT_A_STORE` for a file that is no ledger, `ERR_STORE_CORRUPT` for one that cannot be decompressed,
+   * `ERR_STORE_UNSUPPORTED` for one that another program has compressed to one piece too large for the memory,
+   * `ERR_STORE_PERMISSION`, `ERR_STORE_IO`.
    */
   static open(path: string, options?: LedgerOptions): Ledger {
     const checked = checkOptions('options', options, ['signingKey', 'unsigned', 'recover', 'files']);
-    const { signingKey, unsigned = false, recover = false, files = system } = checked;
+    const { signingKey, unsigned = false, recover = false } = checked;
+    const { files = isCompressed(checkPath(path)) ? gzipFiles() : system } = checked;
     if (typeof recover !== 'boolean') throw invalid('options.recover', recover, 'true or false');
     if (typeof unsigned !== 'boolean') throw invalid('options.unsigned', unsigned, 'true or false');
     const isTwice = unsigned && signingKey !== undefined;

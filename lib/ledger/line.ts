@@ -2,7 +2,7 @@
 import { isUtf8 } from 'node:buffer';
 import { createPrivateKey, type KeyObject, sign } from 'node:crypto';
 import { types } from 'node:util';
-import { genesisHash, hashedColumns, hashedNames, rowHash } from '../core/chain.ts';
+import { type Anchor, genesisHash, hashedColumns, hashedNames, rowHash } from '../core/chain.ts';
 import { checkOptions, invalid } from '../values/checks.ts';
 import { StoreError } from '../values/errors.ts';
 import type { RawLine } from './read-lines.ts';
@@ -30,18 +30,21 @@ type FieldOf<IsOptional> = Extract<Hashed, { isOptional: IsOptional }>['field'];
 type HashedFields = Record<FieldOf<false>, string> & { [Field in FieldOf<true>]?: string | undefined };
 
 /**
- * The first line: it names the format and the store. `created` is when the store was made. Fields that a newer version
- * has added stand behind these, and stay.
+ * The first line: it names the format and the store. `created` is when the store was made. `after` is the row before
+ * the first line, where that is in an archive; the first line of a ledger without it is the store's first row. Fields
+ * that a newer version has added stand behind these, and stay.
  */
 export interface LedgerHeader {
   format: 'shepherd-store ledger 1';
   store: string;
   created: string;
+  after?: Anchor | undefined;
 }
 
 /** The text of the first line, with its newline. */
-export function headerText(store: string, created: string): string {
-  return `${JSON.stringify({ format: 'shepherd-store ledger 1', store, created } satisfies LedgerHeader)}\n`;
+export function headerText({ store, created, after }: Omit<LedgerHeader, 'format'>): string {
+  const from = after && { id: after.id, hash: after.hash };
+  return `${JSON.stringify({ format: 'shepherd-store ledger 1', store, created, after: from })}\n`;
 }
 
 /** Parses a header, which must begin exactly as `headerText` writes it; `undefined` for anything else. */
@@ -49,7 +52,12 @@ export function parseHeader(bytes: Buffer): LedgerHeader | undefined {
   const { text, value: { format, store, created, ...others } = {} } = parseObject(bytes);
   if (format !== 'shepherd-store ledger 1') return undefined;
   if (typeof store !== 'string' || typeof created !== 'string') return undefined;
-  return text === JSON.stringify({ format, store, created, ...others }) ? { format, store, created } : undefined;
+  if (text !== JSON.stringify({ format, store, created, ...others })) return undefined;
+  const { after } = others as { after?: Anchor };
+  if (after === undefined) return { format, store, created };
+  const isRow = Number.isSafeInteger(after?.id) && after.id >= 1 && /^[0-9a-f]{64}$/.test(after.hash);
+  const isExact = JSON.stringify(after) === JSON.stringify({ id: after?.id, hash: after?.hash });
+  return isRow && isExact ? { format, store, created, after } : undefined;
 }
 
 /** The text of a line, with its newline. */
@@ -145,7 +153,10 @@ export function hasLostHeader(header: LedgerHeader | undefined, lines: Iterable<
   for (const { number, bytes } of lines) {
     isBlank &&= bytes !== undefined && bytes.every((byte) => byte === 0);
     const line = number > 1 && bytes ? parseLine(bytes) : undefined;
-    if (header && number > 1) return line?.id === 1 && isSound(line) && line.prev !== genesisHash(header.store);
+    if (header && number > 1) {
+      const { id, hash } = header.after ?? { id: 0, hash: genesisHash(header.store) };
+      return line?.id === id + 1 && isSound(line) && line.prev !== hash;
+    }
     if (line && isSound(line)) return true;
   }
   return !header && isBlank;
@@ -210,7 +221,8 @@ export function isNoise(page: Buffer): boolean {
 
 /** Whether these bytes are the part of a header that a crash leaves. */
 export function isHeaderStart(bytes: Buffer): boolean {
-  const opening = headerText('', '').slice(0, headerText('', '').indexOf('""'));
+  const whole = headerText({ store: '', created: '' });
+  const opening = whole.slice(0, whole.indexOf('""'));
   const text = bytes.toString('latin1');
   return !text.includes('\n') && (opening.startsWith(text) || text.startsWith(opening));
 }

@@ -30,6 +30,8 @@ interface Break {
 export interface SourceLog {
   store: string;
   created: string;
+  /** The row before the first one, where that is in an archive. */
+  after: Anchor | undefined;
   /** The last row; for an empty log the id 0, and the hash that the first row will name as its predecessor's. */
   head: Anchor;
   /** The rows after a given one, or all rows. */
@@ -87,7 +89,7 @@ function findBreak(file: LedgerFile, end: End, log: SourceLog): Break {
     return { from: bytes, after: head, text, row, differsAt, isTorn: isTornEnd(bytes, log.rows(head), differsAt) };
   }
   // There is no header yet, or it is lost. Another store's ledger counts as empty where it holds no event.
-  const header = headerText(log.store, log.created);
+  const header = headerText(log);
   const isNone = size === 0 || end.store !== undefined;
   const differsAt = isNone ? size : compare(file, 0, size, [header])[1];
   const isTorn = !isNone && isTornEnd(Buffer.byteLength(header), log.rows(undefined), differsAt);

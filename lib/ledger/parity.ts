@@ -61,9 +61,10 @@ function isSameValue(a: Value, b: Value): boolean {
 
 /**
  * Compares every row of the log with every line of the ledger, and the store's usage, cooldowns, overrides and balances
- * with what the events add up to. Rejects with `signal.reason` when aborted, with `ERR_STORE_NOT_FOUND` where there is
- * no ledger, with `ERR_STORE_CONFLICT` for another store's, with `ERR_STORE_CORRUPT` for an unreadable line or a
- * damaged index of those tables.
+ * with what the events add up to. What only one of the two still has, because the other one begins behind it, is no
+ * difference. Rejects with `signal.reason` when aborted, with `ERR_STORE_NOT_FOUND` where there is no ledger, with
+ * `ERR_STORE_CONFLICT` for another store's, with `ERR_STORE_CORRUPT` for an unreadable line or a damaged index of those
+ * tables.
  */
 export async function verifyParity(
   store: SqliteStore, ledger: Ledger, options?: LongOperation,
@@ -75,12 +76,15 @@ export async function verifyParity(
   // is looked at first: every row that it has now is in the ledger too.
   const upTo = store.auditHead()?.id ?? 0;
   checkEnd(ledger);
+  const cutAt = ledger.refresh().after?.id ?? 0;
+  const isArchived = archivedIn(connection);
   const comparison = new Comparison();
   const ahead = new Ahead();
   let steps = 0;
   for (const [line, row] of sideBySide(ledger.iterate(), pagedRows(connection, upTo))) {
     if (line && row) comparison.both(line, row);
-    else if (row) comparison.onlyInDatabase(row);
+    else if (row) comparison.onlyInDatabase(row, row.id <= cutAt);
+    else if (isArchived(line!.id)) comparison.archived(line!);
     else if (line!.id <= upTo) comparison.onlyInLedger(line!.id);
     else ahead.add(line!.id);
     if (++steps % batchRows !== 0) continue;
@@ -96,6 +100,15 @@ export async function verifyParity(
   });
   signal?.throwIfAborted();
   return comparison.finish();
+}
+
+/** Whether the log begins behind an id, also where it was shortened since the comparison began. */
+function archivedIn(connection: ModuleConnection): (id: number) => boolean {
+  let known = 0;
+  return (id) => {
+    if (id > known) known = connection.read('read where the log begins', () => connection.parts.log.beginning().id);
+    return id <= known;
+  };
 }
 
 type Pair = [line: LedgerLine | undefined, row: StoredRow | undefined];
@@ -179,10 +192,17 @@ class Comparison {
     this.#addUp(line.id, line.type, line.data, line.at);
   }
 
-  onlyInDatabase({ id, type, data, timestamp }: StoredRow): void {
+  /** `isCut`: the ledger begins behind this row. */
+  onlyInDatabase({ id, type, data, timestamp }: StoredRow, isCut: boolean): void {
     this.report.sqliteCount++;
-    this.#list(this.report.missingInLedger, id);
+    if (!isCut) this.#list(this.report.missingInLedger, id);
     this.#addUp(id, type, data, timestamp);
+  }
+
+  /** A line of a row that the log has no more; the ledger is yet to be cut behind it. */
+  archived({ id, type, data, at }: LedgerLine): void {
+    this.report.ledgerCount++;
+    this.#addUp(id, type, data, at);
   }
 
   onlyInLedger(id: number): void {

@@ -2,11 +2,12 @@
 import * as system from 'node:fs';
 import { dirname } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { genesisHash, rowHash } from '../core/chain.ts';
+import { rowHash } from '../core/chain.ts';
 import type { ModuleConnection } from '../core/door.ts';
 import { makeStore } from '../opening/new-store.ts';
 import { TemporaryFile } from '../opening/temporary.ts';
 import { connect, SqliteStore } from '../store.ts';
+import { invalid } from '../values/checks.ts';
 import { attempt, StoreError } from '../values/errors.ts';
 import { prepareFolder } from '../values/folders.ts';
 import { checkLong, type LongOperation } from '../values/long.ts';
@@ -29,9 +30,9 @@ export interface ReplayReport {
 
 /**
  * Inserts the row of one ledger line into the store, with its effects on the other tables; as a part of the open
- * transaction where there is one. A row that is there already is fine. Throws `ERR_STORE_PARITY` where another row has
- * its id, it does not follow the newest row or its hash is wrong, `ERR_STORE_CORRUPT` for a row that no method would
- * have written.
+ * transaction where there is one. A row that is there already, or in an archive, is fine. Throws `ERR_STORE_PARITY`
+ * where another row has its id, it does not follow the newest row or its hash is wrong, `ERR_STORE_CORRUPT` for a row
+ * that no method would have written.
  */
 export function mirrorEvent(store: SqliteStore, line: LedgerLine): 'inserted' | 'already-present' {
   const connection = connect(store);
@@ -43,15 +44,19 @@ export function mirrorEvent(store: SqliteStore, line: LedgerLine): 'inserted' | 
 }
 
 function insertMissing(connection: ModuleConnection, row: LedgerRow, hasLedger = true): 'inserted' | 'already-present' {
+  const { log } = connection.parts;
+  const beginning = log.beginning();
+  // Only the hash of the last archived row is still there to be compared.
+  if (row.id < beginning.id || (row.id === beginning.id && row.hash === beginning.hash)) return 'already-present';
   const stored = rowAt(connection, row.id);
   if (stored && isSame(row, stored)) return 'already-present';
   if (stored) {
     const both = `${stored.hash} in the database and ${row.hash} in the ledger`;
     throw new StoreError('ERR_STORE_PARITY', `row ${row.id} is ${both}; neither is overwritten`);
   }
-  const last = connection.parts.log.head();
-  if (row.id <= (last?.id ?? 0) || row.previous !== (last?.hash ?? genesisHash(connection.uuid))) {
-    const message = `row ${row.id} of the ledger does not follow row ${last?.id ?? 0} of the database`;
+  const last = log.head() ?? beginning;
+  if (row.id <= last.id || row.previous !== last.hash) {
+    const message = `row ${row.id} of the ledger does not follow row ${last.id} of the database`;
     throw new StoreError('ERR_STORE_PARITY', message);
   }
   replayRow(connection.parts, row, hasLedger);
@@ -100,8 +105,10 @@ export async function rebuildLedger(
   const tail = new LedgerTail(temporary.path, system);
   tail.hold();
   try {
-    tail.begin(connection.uuid, created, likeFor(target, connection.path === undefined ? [] : [connection.path]));
-    let previous = genesisHash(connection.uuid);
+    const beginning = connection.read('read where the log begins', () => connection.parts.log.beginning());
+    const header = { store: connection.uuid, created, after: beginning.id > 0 ? beginning : undefined };
+    tail.begin(header, likeFor(target, connection.path === undefined ? [] : [connection.path]));
+    let previous = beginning.hash;
     let events = 0;
     let batch: LedgerRow[] = [];
     for (const row of pagedRows(connection)) {
@@ -129,30 +136,31 @@ export async function rebuildLedger(
 
 /**
  * Makes a new database from a ledger, with the store's identity, log, usage, cooldowns and limits; the next open takes
- * the snapshot from the file beside it. The database appears whole or not at all. Throws `ERR_STORE_CONFLICT` where
- * there is a file already, `ERR_STORE_NOT_FOUND` where there is no ledger, `ERR_STORE_CORRUPT` or `ERR_STORE_PARITY`
- * for a damaged one.
+ * the snapshot from the file beside it. Of a log that was shortened, `ledger` may be a list: archives, opened as
+ * ledgers, and the ledger, in any order. Where the first of them are missing, the log begins behind them, with all
+ * balances. The database appears whole or not at all. Throws `ERR_STORE_CONFLICT` where there is a file already, or a
+ * ledger is another store's, `ERR_STORE_NOT_FOUND` where there is no ledger, `ERR_STORE_CORRUPT` or `ERR_STORE_PARITY`
+ * for a damaged one, and where rows are in none of the files.
  */
 export async function rebuildDatabase(
-  ledger: Ledger, path: string, options?: LongOperation,
+  ledger: Ledger | readonly Ledger[], path: string, options?: LongOperation,
 ): Promise<{ events: number }> {
   const { signal, onProgress } = checkLong(options);
-  checkIsLedger(ledger);
+  const ledgers = inOrder(ledger);
   const target = checkPath(path);
   checkFree('rebuild the database', target, companionsOf(target));
-  const { store: uuid, created, head } = ledger.refresh();
-  if (uuid === undefined || created === undefined) {
-    throw new StoreError('ERR_STORE_NOT_FOUND', `failed to rebuild the database: there is no ledger at ${ledger.path}`);
-  }
+  const { store: uuid, created, after } = ledgers[0]!.refresh();
+  const { head } = ledgers.at(-1)!.refresh();
   const what = `rebuild the database ${target}`;
   using temporary = attempt(what, () => TemporaryFile.beside(target));
-  const lines = wholeGroups(ledger);
+  const lines = joined(ledgers);
   try {
-    const left = [snapshotPathOf(target), ledger.path];
-    attempt(what, () => makeStore(temporary.path, { uuid, createdAt: created }, new Date(), left));
+    const left = [snapshotPathOf(target), ledgers.at(-1)!.path];
+    attempt(what, () => makeStore(temporary.path, { uuid: uuid!, createdAt: created! }, new Date(), left));
     using store = SqliteStore.open(temporary.path);
     const connection = connect(store);
     const done: Rebuilt = { events: 0, hasLedger: 0 };
+    if (after) connection.write('begin the log', () => connection.parts.log.beginBehind(after));
     for (let more = true; more; ) {
       more = connection.write('replay the ledger', () => replayNext(connection, lines, done));
       signal?.throwIfAborted();
@@ -188,6 +196,42 @@ function replayNext(
     done.events++;
   }
   return true;
+}
+
+/** The ledgers by the row that each begins behind. */
+function inOrder(given: Ledger | readonly Ledger[]): Ledger[] {
+  const ledgers = Array.isArray(given) ? [...(given as readonly Ledger[])] : [given as Ledger];
+  if (ledgers.length === 0) throw invalid('ledger', given, 'a Ledger, or a list of them');
+  const what = 'failed to rebuild the database';
+  for (const each of ledgers) {
+    checkIsLedger(each);
+    const { store } = each.refresh();
+    if (store === undefined) throw new StoreError('ERR_STORE_NOT_FOUND', `${what}: there is no ledger at ${each.path}`);
+    if (store === ledgers[0]!.refresh().store) continue;
+    throw new StoreError('ERR_STORE_CONFLICT', `${what}: ${each.path} is of another store than ${ledgers[0]!.path}`);
+  }
+  const begunAt = (each: Ledger): number => each.refresh().after?.id ?? 0;
+  return ledgers.sort((a, b) => begunAt(a) - begunAt(b) || a.refresh().groupEnd - b.refresh().groupEnd);
+}
+
+/** The lines of ledgers that follow each other. A line that two of them have, as after a crash, is given once. */
+function* joined(ledgers: readonly Ledger[]): Generator<LedgerLine, void, undefined> {
+  let last: number | undefined;
+  let before = '';
+  for (const ledger of ledgers) {
+    const { after } = ledger.refresh();
+    if (after && last !== undefined && after.id > last) {
+      const missing = `rows ${last + 1} to ${after.id} are neither in ${before} nor in ${ledger.path}`;
+      throw new StoreError('ERR_STORE_PARITY', `failed to rebuild the database: ${missing}`);
+    }
+    for (const line of wholeGroups(ledger)) {
+      if (last !== undefined && line.id <= last) continue;
+      yield line;
+      last = line.id;
+    }
+    last ??= after?.id ?? 0;
+    before = ledger.path;
+  }
 }
 
 /** The lines that were committed, without a last group that a crash cut off. */

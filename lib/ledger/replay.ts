@@ -3,10 +3,11 @@ import { rowHash } from '../core/chain.ts';
 import { damagedRow, type FieldChecks, type LimitEvent, parseColumn, type StoreEvent } from '../core/events.ts';
 import { decodeLimit, isLimitType } from '../core/limit-events.ts';
 import type { StoreParts } from '../core/parts.ts';
-import { checkDuration, checkText, invalid, parseInstant } from '../values/checks.ts';
+import { checkDuration, checkInteger, checkText, invalid, parseInstant } from '../values/checks.ts';
 import { checkDay } from '../values/days.ts';
 import { hasCode, StoreError } from '../values/errors.ts';
 import type { JsonObject } from '../values/json.ts';
+import { decodeCarriedBalances, decodeForgottenDay, followCarried } from './carried.ts';
 import type { LedgerRow } from './rows.ts';
 
 /**
@@ -35,9 +36,17 @@ export function decodeBalance(id: number, type: unknown, data: unknown, timestam
   return { ...event, setAt: timestamp as string };
 }
 
-/** The public key in a `signing_started` row. Throws `ERR_STORE_CORRUPT`, with the row's id. */
-export function decodeSigningKey(id: number, data: unknown): string {
-  return decodeFields(id, data, { publicKey: checkText })['publicKey'] as string;
+/**
+ * The public key in a `signing_started` row, and the first row that it has signed. Throws `ERR_STORE_CORRUPT`, with the
+ * row's id.
+ */
+export function decodeSigning(id: number, data: unknown): { publicKey: string; since: number } {
+  const { publicKey, since } = decodeFields(id, data, { publicKey: checkText, since: checkSince });
+  return { publicKey: publicKey as string, since: (since as number | undefined) ?? id };
+}
+
+function checkSince(name: string, value: unknown): unknown {
+  return value === undefined ? value : checkInteger(name, value, 1);
 }
 
 function decodeFields(id: number, data: unknown, checks: FieldChecks): Record<string, unknown> {
@@ -59,9 +68,13 @@ function checkSetAt(name: string, value: unknown): unknown {
   return value === undefined || value === null ? value : checkInstantText(name, value);
 }
 
-/** Whether the store has a ledger after this event; `undefined` where the event does not change that. */
-export function ledgerAfter({ type }: { type: string | Uint8Array }): 0 | 1 | undefined {
-  return type === 'ledger_attached' ? 1 : type === 'ledger_detached' ? 0 : undefined;
+/**
+ * Whether the store has a ledger after this event, so that from here on the events account for usage and cooldowns;
+ * `undefined` where the event does not change that.
+ */
+export function ledgerAfter({ id, type, data }: Pick<LedgerRow, 'id' | 'type' | 'data'>): 0 | 1 | undefined {
+  if (type === 'ledger_attached' || decodeCarriedBalances(id, type, data)) return 1;
+  return type === 'ledger_detached' ? 0 : undefined;
 }
 
 /**
@@ -81,7 +94,11 @@ export function replayRow(parts: StoreParts, row: LedgerRow, hasLedger: boolean)
     parts.limits.clear();
   }
   if (isLimitType(type)) return replayLimit(parts, row, type, hasLedger);
+  if (type === 'limits_carried') followCarried(parts, id, type, data);
   if (!hasLedger) return;
+  if (type === 'balances_carried') followCarried(parts, id, type, data);
+  const forgotten = type === 'usage_forgotten' ? decodeForgottenDay(id, data) : undefined;
+  if (forgotten !== undefined) usage.forget(forgotten);
   if (type === 'ledger_attached') {
     // The balances begin anew, because the events that follow record what was there before.
     connection.run('DELETE FROM usage');

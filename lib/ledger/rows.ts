@@ -1,5 +1,5 @@
 // The rows of the audit log as a ledger gets them.
-import { type Anchor, chainedColumns, chainedRow, type ChainedRow, genesisHash, rowHash } from '../core/chain.ts';
+import { type Anchor, chainedColumns, chainedRow, type ChainedRow, rowHash } from '../core/chain.ts';
 import { checkAdvance } from '../core/log.ts';
 import type { LogReader } from '../reading/filter.ts';
 import { StoreError } from '../values/errors.ts';
@@ -54,10 +54,10 @@ export function* pagedRows(
  * them are one group. Throws `ERR_STORE_PARITY` for a row that does not have the hash of its content.
  */
 export function* ledgerRows(
-  reader: LogReader, uuid: string, after: Anchor | undefined, end: number, asGroup = false,
+  reader: LogReader, after: Anchor, end: number, asGroup = false,
 ): Generator<LedgerRow, void, undefined> {
-  let previous = after?.hash ?? genesisHash(uuid);
-  for (const row of pagedRows(reader, end, after?.id ?? 0)) {
+  let previous = after.hash;
+  for (const row of pagedRows(reader, end, after.id)) {
     if (rowHash(previous, row) !== row.hash) {
       const message = `row ${row.id} of the database does not have the hash of its content, and goes into no ledger`;
       throw new StoreError('ERR_STORE_PARITY', message);

@@ -4,6 +4,7 @@ import type { LimitEvent } from '../core/events.ts';
 import { decodeLimit, isLimitType } from '../core/limit-events.ts';
 import type { ModuleConnection } from '../core/door.ts';
 import { parseInstant } from '../values/checks.ts';
+import { decodeCarriedBalances, decodeCarriedLimits, decodeForgottenDay } from './carried.ts';
 import { decodeBalance } from './replay.ts';
 
 /** A value of a row of the log. */
@@ -51,11 +52,31 @@ export class EventSums {
     } else if (type === 'ledger_detached') this.#isAccounted = false;
     else if (type === 'store_adopted') for (const each of this.#limits) each.clear();
     else if (isLimitType(type)) this.#addLimit(decodeLimit(id, type, data));
+    else if (isRetentionType(type)) this.#carry(id, type, data);
     return !this.#isAccounted || this.#addBalance(id, type, data, timestamp);
   }
 
   get #limits(): Map<string, Difference>[] {
     return [this.#granted, this.#availability, this.#balances];
+  }
+
+  /** Takes over what a log that was shortened carries on, and drops what was forgotten. */
+  #carry(id: number, type: Value, data: Value): void {
+    const balances = decodeCarriedBalances(id, type, data);
+    if (balances) this.#isAccounted = true;
+    for (const [entryId, day, durationMs] of balances?.usage ?? []) this.#usage.set(keyOf(entryId, day), durationMs);
+    for (const [entryId, until, setAt] of balances?.cooldowns ?? []) this.#cooldowns.set(entryId, { until, setAt });
+    const limits = decodeCarriedLimits(id, type, data);
+    for (const { subject, day, grantedMs, availability } of limits?.overrides ?? []) {
+      this.#granted.set(keyOf(subject, day), grantedMs);
+      this.#availability.set(keyOf(subject, day), availability);
+    }
+    for (const { subject, balanceMs } of limits?.balances ?? []) this.#balances.set(keyOf(subject), balanceMs);
+    const before = type === 'usage_forgotten' ? decodeForgottenDay(id, data) : undefined;
+    for (const key of before === undefined ? [] : this.#usage.keys()) {
+      const [, day] = JSON.parse(key) as [string, string];
+      if (day < before!) this.#usage.delete(key);
+    }
   }
 
   #addLimit(event: LimitEvent | undefined): void {
@@ -117,6 +138,10 @@ export class EventSums {
       yield { entryId, of: 'setAt', expected: expected.setAt ?? undefined, stored: stored.setAt };
     }
   }
+}
+
+function isRetentionType(type: Value): boolean {
+  return type === 'balances_carried' || type === 'limits_carried' || type === 'usage_forgotten';
 }
 
 function keyOf(...names: string[]): string {

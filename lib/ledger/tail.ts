@@ -7,7 +7,7 @@ import { syncFolder } from '../values/folders.ts';
 import type { FileLike } from '../values/owner.ts';
 import { emptyEnd, type End, linesBackTo, readEnd, wholeGroups } from './end.ts';
 import { LedgerFile, type LedgerFiles } from './file.ts';
-import { headerText, signHash, toRow } from './line.ts';
+import { headerText, type LedgerHeader, signHash, toRow } from './line.ts';
 import { bringTo, type Brought, type SourceLog } from './mend.ts';
 import type { LedgerRow } from './rows.ts';
 import { writeLines } from './write-lines.ts';
@@ -75,9 +75,9 @@ export class LedgerTail {
   }
 
   /** Makes the file and writes its header, between `hold` and `letGo`; durable on return. */
-  begin(store: string, created: string, like: FileLike): void {
+  begin(header: Omit<LedgerHeader, 'format'>, like: FileLike): void {
     this.file.create(like);
-    this.file.write(Buffer.from(headerText(store, created)), 0);
+    this.file.write(Buffer.from(headerText(header)), 0);
     this.file.sync();
     syncFolder(dirname(this.path)); // a new file's name is durable only once its folder is synced
     this.refresh(true);

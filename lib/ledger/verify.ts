@@ -22,11 +22,12 @@ import { type RawLine, readLines } from './read-lines.ts';
  * - `torn-line`, `torn-group`: the file ends inside a line or a group, as after a power cut; the store mends that at
  *   open
  * - `truncated`, `forked`: the anchor's line is missing, or another line has its id
+ * - `archived`: the anchor is of a row before the first line, which the archives have
  * - `bad-signature`, `missing-signature`: a line that the given key must have signed has a wrong signature or none
  */
 export type LedgerFindingKind =
   | 'not-a-ledger' | 'bad-encoding' | 'bad-line' | 'tampered' | 'gap' | 'other-store' | 'torn-line' | 'torn-group'
-  | 'truncated' | 'forked' | 'bad-signature' | 'missing-signature';
+  | 'truncated' | 'forked' | 'archived' | 'bad-signature' | 'missing-signature';
 
 /** Something wrong with a ledger, at a line; the header is line 1. `id` is the event's, where the line can be read. */
 export interface LedgerFinding {
@@ -52,12 +53,22 @@ export interface LedgerReport {
 const batchBytes = 256 * 1024;
 const maxFindings = 1_000;
 
-/** Verifies a ledger's file; see `Ledger.verify`. */
-export async function verifyFile(file: LedgerFile, options: CheckedVerifyOptions): Promise<LedgerReport> {
+/** One file of several that are verified one after the other. */
+interface Part {
+  /** The signatures of all of them, which go on from file to file. */
+  signatures: SignatureWalk | undefined;
+  /** Called with each line that can be read. */
+  each: (line: LedgerLine) => void;
+}
+
+/** Verifies a ledger's file; see `Ledger.verify`. `part`: where it is one of several. */
+export async function verifyFile(
+  file: LedgerFile, options: CheckedVerifyOptions, part?: Part,
+): Promise<LedgerReport> {
   const { anchor, publicKey, signal, onProgress } = options;
   signal?.throwIfAborted();
   const what = `verify ${file.path}`;
-  const walk = new LineWalk(anchor, publicKey && new SignatureWalk(publicKey));
+  const walk = new LineWalk(anchor, publicKey && new SignatureWalk(publicKey), part);
   const descriptor = attempt(what, () => file.acquire());
   if (!descriptor) return walk.end(); // a ledger that is not there yet is empty
   try {
@@ -105,6 +116,7 @@ class LineWalk {
   readonly #report: LedgerReport = { ok: true, checked: 0, findings: [], more: 0 };
   readonly #anchor: Anchor | undefined;
   readonly #signatures: SignatureWalk | undefined;
+  readonly #part: Part | undefined;
   /** The hashes that the next line may name as its predecessor's; the first is that of the line before. */
   #previous: string[] = [];
   #head: Anchor | undefined;
@@ -117,12 +129,15 @@ class LineWalk {
   #jumps: LedgerFinding[] = [];
   #moreJumps = 0;
   #anchored: string | undefined;
+  /** The row before the first line, where that is in an archive. */
+  #after: Anchor | undefined;
   #number = 0;
   #last: LedgerLine | undefined;
 
-  constructor(anchor: Anchor | undefined, signatures: SignatureWalk | undefined) {
+  constructor(anchor: Anchor | undefined, signatures: SignatureWalk | undefined, part: Part | undefined) {
     this.#anchor = anchor;
-    this.#signatures = signatures;
+    this.#signatures = part ? part.signatures : signatures;
+    this.#part = part;
   }
 
   step({ number, bytes, complete }: RawLine): void {
@@ -135,14 +150,18 @@ class LineWalk {
     else if (number === 1) this.#header(bytes);
     else {
       const line = parseLine(bytes);
-      if (line) this.#line(line);
-      else this.#unreadable('bad-line', 'this line is not one as this package writes it');
+      if (line) {
+        this.#line(line);
+        this.#part?.each(line);
+      } else this.#unreadable('bad-line', 'this line is not one as this package writes it');
     }
   }
 
   #header(bytes: Buffer): void {
     const header = parseHeader(bytes);
-    if (header) this.#previous = [genesisHash(header.store)];
+    this.#after = header?.after;
+    if (this.#after && this.#after.id === this.#anchor?.id) this.#anchored = this.#after.hash;
+    if (header) this.#previous = [this.#after?.hash ?? genesisHash(header.store)];
     else this.#unreadable('not-a-ledger', 'the first line is not the header of a ledger');
   }
 
@@ -154,16 +173,17 @@ class LineWalk {
   #line(line: LedgerLine): void {
     const { id, type, data, hash } = line;
     const computed = lineHash(line);
-    const unsigned = this.#signatures?.step(type, data, hash, line.sig ?? null);
+    const unsigned = this.#signatures?.step(id, type, data, hash, line.sig ?? null);
     if (computed !== hash) {
       this.#found(line, 'tampered', 'the hash is not the one of the content');
       // If only the hash was changed, the next line names the hash that was there before, which is the computed one.
       this.#goOn(line, [hash, computed], false);
     } else if (!this.#follows(line)) {
-      const first = `row ${id} stands where the first row is due`;
+      const due = this.#after ? `row ${this.#after.id + 1}` : 'the first row';
+      const first = `row ${id} stands where ${due} is due`;
       const gap = this.#head ? `row ${id} does not follow row ${this.#head.id}` : first;
       const otherStore = 'the chain begins in another store than that of the first line';
-      if (!this.#head && id === 1) this.#found(line, 'other-store', otherStore);
+      if (!this.#head && !this.#after && id === 1) this.#found(line, 'other-store', otherStore);
       else this.#found(line, 'gap', gap);
       // If this line was inserted, the next one names the line before it.
       this.#goOn(line, [hash, ...this.#previous.slice(0, 1)], false);
@@ -179,11 +199,15 @@ class LineWalk {
 
   /** Whether a line may be in its place. Behind unreadable lines, any line with a larger id than the last one may. */
   #follows({ id, prev }: LedgerLine): boolean {
-    return this.#previous.includes(prev) || (this.#skipped && id > (this.#head?.id ?? 0));
+    return this.#previous.includes(prev) || (this.#skipped && id > this.#lastId());
+  }
+
+  #lastId(): number {
+    return (this.#head ?? this.#after)?.id ?? 0;
   }
 
   #checkId(line: LedgerLine): void {
-    const due = (this.#head?.id ?? 0) + 1;
+    const due = this.#lastId() + 1;
     if (!this.#knowsId || this.#skipped || line.id === due) return;
     const message = `row ${line.id} stands where row ${due} is due`;
     const finding: LedgerFinding = { line: this.#number, id: line.id, kind: 'gap', message };
@@ -219,15 +243,16 @@ class LineWalk {
   end(): LedgerReport {
     const report = this.#report;
     if (this.#last?.more) this.#found(this.#last, 'torn-group', 'the file ends inside of a group of events');
-    const unsigned = this.#head && this.#signatures?.end();
+    const unsigned = this.#head && !this.#part && this.#signatures?.end();
     if (unsigned) this.#add({ line: this.#number, kind: unsigned.kind, message: unsigned.message });
-    const lost = this.#anchor && anchorFault(this.#anchor, this.#head?.id ?? 0, this.#anchored);
+    const lost = this.#anchor && anchorFault(this.#anchor, this.#lastId(), this.#anchored, this.#after?.id ?? 0);
     if (lost) this.#add({ line: this.#number, ...lost });
     const all = [...report.findings, ...this.#jumps].sort((a, b) => a.line - b.line);
     report.findings = all.slice(0, maxFindings);
     report.more += this.#moreJumps + all.length - report.findings.length;
     report.ok = all.length === 0;
-    if (this.#head) report.head = this.#head;
+    const head = this.#head ?? this.#after;
+    if (head) report.head = head;
     return report;
   }
 }

@@ -1,7 +1,7 @@
 // The current schema given to a new file, and the marks of a store: application id, identity, and the record of each
 // version.
 import { randomUUID } from 'node:crypto';
-import { applicationId, firstInHeader } from '../core/schema.ts';
+import { applicationId, firstInHeader, writableFrom } from '../core/schema.ts';
 import { migrations, readSql } from '../core/sql-files.ts';
 import type { DatabaseSync } from '../core/sqlite.ts';
 
@@ -14,6 +14,7 @@ export function createSchema(
 ): void {
   db.exec(readSql('schema.sql'));
   mark(db, uuid, createdAt);
+  db.exec(`UPDATE store_meta SET writable_from = ${writableFrom}`);
   for (const { version, description } of migrations) recordVersion(db, version, description, now);
 }
 

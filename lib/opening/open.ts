@@ -8,7 +8,7 @@ import { assemble, type Opened, openPlain } from '../core/open.ts';
 import { type CheckedOptions, snapshotPathFor } from '../core/options.ts';
 import { identify, schemaVersion } from '../core/schema.ts';
 import { type ReadContent, readSnapshotFile } from '../core/snapshot-file.ts';
-import { compareHead } from '../core/snapshot-findings.ts';
+import { compareHead, isOutdated } from '../core/snapshot-findings.ts';
 import { readSql } from '../core/sql-files.ts';
 import type { DatabaseSync } from '../core/sqlite.ts';
 import { FileWatch } from '../core/watch.ts';
@@ -178,7 +178,8 @@ function settle(opened: Opened, ledger: LedgerPort | undefined, opening: Opening
   const { replayed, ...ofLedger } = ledger ? attach(opened, ledger, opening) : noLedger;
   if (limits.isBehind()) connection.write('take in what an older version has passed over', () => limits.takeIn());
   const found = findLoss(opened, opening, content);
-  const healed = found && heal(opened, { found, moved, replayed, lastId: had + replayed }, content);
+  const taken = content && isOutdated(connection, content) ? undefined : content;
+  const healed = found && heal(opened, { found, moved, replayed, lastId: had + replayed }, taken);
   if (opening.isNoted) removeNote(path);
   if (!healed && snapshot.state !== 'damaged') pair.placeAgain();
   pair.removeTemporaries();

@@ -2,11 +2,10 @@
 import type { KeyObject } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { types } from 'node:util';
-import {
-  type Anchor, chainedColumns, chainedRow, genesisHash, hashedColumns, hashedNames, rowHash,
-} from '../core/chain.ts';
+import { type Anchor, chainedColumns, chainedRow, hashedColumns, hashedNames, rowHash } from '../core/chain.ts';
 import { checkAdvance, pageRows } from '../core/log.ts';
 import type { StoreParts } from '../core/parts.ts';
+import { type ArchivedRange, decodeArchived } from '../core/retention-events.ts';
 import { checkInteger, checkOptions, invalid } from '../values/checks.ts';
 import { StoreError } from '../values/errors.ts';
 import { checkLong, type LongOperation } from '../values/long.ts';
@@ -15,7 +14,8 @@ import { checkPublicKey, SignatureWalk } from './signatures.ts';
 /** Something that is wrong with the log at a row. */
 export interface Finding {
   id: number;
-  kind: 'tampered' | 'gap' | 'truncated' | 'forked' | 'bad-signature' | 'missing-signature';
+  /** `archived`: the anchor is of a row that went into an archive, where `verifyArchives` proves it. */
+  kind: 'tampered' | 'gap' | 'truncated' | 'forked' | 'archived' | 'bad-signature' | 'missing-signature';
   message: string;
 }
 
@@ -63,22 +63,29 @@ function checkAnchorOption(anchor: Anchor): Anchor {
 const maxFindings = 1_000;
 const what = 'verify the audit log';
 
-/** Verifies the chain from the first row to the last; see `verifyAudit`. */
-export async function verifyChain(parts: StoreParts, options: CheckedVerifyOptions): Promise<VerifyReport> {
+/**
+ * Verifies the chain from the first row to the last; see `verifyAudit`. `begun`: the signatures so far, where archives
+ * come before the log.
+ */
+export async function verifyChain(
+  parts: StoreParts, options: CheckedVerifyOptions, begun?: SignatureWalk,
+): Promise<VerifyReport> {
   const { connection, log } = parts;
   const { signal, onProgress, anchor } = options;
-  const signatures = options.publicKey && new SignatureWalk(options.publicKey);
+  const signatures = begun ?? (options.publicKey && new SignatureWalk(options.publicKey));
   // node:sqlite cannot read ids beyond 2^53, so rows that a stranger put there are counted and not walked.
   const [beyond, total] = connection.read(what, () => connection.get<[number, number | null]>(boundsSql)!);
   const gapsAllowedUpTo = connection.read(what, () => adoptedUpTo(parts));
-  const walk = new ChainWalk(log.uuid, gapsAllowedUpTo, anchor?.id, signatures);
+  const beginning = connection.read(what, () => log.beginning());
+  const walk = new ChainWalk(beginning, gapsAllowedUpTo, anchor?.id, signatures);
   const { report } = walk;
   let last: ChainRow | undefined;
   for (let more = true; more; ) {
     signal?.throwIfAborted();
     const after = walk.head?.id ?? Number.MIN_SAFE_INTEGER - 1;
-    const rows = connection.read(what, () => {
+    const rows = connection.readTogether(what, () => {
       if (last) checkSameLog(parts, last);
+      else if (log.beginning().id !== beginning.id) throw changed('rows went into an archive meanwhile');
       return connection.all<ChainRow>(chainSql, after);
     });
     last = rows.at(-1);
@@ -89,18 +96,24 @@ export async function verifyChain(parts: StoreParts, options: CheckedVerifyOptio
     onProgress?.({ done: report.checked, total: Math.max(total ?? 0, report.checked) });
     if (more) await nextTurn();
   }
-  return walk.end(beyond, anchor);
+  const unproven = connection.read(what, () => walk.unproven((id) => log.hashAt(id)));
+  return walk.end(beyond, anchor, unproven);
 }
 
 /**
- * Throws `ERR_STORE_BUSY` if the log is another one than at the last page. A reader continues with the file that is at
- * its path now, and the rows of a restored backup would look tampered with.
+ * Throws `ERR_STORE_BUSY` if the log is another one than at the last page, or begins behind that page now. A reader
+ * continues with the file that is at its path now, and the rows of a restored backup would look tampered with.
  */
 function checkSameLog({ log }: StoreParts, [id, ...rest]: ChainRow): void {
   const hash = rest[hashAt - 1];
   if (typeof hash !== 'string' || log.hashAt(id) === hash) return;
-  const why = 'another database, such as a restored backup, took its place meanwhile';
-  throw new StoreError('ERR_STORE_BUSY', `failed to ${what}: ${why}; verify it again`);
+  const isArchived = id <= log.beginning().id;
+  const other = 'another database, such as a restored backup, took its place meanwhile';
+  throw changed(isArchived ? 'rows went into an archive meanwhile' : other);
+}
+
+function changed(why: string): StoreError {
+  return new StoreError('ERR_STORE_BUSY', `failed to ${what}: ${why}; verify it again`);
 }
 
 /** The hashed columns, followed by the stored hash, the number of bytes of all of these, and the signature. */
@@ -132,13 +145,17 @@ class ChainWalk {
   head: Anchor | undefined;
   /** The hash of the row that has the anchor's id. */
   #anchored: string | undefined;
-  readonly #uuid: string;
+  /** What the first row follows. */
+  readonly #beginning: Anchor;
+  /** The last event that says which rows went into an archive. */
+  #archived: ArchivedRange | undefined;
   readonly #gapsAllowedUpTo: number;
   readonly #anchorId: number | undefined;
   readonly #signatures: SignatureWalk | undefined;
 
-  constructor(uuid: string, gapsAllowedUpTo: number, anchorId?: number, signatures?: SignatureWalk) {
-    this.#uuid = uuid;
+  constructor(beginning: Anchor, gapsAllowedUpTo: number, anchorId?: number, signatures?: SignatureWalk) {
+    this.#beginning = beginning;
+    if (beginning.id === anchorId) this.#anchored = beginning.hash;
     this.#gapsAllowedUpTo = gapsAllowedUpTo;
     this.#anchorId = anchorId;
     this.#signatures = signatures;
@@ -153,11 +170,11 @@ class ChainWalk {
   step(values: ChainRow): void {
     const row = chainedRow(values);
     const [hash, bytes, signature] = values.slice(hashAt) as [string, number, string | null];
-    const due = (this.head?.id ?? 0) + 1;
+    const due = (this.head ?? this.#beginning).id + 1;
     // A page of another table in place of one of the log's has numbers and NULLs where no INSERT could put them.
     const hashed = [...hashedNames.map((name) => (hashedColumns[name].isOptional ? row[name] ?? '' : row[name])), hash];
     const isReadable = hashed.every((value) => typeof value === 'string' || types.isUint8Array(value));
-    const unsigned = isReadable ? this.#signatures?.step(row.type, row.data, hash, signature) : undefined;
+    const unsigned = isReadable ? this.#signatures?.step(row.id, row.type, row.data, hash, signature) : undefined;
     const isWhole = isReadable && bytes === byteLength(hashed as (string | Uint8Array)[]);
     const isAsWritten = isWhole && this.#hash(row) === hash;
     // A missing row also breaks the hash of the next row, and a changed hash its signature, so only the cause is added.
@@ -166,21 +183,36 @@ class ChainWalk {
     else if (!isAsWritten) this.#add(id, 'tampered', tampered(id));
     else if (unsigned) this.#add(id, unsigned.kind, `row ${id}: ${unsigned.message}`);
     this.head = { id, hash: String(hash) };
+    if (row.type === 'log_archived' && isAsWritten) this.#archived = decodeArchived(id, row.data) ?? this.#archived;
     if (id === this.#anchorId) this.#anchored = hash;
   }
 
   #hash(row: Parameters<typeof rowHash>[1]): string {
-    return rowHash(this.head?.hash ?? genesisHash(this.#uuid), row);
+    return rowHash((this.head ?? this.#beginning).hash, row);
+  }
+
+  /**
+   * Why nothing in the chain shows that the rows before the first one went into an archive: somebody may have deleted
+   * them. An archiving that is not finished has deleted some of the rows that its event names.
+   */
+  unproven(hashAt: (id: number) => string | undefined): string | undefined {
+    const { id } = this.#beginning;
+    if (id === 0) return undefined;
+    const archived = this.#archived;
+    if (archived && archived.to >= id && hashAt(archived.to) === archived.hash) return undefined;
+    return `the log begins behind row ${id}, and its last event log_archived does not say that row to be in an archive`;
   }
 
   /** Adds the findings that need the whole log. `beyond` is the number of rows whose ids are beyond 2^53 - 1. */
-  end(beyond: number, anchor: Anchor | undefined): VerifyReport {
+  end(beyond: number, anchor: Anchor | undefined, unproven: string | undefined): VerifyReport {
+    if (unproven !== undefined) this.#add(this.#beginning.id, 'gap', unproven);
     if (beyond > 0) this.#add(Number.MAX_SAFE_INTEGER, 'gap', `${beyond} rows have ids beyond 2^53 - 1`);
     const unsigned = this.head && this.#signatures?.end();
     if (this.head && unsigned) this.#add(this.head.id, unsigned.kind, unsigned.message);
-    const lost = anchor && anchorFault(anchor, this.head?.id ?? 0, this.#anchored);
+    const lost = anchor && anchorFault(anchor, this.head?.id ?? 0, this.#anchored, this.#beginning.id);
     if (lost) this.#add(lost.id, lost.kind, lost.message);
-    return this.head ? { ...this.report, head: this.head } : this.report;
+    const head = this.head ?? (this.#beginning.id > 0 ? this.#beginning : undefined);
+    return head ? { ...this.report, head } : this.report;
   }
 }
 
@@ -197,12 +229,17 @@ function byteLength(texts: (string | Uint8Array)[]): number {
 
 /**
  * Compares a log with an anchor: `lastId` is the last id of the log, and `found` is the hash of the row that has the
- * anchor's id. Returns `undefined` if the log still has the anchor's row.
+ * anchor's id; `archivedId` is that of the row before the first one. Returns `undefined` if the log still has the
+ * anchor's row.
  */
 export function anchorFault(
-  { id, hash }: Anchor, lastId: number, found: string | undefined,
-): (Finding & { kind: 'truncated' | 'forked' }) | undefined {
+  { id, hash }: Anchor, lastId: number, found: string | undefined, archivedId: number,
+): (Finding & { kind: 'truncated' | 'forked' | 'archived' }) | undefined {
   if (found === hash) return undefined;
+  if (id < archivedId) {
+    const message = `the anchor is of row ${id}, which is in an archive: only the archives prove it`;
+    return { id, kind: 'archived', message };
+  }
   if (id <= lastId) return { id, kind: 'forked', message: `row ${id} is not the row that the anchor was taken of` };
   const message = `the log ends at row ${lastId} and the anchor is of row ${id}: the end was cut off`;
   return { id, kind: 'truncated', message };

@@ -43,6 +43,8 @@ export class SignatureWalk {
   readonly #publicKey: KeyObject;
   readonly #pem: string;
   #begun = false;
+  /** The last row without a signature before the key was found to sign. */
+  #lastUnsigned = 0;
   #isOthers = false;
 
   constructor(publicKey: KeyObject) {
@@ -52,16 +54,23 @@ export class SignatureWalk {
 
   /** Checks the signature of the next row. */
   step(
-    type: string | Uint8Array, data: string | Uint8Array, hash: string, signature: string | null,
+    id: number, type: string | Uint8Array, data: string | Uint8Array, hash: string, signature: string | null,
   ): SignatureFault | undefined {
     if (type === 'signing_started') {
-      if (keyOf(data) !== this.#pem) {
+      const { publicKey, since = id } = startOf(data);
+      if (publicKey !== this.#pem) {
         this.#isOthers = true;
         return { kind: 'bad-signature', message: 'signing with another key starts here' };
       }
       this.#begun = true;
+      // The event that began it went into an archive, and this one tells that again.
+      if (this.#lastUnsigned >= since) {
+        const message = `row ${this.#lastUnsigned} before it has no signature, and signing had started at row ${since}`;
+        return { kind: 'missing-signature', message };
+      }
     }
     if (signature === null) {
+      this.#lastUnsigned = id;
       const message = 'there is no signature, and signing had started';
       return this.#begun ? { kind: 'missing-signature', message } : undefined;
     }
@@ -77,10 +86,10 @@ export class SignatureWalk {
   }
 }
 
-function keyOf(data: string | Uint8Array): unknown {
+function startOf(data: string | Uint8Array): { publicKey?: unknown; since?: number } {
   try {
-    return (JSON.parse(String(data)) as { publicKey?: unknown } | null)?.publicKey;
+    return (JSON.parse(String(data)) as { publicKey?: unknown; since?: number } | null) ?? {};
   } catch {
-    return undefined;
+    return {};
   }
 }

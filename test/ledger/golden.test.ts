@@ -85,7 +85,7 @@ test('the chain, the lines and the signatures have the bytes that printf, sha256
     assert.equal(lineText(toLine(row)), golden.lines[index]);
     assert.deepEqual(toRow(parseLine(Buffer.from(golden.lines[index]!.trimEnd()))!), row);
   }
-  assert.equal(headerText(uuid, '2026-11-21T08:59:59.999Z'), golden.header);
+  assert.equal(headerText({ store: uuid, created: '2026-11-21T08:59:59.999Z' }), golden.header);
   assert.deepEqual(parseHeader(Buffer.from(golden.header.trimEnd())), {
     format: 'shepherd-store ledger 1',
     store: uuid,
@@ -235,7 +235,7 @@ const damages: Record<string, (lines: string[]) => void> = {
   'a line that is gone': (lines) => lines.splice(3, 1),
   'lines that changed places': (lines) => lines.splice(3, 2, lines[4]!, lines[3]!),
   'another store in the header': (lines) =>
-    (lines[0] = headerText('00000000-0000-4000-8000-000000000001', '2026-11-21T09:00:00.000Z')),
+    (lines[0] = headerText({ store: '00000000-0000-4000-8000-000000000001', created: '2026-11-21T09:00:00.000Z' })),
   'a signature that is gone': (lines) => (lines[4] = changed(lines[4]!, ({ sig, ...line }) => line)),
   'a signature by another key': (lines) =>
     (lines[5] = changed(lines[5]!, (line) => ({ ...line, sig: signHash(line.hash, otherKey) }))),

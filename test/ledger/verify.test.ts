@@ -15,7 +15,7 @@ import { fourTables, makeDatabase } from '../support/foreign.ts';
 import { badFunctions, badOptions, given } from '../support/values.ts';
 
 const uuid = '00000000-0000-4000-8000-00000000000a';
-const header = headerText(uuid, '2026-11-21T09:00:00.000Z');
+const header = headerText({ store: uuid, created: '2026-11-21T09:00:00.000Z' });
 const keys = generateKeyPairSync('ed25519');
 const others = generateKeyPairSync('ed25519');
 const pemOf = (key: KeyObject): string => key.export({ type: 'spki', format: 'pem' }).toString();

@@ -1,0 +1,103 @@
+// What is carried over where a log is shortened: the balances that would otherwise follow from events in an archive
+// alone. They are written as a few events, from which a replay and a comparison begin where they have nothing before.
+import { encodeChecked, type RetentionEvent } from '../core/events.ts';
+import { decodeBalance, decodeOverride, type LimitsContent } from '../core/limits.ts';
+import type { StoreParts } from '../core/parts.ts';
+import { fieldsOf } from '../core/retention-events.ts';
+import { checkDuration, checkText, invalid, parseInstant } from '../values/checks.ts';
+import { checkDay } from '../values/days.ts';
+
+type CarriedEvent = Extract<RetentionEvent, { type: 'balances_carried' | 'limits_carried' }>;
+/** Usage and cooldowns as an event has them. */
+export type CarriedBalances = Extract<CarriedEvent, { type: 'balances_carried' }>;
+
+/** The limits that an event has. */
+export type CarriedLimits = Pick<LimitsContent, 'overrides' | 'balances'>;
+
+// So many rows make a line of some ten kilobytes, and no line comes near the longest that a ledger may have.
+const partRows = 500;
+
+/** Cuts two lists into parts for one event each; there is one part at least. */
+function* inParts<A, B>(first: readonly A[], second: readonly B[]): Generator<[A[], B[]], void, undefined> {
+  for (let at = 0; at === 0 || at < Math.max(first.length, second.length); at += partRows) {
+    yield [first.slice(at, at + partRows), second.slice(at, at + partRows)];
+  }
+}
+
+/** Records usage and cooldowns as they are, inside a transaction of a store with a ledger. */
+export function carryBalances({ log, usage, cooldowns }: StoreParts): void {
+  const totals = usage.readableInOrder();
+  for (const [some, others] of inParts(totals, cooldowns.readable())) {
+    log.recordChange({
+      type: 'balances_carried',
+      usage: some.map(({ entryId, day, durationMs }) => [entryId, day, durationMs]),
+      cooldowns: others.map(({ entryId, until, setAt = null }) => [entryId, until, setAt]),
+    });
+  }
+}
+
+/** Records the limits, where there are any, inside a transaction: in every store they follow from events. */
+export function carryLimits({ log, limits }: StoreParts): void {
+  const { overrides, balances } = limits.allReadable();
+  if (overrides.length + balances.length === 0) return;
+  for (const [some, others] of inParts(overrides, balances)) {
+    const event: CarriedEvent = {
+      type: 'limits_carried',
+      overrides: some.map(({ subject, day, grantedMs, availability = null }) => [
+        subject, day, grantedMs, availability,
+      ]),
+      balances: others.map(({ subject, balanceMs }) => [subject, balanceMs]),
+    };
+    const encoded = encodeChecked(event);
+    log.ledger?.checkEvent(encoded);
+    limits.setAsOf(log.append(encoded));
+  }
+}
+
+/** The balances in a row; `undefined` for a row of another type, and for another writer's. */
+export function decodeCarriedBalances(id: number, type: unknown, data: unknown): CarriedBalances | undefined {
+  return type !== 'balances_carried' ? undefined : decoded(() => {
+    const event = { ...fieldsOf(id, data), type } as unknown as CarriedBalances;
+    for (const [entryId, day, durationMs] of event.usage) {
+      checkText('entryId', entryId);
+      checkDay('day', day);
+      checkDuration('durationMs', durationMs);
+    }
+    for (const [entryId, until, setAt] of event.cooldowns) {
+      checkText('entryId', entryId);
+      for (const at of [until, setAt ?? until]) if (!parseInstant(at)) throw invalid('cooldowns', at, 'an instant');
+    }
+    return event;
+  });
+}
+
+/** The limits in a row; `undefined` for a row of another type, and for another writer's. */
+export function decodeCarriedLimits(id: number, type: unknown, data: unknown): CarriedLimits | undefined {
+  return type !== 'limits_carried' ? undefined : decoded(() => {
+    const { overrides, balances } = fieldsOf(id, data) as Record<string, never[][]>;
+    return { overrides: overrides!.map(decodeOverride), balances: balances!.map(decodeBalance) };
+  });
+}
+
+/** The day of an event `usage_forgotten`; `undefined` for another writer's. */
+export function decodeForgottenDay(id: number, data: unknown): string | undefined {
+  return decoded(() => checkDay('before', fieldsOf(id, data)['before']));
+}
+
+function decoded<T>(decode: () => T): T | undefined {
+  try {
+    return decode();
+  } catch {
+    return undefined; // its hash is right, so it is not damaged, but another writer's
+  }
+}
+
+/** Sets the rows that an event of `carryBalances` or `carryLimits` has, in a replay. */
+export function followCarried(parts: StoreParts, id: number, type: unknown, data: unknown): void {
+  const { usage, cooldowns, limits } = parts;
+  const balances = decodeCarriedBalances(id, type, data);
+  for (const [entryId, day, durationMs] of balances?.usage ?? []) usage.setRow(entryId, day, durationMs);
+  for (const [entryId, until, setAt] of balances?.cooldowns ?? []) cooldowns.setRow(entryId, until, setAt);
+  const carried = decodeCarriedLimits(id, type, data);
+  if (carried) limits.setAll(id, carried);
+}

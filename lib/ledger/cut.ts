@@ -1,0 +1,100 @@
+// Cutting a ledger where the log begins: a file without the lines that went into an archive takes its place.
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Anchor } from '../core/chain.ts';
+import { StoreError } from '../values/errors.ts';
+import { linesOf } from './end.ts';
+import { LedgerFile } from './file.ts';
+import { headerText, soundLine } from './line.ts';
+import type { RawLine } from './read-lines.ts';
+import type { LedgerTail } from './tail.ts';
+
+// Between two turns of the event loop so much is read or copied, which takes some milliseconds. The copy is synced as
+// it grows, because one fsync of all of it would keep a slow card, and whoever writes to it, busy for seconds.
+const turnBytes = 1024 * 1024;
+
+/** A file that has the rest of a ledger, and is to take its place. */
+export class LedgerCut implements Disposable {
+  readonly #tail: LedgerTail;
+  readonly #fresh: LedgerFile;
+  readonly #source: ReturnType<LedgerFile['acquire']>;
+  /** How far the ledger is copied, and how long the copy is. */
+  #copied = 0;
+  #written = 0;
+
+  /** Between `hold` and `letGo` of the ledger; `temporary` is a free path in its folder. */
+  constructor(tail: LedgerTail, temporary: string) {
+    this.#tail = tail;
+    this.#fresh = new LedgerFile(temporary, tail.file.files);
+    this.#fresh.hold();
+    this.#source = tail.file.acquire();
+  }
+
+  [Symbol.dispose](): void {
+    this.#fresh.letGo();
+    if (this.#source) this.#tail.file.release(this.#source);
+  }
+
+  /**
+   * Copies the lines behind a row, while others may append to the ledger. Gives false where the ledger begins there
+   * already, or behind it. Throws `ERR_STORE_PARITY` where the ledger does not have the row.
+   */
+  async copy(behind: Anchor, signal: AbortSignal | undefined): Promise<boolean> {
+    const { store, created, after, headerBytes, bytes } = this.#tail.refresh(true);
+    if (store === undefined || created === undefined || (after?.id ?? 0) >= behind.id) return false;
+    this.#copied = await this.#offsetBehind(behind, headerBytes, bytes, signal);
+    this.#fresh.create(this.#tail.file.like);
+    this.#written = this.#fresh.write(Buffer.from(headerText({ store, created, after: behind })), 0);
+    while (this.#copied < bytes) {
+      this.#copyUpTo(Math.min(bytes, this.#copied + turnBytes));
+      this.#fresh.sync();
+      await nextTurn();
+      signal?.throwIfAborted();
+    }
+    return true;
+  }
+
+  async #offsetBehind(behind: Anchor, from: number, to: number, signal: AbortSignal | undefined): Promise<number> {
+    let turnAt = from + turnBytes;
+    for (const raw of linesOf(this.#tail.file, from, to)) {
+      const id = idOf(raw);
+      if (id === behind.id && soundLine(raw)?.hash === behind.hash) return raw.end;
+      if (id >= behind.id) break;
+      if (raw.end < turnAt) continue;
+      turnAt = raw.end + turnBytes;
+      await nextTurn();
+      signal?.throwIfAborted();
+    }
+    const why = `it has no line of row ${behind.id} as the log had it`;
+    throw new StoreError('ERR_STORE_PARITY', `${this.#tail.path} cannot be cut: ${why}`);
+  }
+
+  #copyUpTo(end: number): void {
+    while (this.#copied < end) {
+      const chunk = this.#tail.file.read(this.#copied, Math.min(turnBytes, end - this.#copied));
+      if (chunk.length === 0) return;
+      this.#written += this.#fresh.write(chunk, this.#written);
+      this.#copied += chunk.length;
+    }
+  }
+
+  /** Copies what was appended meanwhile, and takes the ledger's place; inside a transaction. Durable on return. */
+  place(): void {
+    const { file } = this.#tail;
+    const source = file.acquire();
+    if (source) file.release(source);
+    if (source !== this.#source) {
+      throw new StoreError('ERR_STORE_BUSY', `another process has written ${file.path} anew meanwhile`);
+    }
+    this.#copyUpTo(this.#tail.end.bytes);
+    this.#fresh.sync();
+    this.#fresh.takePlaceOf(file);
+    this.#tail.refresh(true);
+  }
+}
+
+/** The id in a line, by the beginning that each line has; the lines before the cut are not read any further. */
+function idOf({ bytes, number }: RawLine): number {
+  const id = Number(/^\{"id":(\d+),/.exec(bytes?.toString('latin1', 0, 32) ?? '')?.[1]);
+  if (Number.isSafeInteger(id)) return id;
+  throw new StoreError('ERR_STORE_CORRUPT', `event ${number} of the ledger cannot be read`);
+}
