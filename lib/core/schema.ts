@@ -50,7 +50,9 @@ function own(): OwnObjects {
 /** The SQL of the triggers and indexes that a script makes, by their names. */
 function objectsIn(script: string): Map<string, string> {
   const pattern = /^CREATE (?:TRIGGER (\w+) .*?^END;|(?:UNIQUE )?INDEX (\w+) [^;]*;)/gms;
-  return new Map([...script.matchAll(pattern)].map(([sql, trigger, index]) => [(trigger ?? index)!, sql]));
+  const objects = new Map<string, string>();
+  for (const [sql, trigger, index] of script.matchAll(pattern)) objects.set((trigger ?? index)!, sql);
+  return objects;
 }
 
 /** The triggers and indexes as a version has them: an older one may have had another trigger of the same name. */
