@@ -213,7 +213,8 @@ export class SqliteStore<in E extends EventBase = never> extends StoreOfLimits i
 
   /**
    * The events from `fromId` to `toId`, both inclusive, oldest first, without those that are appended after the first
-   * step. The log is read page by page, so it may be of any length.
+   * step. The log is read page by page, so it may be of any length. Events that went into an archive are given by
+   * `readArchive` of `shepherd-store/archive`.
    */
   iterateAudits<Known extends EventBase = E>(
     range?: { fromId?: number | undefined; toId?: number | undefined },

@@ -66,6 +66,11 @@ export class AuditLog implements CommitParticipant {
     return readHash(this.#connection, id);
   }
 
+  /** Whether the log has a row, or had it before that went into an archive. */
+  had({ id, hash }: Anchor): boolean {
+    return this.hashAt(id) === hash || id < this.beginning().id;
+  }
+
   /** What the first row of the log follows: the last archived row, or id 0 and the hash that stands for none. */
   beginning(): Anchor {
     return archivedRow(this.#connection) ?? { id: 0, hash: genesisHash(this.uuid) };

@@ -20,7 +20,7 @@ export function readable<T>(read: () => T): T | 'damaged' {
  * were changed. Does nothing where the log has the event up to which the file's go.
  */
 export function healLimits(opened: Opened, content: LimitsContent | undefined): number {
-  if (!content || opened.log.hashAt(content.asOf.id) === content.asOf.hash) return 0;
+  if (!content || opened.log.had(content.asOf)) return 0;
   let changed = 0;
   for (const override of content.overrides) changed += healOverride(opened, override);
   for (const { subject, balanceMs } of content.balances) changed += healBalance(opened, subject, balanceMs);

@@ -35,5 +35,5 @@ export function forgotten(connection: Pick<ModuleConnection, 'all'>): Anchor[] {
 
 /** Keeps every other process from archiving a store. Throws `ERR_STORE_BUSY` where one does. */
 export function lockArchives(path: string): FileLock {
-  return FileLock.acquire(pathBeside(path, '-archive'), 0, `archives the log of ${path}`, [path]);
+  return FileLock.acquire(pathBeside(path, '-archive-lock'), 0, `archives the log of ${path}`, [path]);
 }
