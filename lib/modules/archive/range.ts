@@ -1,10 +1,10 @@
 // Which rows of a log may go into an archive: by their positions, because clocks jump.
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Anchor } from '../../core/chain.ts';
 import type { ModuleConnection } from '../../core/door.ts';
 import type { SqliteStore } from '../../store.ts';
 import { checkDate, checkInteger, checkOptions, invalid } from '../../values/checks.ts';
 import { StoreError } from '../../values/errors.ts';
+import { Times } from './times.ts';
 
 /**
  * Up to which row: `id`; or the last one before the first row that is not older than `before`; or the same for
@@ -49,17 +49,17 @@ export async function rangeUpTo(
   const begun = connection.read('read where the log begins', () => log.beginning().id);
   const head = store.auditHead()?.id ?? 0;
   const now = connection.now();
-  const firstNotBefore = (date: Date): Promise<number> => firstSince(connection, begun, head, date, signal);
+  const times = new Times(connection, begun, head, now, signal);
   let to: number;
   if ('id' in upTo) {
     to = upTo.id;
     if (to > head) throw new StoreError('ERR_STORE_CONFLICT', `there is no row ${to}: the log ends at row ${head}`);
   } else {
     const before = 'before' in upTo ? upTo.before : ago(now, upTo.keepDays * dayMs);
-    to = (await firstNotBefore(before)) - 1;
+    to = (await times.firstNotBefore(before)) - 1;
   }
   if (to <= begun) return undefined;
-  const held = await firstHeld(store, connection, now, firstNotBefore);
+  const held = await firstHeld(store, connection, now, times);
   if (held.id <= to) {
     if (!('keepDays' in upTo)) throw new StoreError('ERR_STORE_CONFLICT', `row ${held.id} has to stay: ${held.why}`);
     to = held.id - 1;
@@ -86,10 +86,10 @@ function ago(now: Date, durationMs: number): Date {
 
 /** The first of the rows that have to stay. */
 async function firstHeld(
-  store: SqliteStore, connection: ModuleConnection, now: Date, firstNotBefore: (date: Date) => Promise<number>,
+  store: SqliteStore, connection: ModuleConnection, now: Date, times: Times,
 ): Promise<Held> {
   const held: Held[] = [
-    { id: await firstNotBefore(ago(now, dayMs)), why: 'it is younger than a day' },
+    { id: await times.firstNotBefore(ago(now, dayMs)), why: 'it is younger than a day' },
   ];
   const session = store.loadSnapshot()?.activeSession;
   const { log } = connection.parts;
@@ -98,31 +98,7 @@ async function firstHeld(
     return connection.read('look for the session', () => log.findEvent(`${type}:${session.sessionId}`));
   };
   if (event('session_ended')) return held[0]!;
-  const id = event('session_started')?.id ?? (await firstNotBefore(session.startedAt));
+  const id = event('session_started')?.id ?? (await times.firstNotBefore(session.startedAt));
   held.push({ id, why: 'the session that is running began there' });
   return held.reduce((a, b) => (b.id < a.id ? b : a));
-}
-
-// A page of this many rows is looked through in some milliseconds.
-const pageRows = 5_000;
-
-/** The first row whose time is not before `date`; the one behind the last where there is none. */
-async function firstSince(
-  connection: ModuleConnection, begun: number, head: number, date: Date, signal: AbortSignal | undefined,
-): Promise<number> {
-  // A time that cannot be read, as an adopted row may have, goes with the rows around it.
-  const sql = `SELECT id FROM audit_log
-    WHERE id > ?1 AND id <= ?2 AND unixepoch(timestamp, 'subsec') >= unixepoch(?3, 'subsec') ORDER BY id LIMIT 1`;
-  const nextSql = 'SELECT id FROM audit_log WHERE id > ? ORDER BY id LIMIT 1';
-  for (let after = begun; after < head; ) {
-    const found = connection.read('look for the first row to stay', () => {
-      return connection.get<[number]>(sql, after, after + pageRows, date.toISOString());
-    });
-    if (found) return found[0];
-    const next = connection.read('look for the next row', () => connection.get<[number]>(nextSql, after + pageRows));
-    after = Math.max(after + pageRows, (next?.[0] ?? head + 1) - 1);
-    await nextTurn();
-    signal?.throwIfAborted();
-  }
-  return head + 1;
 }
