@@ -33,7 +33,7 @@ export function checkUpTo(given: UpTo): { id: number } | { before: Date } | { ke
 }
 
 /** A row that has to stay in the log, and why. */
-interface Held {
+export interface Held {
   id: number;
   why: string;
 }
@@ -48,18 +48,16 @@ export async function rangeUpTo(
   const { log } = connection.parts;
   const begun = connection.read('read where the log begins', () => log.beginning().id);
   const head = store.auditHead()?.id ?? 0;
-  const now = connection.now();
-  const firstNotBefore = (date: Date): Promise<number> => firstSince(connection, begun, head, date, signal);
   let to: number;
   if ('id' in upTo) {
     to = upTo.id;
     if (to > head) throw new StoreError('ERR_STORE_CONFLICT', `there is no row ${to}: the log ends at row ${head}`);
   } else {
-    const before = 'before' in upTo ? upTo.before : ago(now, upTo.keepDays * dayMs);
-    to = (await firstNotBefore(before)) - 1;
+    const before = 'before' in upTo ? upTo.before : ago(connection.now(), upTo.keepDays * dayMs);
+    to = (await firstSince(connection, before, signal)) - 1;
   }
   if (to <= begun) return undefined;
-  const held = await firstHeld(store, connection, now, firstNotBefore);
+  const held = await firstHeld(store, connection, signal);
   if (held.id <= to) {
     if (!('keepDays' in upTo)) throw new StoreError('ERR_STORE_CONFLICT', `row ${held.id} has to stay: ${held.why}`);
     to = held.id - 1;
@@ -84,13 +82,12 @@ function ago(now: Date, durationMs: number): Date {
   return new Date(Math.max(now.getTime() - durationMs, Date.parse('0000-01-01T00:00:00Z')));
 }
 
-/** The first of the rows that have to stay. */
-async function firstHeld(
-  store: SqliteStore, connection: ModuleConnection, now: Date, firstNotBefore: (date: Date) => Promise<number>,
+/** The first of the rows that have to stay; the one behind the last where there is none. */
+export async function firstHeld(
+  store: SqliteStore, connection: ModuleConnection, signal: AbortSignal | undefined,
 ): Promise<Held> {
-  const held: Held[] = [
-    { id: await firstNotBefore(ago(now, dayMs)), why: 'it is younger than a day' },
-  ];
+  const yesterday = ago(connection.now(), dayMs);
+  const held: Held[] = [{ id: await firstSince(connection, yesterday, signal), why: 'it is younger than a day' }];
   const session = store.loadSnapshot()?.activeSession;
   const { log } = connection.parts;
   if (!session) return held[0]!;
@@ -98,7 +95,7 @@ async function firstHeld(
     return connection.read('look for the session', () => log.findEvent(`${type}:${session.sessionId}`));
   };
   if (event('session_ended')) return held[0]!;
-  const id = event('session_started')?.id ?? (await firstNotBefore(session.startedAt));
+  const id = event('session_started')?.id ?? (await firstSince(connection, session.startedAt, signal));
   held.push({ id, why: 'the session that is running began there' });
   return held.reduce((a, b) => (b.id < a.id ? b : a));
 }
@@ -107,9 +104,10 @@ async function firstHeld(
 const pageRows = 5_000;
 
 /** The first row whose time is not before `date`; the one behind the last where there is none. */
-async function firstSince(
-  connection: ModuleConnection, begun: number, head: number, date: Date, signal: AbortSignal | undefined,
-): Promise<number> {
+async function firstSince(connection: ModuleConnection, date: Date, signal: AbortSignal | undefined): Promise<number> {
+  const { log } = connection.parts;
+  const ends = connection.readTogether('read where the log begins and ends', () => [log.beginning(), log.head()]);
+  const [begun, head] = ends.map((row) => row?.id ?? 0) as [number, number];
   // A time that cannot be read, as an adopted row may have, goes with the rows around it.
   const sql = `SELECT id FROM audit_log
     WHERE id > ?1 AND id <= ?2 AND unixepoch(timestamp, 'subsec') >= unixepoch(?3, 'subsec') ORDER BY id LIMIT 1`;
