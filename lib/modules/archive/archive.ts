@@ -17,7 +17,7 @@ import { checkPath } from '../../values/paths.ts';
 import { archiveName, findArchives, isNamedFor } from './files.ts';
 import { checkArchive, makeArchive } from './make.ts';
 import { archivedPrefix, lastRecorded, lockArchives } from './recorded.ts';
-import { checkUpTo, type Range, rangeUpTo, type UpTo } from './range.ts';
+import { checkUpTo, firstHeld, type Range, rangeUpTo, type UpTo } from './range.ts';
 
 export { type ArchiveFile, listArchives, readArchive } from './files.ts';
 export { forgetArchives, forgetUsage } from './forget.ts';
@@ -79,7 +79,7 @@ export async function archiveAudits(store: SqliteStore, options: ArchiveOptions)
     const progress = { done: 0, total: 0 };
     const step = (done: number, total: number): void => onProgress?.(Object.assign(progress, { done, total }));
     const archiving = new Archiving(connection, target, signal, step);
-    const finished = await archiving.finish();
+    const finished = await archiving.finish(store);
     const range = await rangeUpTo(store, connection, checked, signal);
     return range ? await archiving.move(range, gzip) : finished;
   } catch (error) {
@@ -114,7 +114,7 @@ class Archiving {
   }
 
   /** Goes on with what an archiving that was cut short has left. */
-  async finish(): Promise<Archived | undefined> {
+  async finish(store: SqliteStore): Promise<Archived | undefined> {
     const { log } = this.#connection.parts;
     const pending = this.#connection.read('look for an unfinished archive', () => this.#pending());
     if (pending) {
@@ -122,12 +122,14 @@ class Archiving {
       const file = await this.#soundAt(path, { id: pending.to, hash: pending.hash });
       if (file && file.sha256 === pending.sha256) return this.#remove({ ...pending, path, bytes: file.bytes });
     }
-    // A file was named, and the event that says so did not come to be.
+    // A file was named, and the event that says so did not come to be. Anybody who may write to the folder can give
+    // a copy of the log such a name, so rows that have to stay do not go by it.
     const begun = this.#connection.read('read where the log begins', () => log.beginning());
     for (const found of findArchives(this.#folder)) {
-      const { path, from, to, after, store } = found;
-      const isNext = store === log.uuid && (after ? after.hash === begun.hash : begun.id === 0);
+      const { path, from, to, after } = found;
+      const isNext = found.store === log.uuid && (after ? after.hash === begun.hash : begun.id === 0);
       if (!isNext || !isNamedFor(found, this.#connection.path!)) continue;
+      if (to >= (await firstHeld(store, this.#connection, this.#signal)).id) continue;
       const hash = this.#connection.read('look for its last row', () => log.hashAt(to));
       const file = hash === undefined ? undefined : await this.#soundAt(path, { id: to, hash });
       if (file) return this.#record({ from, to, hash: hash!, file: basename(path), ...file, path });

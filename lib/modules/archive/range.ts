@@ -33,7 +33,7 @@ export function checkUpTo(given: UpTo): { id: number } | { before: Date } | { ke
 }
 
 /** A row that has to stay in the log, and why. */
-interface Held {
+export interface Held {
   id: number;
   why: string;
 }
@@ -48,18 +48,16 @@ export async function rangeUpTo(
   const { log } = connection.parts;
   const begun = connection.read('read where the log begins', () => log.beginning().id);
   const head = store.auditHead()?.id ?? 0;
-  const now = connection.now();
-  const times = new Times(connection, begun, head, now, signal);
   let to: number;
   if ('id' in upTo) {
     to = upTo.id;
     if (to > head) throw new StoreError('ERR_STORE_CONFLICT', `there is no row ${to}: the log ends at row ${head}`);
   } else {
-    const before = 'before' in upTo ? upTo.before : ago(now, upTo.keepDays * dayMs);
-    to = (await times.firstNotBefore(before)) - 1;
+    const before = 'before' in upTo ? upTo.before : ago(connection.now(), upTo.keepDays * dayMs);
+    to = (await new Times(connection, signal).firstNotBefore(before)) - 1;
   }
   if (to <= begun) return undefined;
-  const held = await firstHeld(store, connection, now, times);
+  const held = await firstHeld(store, connection, signal);
   if (held.id <= to) {
     if (!('keepDays' in upTo)) throw new StoreError('ERR_STORE_CONFLICT', `row ${held.id} has to stay: ${held.why}`);
     to = held.id - 1;
@@ -84,13 +82,13 @@ function ago(now: Date, durationMs: number): Date {
   return new Date(Math.max(now.getTime() - durationMs, Date.parse('0000-01-01T00:00:00Z')));
 }
 
-/** The first of the rows that have to stay. */
-async function firstHeld(
-  store: SqliteStore, connection: ModuleConnection, now: Date, times: Times,
+/** The first of the rows that have to stay; the one behind the last where there is none. */
+export async function firstHeld(
+  store: SqliteStore, connection: ModuleConnection, signal: AbortSignal | undefined,
 ): Promise<Held> {
-  const held: Held[] = [
-    { id: await times.firstNotBefore(ago(now, dayMs)), why: 'it is younger than a day' },
-  ];
+  const times = new Times(connection, signal);
+  const yesterday = ago(connection.now(), dayMs);
+  const held: Held[] = [{ id: await times.firstNotBefore(yesterday), why: 'it is younger than a day' }];
   const session = store.loadSnapshot()?.activeSession;
   const { log } = connection.parts;
   if (!session) return held[0]!;

@@ -13,11 +13,13 @@ export class Times {
   readonly #now: Date;
   readonly #signal: AbortSignal | undefined;
 
-  constructor(connection: ModuleConnection, begun: number, head: number, now: Date, signal: AbortSignal | undefined) {
+  constructor(connection: ModuleConnection, signal: AbortSignal | undefined) {
+    const { log } = connection.parts;
+    const ends = connection.readTogether('read where the log begins and ends', () => [log.beginning(), log.head()]);
     this.#connection = connection;
-    this.#begun = begun;
-    this.#head = head;
-    this.#now = now;
+    this.#begun = ends[0]!.id;
+    this.#head = ends[1]?.id ?? 0;
+    this.#now = connection.now();
     this.#signal = signal;
   }
 
