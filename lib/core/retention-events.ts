@@ -1,5 +1,6 @@
 // The events of a log that was shortened, as they are read from a row: one with the right hash may still be another
 // writer's, because before version 9 every service could append events of these types.
+import { basename } from 'node:path';
 import { isText } from '../values/checks.ts';
 import type { JsonObject } from '../values/json.ts';
 import type { Anchor } from './chain.ts';
@@ -20,7 +21,9 @@ export interface ArchivedRange {
 export function decodeArchived(id: number, data: unknown): ArchivedRange | undefined {
   const { from, to, hash, file, sha256 } = fieldsOf(id, data);
   const isRange = isId(from) && isId(to) && from <= to && to < id;
-  return isRange && isDigest(hash) && isText(file) && isDigest(sha256) ? { from, to, hash, file, sha256 } : undefined;
+  // A name, and no way out of the folder that the archives are looked for in.
+  const isName = isText(file) && file === basename(file);
+  return isRange && isDigest(hash) && isName && isDigest(sha256) ? { from, to, hash, file, sha256 } : undefined;
 }
 
 /** The last row whose archive is gone by an event `archives_forgotten`; `undefined` for another writer's event. */
