@@ -338,7 +338,7 @@ export class AttachedLedger implements LedgerPort {
       const { publicKey, since } = signer;
       this.#recordOnce({ type: 'signing_started', publicKey, since }, `${signingPrefix}${publicKey}:${archivedId}`);
     }
-    carryBalances(this.#parts);
+    carryBalances(this.#parts, archivedId);
   }
 
   async cutBehind(row: Anchor, signal: AbortSignal | undefined): Promise<void> {

@@ -177,7 +177,7 @@ class Archiving {
         const event: RetentionEvent = { type: 'log_archived', from, to, hash, file, sha256 };
         this.#connection.appendAudit({ ...encodeChecked(event), meta: JSON.stringify({ eventId }) });
         log.ledger?.carryOver(to);
-        carryLimits(this.#connection.parts);
+        carryLimits(this.#connection.parts, to);
       }
       this.#removeNext(to);
     });
