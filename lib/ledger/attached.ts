@@ -22,6 +22,7 @@ import { ledgerAfter, replayRow } from './replay.ts';
 import { type LedgerRow, ledgerRows } from './rows.ts';
 import { signerOf, signingPrefix } from './signer.ts';
 import type { LedgerTail } from './tail.ts';
+import { writeInTurn } from './turn.ts';
 import { checkLength } from './write-lines.ts';
 
 /** Keeps the log of a store and its ledger equal. */
@@ -345,14 +346,14 @@ export class AttachedLedger implements LedgerPort {
     using temporary = TemporaryFile.beside(this.#ledger.path);
     using cut = new LedgerCut(this.#ledger, temporary.path);
     if (!await cut.copy(row, signal)) return;
-    this.#connection.write(`cut the ledger ${this.#ledger.path}`, () => {
+    await writeInTurn(this.#connection, `cut the ledger ${this.#ledger.path}`, () => {
       cut.place();
       this.#watchAnew();
       // Another process looks for the new file only after a commit of somebody else.
       for (let turn = 0; turn < 2; turn++) {
         this.#connection.run('UPDATE store_meta SET has_ledger = NOT has_ledger WHERE id = 1');
       }
-    });
+    }, signal);
   }
 
   detach(): void {

@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, homedir, release, tmpdir, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { archiving } from './archiving.ts';
 import { bytes, fsyncs } from './counts.ts';
 import { experiment } from './experiment.ts';
 import { growth } from './growth.ts';
@@ -93,6 +94,7 @@ async function measure(folder: string, peers: Peers, sizes: Sizes): Promise<Row[
     ['fsyncs', () => fsyncs(folder, sizes)],
     ['bytes', () => bytes(folder, sizes)],
     ['walks', () => walks(folder, built, sizes)],
+    ['archiving', () => archiving(folder, built, sizes)],
     ['growth', () => growth(folder, sizes)],
     ['size', () => packed(built)],
   ];
