@@ -345,8 +345,13 @@ export class AttachedLedger implements LedgerPort {
   async cutBehind(row: Anchor, signal: AbortSignal | undefined): Promise<void> {
     using temporary = TemporaryFile.beside(this.#ledger.path);
     using cut = new LedgerCut(this.#ledger, temporary.path);
-    if (!await cut.copy(row, signal)) return;
-    await writeInTurn(this.#connection, `cut the ledger ${this.#ledger.path}`, () => {
+    const what = `cut the ledger ${this.#ledger.path}`;
+    const committed = async (): Promise<End> => {
+      await writeInTurn(this.#connection, what, () => void this.#ledger.refresh(true), signal);
+      return this.#ledger.end;
+    };
+    if (!await cut.copy(row, committed, signal)) return;
+    await writeInTurn(this.#connection, what, () => {
       cut.place();
       this.#watchAnew();
       // Another process looks for the new file only after a commit of somebody else.
