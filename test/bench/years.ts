@@ -23,6 +23,7 @@ export async function liveYears(folder: string, days = 730): Promise<KioskYears[
     const minutes = (): number => (performance.now() - start) / 60_000;
     const lived = await live({
       folder: path, withLedger: mode === 'with a ledger', days, eventsADay: 5_000, keepDays: 30, settledAt: 60,
+      sessionsAnHour: 3,
       isVerified: () => true,
       onNight: (night, { database }) => {
         if (night % 30 !== 0) return;

@@ -18,6 +18,8 @@ export interface Kiosk {
   days: number;
   eventsADay: number;
   keepDays: number;
+  /** Up to three. */
+  sessionsAnHour: number;
   /** From this day on the database must not grow any more. */
   settledAt: number;
   /** Whether the log, and the ledger, are verified in a night. */
@@ -80,7 +82,7 @@ class KioskYears {
   constructor(kiosk: Kiosk) {
     mkdirSync(kiosk.folder, { recursive: true });
     this.#kiosk = kiosk;
-    this.#path = join(kiosk.folder, 'kiosk.db');
+    this.#path = join(kiosk.folder, 'store.db');
     this.#archives = join(kiosk.folder, 'archives');
     this.#store = this.#open();
     this.#tracker = this.#track();
@@ -91,7 +93,7 @@ class KioskYears {
   }
 
   #ledger(): Ledger | undefined {
-    return this.#kiosk.withLedger ? Ledger.open(join(this.#kiosk.folder, 'kiosk.jsonl')) : undefined;
+    return this.#kiosk.withLedger ? Ledger.open(join(this.#kiosk.folder, 'store.jsonl')) : undefined;
   }
 
   #open(): SqliteStore {
@@ -145,10 +147,12 @@ class KioskYears {
     return new Date(this.#clocks.wall).toISOString().slice(0, 10);
   }
 
-  /** Three sessions within half an hour. */
+  /** Ten minutes each, within half an hour. */
   #liveSessions(hour: number): void {
-    for (let count = 0; count < 3; count++) {
-      const entryId = entries[(hour * 3 + count) % entries.length]!;
+    const { sessionsAnHour } = this.#kiosk;
+    const endsAt = this.#clocks.wall + hourMs / 2;
+    for (let count = 0; count < sessionsAnHour; count++) {
+      const entryId = entries[(hour * sessionsAnHour + count) % entries.length]!;
       const deadline = new Date(this.#clocks.wall + 9 * minuteMs);
       const { sessionId } = this.#tracker.start({ entryId, deadline });
       this.#clocks.pass(8 * minuteMs);
@@ -158,6 +162,7 @@ class KioskYears {
       this.#tracker.end({ type: 'expired' }, { cooldownMs: 20 * minuteMs });
       this.#clocks.pass(minuteMs);
     }
+    this.#clocks.pass(endsAt - this.#clocks.wall);
   }
 
   #setLimits(day: number, today: string): void {
@@ -195,7 +200,7 @@ class KioskYears {
 
   #sizes(): Sizes {
     const size = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0;
-    const ledger = size(join(this.#kiosk.folder, 'kiosk.jsonl'));
+    const ledger = size(join(this.#kiosk.folder, 'store.jsonl'));
     return { database: size(this.#path), wal: size(`${this.#path}-wal`), ledger };
   }
 
