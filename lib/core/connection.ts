@@ -3,7 +3,7 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { isAsyncFunction, isGeneratorFunction } from 'node:util/types';
 import { checkSettled, invalid, readClock } from '../values/checks.ts';
-import { CallersError, couldNotBegin, StoreError, toStoreError } from '../values/errors.ts';
+import { CallersError, codeOf, couldNotBegin, StoreError, toStoreError } from '../values/errors.ts';
 import { Checkpoints, overwriteFailedCommit } from './checkpoints.ts';
 import type { CommitParticipant, LastParticipant } from './commit-participant.ts';
 import { Faults } from './faults.ts';
@@ -152,6 +152,23 @@ export class Connection extends Statements {
     return this.#depth === 0 ? this.#outermost(what, fn) : this.#nested(what, fn);
   }
 
+  /** Runs a write of its own, unless another process writes at this moment; says whether it ran. */
+  writeAtOnce(what: string, fn: () => void): boolean {
+    this.#checkWritable(what);
+    const [timeout] = this.get<[number]>('PRAGMA busy_timeout')!;
+    try {
+      this.db.exec('PRAGMA busy_timeout = 0');
+      this.statement('BEGIN IMMEDIATE').run();
+    } catch (error) {
+      if (codeOf(error) !== 'ERR_STORE_BUSY') throw this.#failed(error, what, true);
+      return false;
+    } finally {
+      this.db.exec(`PRAGMA busy_timeout = ${timeout}`);
+    }
+    this.#outermost(what, fn, true);
+    return true;
+  }
+
   /** `write` for a function of the caller's own, which must not be asynchronous: it would run on after the commit. */
   transaction<T>(fn: () => T): T {
     if (typeof fn !== 'function' || isAsyncFunction(fn) || isGeneratorFunction(fn)) {
@@ -221,12 +238,12 @@ export class Connection extends Statements {
     return [...this.#attending, ...this.#joined, ...(this.#last ? [this.#last] : [])];
   }
 
-  #outermost<T>(what: string, fn: () => T): T {
+  #outermost<T>(what: string, fn: () => T, isBegun = false): T {
     let committing = false;
     let result: T | undefined;
     try {
       // IMMEDIATE, because a transaction that reads before it writes fails with BUSY_SNAPSHOT whatever the timeout.
-      this.statement('BEGIN IMMEDIATE').run();
+      if (!isBegun) this.statement('BEGIN IMMEDIATE').run();
       this.#depth = 1;
       this.uses = 0;
       const [dataVersion] = this.#dataVersionStatement.get() as unknown as [number];

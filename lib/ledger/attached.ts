@@ -22,6 +22,7 @@ import { ledgerAfter, replayRow } from './replay.ts';
 import { type LedgerRow, ledgerRows } from './rows.ts';
 import { signerOf, signingPrefix } from './signer.ts';
 import type { LedgerTail } from './tail.ts';
+import { writeInTurn } from './turn.ts';
 import { checkLength } from './write-lines.ts';
 
 /** Keeps the log of a store and its ledger equal. */
@@ -338,21 +339,26 @@ export class AttachedLedger implements LedgerPort {
       const { publicKey, since } = signer;
       this.#recordOnce({ type: 'signing_started', publicKey, since }, `${signingPrefix}${publicKey}:${archivedId}`);
     }
-    carryBalances(this.#parts);
+    carryBalances(this.#parts, archivedId);
   }
 
   async cutBehind(row: Anchor, signal: AbortSignal | undefined): Promise<void> {
     using temporary = TemporaryFile.beside(this.#ledger.path);
     using cut = new LedgerCut(this.#ledger, temporary.path);
-    if (!await cut.copy(row, signal)) return;
-    this.#connection.write(`cut the ledger ${this.#ledger.path}`, () => {
+    const what = `cut the ledger ${this.#ledger.path}`;
+    const committed = async (): Promise<End> => {
+      await writeInTurn(this.#connection, what, () => void this.#ledger.refresh(true), signal);
+      return this.#ledger.end;
+    };
+    if (!await cut.copy(row, committed, signal)) return;
+    await writeInTurn(this.#connection, what, () => {
       cut.place();
       this.#watchAnew();
       // Another process looks for the new file only after a commit of somebody else.
       for (let turn = 0; turn < 2; turn++) {
         this.#connection.run('UPDATE store_meta SET has_ledger = NOT has_ledger WHERE id = 1');
       }
-    });
+    }, signal);
   }
 
   detach(): void {

@@ -24,34 +24,55 @@ function* inParts<A, B>(first: readonly A[], second: readonly B[]): Generator<[A
   }
 }
 
-/** Records usage and cooldowns as they are, inside a transaction of a store with a ledger. */
-export function carryBalances({ log, usage, cooldowns }: StoreParts): void {
-  const totals = usage.readableInOrder();
-  for (const [some, others] of inParts(totals, cooldowns.readable())) {
-    log.recordChange({
+/**
+ * Records usage and cooldowns as they are, inside a transaction of a store with a ledger, before the rows up to one go.
+ * Where rows that stay have all of them already, nothing is recorded: what happened since follows from events. Said
+ * anew each night, the usage of two years would be a third of a log of thirty days (test/bench/README.md).
+ */
+export function carryBalances(parts: StoreParts, archivedId: number): void {
+  if (isCarriedBehind(parts, 'balances_carried', archivedId)) return;
+  let eventId: string | undefined = `balances_carried:${archivedId}`;
+  for (const [some, others] of inParts(parts.usage.readableInOrder(), parts.cooldowns.readable())) {
+    record(parts, {
       type: 'balances_carried',
       usage: some.map(({ entryId, day, durationMs }) => [entryId, day, durationMs]),
       cooldowns: others.map(({ entryId, until, setAt = null }) => [entryId, until, setAt]),
-    });
+    }, eventId);
+    eventId = undefined;
   }
 }
 
-/** Records the limits, where there are any, inside a transaction: in every store they follow from events. */
-export function carryLimits({ log, limits }: StoreParts): void {
-  const { overrides, balances } = limits.allReadable();
-  if (overrides.length + balances.length === 0) return;
+/** Records the limits likewise, where there are any: in every store they follow from events. */
+export function carryLimits(parts: StoreParts, archivedId: number): void {
+  const { overrides, balances } = parts.limits.allReadable();
+  if (overrides.length + balances.length === 0 || isCarriedBehind(parts, 'limits_carried', archivedId)) return;
+  let eventId: string | undefined = `limits_carried:${archivedId}`;
   for (const [some, others] of inParts(overrides, balances)) {
-    const event: CarriedEvent = {
+    parts.limits.setAsOf(record(parts, {
       type: 'limits_carried',
       overrides: some.map(({ subject, day, grantedMs, availability = null }) => [
         subject, day, grantedMs, availability,
       ]),
       balances: others.map(({ subject, balanceMs }) => [subject, balanceMs]),
-    };
-    const encoded = encodeChecked(event);
-    log.ledger?.checkEvent(encoded);
-    limits.setAsOf(log.append(encoded));
+    }, eventId));
+    eventId = undefined;
   }
+}
+
+/** Appends one event; the first of several has an id, by which the next archiving finds them. */
+function record({ log }: StoreParts, event: CarriedEvent, eventId: string | undefined): number {
+  const meta = eventId === undefined ? null : JSON.stringify({ eventId });
+  const encoded = { ...encodeChecked(event), meta };
+  log.ledger?.checkEvent(encoded);
+  return log.append(encoded);
+}
+
+/** Whether the first event that carried something over, and so all of them, stand behind a row. */
+function isCarriedBehind({ connection }: StoreParts, type: CarriedEvent['type'], archivedId: number): boolean {
+  const eventId = "json_extract(event_meta, '$.eventId')";
+  const sql = `SELECT 1 FROM audit_log
+    WHERE ${eventId} >= ? AND ${eventId} < ? AND ${eventId} IS NOT NULL AND event_type = ? AND id > ?`;
+  return connection.get(sql, `${type}:`, `${type};`, type, archivedId) !== undefined;
 }
 
 /** The balances in a row; `undefined` for a row of another type, and for another writer's. */

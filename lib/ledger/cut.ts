@@ -2,7 +2,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Anchor } from '../core/chain.ts';
 import { StoreError } from '../values/errors.ts';
-import { linesOf } from './end.ts';
+import { type End, linesOf } from './end.ts';
 import { LedgerFile } from './file.ts';
 import { headerText, soundLine } from './line.ts';
 import type { RawLine } from './read-lines.ts';
@@ -10,7 +10,7 @@ import type { LedgerTail } from './tail.ts';
 
 // Between two turns of the event loop so much is read or copied, which takes some milliseconds. The copy is synced as
 // it grows, because one fsync of all of it would keep a slow card, and whoever writes to it, busy for seconds.
-const turnBytes = 1024 * 1024;
+const turnBytes = 256 * 1024;
 
 /** A file that has the rest of a ledger, and is to take its place. */
 export class LedgerCut implements Disposable {
@@ -35,20 +35,24 @@ export class LedgerCut implements Disposable {
   }
 
   /**
-   * Copies the lines behind a row, while others may append to the ledger. Gives false where the ledger begins there
-   * already, or behind it. Throws `ERR_STORE_PARITY` where the ledger does not have the row.
+   * Copies the lines behind a row, while others may append to the ledger. `committed` gives the end of the ledger while
+   * nobody writes: a line behind it may be taken back, when its COMMIT fails, and must not be copied. Gives false where
+   * the ledger begins there already, or behind it. Throws `ERR_STORE_PARITY` where the ledger does not have the row.
    */
-  async copy(behind: Anchor, signal: AbortSignal | undefined): Promise<boolean> {
-    const { store, created, after, headerBytes, bytes } = this.#tail.refresh(true);
+  async copy(behind: Anchor, committed: () => Promise<End>, signal: AbortSignal | undefined): Promise<boolean> {
+    const { store, created, after, headerBytes, bytes } = await committed();
     if (store === undefined || created === undefined || (after?.id ?? 0) >= behind.id) return false;
     this.#copied = await this.#offsetBehind(behind, headerBytes, bytes, signal);
     this.#fresh.create(this.#tail.file.like);
     this.#written = this.#fresh.write(Buffer.from(headerText({ store, created, after: behind })), 0);
-    while (this.#copied < bytes) {
-      this.#copyUpTo(Math.min(bytes, this.#copied + turnBytes));
-      this.#fresh.sync();
-      await nextTurn();
-      signal?.throwIfAborted();
+    // What is appended meanwhile is copied too, as long as it is much: the rest is copied while everybody waits.
+    for (let end = bytes; end - this.#copied > turnBytes; end = (await committed()).bytes) {
+      while (this.#copied < end) {
+        this.#copyUpTo(Math.min(end, this.#copied + turnBytes));
+        this.#fresh.sync();
+        await nextTurn();
+        signal?.throwIfAborted();
+      }
     }
     return true;
   }

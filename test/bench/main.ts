@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, homedir, release, tmpdir, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { archiving } from './archiving.ts';
 import { bytes, fsyncs } from './counts.ts';
 import { experiment } from './experiment.ts';
 import { growth } from './growth.ts';
@@ -16,12 +17,14 @@ import { type Row, shown } from './row.ts';
 import { compareRuns } from './runs.ts';
 import { full, quick, type Sizes } from './sizes.ts';
 import { walks } from './walks.ts';
+import { liveYears } from './years.ts';
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
       experiment: { type: 'boolean' },
       runs: { type: 'boolean' },
+      years: { type: 'boolean' },
       quick: { type: 'boolean' },
       rows: { type: 'string' },
       json: { type: 'string' },
@@ -30,23 +33,26 @@ async function main(): Promise<void> {
   });
   // What lasts from one run to the next: the peers, and the last result.
   const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'shepherd-store-bench');
-  const name = values.experiment ? 'experiment' : values.runs ? 'runs' : 'result';
+  const { experiment: isExperiment, runs: isOfRuns, years: isOfYears } = values;
+  const name = isExperiment ? 'experiment' : isOfRuns ? 'runs' : isOfYears ? 'years' : 'result';
   const json = resolve(values.json ?? join(cache, `${name}.json`));
   const folder = mkdtempSync(join(values.folder ?? tmpdir(), 'shepherd-store-bench-'));
   const start = performance.now();
   try {
-    const peers = values.quick || values.experiment || values.runs ? noPeers : findPeers(join(cache, 'peers'));
+    const peers = values.quick || name !== 'result' ? noPeers : findPeers(join(cache, 'peers'));
     const machine = describeMachine(peers);
     console.log(`${machine.join(', ')}\n`);
     const sizes = {
       ...(values.quick ? quick : full),
       ...(values.rows === undefined ? undefined : { longLog: checkRows(Number(values.rows)) }),
     };
-    const results = values.experiment
-      ? showExperiment(folder)
-      : values.runs
-        ? showRuns(folder)
-        : showRows(await measure(folder, peers, sizes));
+    const shownAs: Record<string, () => object | Promise<object>> = {
+      experiment: () => showExperiment(folder),
+      runs: () => showRuns(folder),
+      years: () => showYears(folder),
+      result: async () => showRows(await measure(folder, peers, sizes)),
+    };
+    const results = await shownAs[name]!();
     const seconds = Math.round((performance.now() - start) / 1000);
     mkdirSync(resolve(json, '..'), { recursive: true });
     writeFileSync(json, `${JSON.stringify({ machine, seconds, ...results }, undefined, 2)}\n`);
@@ -88,6 +94,7 @@ async function measure(folder: string, peers: Peers, sizes: Sizes): Promise<Row[
     ['fsyncs', () => fsyncs(folder, sizes)],
     ['bytes', () => bytes(folder, sizes)],
     ['walks', () => walks(folder, built, sizes)],
+    ['archiving', () => archiving(folder, built, sizes)],
     ['growth', () => growth(folder, sizes)],
     ['size', () => packed(built)],
   ];
@@ -130,6 +137,27 @@ function showRuns(folder: string): object {
     operation, '100 runs, µs': fewUs.toFixed(1), '100,000 runs, µs': manyUs.toFixed(1), ratio: ratio.toFixed(2),
   }))));
   return { operations };
+}
+
+async function showYears(folder: string): Promise<object> {
+  const kiosks = await liveYears(folder);
+  const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1);
+  console.log(table(kiosks.map((kiosk) => ({
+    kiosk: kiosk.mode,
+    events: kiosk.events,
+    'day 60, MB': megabytes(kiosk.settledBytes),
+    'largest after, MB': megabytes(kiosk.largestBytes),
+    ratio: kiosk.growth.toFixed(2),
+    target: '≤ 1.2',
+    met: kiosk.isMet ? 'yes' : 'NO',
+    'ledger, MB': megabytes(kiosk.ledgerBytes),
+    'carried over, MB': megabytes(kiosk.carriedBytes),
+    archives: kiosk.archives,
+    'archives, MB': megabytes(kiosk.archivedBytes),
+    verified: kiosk.checked,
+    minutes: kiosk.minutes.toFixed(0),
+  }))));
+  return { kiosks };
 }
 
 // A bare `node --test` runs this file too, and must not measure anything.

@@ -8,6 +8,7 @@ import { encodeChecked, type RetentionEvent } from '../../core/events.ts';
 import type { ArchivedRange } from '../../core/retention-events.ts';
 import { carryLimits } from '../../ledger/carried.ts';
 import { isCompressed } from '../../ledger/gzip.ts';
+import { writeInTurn } from '../../ledger/turn.ts';
 import { connect, type SqliteStore } from '../../store.ts';
 import { invalid } from '../../values/checks.ts';
 import { StoreError, toStoreError } from '../../values/errors.ts';
@@ -73,7 +74,8 @@ export async function archiveAudits(store: SqliteStore, options: ArchiveOptions)
   if (path === undefined) throw invalid('store', 'a store in memory', 'a store in a file');
   try {
     if (connection.parts.connection.inTransaction) throw new StoreError('ERR_STORE_CONFLICT', 'a transaction is open');
-    connection.write('archive the log', () => {}); // refuses a store that may not be written before anything is made
+    // Refuses a store that may not be written before anything is made.
+    await writeInTurn(connection.parts.connection, 'archive the log', () => {}, signal);
     prepareFolder(target);
     using _lock = lockArchives(path);
     const progress = { done: 0, total: 0 };
@@ -170,7 +172,7 @@ class Archiving {
   async #record(archived: Made): Promise<Archived> {
     const { from, to, hash, file, sha256 } = archived;
     const { log } = this.#connection.parts;
-    this.#connection.write('record the archive', () => {
+    await this.#write('record the archive', () => {
       if (log.hashAt(to) !== hash || log.beginning().id >= from) {
         throw new StoreError('ERR_STORE_CONFLICT', 'the log has changed meanwhile');
       }
@@ -179,7 +181,7 @@ class Archiving {
         const event: RetentionEvent = { type: 'log_archived', from, to, hash, file, sha256 };
         this.#connection.appendAudit({ ...encodeChecked(event), meta: JSON.stringify({ eventId }) });
         log.ledger?.carryOver(to);
-        carryLimits(this.#connection.parts);
+        carryLimits(this.#connection.parts, to);
       }
       this.#removeNext(to);
     });
@@ -196,13 +198,21 @@ class Archiving {
       this.#progress(begun - from + 1 + (to - from + 1), 2 * (to - from + 1));
       if (begun >= to) break;
       this.#signal?.throwIfAborted();
-      const startedMs = performance.now();
-      this.#connection.write('delete rows that are archived', () => this.#removeNext(to));
-      // SQLite lets nobody queue for its lock: who waits for it gets it in a pause.
-      await sleep(2 * (performance.now() - startedMs) + 1);
+      await this.#write('delete rows that are archived', () => this.#removeNext(to));
     }
     await log.ledger?.cutBehind(anchor, this.#signal);
     return { from, to, path, bytes, sha256, anchor };
+  }
+
+  /** Runs a step, and then leaves the lock to those who wait for it for twice as long as the step had it. */
+  async #write(what: string, fn: () => void): Promise<void> {
+    const { connection } = this.#connection.parts;
+    let startedMs = 0;
+    await writeInTurn(connection, what, () => {
+      startedMs = performance.now();
+      fn();
+    }, this.#signal);
+    await sleep(2 * (performance.now() - startedMs) + 1);
   }
 
   #removeNext(to: number): void {

@@ -55,34 +55,39 @@ async function writeRows(
   // The owner is that of the store, wherever the folder is, and nobody else may read it.
   const fd = openPrivate(path, { ...statSync(connection.path!), mode: 0o600 });
   try {
-    let [count, unsynced] = [0, 0];
+    let [count, unsynced, length] = [0, 0, 0];
     let previous = beginning.hash;
-    let texts = [headerText(header)];
-    let length = 0;
+    // Lines are encoded at once: where V8 collects while a member's strings are held, it enlarges its young generation.
+    const member = Buffer.alloc(memberBytes);
+    const write = (bytes: Buffer): void => {
+      unsynced += writeAll(fd, isGzip ? compress(bytes) : bytes);
+      if (unsynced <= syncBytes) return;
+      fsyncSync(fd);
+      unsynced = 0;
+    };
     const flush = async (): Promise<void> => {
-      const text = Buffer.from(texts.join(''));
-      unsynced += writeAll(fd, isGzip ? compress(text) : text);
-      [texts, length] = [[], 0];
-      if (unsynced > syncBytes) {
-        fsyncSync(fd);
-        unsynced = 0;
-      }
+      if (length > 0) write(member.subarray(0, length));
+      length = 0;
       onRow(count);
       await nextTurn();
       signal?.throwIfAborted();
     };
+    const put = async (text: string): Promise<void> => {
+      const bytes = Buffer.byteLength(text);
+      if (length + bytes > member.length) await flush();
+      if (bytes > member.length) write(Buffer.from(text));
+      else length += member.write(text, length);
+    };
+    await put(headerText(header));
     for (const row of pagedRows(connection, last.id, beginning.id)) {
       if (rowHash(previous, row) !== row.hash) {
         const why = 'it or its hash was changed after it was written, or the row before it was';
         throw new StoreError('ERR_STORE_CORRUPT', `row ${row.id} goes into no archive: ${why}`);
       }
       checkLength(row);
-      const text = lineText(toLine({ ...row, previous, more: false }));
-      texts.push(text);
-      length += text.length;
+      await put(lineText(toLine({ ...row, previous, more: false })));
       previous = row.hash;
       count++;
-      if (length >= memberBytes) await flush();
     }
     await flush();
     fsyncSync(fd);
