@@ -94,7 +94,7 @@ export class AttachedLedger implements LedgerPort {
     const attached: Attached = { replayed: 0, written: 0, setAside: [] };
     this.#connection.write(`attach the ledger ${this.#ledger.path}`, () => {
       attached.replayed = (this.#head()?.id ?? 0) - before;
-      this.#parts.watch.files.watch(this.#ledger.path);
+      this.#watch();
       if (!this.#parts.log.hasLedger()) this.#turnOn();
       this.#rememberPath();
       this.#checkSigner();
@@ -210,7 +210,18 @@ export class AttachedLedger implements LedgerPort {
   #watchAnew(): void {
     const { files } = this.#parts.watch;
     files.unwatch(this.#ledger.path);
-    files.watch(this.#ledger.path);
+    this.#watch();
+  }
+
+  /** Watches the ledger. One that was cut since is no finding: this store goes on with it when it writes next. */
+  #watch(): void {
+    this.#parts.watch.files.watch(this.#ledger.path, () => {
+      try {
+        return isCutOf(this.#parts.log, this.#ledger);
+      } catch {
+        return false; // what cannot be read is no ledger
+      }
+    });
   }
 
   #replay(rows: Iterable<LedgerRow>, upToId = Infinity): void {

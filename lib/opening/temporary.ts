@@ -50,8 +50,8 @@ function lock(folder: string, id: string, timeoutMs = 0): FileLock {
   return FileLock.acquire(join(folder, `${prefix}${id}.lock`), timeoutMs, 'removes what was left in the folder');
 }
 
-/** Removes temporary files whose lock nobody holds. Each lock is taken first and released last. */
-function removeDead(folder: string): void {
+/** Removes the temporary files in a folder whose lock nobody holds. Each lock is taken first and released last. */
+export function removeDead(folder: string): void {
   const ids = new Set(readdirSync(folder).flatMap((name) => pattern.exec(name)?.[1] ?? []));
   for (const id of ids) {
     try {

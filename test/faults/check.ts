@@ -6,6 +6,7 @@ import type { SqliteStore } from '../../lib/index.ts';
 import { Ledger, verifyParity } from '../../lib/ledger/index.ts';
 import { isSound, parseLine } from '../../lib/ledger/line.ts';
 import { connect } from '../../lib/store.ts';
+import { finishArchiving, rowsInArchives } from './archives.ts';
 import { laterClock, openStore, type Settings } from './child.ts';
 import { fileView, type View, viewOf } from './view.ts';
 
@@ -40,6 +41,7 @@ export async function checkStore(settings: Settings, views: readonly View[], rul
   const lines = ledger === undefined ? 0 : countLines(ledger);
   if (rules.eachFile && ledger !== undefined)
     assert.ok(lines >= before.head, `the ledger has ${lines} of ${before.head} acknowledged events`);
+  const archived = rowsInArchives(settings);
   const store = openStore(settings, laterClock);
   try {
     // What was being written to the ledger may have become a torn end: it is set aside, and told.
@@ -48,13 +50,18 @@ export async function checkStore(settings: Settings, views: readonly View[], rul
         !store.recovery || store.recovery.found === 'ledger-torn',
         `something was lost: ${store.recovery?.found}`,
       );
-    const { tables, head: last } = viewOf(store);
+    const found = viewOf(store, undefined, connect, archived);
+    const { tables, head: last } = found;
     const head = last - (store.recovery?.setAside?.length ?? 0);
     assert.ok(expected.some((each) => isSame(each, tables)), `the store holds ${differences(tables, expected)}`);
     if (rules.eachFile && ledger !== undefined && before.head > 0)
       assert.ok(lines >= head, `the database had ${head} events and the ledger ${lines}: they were committed first`);
     await checkWhole(store, settings, rules);
     if (rules.isNewer && store.isReadOnly) return;
+    if (settings.archives !== undefined) {
+      await finishArchiving(store, settings, found);
+      await checkWhole(store, settings, rules);
+    }
     store.appendAudit({ type: 'service_started' });
   } finally {
     store.close();

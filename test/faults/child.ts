@@ -1,5 +1,5 @@
 // The process whose power is cut: it does one task in a folder and tells, on its standard output, what is acknowledged.
-import { writeSync } from 'node:fs';
+import { readFileSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
@@ -7,11 +7,13 @@ import { main } from '../../lib/cli/program.ts';
 import { importStore } from '../../lib/import/index.ts';
 import { type OpenOptions, SqliteStore } from '../../lib/index.ts';
 import { Ledger } from '../../lib/ledger/index.ts';
+import { archiveAudits, forgetArchives, forgetUsage } from '../../lib/modules/archive/archive.ts';
 import { backup, restore } from '../../lib/modules/backup/backup.ts';
 import { SessionTracker } from '../../lib/modules/sessions/sessions.ts';
 import { connect } from '../../lib/store.ts';
 import { day, limitCall, operation, perform } from '../support/crash-worker.ts';
 import { callLimit } from '../support/limits-model.ts';
+import { rowsInArchives } from './archives.ts';
 import { viewOf } from './view.ts';
 
 /** How the store of a folder is opened: by the child, and after the power cut. */
@@ -19,6 +21,10 @@ export interface Settings {
   path: string;
   ledger?: string | undefined;
   recover?: boolean | undefined;
+  /** The folder of the archives. */
+  archives?: string | undefined;
+  /** The key with which the ledger is signed, and the beginning of the name of its public half. */
+  key?: string | undefined;
 }
 
 /** Where the package of a newer version lies: beside the folder of the recording. */
@@ -30,11 +36,12 @@ let clockMs = Date.parse('2026-01-01T00:00:00Z');
 /** After everything that the children write. */
 export const laterClock = (): Date => new Date('2026-12-31T00:00:00Z');
 
-export function openStore({ path, ledger, recover }: Settings, clock: () => Date): SqliteStore {
+export function openStore({ path, ledger, recover, key }: Settings, clock: () => Date): SqliteStore {
+  const signing = key === undefined ? undefined : { signingKey: readFileSync(key, 'utf8') };
   const options: OpenOptions = {
     clock,
     ...(recover === undefined ? undefined : { recover }),
-    ...(ledger === undefined ? undefined : { ledger: Ledger.open(ledger) }),
+    ...(ledger === undefined ? undefined : { ledger: Ledger.open(ledger, signing) }),
   };
   return SqliteStore.open(path, options);
 }
@@ -46,8 +53,8 @@ function open(settings: Settings): SqliteStore {
 }
 
 /** What has returned is acknowledged: with all that the store holds now. */
-function acknowledge(store: SqliteStore, { path }: Settings): void {
-  writeSync(1, `${JSON.stringify(viewOf(store, path))}\n`);
+function acknowledge(store: SqliteStore, settings: Settings): void {
+  writeSync(1, `${JSON.stringify(viewOf(store, settings.path, connect, rowsInArchives(settings)))}\n`);
 }
 
 /** One that fails leaves all in the -wal. */
@@ -183,6 +190,33 @@ export const tasks: Record<string, Task> = {
     if (code !== 0) throw new Error(`keygen ended with ${code}`);
     const store = openStore(settings, () => new Date(clockMs));
     store.appendAudit({ type: 'config_reloaded', success: true });
+    acknowledge(store, settings);
+    store.close();
+  },
+
+  /** Archives what is older than five days on a day, and does some operations of a plan. */
+  async archive(settings, date, gzip, from, end) {
+    clockMs = Date.parse(`${date}T12:00:00Z`);
+    const store = open(settings);
+    const options = { folder: settings.archives!, upTo: { keepDays: 5 }, gzip: gzip === 'gzip' };
+    await archiveAudits(store, options);
+    acknowledge(store, settings);
+    for (let number = Number(from); number < Number(from) + 6; number++) {
+      clockMs += 1_000;
+      perform(store, operation(27, number));
+      acknowledge(store, settings);
+    }
+    if (end === 'killed') process.kill(process.pid, 'SIGKILL');
+    store.close();
+  },
+
+  /** Deletes the oldest archives, and the usage of past days. */
+  forget(settings, date) {
+    clockMs = Date.parse('2026-11-30T12:00:00Z');
+    const store = open(settings);
+    forgetUsage(store, { before: '2026-11-22' });
+    acknowledge(store, settings);
+    forgetArchives(store, settings.archives!, { before: new Date(`${date}T00:00:00Z`) });
     acknowledge(store, settings);
     store.close();
   },

@@ -37,14 +37,14 @@ export interface Done extends Job {
   seconds: number;
 }
 
-/** All workloads and faults, with about so many states in all. */
-export function jobs(seed: number, states: number): Job[] {
-  const names = Object.keys(workloads);
+/** All workloads and faults, or those of workloads with `only` in their names, with about so many states in all. */
+export function jobs(seed: number, states: number, only = ''): Job[] {
+  const names = Object.keys(workloads).filter((name) => name.includes(only));
   // Some of those that are made are the same as another.
   const limit = Math.ceil((1.3 * states) / names.length);
   return [
     ...names.map((name): Job => ({ kind: 'workload', name, seed, limit })),
-    ...Object.keys(faults).map((name): Job => ({
+    ...Object.keys(faults).filter((name) => faults[name]!.workload.includes(only)).map((name): Job => ({
       kind: 'fault',
       name,
       seed,
@@ -112,6 +112,7 @@ const options = {
   job: { type: 'string' },
   seed: { type: 'string' },
   states: { type: 'string' },
+  only: { type: 'string' },
   peers: { type: 'boolean', default: true },
   others: { type: 'boolean', default: true },
   cuts: { type: 'boolean', default: true },
@@ -130,7 +131,7 @@ async function main(): Promise<void> {
   if (values.pause !== undefined) return replay(values.pause, values.library);
   const seed = Number(values.seed ?? Date.now() % 1e6);
   const all = [
-    ...(values.cuts ? jobs(seed, Number(values.states ?? 180_000)) : []),
+    ...(values.cuts ? jobs(seed, Number(values.states ?? 180_000), values.only) : []),
     ...(values.pauses ? pauseJobs(seed, Infinity) : []),
   ];
   const packages = values.peers ? installPeers() : undefined;

@@ -51,9 +51,15 @@ export function workFolder(): string {
   return mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'shepherd-store-faults-'));
 }
 
-function settingsIn(folder: string, { ledger, recover }: Workload): Settings {
+function settingsIn(folder: string, { ledger, recover, archives, isSigned }: Workload): Settings {
   const name = ledger === true ? 'kiosk/audit.jsonl' : ledger;
-  return { path: join(folder, 'kiosk/store.db'), ledger: name ? join(folder, name) : undefined, recover };
+  return {
+    path: join(folder, 'kiosk/store.db'),
+    ledger: name ? join(folder, name) : undefined,
+    recover,
+    archives: archives ? join(folder, 'archives') : undefined,
+    key: isSigned ? join(folder, 'ledger.key') : undefined,
+  };
 }
 
 /** Keeps the folder as it is now, as what everything begins with. */

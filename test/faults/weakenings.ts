@@ -17,6 +17,8 @@ const without =
 const isSyncOf = (operation: Operation | undefined, end: string): boolean =>
   operation?.type === 'sync' && operation.path.endsWith(end);
 
+const isIn = (operation: Operation, place: string): boolean => 'path' in operation && operation.path.includes(place);
+
 const core = 'the core, from an empty folder';
 const ledger = 'ledger mode, from an empty folder';
 
@@ -54,6 +56,38 @@ export const faults: Record<string, Fault> = {
     method: 'left out of the recording',
     change: without((operation) => isSyncOf(operation, 'ledger.key')),
   },
+  'no fsync of an archive': {
+    workload: 'archiving',
+    method: 'left out of the recording',
+    change: without((operation) => isSyncOf(operation, '.tmp') && isIn(operation, '/archives/')),
+  },
+  'no fsync of the folder that an archive is in': {
+    workload: 'archiving',
+    method: 'left out of the recording',
+    change: without((operation) => isSyncOf(operation, '/archives')),
+  },
+  'no fsync of the folder that the folder of archives is in': {
+    workload: 'archiving',
+    method: 'left out of the recording',
+    change: without((operation, before) => operation.type === 'sync' && before?.type === 'mkdir'),
+  },
+  'rows deleted before their archive has its name': {
+    workload: 'archiving',
+    method: 'moved in the recording',
+    change: nameArchivesLater,
+  },
+  'no fsync of a ledger that was cut': {
+    workload: 'archiving in ledger mode',
+    method: 'left out of the recording',
+    change: without((operation) => isSyncOf(operation, '.tmp') && isIn(operation, '/kiosk/.shepherd-store-')),
+  },
+  'no fsync of the folder after a ledger was cut': {
+    workload: 'archiving in ledger mode',
+    method: 'left out of the recording',
+    change: without((operation, before) => {
+      return operation.type === 'sync' && before?.type === 'rename' && before.path.endsWith('.jsonl');
+    }),
+  },
   "the ledger's fsync after the commit": {
     workload: ledger,
     method: 'moved in the recording',
@@ -68,6 +102,20 @@ function syncLedgerLater(operations: Operation[]): Operation[] {
   for (const operation of operations) {
     if (operation.type === 'acknowledge') result.push(...held.splice(0));
     if (isSyncOf(operation, '.jsonl')) held.push(operation);
+    else result.push(operation);
+  }
+  return [...result, ...held];
+}
+
+/** What is done in the folder of archives, from the moment at which one gets its name, moves to the acknowledgement. */
+function nameArchivesLater(operations: Operation[]): Operation[] {
+  const result: Operation[] = [];
+  const held: Operation[] = [];
+  for (const operation of operations) {
+    if (operation.type === 'acknowledge') result.push(...held.splice(0));
+    const isNaming = operation.type === 'link' && isIn(operation, '/archives/');
+    const isOfArchives = isIn(operation, '/archives/') || isSyncOf(operation, '/archives');
+    if (isNaming || (held.length > 0 && isOfArchives)) held.push(operation);
     else result.push(operation);
   }
   return [...result, ...held];

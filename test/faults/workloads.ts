@@ -10,6 +10,7 @@ import { SqliteStore } from '../../lib/index.ts';
 import { snapshotPathOf } from '../../lib/values/paths.ts';
 import { makeNewer, type Newer } from '../fixtures/newer/make.ts';
 import { operation, perform } from '../support/crash-worker.ts';
+import { archiveWorkloads } from './archive-workloads.ts';
 import { laterClock, newerBeside, openStore, type Settings, type tasks } from './child.ts';
 import { emptyView, type View, viewOf } from './view.ts';
 
@@ -28,6 +29,10 @@ export interface Workload {
   /** The name of the ledger in the folder of the recording; `true` for one beside the database. */
   ledger?: boolean | string;
   recover?: boolean;
+  /** Whether the log is archived. */
+  archives?: boolean;
+  /** Whether the ledger is signed. */
+  isSigned?: boolean;
   /**
    * Whether the store is behind or another one at first, so that opening it may recover something and the files may
    * differ.
@@ -261,6 +266,7 @@ export const workloads: Record<string, Workload> = {
   },
   'a ledger in a folder of its own': { ledger: 'elsewhere/audit.jsonl', phases: [plan(0, 8), plan(8, 4, 'killed')] },
   'a pair of keys': { prepare: prepareStore, phases: [{ task: 'keygen', args: ['ledger.key'] }], check: areKeysThere },
+  ...archiveWorkloads,
   ...restarts([1, 2, 3, 5, 8], false),
   ...restarts([1, 2, 4, 7, 9], true),
 };

@@ -137,6 +137,11 @@ export class LimitModel {
     return known && known.asked !== JSON.stringify(asked) ? 'other' : known;
   }
 
+  /** Forgets an id, given as the type of its event, a colon and itself: the database has that event no more. */
+  forget(key: string): void {
+    this.#told.delete(key);
+  }
+
   #tell(type: string, id: string | undefined, asked: object, appliedMs = 0): void {
     if (id !== undefined) this.#told.set(`${type}:${id}`, { asked: JSON.stringify(asked), appliedMs });
   }

@@ -9,6 +9,7 @@ import type { ArchivedRange } from '../../core/retention-events.ts';
 import { carryLimits } from '../../ledger/carried.ts';
 import { isCompressed } from '../../ledger/gzip.ts';
 import { writeInTurn } from '../../ledger/turn.ts';
+import { removeDead } from '../../opening/temporary.ts';
 import { connect, type SqliteStore } from '../../store.ts';
 import { invalid } from '../../values/checks.ts';
 import { StoreError, toStoreError } from '../../values/errors.ts';
@@ -78,6 +79,7 @@ export async function archiveAudits(store: SqliteStore, options: ArchiveOptions)
     await writeInTurn(connection.parts.connection, 'archive the log', () => {}, signal);
     prepareFolder(target);
     using _lock = lockArchives(path);
+    removeDead(target); // a run that only finishes what was cut short makes no file, which would remove them
     const progress = { done: 0, total: 0 };
     const step = (done: number, total: number): void => onProgress?.(Object.assign(progress, { done, total }));
     const archiving = new Archiving(connection, target, signal, step);
