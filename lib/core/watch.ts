@@ -14,6 +14,8 @@ interface Watched {
   identity: string | undefined;
   /** How this process has the file open, where it is a -wal and the system tells. */
   open: OpenName | undefined;
+  /** Goes on with the file that is there now, and watches that, if it may be there; says whether it does. */
+  follow: (() => boolean) | undefined;
 }
 
 /** Notices that a path no longer leads to the open file, because commits to a deleted -wal are lost. */
@@ -24,10 +26,11 @@ export class FileWatch {
     for (const path of paths) this.watch(path);
   }
 
-  watch(path: string): void {
+  /** `follow` is asked about another file at the path: it may watch that one and go on with it. */
+  watch(path: string, follow?: () => boolean): void {
     const isWal = path.endsWith('-wal');
     const open = isWal ? openNameOf(path) : undefined;
-    this.#watched.push({ path, isWal, identity: fileIdentity(path, isWal), open });
+    this.#watched.push({ path, isWal, identity: fileIdentity(path, isWal), open, follow });
   }
 
   unwatch(path: string): void {
@@ -36,11 +39,11 @@ export class FileWatch {
 
   /** Says which file was deleted, renamed or replaced since `watch` was called for it. */
   problem(): string | undefined {
-    for (const { path, isWal, identity, open } of this.#watched) {
+    for (const { path, isWal, identity, open, follow } of this.#watched) {
       const now = fileIdentity(path, isWal);
       if (now === undefined && identity !== undefined) return `${path} was deleted or renamed while it was open`;
       const isReplaced = now !== identity || (open && !isStillNamed(open));
-      if (isReplaced) return `${path} was replaced by another file while it was open`;
+      if (isReplaced && !follow?.()) return `${path} was replaced by another file while it was open`;
     }
     return undefined;
   }

@@ -93,7 +93,7 @@ export class AttachedLedger implements LedgerPort {
     const attached: Attached = { replayed: 0, written: 0, setAside: [] };
     this.#connection.write(`attach the ledger ${this.#ledger.path}`, () => {
       attached.replayed = (this.#head()?.id ?? 0) - before;
-      this.#parts.watch.files.watch(this.#ledger.path);
+      this.#watch();
       if (!this.#parts.log.hasLedger()) this.#turnOn();
       this.#rememberPath();
       this.#checkSigner();
@@ -205,11 +205,14 @@ export class AttachedLedger implements LedgerPort {
     if (replaced && this.isAttached) this.#watchAnew();
   }
 
+  #watch(): void {
+    this.#parts.watch.files.watch(this.#ledger.path, () => this.#followCut());
+  }
+
   /** Watches the file that is at the path now. */
   #watchAnew(): void {
-    const { files } = this.#parts.watch;
-    files.unwatch(this.#ledger.path);
-    files.watch(this.#ledger.path);
+    this.#parts.watch.files.unwatch(this.#ledger.path);
+    this.#watch();
   }
 
   #replay(rows: Iterable<LedgerRow>, upToId = Infinity): void {
@@ -261,13 +264,14 @@ export class AttachedLedger implements LedgerPort {
 
   /**
    * Goes on with the file that another process has put in the place of the ledger when it cut it behind rows that are
-   * archived. Any other file there stops the store (`StoreWatch.prepare`).
+   * archived, and says whether it did. Any other file there stops the store (`StoreWatch.prepare`).
    */
-  #followCut(): void {
-    if (!this.#ledger.file.isReplaced || !isCutOf(this.#parts.log, this.#ledger)) return;
+  #followCut(): boolean {
+    if (!this.#ledger.file.isReplaced || !isCutOf(this.#parts.log, this.#ledger)) return false;
     this.#ledger.file.follow();
     this.#ledger.refresh(true);
     this.#watchAnew();
+    return true;
   }
 
   /** Decides on all of the events before the first one is written, so that one refusal refuses the group. */
@@ -342,6 +346,9 @@ export class AttachedLedger implements LedgerPort {
   }
 
   async cutBehind(row: Anchor, signal: AbortSignal | undefined): Promise<void> {
+    // Lines that another process has written and not committed can be taken back, and others written in their place.
+    // Under the write lock there are none, and those that are there then stay.
+    this.#connection.write(`look at the ledger ${this.#ledger.path}`, () => {});
     using temporary = TemporaryFile.beside(this.#ledger.path);
     using cut = new LedgerCut(this.#ledger, temporary.path);
     if (!await cut.copy(row, signal)) return;

@@ -35,11 +35,11 @@ export class LedgerCut implements Disposable {
   }
 
   /**
-   * Copies the lines behind a row, while others may append to the ledger. Gives false where the ledger begins there
+   * Copies the lines behind a row, up to the end that was read last, while others may append to the ledger. Gives false where the ledger begins there
    * already, or behind it. Throws `ERR_STORE_PARITY` where the ledger does not have the row.
    */
   async copy(behind: Anchor, signal: AbortSignal | undefined): Promise<boolean> {
-    const { store, created, after, headerBytes, bytes } = this.#tail.refresh(true);
+    const { store, created, after, headerBytes, bytes } = this.#tail.end;
     if (store === undefined || created === undefined || (after?.id ?? 0) >= behind.id) return false;
     this.#copied = await this.#offsetBehind(behind, headerBytes, bytes, signal);
     this.#fresh.create(this.#tail.file.like);
@@ -58,7 +58,6 @@ export class LedgerCut implements Disposable {
     for (const raw of linesOf(this.#tail.file, from, to)) {
       const id = idOf(raw);
       if (id === behind.id && soundLine(raw)?.hash === behind.hash) return raw.end;
-      if (id >= behind.id) break;
       if (raw.end < turnAt) continue;
       turnAt = raw.end + turnBytes;
       await nextTurn();
@@ -92,9 +91,10 @@ export class LedgerCut implements Disposable {
   }
 }
 
-/** The id in a line, by the beginning that each line has; the lines before the cut are not read any further. */
-function idOf({ bytes, number }: RawLine): number {
-  const id = Number(/^\{"id":(\d+),/.exec(bytes?.toString('latin1', 0, 32) ?? '')?.[1]);
-  if (Number.isSafeInteger(id)) return id;
-  throw new StoreError('ERR_STORE_CORRUPT', `event ${number} of the ledger cannot be read`);
+/**
+ * The id in a line, by the beginning that each line has. The lines before the cut are not read any further, and a
+ * damaged one there is passed over, because it goes.
+ */
+function idOf({ bytes }: RawLine): number {
+  return Number(/^\{"id":(\d+),/.exec(bytes?.toString('latin1', 0, 32) ?? '')?.[1]);
 }
