@@ -51,7 +51,7 @@ export function isWorking(opened: Opened): boolean {
 function checkDisk(opened: Opened, failed?: unknown): void {
   const { faults, path } = opened.connection;
   try {
-    const replaced = opened.watch.files.problem(true);
+    const replaced = opened.watch.files.problem();
     if (replaced !== undefined) return faults.report('replaced', replaced);
     faults.clear('replaced');
     // The open connection would answer a SELECT from its cache, without a single read of the disk.

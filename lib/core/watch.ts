@@ -14,8 +14,8 @@ interface Watched {
   identity: string | undefined;
   /** How this process has the file open, where it is a -wal and the system tells. */
   open: OpenName | undefined;
-  /** Whether another file there is the one that the next transaction goes on with. */
-  isSuccessor: (() => boolean) | undefined;
+  /** Goes on with the file that is there now, and watches that, if it may be there; says whether it does. */
+  follow: (() => boolean) | undefined;
 }
 
 /** Notices that a path no longer leads to the open file, because commits to a deleted -wal are lost. */
@@ -26,27 +26,24 @@ export class FileWatch {
     for (const path of paths) this.watch(path);
   }
 
-  watch(path: string, isSuccessor?: () => boolean): void {
+  /** `follow` is asked about another file at the path: it may watch that one and go on with it. */
+  watch(path: string, follow?: () => boolean): void {
     const isWal = path.endsWith('-wal');
     const open = isWal ? openNameOf(path) : undefined;
-    this.#watched.push({ path, isWal, identity: fileIdentity(path, isWal), open, isSuccessor });
+    this.#watched.push({ path, isWal, identity: fileIdentity(path, isWal), open, follow });
   }
 
   unwatch(path: string): void {
     this.#watched = this.#watched.filter((watched) => watched.path !== path);
   }
 
-  /**
-   * Says which file was deleted, renamed or replaced since `watch` was called for it. Between two transactions a file
-   * that the next one goes on with is none.
-   */
-  problem(isBetween = false): string | undefined {
-    for (const { path, isWal, identity, open, isSuccessor } of this.#watched) {
+  /** Says which file was deleted, renamed or replaced since `watch` was called for it. */
+  problem(): string | undefined {
+    for (const { path, isWal, identity, open, follow } of this.#watched) {
       const now = fileIdentity(path, isWal);
       if (now === undefined && identity !== undefined) return `${path} was deleted or renamed while it was open`;
       const isReplaced = now !== identity || (open && !isStillNamed(open));
-      if (!isReplaced || (isBetween && isSuccessor?.())) continue;
-      return `${path} was replaced by another file while it was open`;
+      if (isReplaced && !follow?.()) return `${path} was replaced by another file while it was open`;
     }
     return undefined;
   }

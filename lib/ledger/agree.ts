@@ -1,8 +1,9 @@
 // Whether a ledger and a log belong together: same store, same rows, and none missing between the two.
 import type { Anchor } from '../core/chain.ts';
 import type { AuditLog } from '../core/log.ts';
-import { StoreError } from '../values/errors.ts';
-import type { End } from './end.ts';
+import { hasCode, StoreError } from '../values/errors.ts';
+import { emptyEnd, type End } from './end.ts';
+import type { LedgerFiles } from './file.ts';
 import { LedgerTail } from './tail.ts';
 
 /** Whether a ledger belongs to the store `uuid`, is not torn, and ends with the row `head`. */
@@ -44,7 +45,17 @@ function checkReach(log: AuditLog, path: string, { after }: End, id: number): vo
 
 /** Whether the file at a ledger's path is that ledger, cut by another process behind rows that are archived. */
 export function isCutOf(log: AuditLog, { path, file, end }: LedgerTail): boolean {
-  const { store, after } = new LedgerTail(path, file.files).refresh();
+  const { store, after } = endAt(path, file.files);
   if (store !== log.uuid || !after || after.id <= (end.after?.id ?? 0)) return false;
   return after.id < log.beginning().id || log.hashAt(after.id) === after.hash;
+}
+
+/** The end of the file at a path; that of none where the file is no ledger. */
+function endAt(path: string, files: LedgerFiles): End {
+  try {
+    return new LedgerTail(path, files).refresh();
+  } catch (error) {
+    if (hasCode(error, 'ERR_STORE_NOT_A_STORE')) return emptyEnd;
+    throw error;
+  }
 }

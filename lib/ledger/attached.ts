@@ -213,15 +213,9 @@ export class AttachedLedger implements LedgerPort {
     this.#watch();
   }
 
-  /** Watches the ledger. One that was cut since is no finding: this store goes on with it when it writes next. */
+  /** Watches the ledger. Where it was cut since, this store goes on with the new file. */
   #watch(): void {
-    this.#parts.watch.files.watch(this.#ledger.path, () => {
-      try {
-        return isCutOf(this.#parts.log, this.#ledger);
-      } catch {
-        return false; // what cannot be read is no ledger
-      }
-    });
+    this.#parts.watch.files.watch(this.#ledger.path, () => this.#followCut());
   }
 
   #replay(rows: Iterable<LedgerRow>, upToId = Infinity): void {
@@ -273,13 +267,14 @@ export class AttachedLedger implements LedgerPort {
 
   /**
    * Goes on with the file that another process has put in the place of the ledger when it cut it behind rows that are
-   * archived. Any other file there stops the store (`StoreWatch.prepare`).
+   * archived, and says whether it did. Any other file there stops the store (`StoreWatch.prepare`).
    */
-  #followCut(): void {
-    if (!this.#ledger.file.isReplaced || !isCutOf(this.#parts.log, this.#ledger)) return;
+  #followCut(): boolean {
+    if (!this.#ledger.file.isReplaced || !isCutOf(this.#parts.log, this.#ledger)) return false;
     this.#ledger.file.follow();
     this.#ledger.refresh(true);
     this.#watchAnew();
+    return true;
   }
 
   /** Decides on all of the events before the first one is written, so that one refusal refuses the group. */

@@ -62,7 +62,6 @@ export class LedgerCut implements Disposable {
     for (const raw of linesOf(this.#tail.file, from, to)) {
       const id = idOf(raw);
       if (id === behind.id && soundLine(raw)?.hash === behind.hash) return raw.end;
-      if (id >= behind.id) break;
       if (raw.end < turnAt) continue;
       turnAt = raw.end + turnBytes;
       await nextTurn();
@@ -96,9 +95,10 @@ export class LedgerCut implements Disposable {
   }
 }
 
-/** The id in a line, by the beginning that each line has; the lines before the cut are not read any further. */
-function idOf({ bytes, number }: RawLine): number {
-  const id = Number(/^\{"id":(\d+),/.exec(bytes?.toString('latin1', 0, 32) ?? '')?.[1]);
-  if (Number.isSafeInteger(id)) return id;
-  throw new StoreError('ERR_STORE_CORRUPT', `event ${number} of the ledger cannot be read`);
+/**
+ * The id in a line, by the beginning that each line has. The lines before the cut are not read any further, and a
+ * damaged one there is passed over, because it goes.
+ */
+function idOf({ bytes }: RawLine): number {
+  return Number(/^\{"id":(\d+),/.exec(bytes?.toString('latin1', 0, 32) ?? '')?.[1]);
 }

@@ -13,8 +13,8 @@ import { AttachedLedger } from './attached.ts';
 import { type End, linesOf } from './end.ts';
 import { LedgerFile, type LedgerFiles } from './file.ts';
 import { gzipFiles, isCompressed } from './gzip.ts';
-import { checkSigningKey, type LedgerLine, soundLine } from './line.ts';
-import { checkFiles } from './read-lines.ts';
+import { checkSigningKey, type LedgerLine, parseHeader, soundLine } from './line.ts';
+import { checkFiles, type RawLine } from './read-lines.ts';
 import type { LedgerRow } from './rows.ts';
 import { LedgerTail } from './tail.ts';
 import { type LedgerReport, verifyFile } from './verify.ts';
@@ -39,6 +39,8 @@ export class Ledger implements GivenLedger {
   readonly path: string;
   readonly unsigned: boolean;
   readonly #tail: LedgerTail;
+  /** The file at the path, where a store of this process still has the one open that another process has cut. */
+  #cut: LedgerTail | undefined;
 
   /**
    * Opens the ledger at `path`. Where there is no file, the ledger is empty, and the store makes the file. Reads only
@@ -69,9 +71,23 @@ export class Ledger implements GivenLedger {
     this.#tail = tail;
   }
 
+  /** What is read: the store that has the file open goes on with a cut one only when it writes. */
+  get #standing(): LedgerTail {
+    if (!this.#tail.file.isReplaced) {
+      this.#cut = undefined;
+      return this.#tail;
+    }
+    if (!this.#cut) {
+      const { path, file: { files }, recover } = this.#tail;
+      this.#cut = new LedgerTail(path, files, { recover });
+      this.#cut.refresh();
+    }
+    return this.#cut.end.store === this.store ? this.#cut : this.#tail;
+  }
+
   /** The id and hash of the last line; `undefined` for a ledger without events. */
   get head(): Anchor | undefined {
-    const { head } = this.#tail.end;
+    const { head } = this.#standing.end;
     return head && { ...head };
   }
 
@@ -97,8 +113,13 @@ export class Ledger implements GivenLedger {
    * with the line number, for a damaged line among them.
    */
   *iterate(): Generator<LedgerLine, void, undefined> {
-    for (const raw of linesOf(this.#tail.file, 0, this.#tail.end.bytes)) {
-      if (raw.number === 1) continue; // the header
+    const { file, end } = this.#standing;
+    for (const raw of linesOf(file, 0, end.bytes)) {
+      if (raw.number === 1) { // the header
+        if (isOfFile(raw, end)) continue;
+        this.refresh(); // another process has cut the ledger since its end was read
+        return yield* this.iterate();
+      }
       const line = soundLine(raw);
       if (line) yield line;
       else throw new StoreError('ERR_STORE_CORRUPT', `line ${raw.number} of ${this.path} is damaged`);
@@ -136,7 +157,7 @@ export class Ledger implements GivenLedger {
 
   /** Reads the end of the file again and gives it. Throws what `open` throws. */
   refresh(): End {
-    return this.#tail.refresh();
+    return this.#standing.refresh();
   }
 
   /**
@@ -144,7 +165,7 @@ export class Ledger implements GivenLedger {
    * @internal
    */
   rows(fromId: number): Generator<LedgerRow, void, undefined> {
-    return this.#tail.rows(fromId);
+    return this.#standing.rows(fromId);
   }
 
   /**
@@ -154,4 +175,10 @@ export class Ledger implements GivenLedger {
   forStore(parts: StoreParts, recover: boolean): LedgerPort {
     return new AttachedLedger(parts, this.#tail, recover);
   }
+}
+
+/** Whether the first line is that of the file whose end was read. */
+function isOfFile({ bytes }: RawLine, { after }: End): boolean {
+  const header = bytes && parseHeader(bytes);
+  return header?.after?.id === after?.id;
 }

@@ -164,8 +164,9 @@ class History {
     this.#forgotten.push(...forgotten(connection));
     const beginning = log.beginning();
     this.#follow(beginning, (id) => log.hashAt(id));
-    this.#compareRecorded();
+    const changed = this.#compareRecorded();
     for (const archive of this.#archives) {
+      if (changed.has(archive)) continue;
       const isLeft = archive.after.id >= beginning.id && log.hashAt(archive.head.id) === archive.head.hash;
       if (isLeft || this.#recorded.some((range) => isOf(range, archive))) continue;
       const message = 'no event says that this archive was made, and the log does not have its rows';
@@ -201,8 +202,9 @@ class History {
     this.add({ kind: 'forked', id, ...(file === undefined ? undefined : { file }), message });
   }
 
-  /** Each archive that the log or an archive tells of must be there as it was made. */
-  #compareRecorded(): void {
+  /** Each archive that the log or an archive tells of must be there as it was made; gives those that are not. */
+  #compareRecorded(): Set<ReadArchive> {
+    const changed = new Set<ReadArchive>();
     const gone = Math.max(0, ...this.#forgotten.map(({ id }) => id));
     const told = new Map(this.#recorded.map((range) => [`${range.to} ${range.file} ${range.sha256}`, range]));
     const isThere = (range: ArchivedRange): boolean => this.#archives.some((archive) => isOf(range, archive));
@@ -212,12 +214,14 @@ class History {
       const others = [...told.values()].filter((other) => other.from <= range.from && other.to >= range.to);
       if (others.some((other) => other !== range && isThere(other))) continue;
       const found = this.#archives.find(({ path }) => basename(path) === range.file);
+      if (found) changed.add(found);
       const rows = `rows ${range.from} to ${range.to}`;
       const [kind, message] = found
         ? ['changed' as const, `this is not the file that was made of ${rows}`]
         : ['missing' as const, `the archive ${range.file} of ${rows} is not there, or is not this store's`];
       this.add({ kind, id: range.to, ...(found ? { file: found.path } : undefined), message });
     }
+    return changed;
   }
 
   #compareAnchor(beginning: Anchor): void {
