@@ -11,7 +11,8 @@ const alwaysShipped = ['core', 'values', 'opening', 'recovery', 'reading', 'migr
 
 /** Files of the command that stay files: processes of their own, and commands that import an optional part. */
 const apart = [
-  ...['main', 'demo-service', 'backup', 'facts', 'import', 'ledger', 'limits', 'projects', 'runs', 'with-ledger'],
+  ...['main', 'demo-service', 'archive', 'backup', 'facts', 'import', 'ledger', 'limits', 'projects', 'runs'],
+  ...['vacuum', 'with-ledger'],
 ];
 
 /** The built file of a file of lib/; both by their paths there, without the ending. */

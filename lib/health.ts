@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import type { Connection } from './core/connection.ts';
 import type { HealthFinding } from './core/faults.ts';
 import { readHeader } from './core/handle.ts';
-import { newestRowSql } from './core/log.ts';
+import { archivedRow, newestRowSql } from './core/log.ts';
 import type { Opened } from './core/open.ts';
 import { schemaVersion } from './core/schema.ts';
 import type { SnapshotCopy } from './core/snapshot-findings.ts';
@@ -25,6 +25,10 @@ export interface StoreHealth {
   journalMode: string;
   databaseBytes: number;
   walBytes: number;
+  /** How much of the database is free pages: they are used again, and the file gets smaller by `VACUUM` alone. */
+  freePageBytes: number;
+  /** The last row that went into an archive: the log begins behind it. Absent where none did. */
+  archivedId?: number;
   /** Free space on the file system; absent for a store in memory. */
   freeBytes?: number;
   snapshot: { row: SnapshotCopy; file: SnapshotCopy };
@@ -95,11 +99,14 @@ export function describeHealth(opened: Opened): StoreHealth {
     }
   };
   const clockBehindMs = readIfPossible(() => clockBehind(connection, now));
+  const archived = readIfPossible(() => archivedRow(connection));
   const health = {
     schemaVersion: connection.newerVersion ?? schemaVersion,
     sqliteVersion: readIfPossible(() => connection.get<[string]>('SELECT sqlite_version()')![0]) ?? 'unknown',
     journalMode: readIfPossible(() => journalMode(connection)) ?? 'unknown',
     ...(readIfPossible(() => sizes(connection)) ?? { databaseBytes: 0, walBytes: 0 }),
+    freePageBytes: readIfPossible(() => freePageBytes(connection)) ?? 0,
+    ...(archived ? { archivedId: archived.id } : undefined),
     snapshot: pair.copies(now, readIfPossible),
     ...(clockBehindMs === undefined ? undefined : { clockBehindMs }),
     timeZone: timeZoneInUse(),
@@ -155,6 +162,12 @@ function checkPlace({ faults, path }: Connection): void {
   if (isShared) faults.report('folder-shared', `every user may write to ${folder} and so replace the store`);
   else faults.clear('folder-shared');
   reportNames(faults, path);
+}
+
+function freePageBytes(connection: Connection): number {
+  const [pages] = connection.get<[number]>('PRAGMA freelist_count')!;
+  const [pageBytes] = connection.get<[number]>('PRAGMA page_size')!;
+  return pages * pageBytes;
 }
 
 function sizes(connection: Connection): Pick<StoreHealth, 'databaseBytes' | 'walBytes' | 'freeBytes'> {

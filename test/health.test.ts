@@ -7,6 +7,7 @@ import { StatementSync } from 'node:sqlite';
 import { test, type TestContext } from 'node:test';
 import { schemaVersion } from '../lib/core/schema.ts';
 import { type Fault, type HealthFinding, type OpenOptions, SqliteStore } from '../lib/index.ts';
+import { archiveAudits } from '../lib/modules/archive/archive.ts';
 import { SessionTracker } from '../lib/modules/sessions/sessions.ts';
 import { TestFolder } from './support/folder.ts';
 import { makeDatabase } from './support/foreign.ts';
@@ -54,6 +55,7 @@ test('a sound store says everything an operator would ask', (t) => {
     journalMode: 'wal',
     databaseBytes: fresh.databaseBytes,
     walBytes: 0,
+    freePageBytes: 0,
     freeBytes: fresh.freeBytes,
     snapshot: { row: { state: 'absent' }, file: { state: 'absent' } },
     timeZone: fresh.timeZone,
@@ -71,6 +73,21 @@ test('a sound store says everything an operator would ask', (t) => {
   assert.deepEqual([later.ok, later.findings, later.clockBehindMs, later.lastError], [true, [], undefined, undefined]);
 });
 
+test('a log that was shortened says where it begins, and how much of the database is free', async (t) => {
+  const folder = new TestFolder(t);
+  let at = now.getTime() - 10 * 86_400_000;
+  const store = folder.open({ clock: () => new Date(at) });
+  store.appendAudits(Array.from({ length: 500 }, () => ({ event: { type: 'service_started' } })));
+  at = now.getTime();
+  assert.deepEqual([store.health().archivedId, store.health().freePageBytes], [undefined, 0]);
+  await archiveAudits(store, { folder: folder.file('archives'), upTo: { id: 400 } });
+  const { archivedId, freePageBytes, databaseBytes } = store.health();
+  assert.equal(archivedId, 400);
+  assert.ok(freePageBytes >= 4096 && freePageBytes % 4096 === 0 && freePageBytes < databaseBytes);
+  using reader = SqliteStore.openReadOnly(folder.file());
+  assert.deepEqual([reader.health().archivedId, reader.health().freePageBytes], [400, freePageBytes]);
+});
+
 test('a store in memory has no file to tell of', () => {
   using store = SqliteStore.inMemory(options);
   store.saveSnapshot({ timestamp: now });
@@ -84,6 +101,7 @@ test('a store in memory has no file to tell of', () => {
     journalMode: 'memory',
     databaseBytes: health.databaseBytes,
     walBytes: 0,
+    freePageBytes: 0,
     snapshot: { row: { state: 'whole', generation: 1, ageMs: 0 }, file: { state: 'absent' } },
     timeZone: health.timeZone,
   });

@@ -113,7 +113,8 @@ export class Args {
   required(name: string): string {
     const value = this.text(name);
     if (value !== undefined) return value;
-    throw new UsageError(`--${name} is missing: give the path of the ${name === 'db' ? 'store' : name}`);
+    const what = name === 'before' ? 'a day' : `the path of the ${name === 'db' ? 'store' : name}`;
+    throw new UsageError(`--${name} is missing: give ${what}`);
   }
 
   integer(name: string, min: number, max: number): number | undefined {

@@ -10,7 +10,7 @@ import { type Command, dbOption, type Io, now, print, write } from './command.ts
 import { UsageError } from './failures.ts';
 import { attemptRow } from './rows.ts';
 import { openStore } from './store-path.ts';
-import { json, painter, plain } from './text.ts';
+import { count, json, painter, plain } from './text.ts';
 import { addDays, midnight } from './times.ts';
 
 /** `audit`: shows the newest events that match a filter. */
@@ -60,11 +60,18 @@ async function runAudit(args: Args, io: Io): Promise<number> {
     unreadable += rows.filter((row) => 'error' in row).length;
   }
   if (args.flag('json')) return unreadable > 0 ? 1 : 0;
+  const archivedId = reader.read('read where the log begins', () => reader.parts.log.beginning().id);
   if (shown === 0) print(io, noMatchLines(io, args, reader));
-  else if (shown === limit && table.lastId > 1) {
+  else if (shown === limit && table.lastId > archivedId + 1) {
     print(io, ['', painter(io.stdout)('dim', `Older events: --before-id ${table.lastId}`)]);
   }
+  // Who has seen the oldest events, or finds none, has to know that there were others.
+  if (shown < limit && archivedId > 0) print(io, ['', painter(io.stdout)('dim', archivedText(archivedId))]);
   return unreadable > 0 ? 1 : 0;
+}
+
+function archivedText(id: number): string {
+  return `The events up to ${count(id)} are in archives, where this does not look.`;
 }
 
 /** The filter that the options give. Throws `UsageError` where it can match nothing. */

@@ -1,21 +1,10 @@
 // The commands backup and restore.
 import { backup, restore, type Restored } from '../modules/backup/backup.ts';
 import { SqliteStore } from '../store.ts';
-import type { LongOperation } from '../values/long.ts';
 import { anchorText } from './anchor.ts';
-import { type Command, dbOption, type Io, jsonOption, long, print, printJson } from './command.ts';
+import { type Command, dbOption, type Io, jsonOption, print, printJson, withBar } from './command.ts';
 import { advised, hasLedger, openStore, tellStorePath } from './store-path.ts';
-import { bar, bytes, count, pad, painter, plain } from './text.ts';
-
-const barWidth = 40;
-
-/** Shows the progress as a bar, because the pages that `backup` and `restore` count mean nothing to an operator. */
-function withBar<T>(io: Io, title: string, run: (options: LongOperation) => Promise<T>): Promise<T> {
-  return long(io, title, run, ({ done, total }) => {
-    const percent = Math.floor((100 * done) / Math.max(1, total));
-    return `${title} ${pad(bar(done, total, barWidth), barWidth)} ${percent} %`;
-  });
-}
+import { bytes, count, painter, plain } from './text.ts';
 
 /** `backup`: copies a store that may be in use. */
 export const backupCommand: Command = {
@@ -26,7 +15,8 @@ export const backupCommand: Command = {
   notes: [
     'The store may be written to meanwhile; the copy is the store as it was at one',
     'moment. It is checked, page by page and along the chain, before it gets its',
-    'name. The snapshot file goes beside it. Nothing is overwritten.',
+    'name. The snapshot file goes beside it. Nothing is overwritten. A ledger and',
+    'archives are files of their own, and are not copied.',
     'Keep the anchor elsewhere: verify --anchor proves that the copy has that row.',
   ],
   examples: ['backup --db shepherdd.db /mnt/usb/shepherdd-2026-11-21.db'],
@@ -34,11 +24,14 @@ export const backupCommand: Command = {
     const [destination = ''] = args.positionals;
     using store = await openStore(args, io);
     const made = await withBar(io, 'backup', (options) => backup(store, destination, options));
+    const { archivedId } = store.health();
     if (args.flag('json')) printJson(io, made);
     else {
       print(io, [
         `${painter(io.stdout)('green', 'made')}: ${plain(made.path)}, ${bytes(made.bytes)}, ${extent(made)}`,
         ...(made.snapshotPath === undefined ? [] : [`      ${plain(made.snapshotPath)}, the state to resume from`]),
+        ...(archivedId === undefined
+          ? [] : [`      The rows up to ${count(archivedId)} are in archives, which are to be copied too.`]),
         ...anchorLines(made),
       ]);
     }

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import type { LongOperation } from '../values/long.ts';
 import type { Args, CommandSyntax, Option } from './args.ts';
-import { count, json, type Output } from './text.ts';
+import { bar, count, json, type Output, pad } from './text.ts';
 
 /** The streams, the clock and the signal that a command works with. A test gives its own. */
 export interface Io {
@@ -69,6 +69,16 @@ export async function long<T>(
   } finally {
     progress.clear();
   }
+}
+
+const barWidth = 40;
+
+/** Runs a long operation that counts what means nothing to an operator, such as pages: shows its progress as a bar. */
+export function withBar<T>(io: Io, title: string, run: (options: LongOperation) => Promise<T>): Promise<T> {
+  return long(io, title, run, ({ done, total }) => {
+    const percent = Math.floor((100 * done) / Math.max(1, total));
+    return `${title} ${pad(bar(done, total, barWidth), barWidth)} ${percent} %`;
+  });
 }
 
 // A reader sees the line move at this rate, and a slow connection over the network is not kept busy by it.

@@ -1,14 +1,15 @@
 // The commands that work on a store and its ledger: replay, rebuild-ledger, rebuild-database, detach-ledger.
 import type { Anchor } from '../core/chain.ts';
 import { Ledger, type ParityReport, rebuildDatabase, rebuildLedger, replay, verifyParity } from '../ledger/index.ts';
-import { SqliteStore } from '../store.ts';
+import { connect, SqliteStore } from '../store.ts';
 import { absolutePath, snapshotPathOf } from '../values/paths.ts';
 import { existsAt } from '../values/place.ts';
 import { anchorText } from './anchor.ts';
-import { environmentPath, type Option, storeFile } from './args.ts';
+import { type Args, environmentPath, type Option, storeFile } from './args.ts';
 import { type Command, dbOption, type Io, jsonOption, long, print, printJson } from './command.ts';
 import { UsageError } from './failures.ts';
 import { keyOption } from './keys.ts';
+import { needed } from './left-out.ts';
 import { parityLines, settled, walkLines } from './parity.ts';
 import { checkLedgerIsThere, hasLedger, openStore } from './store-path.ts';
 import { count, counted, painter, plain } from './text.ts';
@@ -113,7 +114,8 @@ export const rebuildLedgerCommand: Command = {
       printJson(io, { ok: log.ok, path, events: made?.events ?? 0, hasLedger: storeHasLedger, log });
     } else if (made) {
       const advice = 'The store has no ledger so far; one that is opened with this goes on with it.';
-      print(io, [madeLine(io, path, counted(made.events, 'line')), ...(storeHasLedger ? [] : [advice])]);
+      const lines = counted(made.events, 'line') + behindText(archivedIn(store));
+      print(io, [madeLine(io, path, lines), ...(storeHasLedger ? [] : [advice])]);
     } else {
       const lines = walkLines(io, '', log, { unit: 'event', fits: '' });
       print(io, [...lines, '', 'Nothing was made: a ledger would vouch for this log.']);
@@ -129,6 +131,7 @@ export const rebuildDatabaseCommand: Command = {
   takes: [],
   options: {
     ledger: { value: 'FILE', help: 'the ledger; required', required: true },
+    archives: { value: 'DIR', help: 'the folder of the archives that come before it' },
     db: { value: 'NEWFILE', help: 'the database to make; required', required: true },
     ...jsonOption,
   },
@@ -137,6 +140,8 @@ export const rebuildDatabaseCommand: Command = {
     'its -wal), a file that is there is never overwritten. It gets the log, usage and',
     'cooldowns; the state to resume from comes from the snapshot file beside it when',
     'the store is opened. Runs, facts and projects are in no ledger.',
+    'Where rows were archived, --archives gives them back; rows that are in neither',
+    'file are refused, by their ids.',
     'The exit code is 1 when the end of the ledger is torn and was left out.',
   ],
   examples: ['rebuild-database --ledger audit.jsonl --db shepherdd.db'],
@@ -144,15 +149,21 @@ export const rebuildDatabaseCommand: Command = {
     const ledgerPath = args.required('ledger');
     checkLedgerIsThere(ledgerPath);
     const ledger = Ledger.open(ledgerPath);
+    const archives = await archivesOf(args, ledger);
     try {
       const path = newFile(args.text('db') ?? environmentPath() ?? args.required('db'), ['', '-wal']);
       const end = ledger.refresh();
       const leftOut = end.torn || (end.head?.id ?? 0) > end.groupEnd;
-      const { events } = await long(io, 'events replayed', (options) => rebuildDatabase(ledger, path, options));
-      const head = headIn(path);
-      if (args.flag('json')) printJson(io, { ok: !leftOut, path, events, leftOut, ...(head ? { head } : undefined) });
-      else {
-        const lines = [madeLine(io, path, counted(events, 'event'))];
+      const { events } = await long(io, 'events replayed', (options) => {
+        return rebuildDatabase([...archives, ledger], path, options);
+      });
+      const { head, archivedId } = endsOf(path);
+      if (args.flag('json')) {
+        const ends = { ...(head ? { head } : undefined), ...(archivedId > 0 ? { archivedId } : undefined) };
+        printJson(io, { ok: !leftOut, path, events, leftOut, ...ends });
+      } else {
+        const lines = [madeLine(io, path, counted(events, 'event') + behindText(archivedId))];
+        if (archivedId > 0) lines.push('With the archives before it, --archives DIR, it begins with the first row.');
         const snapshotPath = snapshotPathOf(path);
         if (existsAt(snapshotPath)) lines.push(`The state to resume from is in ${plain(snapshotPath)}.`);
         if (leftOut) {
@@ -169,9 +180,30 @@ export const rebuildDatabaseCommand: Command = {
   },
 };
 
-function headIn(path: string): Anchor | undefined {
+/** The archives of the ledger's store in the folder that `--archives` names. */
+async function archivesOf(args: Args, ledger: Ledger): Promise<Ledger[]> {
+  const folder = args.text('archives');
+  if (folder === undefined) return [];
+  const { listArchives } = await needed('--archives', () => import('../modules/archive/files.ts'));
+  const files = listArchives(folder).filter(({ store }) => store !== undefined && store === ledger.store);
+  if (files.length === 0) throw new UsageError(`there is no archive of this ledger's store in ${folder}`);
+  return files.map(({ path }) => Ledger.open(path));
+}
+
+/** The last row of a store, and the last one that is archived. */
+function endsOf(path: string): { head: Anchor | undefined; archivedId: number } {
   using store = SqliteStore.openReadOnly(path);
-  return store.auditHead();
+  return { head: store.auditHead(), archivedId: archivedIn(store) };
+}
+
+/** The last archived row; 0 where there is none. */
+function archivedIn(store: SqliteStore): number {
+  const door = connect(store);
+  return door.read('read where the log begins', () => door.parts.log.beginning().id);
+}
+
+function behindText(archivedId: number): string {
+  return archivedId > 0 ? ` behind archived row ${count(archivedId)}` : '';
 }
 
 /** The absolute path of a file to make. Throws `UsageError` where the path with one of `suffixes` exists already. */

@@ -1,4 +1,5 @@
 // The reports of checks as lines for people: the findings of a walk, and the differences between log and ledger.
+import { basename } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Anchor } from '../core/chain.ts';
 import type { LinesAhead, ParityReport, StateDifference } from '../ledger/index.ts';
@@ -11,28 +12,38 @@ export interface WalkReport {
   ok: boolean;
   checked: number;
   head?: Anchor;
-  findings: { kind: string; message: string; line?: number }[];
+  findings: { kind: string; message: string; file?: string; line?: number }[];
   more: number;
+  /** The archives that were walked as well. */
+  archives?: number;
 }
 
 /**
  * The lines for a walk, after `label`: `ok: 13 events checked, every hash fits`, where `unit` is counted and `fits`
- * ends the line, or the number of findings with each of them below.
+ * ends the line, or the number of findings with each of them below. `begun` is the archived row behind which it begins.
  */
 export function walkLines(
-  io: Io, label: string, report: WalkReport, { unit, fits }: { unit: string; fits: string },
+  io: Io, label: string, report: WalkReport,
+  { unit, begun, fits }: { unit: string; begun?: number | undefined; fits: string },
 ): string[] {
   const paint = painter(io.stdout);
-  const { ok, checked, findings, more } = report;
-  if (ok) return [`${label}${paint('green', 'ok')}: ${counted(checked, unit)} checked, ${fits}`];
+  const { ok, checked, findings, more, archives } = report;
+  const where = archives !== undefined ? ` in ${counted(archives, 'archive')} and the log`
+    : begun !== undefined ? ` behind archived row ${count(begun)}` : '';
+  if (ok) return [`${label}${paint('green', 'ok')}: ${counted(checked, unit)} checked${where}, ${fits}`];
   const width = Math.max(9, ...findings.map(({ kind }) => kind.length));
-  const lines = [`${label}${paint('red', counted(findings.length + more, 'finding'))} in ${counted(checked, unit)}`];
-  for (const { kind, message, line } of findings) {
-    const text = line === undefined ? message : `line ${line}: ${message}`;
+  const found = paint('red', counted(findings.length + more, 'finding'));
+  const lines = [`${label}${found} in ${counted(checked, unit)}${where}`];
+  for (const { kind, message, file, line } of findings) {
+    const places = [...(file === undefined ? [] : [basename(file)]), ...(line === undefined ? [] : [`line ${line}`])];
+    const text = places.length === 0 ? message : `${places.join(', ')}: ${message}`;
     lines.push(...hanging(io, `  ${paint('red', kind.padEnd(width))}  `, width + 4, text));
   }
   lines.push(...moreLines(more));
   const isOnlyTorn = findings.every(({ kind }) => kind === 'torn-line' || kind === 'torn-group');
+  if (archives === undefined && findings.some(({ kind }) => kind === 'archived')) {
+    lines.push('  verify --archives DIR, with the folder of the archives, proves such a row.');
+  }
   if (isOnlyTorn) lines.push('  Opening the store with its ledger mends a torn end; replay does.');
   return lines;
 }
@@ -127,7 +138,11 @@ function eventParityLines(io: Io, report: ParityReport, isWhole: boolean): strin
   const listed = missingInSqlite.length + missingInLedger.length + mismatched.length + unreadable.length;
   const differences = listed + more;
   const events = counted(sqliteCount, 'event');
-  if (differences === 0) return [`parity    ${paint('green', 'ok')}: ${events}, the same in both files`];
+  if (differences === 0) {
+    // One of them may begin behind more archived rows than the other.
+    const inBoth = counted(Math.min(sqliteCount, ledgerCount), 'event');
+    return [`parity    ${paint('green', 'ok')}: ${inBoth}, the same in both files`];
+  }
   // Lines ahead without a gap between them are shown as one range, which covers those that are not listed too.
   const range = ahead && ahead.count === ahead.to - ahead.from + 1 ? ahead : undefined;
   const onlyInLedger = rangesOf(missingInSqlite.filter((id) => !range || id < range.from));

@@ -7,6 +7,7 @@ import { connect, type SqliteStore } from '../store.ts';
 import { localDay } from '../values/days.ts';
 import { storeFile } from './args.ts';
 import { type Command, dbOption, type Io, jsonOption, now, print, printJson } from './command.ts';
+import { archivesTexts, type FoundArchives, findArchives } from './archive-files.ts';
 import { type Holders, holdersOf } from './holders.ts';
 import { findLedger } from './ledger-path.ts';
 import { ifThere } from './left-out.ts';
@@ -24,7 +25,9 @@ export const status: Command = {
   name: 'status',
   summary: 'Shows whether the store is well, and what is going on today',
   takes: [storeFile],
-  options: { ...dbOption, ...jsonOption },
+  options: {
+    ...dbOption, archives: { value: 'DIR', help: 'where its archives are, if not beside it' }, ...jsonOption,
+  },
   notes: [
     'The exit code is 1 when there is a finding, or something that cannot be read; in',
     'JSON that is null, and named in "unreadable".',
@@ -33,13 +36,14 @@ export const status: Command = {
     'Who has the store open is asked of the system, which tells of the processes of',
     'other users only that they hold a lock. A ledger is found where the store',
     'remembers it, or else by its name, which ends in .jsonl, beside the store or',
-    'among what a running service has open.',
+    'among what a running service has open. Where the log was shortened, archives are',
+    'looked for in the folder of the store and in archives/ there.',
   ],
   examples: ['status --db shepherdd.db', 'status shepherdd.db --json | jq .ok'],
   run: async (args, io) => {
     using store = await openStore(args, io);
     const path = storePath(args);
-    const report = await inspect(store, path, now(io));
+    const report = await inspect(store, path, now(io), args.text('archives'));
     const ok = report.errors.length === 0 && report.health?.ok === true;
     if (args.flag('json')) printJson(io, documentOf(path, report, ok));
     else print(io, statusLines(io, path, report, ok));
@@ -57,6 +61,8 @@ interface Report {
   savedAt: Date | null | undefined;
   hasLedger: boolean | undefined;
   ledgerPath: string | undefined;
+  /** `null` where the log was not shortened, and none were asked for. */
+  archives: FoundArchives | null | undefined;
   holders: Holders;
   day: string;
   usage: UsageRow[] | undefined;
@@ -71,7 +77,7 @@ interface Report {
 }
 
 /** Reads part by part, so that a damaged part hides no other. */
-async function inspect(store: SqliteStore, path: string, at: Date): Promise<Report> {
+async function inspect(store: SqliteStore, path: string, at: Date, archiveFolder?: string): Promise<Report> {
   const errors: RowError[] = [];
   const part = <T>(fn: () => T): T | undefined => {
     const { value, error } = attemptRow(fn);
@@ -86,6 +92,10 @@ async function inspect(store: SqliteStore, path: string, at: Date): Promise<Repo
   const session = part(() => runningSession(store, state?.activeSession)) ?? (state === undefined ? undefined : null);
   const has = part(() => hasLedger(store));
   const holders = holdersOf(path);
+  const isShortened = archiveFolder !== undefined || health?.archivedId !== undefined;
+  const lister = isShortened ? await ifThere(() => import('../modules/archive/files.ts')) : undefined;
+  const list = lister?.listArchives;
+  const archives = list ? part(() => findArchives(list, store, path, archiveFolder)) : null;
   const stored = part(() => readUsage(store, day, day));
   const sessions = await ifThere(() => import('../modules/session-days.ts'));
   const counted = session && state ? sessions?.countedSession(session, state.timestamp, undefined) : undefined;
@@ -98,7 +108,7 @@ async function inspect(store: SqliteStore, path: string, at: Date): Promise<Repo
   return {
     healthy: store.isHealthy(), health, head, newest, session, savedAt: state && state.timestamp, hasLedger: has,
     ledgerPath: has ? await findLedger(store, path, holders) : undefined,
-    holders, day, usage, isSessionCounted: !session || counted !== undefined,
+    archives, holders, day, usage, isSessionCounted: !session || counted !== undefined,
     cooldowns, overrides, balances, errors,
   };
 }
@@ -127,14 +137,16 @@ function withSession(rows: readonly UsageRow[], { entryId, days }: CountedSessio
 /** A part that could not be read is null and named in `unreadable`, because null alone means that there is none. */
 function documentOf(path: string, report: Report, ok: boolean): object {
   const { health, head, newest, session, savedAt, holders, usage, isSessionCounted, ...others } = report;
-  const { cooldowns, overrides, balances, ...rest } = others;
+  const { cooldowns, overrides, balances, archives, ...rest } = others;
   const { isOpenForWriting, processes } = holders;
   const limits = { overrides, balances };
-  const parts = { health, head, newest, session, savedAt, hasLedger: report.hasLedger, usage, cooldowns, ...limits };
+  const { hasLedger: has } = report;
+  const parts = { health, head, newest, session, savedAt, hasLedger: has, archives, usage, cooldowns, ...limits };
   const unread = Object.entries(parts).filter(([, part]) => part === undefined).map(([name]) => name);
   return {
     path, ...(health ?? { findings: null, snapshot: null }), ok, unreadable: unread, ...rest,
-    hasLedger: report.hasLedger ?? null, ledgerPath: report.ledgerPath ?? null, isOpenForWriting, openBy: processes,
+    hasLedger: has ?? null, ledgerPath: report.ledgerPath ?? null, archives: archives ?? null,
+    isOpenForWriting, openBy: processes,
     head: head ?? null, newest: newest ?? null, session: session ?? null, savedAt: savedAt ?? null,
     usage: usage ?? null, ...(isSessionCounted ? undefined : { isSessionCounted }), cooldowns: cooldowns ?? null,
     overrides: overrides ?? null, balances: balances ?? null,
@@ -155,6 +167,7 @@ function statusLines(io: Io, path: string, report: Report, ok: boolean): string[
     ['open', holdersText(io, report.holders)],
     ['ledger', report.hasLedger === undefined ? unknown : ledgerText(report)],
     ['events', report.head === undefined ? unknown : eventsText(report, at)],
+    ...archiveRows(io, report),
     ['snapshot', health ? copyText('row', health.snapshot.row) : unknown],
   ];
   if (health) rows.push(['', copyText('file', health.snapshot.file)]);
@@ -200,12 +213,23 @@ function healthRows(health: StoreHealth): [string, string][] {
     ...schema,
     ['time zone', health.timeZone],
     ['size', `${bytes(health.databaseBytes)} and ${bytes(health.walBytes)} WAL${free}`],
+    ...(health.freePageBytes > 0
+      ? [['', `${bytes(health.freePageBytes)} of it in free pages, which are used again`] as [string, string]] : []),
   ];
 }
 
-function eventsText({ head, newest }: Report, at: Date): string {
+function eventsText({ head, newest, health }: Report, at: Date): string {
   if (!head) return 'none';
-  return `${count(head.id)}${newest ? `, the newest ${ago(at.getTime() - newest.getTime())}` : ''}`;
+  const archived = health?.archivedId;
+  const inArchives = archived === undefined ? '' : archived === head.id
+    ? ', all of them archived' : `, of which ${count(archived)} are archived`;
+  return `${count(head.id)}${inArchives}${newest ? `, the newest ${ago(at.getTime() - newest.getTime())}` : ''}`;
+}
+
+function archiveRows(io: Io, { archives }: Report): [string, string][] {
+  if (archives === null) return [];
+  if (archives === undefined) return [['archives', painter(io.stdout)('red', unreadable)]];
+  return archivesTexts(archives).map((text, index) => [index === 0 ? 'archives' : '', text]);
 }
 
 function ledgerText({ hasLedger: has, ledgerPath }: Report): string {

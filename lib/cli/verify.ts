@@ -2,7 +2,7 @@
 import type { Anchor } from '../core/chain.ts';
 import type { Ledger, ParityReport } from '../ledger/index.ts';
 import type { PageReport } from '../modules/backup/page-check.ts';
-import type { SqliteStore } from '../store.ts';
+import { connect, type SqliteStore } from '../store.ts';
 import { StoreError } from '../values/errors.ts';
 import type { LongOperation } from '../values/long.ts';
 import type { VerifyOptions } from '../verify/chain-walk.ts';
@@ -13,7 +13,7 @@ import { isWrongUse, UsageError } from './failures.ts';
 import { holdersOf } from './holders.ts';
 import { publicKeyOf } from './keys.ts';
 import { findLedger } from './ledger-path.ts';
-import { needed } from './left-out.ts';
+import { ifThere, needed } from './left-out.ts';
 import { pageLines, parityLines, settled, walkLines, type WalkReport } from './parity.ts';
 import { errorLines, type RowError } from './rows.ts';
 import { checkLedgerIsThere, hasLedger, openStore, storePath } from './store-path.ts';
@@ -27,6 +27,7 @@ export const verify: Command = {
   options: {
     ...dbOption,
     ledger: { value: 'FILE', help: 'the ledger, to be checked and compared as well' },
+    archives: { value: 'DIR', help: 'the folder of its archives, to be checked as well' },
     'public-key': { value: 'FILE', help: 'the key that every event must be signed with' },
     anchor: { value: 'ID:HASH', help: 'a row noted earlier that must still be there' },
     quick: { help: 'leaves out the pages, which take longest' },
@@ -38,6 +39,9 @@ export const verify: Command = {
     'and usage, cooldowns and limits with what the events add up to. Nothing is',
     'changed, and the service may be running: its WAL grows until the pages are',
     'checked.',
+    'Where rows were archived, the log begins behind them. With --archives the chain',
+    'is walked from the first archive into the log, and each archive must be the file',
+    'that the log says was made.',
     '',
     'It prints the newest row as an anchor. Keep that elsewhere: a chain alone cannot',
     'show that its end was cut off, the next check with --anchor can.',
@@ -47,6 +51,7 @@ export const verify: Command = {
   examples: [
     'verify --db shepherdd.db',
     'verify --db kiosk.db --ledger audit.jsonl --public-key key.pub',
+    'verify --db shepherdd.db --archives archives',
     'verify --db shepherdd.db --anchor 812:5f0c… (all 64 digits)',
   ],
   run: async (args, io) => {
@@ -69,10 +74,12 @@ interface Report {
   /** Absent where `--quick` leaves the pages out, and where the store cannot be opened. */
   pages?: Part<PageReport>;
   log: Part<WalkReport>;
+  /** The last archived row: the log begins behind it. Absent where none is, and where it cannot be read. */
+  archivedId?: number | undefined;
   hasLedger: boolean | undefined;
   /** Where the ledger was found that was not checked. */
   uncheckedPath?: string | undefined;
-  ledger?: Part<WalkReport> & { path: string };
+  ledger?: Part<WalkReport> & { path: string; archivedId?: number | undefined; isArchive: boolean };
   /** Absent where one of the files cannot be read at all. */
   parity?: Part<ParityReport>;
 }
@@ -80,16 +87,29 @@ interface Report {
 async function verifyLog(args: Args, io: Io, checks: VerifyOptions): Promise<Report> {
   using store = await openStore(args, io);
   const pages = await checkedPages(args, io);
-  const log = await checkedLog(store, io, checks);
+  const log = await checkedLog(store, args, io, checks);
+  const archivedId = await archivedIn(store);
   const has = (await part(() => hasLedger(store))).report;
   const path = storePath(args);
   const uncheckedPath = has ? await findLedger(store, path, holdersOf(path)) : undefined;
   const ok = log.report?.ok === true && (!pages || pages.report?.ok === true);
-  return { ok, ...(pages ? { pages } : undefined), log, hasLedger: has, uncheckedPath };
+  return { ok, ...(pages ? { pages } : undefined), log, archivedId, hasLedger: has, uncheckedPath };
 }
 
-function checkedLog(store: SqliteStore, io: Io, checks: VerifyOptions): Promise<Part<WalkReport>> {
-  return part(() => long(io, 'events checked', (options) => store.verifyAudit({ ...checks, ...options })));
+async function checkedLog(store: SqliteStore, args: Args, io: Io, checks: VerifyOptions): Promise<Part<WalkReport>> {
+  const folder = args.text('archives');
+  if (folder === undefined) {
+    return part(() => long(io, 'events checked', (options) => store.verifyAudit({ ...checks, ...options })));
+  }
+  const { verifyArchives } = await needed('--archives', () => import('../modules/archive/archive.ts'));
+  return part(() => long(io, 'events checked', (options) => verifyArchives(store, folder, { ...checks, ...options })));
+}
+
+/** The last archived row. */
+async function archivedIn(store: SqliteStore): Promise<number | undefined> {
+  const door = connect(store);
+  const { report } = await part(() => door.read('read where the log begins', () => door.parts.log.beginning().id));
+  return report || undefined;
 }
 
 async function checkedPages(args: Args, io: Io): Promise<Part<PageReport> | undefined> {
@@ -112,19 +132,37 @@ async function verifyBoth(args: Args, io: Io, path: string, checks: VerifyOption
   });
   const ledger = openedLedger.report;
   try {
-    const log = store ? await checkedLog(store, io, checks) : failed(opened);
-    const lines = ledger ? await checkedLedger(ledger, io, checks) : failed(openedLedger);
+    const log = store ? await checkedLog(store, args, io, checks) : failed(opened);
+    const archivedId = store && (await archivedIn(store));
+    const begun = ledger?.refresh().after?.id;
+    const lines = ledger
+      ? await checkedLedger(ledger, io, ofLedger(checks, args, begun ?? 0)) : failed(openedLedger);
+    const isArchive = ledger !== undefined && (await isArchived(path, ledger, archivedId));
     const compare = store && ledger && ((options: LongOperation) => verifyParity(store, ledger, options));
-    const parity = compare && (await comparedFiles(io, compare));
+    const parity = compare && !isArchive ? await comparedFiles(io, compare) : undefined;
     const isSound = log.report?.ok === true && lines.report?.ok === true && (!pages || pages.report?.ok === true);
-    const ok = isSound && parity?.report?.isConsistent === true;
+    const ok = isSound && (isArchive || parity?.report?.isConsistent === true);
     return {
-      ok, ...(pages ? { pages } : undefined), log, hasLedger: has, ledger: { path, ...lines },
+      ok, ...(pages ? { pages } : undefined), log, archivedId, hasLedger: has,
+      ledger: { path, archivedId: begun, isArchive, ...lines },
       ...(parity ? { parity } : undefined),
     };
   } finally {
     ledger?.close();
   }
+}
+
+/** Whether a ledger is an archive by its name, and all of its rows are archived: there is nothing to compare then. */
+async function isArchived(path: string, { head }: Ledger, archivedId: number | undefined): Promise<boolean> {
+  if (!head || head.id > (archivedId ?? 0)) return false;
+  const files = await ifThere(() => import('../modules/archive/files.ts'));
+  return files?.hasArchiveName(path) === true;
+}
+
+/** What the ledger is checked for: an anchor behind which it begins is one that the archives prove. */
+function ofLedger({ anchor, publicKey }: VerifyOptions, args: Args, begun: number): VerifyOptions {
+  const isArchived = args.text('archives') !== undefined && anchor !== undefined && anchor.id < begun;
+  return { publicKey, anchor: isArchived ? undefined : anchor };
 }
 
 function checkedLedger(ledger: Ledger, io: Io, checks: VerifyOptions): Promise<Part<WalkReport>> {
@@ -161,12 +199,13 @@ function exitCode({ ok, pages, log, ledger, parity }: Report): number {
 }
 
 /** The report of the log is spread at the top of the document, with a ledger and without one. */
-function documentOf({ ok, pages, log, hasLedger: has, ledger, parity }: Report): object {
-  const { path, report: lines, error } = ledger ?? {};
+function documentOf({ ok, pages, log, archivedId, hasLedger: has, ledger, parity }: Report): object {
+  const { path, report: lines, error, archivedId: ledgerArchivedId } = ledger ?? {};
   return {
-    ...(log.report ?? { error: log.error }), ok, hasLedger: has ?? null,
+    ...(log.report ?? { error: log.error }), ok, ...(archivedId === undefined ? undefined : { archivedId }),
+    hasLedger: has ?? null,
     ...(pages ? { pages: pages.report ?? { ok: false, error: pages.error } } : undefined),
-    ...(ledger ? { ledger: { path, ...(lines ?? { ok: false, error }) } } : undefined),
+    ...(ledger ? { ledger: { path, archivedId: ledgerArchivedId, ...(lines ?? { ok: false, error }) } } : undefined),
     ...(parity ? { parity: parity.report ?? { isConsistent: false, error: parity.error } } : undefined),
   };
 }
@@ -179,12 +218,15 @@ function linesOf(io: Io, report: Report, { anchor, publicKey }: VerifyOptions): 
     const heading = `${label}${painter(io.stdout)('red', 'cannot be checked')}`;
     return [heading, ...errorLines(io.stdout, [{ error }]).map((line) => `  ${line}`)];
   };
-  const walk = (label: string, unit: string, { report: walked, error }: Part<WalkReport>): string[] => {
-    return walked ? walkLines(io, label, walked, { unit, fits }) : failure(label, error!);
+  const walk = (
+    label: string, unit: string, { report: walked, error }: Part<WalkReport>, begun: number | undefined,
+  ): string[] => {
+    return walked ? walkLines(io, label, walked, { unit, begun, fits }) : failure(label, error!);
   };
-  const lines = walk('log       ', 'event', log);
+  const begun = log.report?.archives === undefined ? report.archivedId : undefined;
+  const lines = walk('log       ', 'event', log, begun);
   if (pages) lines.push(...(pages.report ? pageLines(io, pages.report) : failure('pages     ', pages.error)));
-  if (ledger) lines.push(...walk('ledger    ', 'line', ledger));
+  if (ledger) lines.push(...walk('ledger    ', 'line', ledger, ledger.archivedId));
   else if (has) {
     const file = uncheckedPath === undefined ? 'FILE' : plain(shellWord(uncheckedPath));
     lines.push('', `The store has a ledger, which was not checked: --ledger ${file} does it.`);
@@ -192,7 +234,12 @@ function linesOf(io: Io, report: Report, { anchor, publicKey }: VerifyOptions): 
   const files = { hasLedger: has === true, isWhole: ledger?.report?.ok === true };
   if (parity?.report) lines.push(...parityLines(io, parity.report, files));
   else if (parity) lines.push(...failure('parity    ', parity.error));
+  else if (ledger?.isArchive) lines.push('parity    not compared: the log has the rows of this archive no more');
   else if (ledger) lines.push('parity    not compared');
+  if (begun !== undefined && !log.report?.findings.some(({ kind }) => kind === 'archived')) {
+    const archived = `The rows up to ${count(begun)} are archived, and were not checked`;
+    lines.push('', `${archived}: --archives DIR does it.`);
+  }
   const head = log.report?.head ?? ledger?.report?.head;
   if (head) lines.push('', `anchor ${anchorText(head)}`);
   return lines;

@@ -41,9 +41,9 @@ function userName(): string {
   }
 }
 
-/** What a command has done: as one line for people, and as a document for machines. */
+/** What a command has done: as a line for people, or several, and as a document for machines. */
 export interface Done {
-  line: string;
+  line: string | string[];
   document: object;
 }
 
@@ -52,31 +52,36 @@ export interface Done {
  * what was found amiss at open. The store is read first, because to open one that is not there would make it, and one
  * of an older version would be moved up under its service.
  */
-export async function change(args: Args, io: Io, write: (store: SqliteStore) => Done): Promise<number> {
-  const { store, close } = await openToWrite(args, io);
+export async function change(
+  args: Args, io: Io, write: (store: SqliteStore, ledgerPath: string | undefined) => Done | Promise<Done>,
+): Promise<number> {
+  const { store, ledgerPath, close } = await openToWrite(args, io);
   try {
-    const { line, document } = write(store);
+    const { line, document } = await write(store, ledgerPath);
     const { recovery } = store;
     if (args.flag('json')) printJson(io, { ...document, ...(recovery ? { recovery } : undefined) });
-    else print(io, [...(recovery ? [recoveryLine(io, recovery.found)] : []), line]);
+    else print(io, [...(recovery ? [recoveryLine(io, recovery.found)] : []), ...[line].flat()]);
     return 0;
   } finally {
     close();
   }
 }
 
-async function openToWrite(args: Args, io: Io): Promise<{ store: SqliteStore; close(): void }> {
+async function openToWrite(
+  args: Args, io: Io,
+): Promise<{ store: SqliteStore; ledgerPath: string | undefined; close(): void }> {
   const path = storePath(args);
   const given = args.text('ledger');
   using reader = await openStore(args, io, given);
   if (given !== undefined || hasLedger(reader)) {
     const { openBoth } = await needed('a store with a ledger', () => import('./with-ledger.ts'));
-    return openBoth(reader, given ?? (await knownLedger(reader, path)), args, io);
+    const ledgerPath = given ?? (await knownLedger(reader, path));
+    return { ...openBoth(reader, ledgerPath, args, io), ledgerPath };
   }
   checkKeyFits(signingKeyOf(args), undefined);
   reader.close();
   const store = SqliteStore.open(path, { clock: io.clock });
-  return { store, close: () => store.close() };
+  return { store, ledgerPath: undefined, close: () => store.close() };
 }
 
 /**

@@ -6,14 +6,18 @@ import type { DatabaseSync } from '../core/sqlite.ts';
 import { checkpointFound } from '../recovery/found-wal.ts';
 import { codeOf, StoreError } from '../values/errors.ts';
 
+const refused = 'that one would be refused every further write';
+
 /**
  * Locks every other process out of a database until its handle is closed, and brings into it what its -wal has. Whoever
  * has the database open, idle or not, to write or to read beside a writer, holds a shared lock on it: throws
  * `ERR_STORE_BUSY` where that lock is not given back before the handle's timeout. `what` is to be done; `otherwise`
- * says what could be done instead.
+ * says what could be done instead, and `harm` what would become of that process.
  */
-export function lockOut(db: DatabaseSync, path: string, what: string, otherwise?: string): void {
-  explain(what, otherwise, () => {
+export function lockOut(
+  db: DatabaseSync, path: string, what: string, otherwise?: string, harm: string = refused,
+): void {
+  explain(what, otherwise, harm, () => {
     db.exec('PRAGMA locking_mode = EXCLUSIVE'); // first: from here on every lock that is taken is kept
     setPragmas(db);
     db.exec('BEGIN EXCLUSIVE');
@@ -34,7 +38,7 @@ export function writeAlone<T>(
   releaseReaders();
   try {
     connection.get('PRAGMA locking_mode = EXCLUSIVE');
-    return explain(what, otherwise, fn);
+    return explain(what, otherwise, refused, fn);
   } finally {
     connection.get('PRAGMA locking_mode = NORMAL');
     connection.get('SELECT 1 FROM sqlite_schema'); // the lock is given back after the next read
@@ -55,13 +59,12 @@ export function detach(connection: Connection, ledger: LedgerPort | undefined, f
   ledger?.end();
 }
 
-function explain<T>(what: string, otherwise: string | undefined, fn: () => T): T {
+function explain<T>(what: string, otherwise: string | undefined, harm: string, fn: () => T): T {
   try {
     return fn();
   } catch (error) {
     if (codeOf(error) !== 'ERR_STORE_BUSY') throw error;
-    const refused = 'that one would be refused every further write';
-    const why = `the store is open elsewhere, and ${refused}: stop the service first`;
+    const why = `the store is open elsewhere, and ${harm}: stop the service first`;
     const instead = otherwise === undefined ? '' : `; ${otherwise}`;
     throw new StoreError('ERR_STORE_BUSY', `failed to ${what}: ${why}${instead}`, { cause: error });
   }

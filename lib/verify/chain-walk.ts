@@ -93,7 +93,7 @@ export async function verifyChain(
     if (more) checkAdvance(last![0], after);
     for (const row of rows) walk.step(row);
     report.checked += rows.length;
-    onProgress?.({ done: report.checked, total: Math.max(total ?? 0, report.checked) });
+    onProgress?.({ done: report.checked, total: Math.max((total ?? 0) - beginning.id, report.checked) });
     if (more) await nextTurn();
   }
   const unproven = connection.read(what, () => walk.unproven((id) => log.hashAt(id)));

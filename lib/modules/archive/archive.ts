@@ -19,7 +19,7 @@ import { checkPath } from '../../values/paths.ts';
 import { archiveName, findArchives, isNamedFor } from './files.ts';
 import { checkArchive, makeArchive } from './make.ts';
 import { archivedPrefix, lastRecorded, lockArchives } from './recorded.ts';
-import { checkUpTo, firstHeld, type Range, rangeUpTo, type UpTo } from './range.ts';
+import { checkUpTo, firstHeld, planUpTo, type Range, type UpTo } from './range.ts';
 
 export { type ArchiveFile, listArchives, readArchive } from './files.ts';
 export { forgetArchives, forgetUsage } from './forget.ts';
@@ -84,7 +84,7 @@ export async function archiveAudits(store: SqliteStore, options: ArchiveOptions)
     const step = (done: number, total: number): void => onProgress?.(Object.assign(progress, { done, total }));
     const archiving = new Archiving(connection, target, signal, step);
     const finished = await archiving.finish(store);
-    const range = await rangeUpTo(store, connection, checked, signal);
+    const { range } = await planUpTo(store, connection, checked, signal);
     return range ? await archiving.move(range, gzip) : finished;
   } catch (error) {
     throw signal?.aborted ? signal.reason : toStoreError(error, `archive the log of ${path}`);

@@ -90,6 +90,11 @@ function headerIn(path: string, beginning: Buffer): LedgerHeader | undefined {
   }
 }
 
+/** Whether a file has the name of an archive. */
+export function hasArchiveName(path: string): boolean {
+  return namePattern.test(basename(path));
+}
+
 /** Whether a file has the name of an archive of a database. */
 export function isNamedFor({ path }: ArchiveFile, database: string): boolean {
   return namePattern.exec(basename(path))?.[1] === databaseStem(database);

@@ -1,9 +1,10 @@
 // Which rows of a log may go into an archive: by their positions, because clocks jump.
 import type { Anchor } from '../../core/chain.ts';
 import type { ModuleConnection } from '../../core/door.ts';
-import type { SqliteStore } from '../../store.ts';
+import { connect, type SqliteStore } from '../../store.ts';
 import { checkDate, checkInteger, checkOptions, invalid } from '../../values/checks.ts';
 import { StoreError } from '../../values/errors.ts';
+import { lastRecorded } from './recorded.ts';
 import { Times } from './times.ts';
 
 /**
@@ -32,49 +33,84 @@ export function checkUpTo(given: UpTo): { id: number } | { before: Date } | { ke
   return { keepDays: checkInteger('options.upTo.keepDays', upTo.keepDays, 1, 36_500) };
 }
 
-/** A row that has to stay in the log, and why. */
+/** A row that stays in the log, and why. */
 export interface Held {
   id: number;
   why: string;
 }
 
+/** What an archiving would do. */
+export interface ArchivePlan {
+  /** The rows that would go; absent where there are none. */
+  range?: Range;
+  /** The first row that would stay; absent where the log has none. */
+  held?: Held;
+  /** The last row of an archive that was not finished: the next archiving finishes it first. */
+  unfinished?: number;
+}
+
+/** Finds out what `archiveAudits` would do with `upTo`, and changes nothing. Throws what that throws for `upTo`. */
+export async function planArchive(
+  store: SqliteStore, upTo: UpTo, signal?: AbortSignal | undefined,
+): Promise<ArchivePlan> {
+  const connection = connect(store);
+  const plan = await planUpTo(store, connection, checkUpTo(upTo), signal);
+  const begun = connection.read('read where the log begins', () => connection.parts.log.beginning().id);
+  const last = connection.read('look for an unfinished archive', () => lastRecorded(connection));
+  return last && last.to > begun ? { ...plan, unfinished: last.to } : plan;
+}
+
 /**
- * The rows that are to go; `undefined` where there are none. `keepDays` stops before the first row that has to stay.
+ * Which rows are to go, and which one is the first to stay. `keepDays` stops before the first row that has to stay.
  * Throws `ERR_STORE_CONFLICT` where `id` or `before` asks for such a row.
  */
-export async function rangeUpTo(
+export async function planUpTo(
   store: SqliteStore, connection: ModuleConnection, upTo: UpTo, signal: AbortSignal | undefined,
-): Promise<Range | undefined> {
+): Promise<ArchivePlan> {
   const { log } = connection.parts;
   const begun = connection.read('read where the log begins', () => log.beginning().id);
   const head = store.auditHead()?.id ?? 0;
-  let to: number;
+  let next: Held;
   if ('id' in upTo) {
-    to = upTo.id;
-    if (to > head) throw new StoreError('ERR_STORE_CONFLICT', `there is no row ${to}: the log ends at row ${head}`);
+    const { id } = upTo;
+    if (id > head) throw new StoreError('ERR_STORE_CONFLICT', `there is no row ${id}: the log ends at row ${head}`);
+    next = { id: id + 1, why: `it is behind row ${id}` };
   } else {
-    const before = 'before' in upTo ? upTo.before : ago(connection.now(), upTo.keepDays * dayMs);
-    to = (await new Times(connection, signal).firstNotBefore(before)) - 1;
+    const isBefore = 'before' in upTo;
+    const before = isBefore ? upTo.before : ago(connection.now(), upTo.keepDays * dayMs);
+    const why = isBefore ? `it is not before ${before.toISOString()}` : `it is younger than ${daysText(upTo.keepDays)}`;
+    next = { id: await new Times(connection, signal).firstNotBefore(before), why };
   }
-  if (to <= begun) return undefined;
+  if (next.id - 1 <= begun) return stopAt(next, head);
   const held = await firstHeld(store, connection, signal);
-  if (held.id <= to) {
+  if (held.id < next.id) {
     if (!('keepDays' in upTo)) throw new StoreError('ERR_STORE_CONFLICT', `row ${held.id} has to stay: ${held.why}`);
-    to = held.id - 1;
+    next = held;
   }
+  const to = next.id - 1;
   // Up to the event of an adoption ids may have gaps; without that event a gap in an archive would be a finding.
   const adoptedSql = 'SELECT coalesce(adopted_id, 0) FROM store_meta WHERE id = 1';
   const [adopted] = connection.read('look for the adoption', () => connection.get<[number]>(adoptedSql)!);
   if (adopted > begun && to < adopted) {
-    if (!('id' in upTo)) return undefined;
     const why = `the rows up to ${adopted} were adopted together, and go together`;
+    if (!('id' in upTo)) return stopAt({ id: adopted, why }, head);
     throw new StoreError('ERR_STORE_CONFLICT', `row ${to} cannot be the last one: ${why}`);
   }
   const sql = 'SELECT id, event_hash FROM audit_log WHERE id <= ? ORDER BY id DESC LIMIT 1';
   const row = connection.read('read the last row to go', () => connection.get<[number, string]>(sql, to));
   const firstSql = 'SELECT id FROM audit_log ORDER BY id LIMIT 1';
   const [from] = connection.read('read the first row', () => connection.get<[number]>(firstSql)) ?? [];
-  return row && from !== undefined && row[0] > begun ? { from, last: { id: row[0], hash: row[1] } } : undefined;
+  const isSome = row && from !== undefined && row[0] > begun;
+  return { ...stopAt(next, head), ...(isSome ? { range: { from, last: { id: row[0], hash: row[1] } } } : undefined) };
+}
+
+/** The plan that goes up to a row, which is behind the last one of the log where all rows go. */
+function stopAt(held: Held, head: number): ArchivePlan {
+  return held.id <= head ? { held } : {};
+}
+
+function daysText(days: number): string {
+  return days === 1 ? 'a day' : `${days} days`;
 }
 
 /** An earlier time, but of no year that SQLite cannot read. */
