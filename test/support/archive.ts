@@ -1,6 +1,8 @@
 // Stores whose logs are old enough to be archived, and what is told of them.
+import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import type { OpenOptions, SqliteStore } from '../../lib/index.ts';
+import { type Ledger, verifyParity } from '../../lib/ledger/index.ts';
 import { type Archived, archiveAudits, type ArchiveReport, verifyArchives } from '../../lib/modules/archive/archive.ts';
 import type { VerifyOptions } from '../../lib/verify/chain-walk.ts';
 import { Clocks } from './clocks.ts';
@@ -75,4 +77,15 @@ export function range(from: number, to: number): number[] {
 /** The names in a folder. */
 export function namesIn(folder: string): string[] {
   return readdirSync(folder).sort();
+}
+
+/** Log and ledger say the same, and both verify. */
+export async function checkParity(store: SqliteStore, ledger: Ledger): Promise<void> {
+  assert.equal(await kindsOfLog(store), 'ok');
+  assert.deepEqual((await ledger.verify()).findings, []);
+  const parity = await verifyParity(store, ledger);
+  assert.deepEqual({ ...parity, ledgerCount: 0, sqliteCount: 0 }, {
+    isConsistent: true, ledgerCount: 0, sqliteCount: 0, missingInSqlite: [], missingInLedger: [], mismatched: [],
+    unreadable: [], state: [], more: 0,
+  });
 }
