@@ -55,7 +55,9 @@ async function afterKill(places: Places, elsewhere: string): Promise<unknown> {
 }
 
 /** Archives with so much space. Gives whether there was enough. */
-async function attempt(mount: string, elsewhere: string, base: string, layout: Layout, pages: number): Promise<boolean> {
+async function attempt(
+  mount: string, elsewhere: string, base: string, layout: Layout, pages: number,
+): Promise<boolean> {
   const home = layout.isElsewhere ? join(elsewhere, 'home') : join(mount, 'home');
   rmSync(home, { recursive: true, force: true });
   execFileSync('cp', ['-a', base, home]);
