@@ -7,8 +7,8 @@ export { localDay, splitByDay } from './values/days.ts';
 export { defaultPath } from './default-path.ts';
 export type { DayPart } from './values/days.ts';
 export type {
-  AuditAttributes, AuditEvent, Availability, CoreEvent, EventBase, EventOfType, LimitEvent, SessionEndReason,
-  StoreEvent,
+  AuditAttributes, AuditEvent, Availability, CoreEvent, EventBase, EventOfType, LimitEvent, RetentionEvent,
+  SessionEndReason, StoreEvent,
 } from './core/events.ts';
 export type {
   BreakGlassGrant, PolicyAttributes, PolicyContribution, PolicyOutcome, RecordedDecision,
