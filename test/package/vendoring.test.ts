@@ -67,7 +67,7 @@ const purposes: Record<string, string> = {
   'the core': 'lib/index.ts', sessions: 'lib/modules/sessions/sessions.ts', limits: 'lib/modules/limits/limits.ts',
   runs: 'lib/modules/runs/runs.ts', facts: 'lib/modules/facts/facts.ts',
   projects: 'lib/modules/projects/projects.ts', backup: 'lib/modules/backup/backup.ts',
-  'the ledger': 'lib/ledger/index.ts', import: 'lib/import/index.ts',
+  'the ledger': 'lib/ledger/index.ts', archiving: 'lib/modules/archive/archive.ts', import: 'lib/import/index.ts',
 };
 
 /** The files that a file leads to, itself included. */
@@ -152,6 +152,9 @@ const leftOut: Record<string, string> = {
   replay: 'ledger/index.ts', 'rebuild-ledger': 'ledger/index.ts', 'rebuild-database': 'ledger/index.ts',
   limits: 'modules/limits/limits.ts',
   'detach-ledger': 'ledger/index.ts', backup: 'modules/backup/backup.ts', restore: 'modules/backup/backup.ts',
+  'archive --folder old': 'modules/archive/archive.ts', 'forget-usage --before 2026-01-01': 'modules/archive/archive.ts',
+  'forget-archives --folder old --before 2026-01-01': 'modules/archive/archive.ts', vacuum: 'modules/archive/vacuum.ts',
+  'verify --quick --archives old --db kiosk/store.db': 'modules/archive/archive.ts',
   import: 'import/index.ts', demo: 'modules/sessions/sessions.ts',
   'verify --db kiosk/store.db': 'modules/backup/page-check.ts',
   'verify --quick --ledger audit.jsonl --db kiosk/store.db': 'ledger/index.ts',
