@@ -3,6 +3,7 @@ import { rowHash } from '../core/chain.ts';
 import { damagedRow, type FieldChecks, type LimitEvent, parseColumn, type StoreEvent } from '../core/events.ts';
 import { decodeLimit, isLimitType } from '../core/limit-events.ts';
 import type { StoreParts } from '../core/parts.ts';
+import { decodeArchived } from '../core/retention-events.ts';
 import { checkDuration, checkInteger, checkText, invalid, parseInstant } from '../values/checks.ts';
 import { checkDay } from '../values/days.ts';
 import { hasCode, StoreError } from '../values/errors.ts';
@@ -121,13 +122,34 @@ function replayLimit(
 }
 
 /** Inserts a row. SQLite itself judges its meta, because an adopted row may hold JSON that JSON.parse refuses. */
-function insertReadable({ connection, log }: StoreParts, row: LedgerRow): void {
+function insertReadable(parts: StoreParts, row: LedgerRow): void {
+  const { connection, log } = parts;
   try {
     log.insert(row, row.hash, row.signature);
   } catch (cause) {
+    if (hasCode(cause, 'ERR_STORE_CONFLICT') && beginBehindSame(parts, row)) return insertReadable(parts, row);
     const [isReadable] = connection.get<[number | null]>('SELECT json_valid(?, 2)', row.meta)!;
     throw isReadable === 0 ? damagedRow(row.id, 'event_meta', row.meta, cause) : cause;
   }
+}
+
+/**
+ * Has the log begin behind the archive with the earlier event of the same event id, and says whether there was one: an
+ * event id can be used again once its event is archived, and then the archives and the ledger together have two.
+ */
+function beginBehindSame({ connection, log }: StoreParts, { meta }: LedgerRow): boolean {
+  const [eventId] = connection.get<[string]>("SELECT json_extract(?, '$.eventId')", meta)!;
+  const earlier = log.findEvent(eventId);
+  const archivedSql = `SELECT id, event_data FROM audit_log
+    WHERE id > ? AND event_type = 'log_archived' AND json_extract(event_meta, '$.eventId') IS NOT NULL ORDER BY id`;
+  const later = earlier ? connection.all<[number, string]>(archivedSql, earlier.id) : [];
+  for (const [id, data] of later) {
+    const archived = decodeArchived(id, data);
+    if (!archived || archived.to < earlier!.id || log.hashAt(archived.to) !== archived.hash) continue;
+    log.beginBehind({ id: archived.to, hash: archived.hash });
+    return true;
+  }
+  return false;
 }
 
 /** Reports a value that a method refuses as its argument as a damaged row. */

@@ -78,6 +78,11 @@ const systemCodes: Record<string, [StoreErrorCode, string]> = {
  */
 export function toStoreError(error: unknown, what: string): unknown {
   if (!types.isNativeError(error) || error instanceof StoreError) return error;
+  if (error instanceof SuppressedError) {
+    // `using` throws this where the end of a resource failed as well, as on a disk that fails: the first error counts.
+    const first = toStoreError(error.suppressed, what);
+    return first instanceof StoreError ? first : error;
+  }
   const { code, errcode, syscall } = error as { code?: string; errcode?: number; syscall?: string };
   let found: [StoreErrorCode, string] | undefined;
   if (code === 'ERR_SQLITE_ERROR' && errcode !== undefined) {

@@ -113,6 +113,7 @@ const options = {
   seed: { type: 'string' },
   states: { type: 'string' },
   only: { type: 'string' },
+  weakened: { type: 'boolean', default: true },
   peers: { type: 'boolean', default: true },
   others: { type: 'boolean', default: true },
   cuts: { type: 'boolean', default: true },
@@ -134,6 +135,7 @@ async function main(): Promise<void> {
     ...(values.cuts ? jobs(seed, Number(values.states ?? 180_000), values.only) : []),
     ...(values.pauses ? pauseJobs(seed, Infinity) : []),
   ];
+  if (!values.weakened) all.splice(0, Infinity, ...all.filter(({ kind }) => !kind.endsWith('fault')));
   const packages = values.peers ? installPeers() : undefined;
   if (packages !== undefined)
     all.push(...Object.keys(peers).map((name): Job => ({ kind: 'peer', name, seed, limit: 2_000, packages })));

@@ -141,3 +141,12 @@ test('real errors of the system get their codes', (t) => {
   assert.equal(store.loadSnapshot(), undefined); // rolled back
   assert.equal(store.addUsage('a', '2026-11-21', 1), 1);
 });
+
+test('of an error and of one that followed while it was cleaned up, the first one gives the code', () => {
+  const both = new SuppressedError(systemError('EACCES'), systemError('ENOSPC'));
+  assert.equal((toStoreError(both, 'do it') as StoreError).code, 'ERR_STORE_DISK_FULL');
+  const twice = new SuppressedError(systemError('EACCES'), new SuppressedError(systemError('EIO'), sqliteError(13)));
+  assert.equal((toStoreError(twice, 'do it') as StoreError).code, 'ERR_STORE_DISK_FULL');
+  const callers = new SuppressedError(systemError('EACCES'), new RangeError("the caller's own"));
+  assert.equal(toStoreError(callers, 'do it'), callers);
+});
