@@ -166,14 +166,15 @@ export class Usage {
   }
 
   /**
-   * All usage that can be read. The days that were written last come last, so that whoever writes it in this order
-   * writes them last too.
+   * All usage that can be read, in constant memory. The days that were written last come last, so that whoever writes
+   * it in this order writes them last too.
    */
-  readableInOrder(): EntryUsage[] {
+  *readableInOrder(): Generator<EntryUsage, void, undefined> {
     const [last, previous] = this.lastDays();
     const days = this.#connection.all<[string]>('SELECT DISTINCT day FROM usage').map(([day]) => day);
     const rank = (day: string): number => (day === last ? 2 : day === previous ? 1 : 0);
-    return this.readable(days).sort((a, b) => rank(a.day) - rank(b.day));
+    days.sort((a, b) => rank(a) - rank(b));
+    for (const day of days) yield* this.readable([day]);
   }
 
   /** Deletes the totals of the days before a day, and gives how many. */

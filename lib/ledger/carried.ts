@@ -18,9 +18,14 @@ export type CarriedLimits = Pick<LimitsContent, 'overrides' | 'balances'>;
 const partRows = 500;
 
 /** Cuts two lists into parts for one event each; there is one part at least. */
-function* inParts<A, B>(first: readonly A[], second: readonly B[]): Generator<[A[], B[]], void, undefined> {
-  for (let at = 0; at === 0 || at < Math.max(first.length, second.length); at += partRows) {
-    yield [first.slice(at, at + partRows), second.slice(at, at + partRows)];
+function* inParts<A, B>(first: Iterable<A>, second: readonly B[]): Generator<[A[], B[]], void, undefined> {
+  const rows = first[Symbol.iterator]();
+  for (let at = 0; ; at += partRows) {
+    const some: A[] = [];
+    for (let next; some.length < partRows && (next = rows.next()).done !== true; ) some.push(next.value);
+    const others = second.slice(at, at + partRows);
+    if (at > 0 && some.length + others.length === 0) return;
+    yield [some, others];
   }
 }
 

@@ -138,9 +138,10 @@ export async function rebuildLedger(
  * Makes a new database from a ledger, with the store's identity, log, usage, cooldowns and limits; the next open takes
  * the snapshot from the file beside it. Of a log that was shortened, `ledger` may be a list: archives, opened as
  * ledgers, and the ledger, in any order. Where the first of them are missing, the log begins behind them, with all
- * balances; so it does behind an archive with an event whose event id was used again later. The database appears whole or not at all. Throws `ERR_STORE_CONFLICT` where there is a file already, or a
- * ledger is another store's, `ERR_STORE_NOT_FOUND` where there is no ledger, `ERR_STORE_CORRUPT` or `ERR_STORE_PARITY`
- * for a damaged one, and where rows are in none of the files.
+ * balances; so it does behind an archive with an event whose event id was used again later. The database appears whole
+ * or not at all. Throws `ERR_STORE_CONFLICT` where there is a file already, or a ledger is another store's,
+ * `ERR_STORE_NOT_FOUND` where there is no ledger, `ERR_STORE_CORRUPT` or `ERR_STORE_PARITY` for a damaged one, and
+ * where rows are in none of the files.
  */
 export async function rebuildDatabase(
   ledger: Ledger | readonly Ledger[], path: string, options?: LongOperation,

@@ -8,7 +8,7 @@ import { encodeChecked, type RetentionEvent } from '../../core/events.ts';
 import type { ArchivedRange } from '../../core/retention-events.ts';
 import { carryLimits } from '../../ledger/carried.ts';
 import { isCompressed } from '../../ledger/gzip.ts';
-import { writeInTurn } from '../../ledger/turn.ts';
+import { awaitCheckpoint, writeInTurn } from '../../ledger/turn.ts';
 import { removeDead } from '../../opening/temporary.ts';
 import { connect, type SqliteStore } from '../../store.ts';
 import { invalid } from '../../values/checks.ts';
@@ -197,7 +197,7 @@ class Archiving {
     const { connection, log } = this.#connection.parts;
     const anchor = { id: to, hash };
     for (;;) {
-      connection.checkpointIfDue();
+      await awaitCheckpoint(connection);
       const begun = this.#connection.read('read where the log begins', () => log.beginning().id);
       this.#progress(begun - from + 1 + (to - from + 1), 2 * (to - from + 1));
       if (begun >= to) break;

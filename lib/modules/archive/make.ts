@@ -9,6 +9,7 @@ import { LedgerFile } from '../../ledger/file.ts';
 import { compress, gzipFiles, isCompressed, memberBytes } from '../../ledger/gzip.ts';
 import { headerText, lineText, toLine } from '../../ledger/line.ts';
 import { pagedRows } from '../../ledger/rows.ts';
+import { awaitCheckpoint } from '../../ledger/turn.ts';
 import { verifyFile } from '../../ledger/verify.ts';
 import { checkLength } from '../../ledger/write-lines.ts';
 import { TemporaryFile } from '../../opening/temporary.ts';
@@ -69,6 +70,7 @@ async function writeRows(
       if (length > 0) write(member.subarray(0, length));
       length = 0;
       onRow(count);
+      await awaitCheckpoint(connection.parts.connection);
       await nextTurn();
       signal?.throwIfAborted();
     };

@@ -1,0 +1,67 @@
+// Archiving beside others who read and write.
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { SqliteStore } from '../../lib/index.ts';
+import { archiveAudits, verifyArchives } from '../../lib/modules/archive/archive.ts';
+import { Clocks } from '../support/clocks.ts';
+import { TestFolder } from '../support/folder.ts';
+
+const dayMs = 86_400_000;
+
+/** A store with so many rows that are old enough. */
+function oldStore(folder: TestFolder, rows: number, busyTimeoutMs: number): SqliteStore {
+  const clocks = new Clocks('2026-11-21T10:00:00Z');
+  const store = folder.open({ ...clocks.options, busyTimeoutMs });
+  store.transaction(() => {
+    for (let entryCount = 0; entryCount < rows; entryCount++) store.appendAudit({ type: 'policy_loaded', entryCount });
+  });
+  clocks.pass(2 * dayMs);
+  return store;
+}
+
+test('a reader that never ends, and so keeps the WAL from being begun anew, does not stop the archiving', async (t) => {
+  const folder = new TestFolder(t, { inMemory: true });
+  const store = oldStore(folder, 12_000, 5_000);
+  const reader = folder.raw();
+  reader.exec('BEGIN');
+  assert.equal(reader.prepare('SELECT count(*) AS count FROM audit_log').get()!['count'], 12_000);
+  const archived = await archiveAudits(store, { folder: folder.file('archives'), upTo: { id: 12_000 } });
+  assert.equal(archived?.to, 12_000);
+  assert.equal(reader.prepare('SELECT count(*) AS count FROM audit_log').get()!['count'], 12_000);
+  reader.exec('COMMIT');
+  assert.equal((await verifyArchives(store, folder.file('archives'))).ok, true);
+});
+
+test('archiving waits for another writer as long as the store waits for one, and deletes nothing then', async (t) => {
+  const folder = new TestFolder(t, { inMemory: true });
+  const store = oldStore(folder, 10, 300);
+  const writer = folder.raw();
+  const archives = folder.file('archives');
+  const archive = (): Promise<unknown> => archiveAudits(store, { folder: archives, upTo: { id: 10 } });
+  writer.exec('BEGIN IMMEDIATE');
+  const aborted = archiveAudits(store, { folder: archives, upTo: { id: 10 }, signal: AbortSignal.timeout(50) });
+  await assert.rejects(aborted, { name: 'TimeoutError' });
+  await assert.rejects(archive(), { code: 'ERR_STORE_BUSY' });
+  assert.equal(existsSync(archives), false);
+  assert.equal(store.health().lastError?.code, 'ERR_STORE_BUSY');
+
+  const waiting = archive();
+  await sleep(50);
+  writer.exec('COMMIT');
+  await waiting;
+  assert.deepEqual(Array.from(store.iterateAudits(), ({ id, event }) => [id, event.type]), [[11, 'log_archived']]);
+});
+
+test('a moment in which another writer was in the way is no error of the store', async (t) => {
+  const folder = new TestFolder(t, { inMemory: true });
+  const store = oldStore(folder, 10, 5_000);
+  const writer = folder.raw();
+  writer.exec('BEGIN IMMEDIATE');
+  const waiting = archiveAudits(store, { folder: folder.file('archives'), upTo: { id: 10 } });
+  await sleep(20);
+  writer.exec('COMMIT');
+  await waiting;
+  assert.equal(store.health().lastError, undefined);
+});
