@@ -67,6 +67,7 @@ const purposes: Record<string, string> = {
   'the core': 'lib/index.ts', sessions: 'lib/modules/sessions/sessions.ts', limits: 'lib/modules/limits/limits.ts',
   runs: 'lib/modules/runs/runs.ts', facts: 'lib/modules/facts/facts.ts',
   projects: 'lib/modules/projects/projects.ts', backup: 'lib/modules/backup/backup.ts',
+  archive: 'lib/modules/archive/archive.ts',
   'the ledger': 'lib/ledger/index.ts', import: 'lib/import/index.ts',
 };
 

@@ -44,7 +44,7 @@ function findingsOf(store: SqliteStore): string[] {
   return store.health().findings.map(({ kind }) => kind);
 }
 
-test('a snapshot file from before the archived part is not taken, is a finding, and charges nothing twice', async (t) => {
+test('a snapshot file from before the archived part is a finding, is not taken, and charges nothing', async (t) => {
   const folder = new TestFolder(t);
   const kiosk = await afterSession(folder, true);
   kiosk.store.close();
