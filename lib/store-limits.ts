@@ -14,7 +14,8 @@ import { checkDay } from './values/days.ts';
 export interface LimitChange {
   /**
    * The change's own id, for a caller that cannot know whether an earlier call was carried out. A second change of the
-   * same kind with the same id and values does nothing; with other values it is `ERR_STORE_CONFLICT`.
+   * same kind with the same id and values does nothing; with other values it is `ERR_STORE_CONFLICT`. An id is
+   * remembered as long as its event is in the database: once that went into an archive, the change counts anew.
    */
   id?: string | undefined;
   /** Who or what caused it; kept as the event's `source`. */

@@ -112,7 +112,10 @@ export type EventBase = { type: string };
 
 /** What a caller may say about an event besides its fields; kept in `event_meta` and covered by the chain. */
 export interface AuditAttributes extends PolicyAttributes {
-  /** The caller's own id of the event. A second event with the same id is refused: `ERR_STORE_CONFLICT`. */
+  /**
+   * The caller's own id of the event. A second event with the same id is refused (`ERR_STORE_CONFLICT`) for as long as
+   * the first one is in the database: an id is forgotten once its event went into an archive.
+   */
   eventId?: string | undefined;
   /** When it happened, where that is not when it was recorded. */
   observedAt?: Date | undefined;

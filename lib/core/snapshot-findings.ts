@@ -103,5 +103,6 @@ function isArchived(connection: Pick<Connection, 'get'>, id: number): boolean {
  * an archive.
  */
 export function isOutdated(connection: Pick<Connection, 'get'>, { head }: SnapshotContent): boolean {
-  return head !== null && isArchived(connection, head.id);
+  // Without a head the log was empty then.
+  return isArchived(connection, head?.id ?? 0);
 }

@@ -72,7 +72,7 @@ export class Ledger implements GivenLedger {
   }
 
   /** What is read: the store that has the file open goes on with a cut one only when it writes. */
-  get #standing(): LedgerTail {
+  #standing(): LedgerTail {
     if (!this.#tail.file.isReplaced) {
       this.#cut = undefined;
       return this.#tail;
@@ -87,7 +87,7 @@ export class Ledger implements GivenLedger {
 
   /** The id and hash of the last line; `undefined` for a ledger without events. */
   get head(): Anchor | undefined {
-    const { head } = this.#standing.end;
+    const { head } = this.#standing().end;
     return head && { ...head };
   }
 
@@ -113,7 +113,7 @@ export class Ledger implements GivenLedger {
    * with the line number, for a damaged line among them.
    */
   *iterate(): Generator<LedgerLine, void, undefined> {
-    const { file, end } = this.#standing;
+    const { file, end } = this.#standing();
     for (const raw of linesOf(file, 0, end.bytes)) {
       if (raw.number === 1) { // the header
         if (isOfFile(raw, end)) continue;
@@ -157,7 +157,7 @@ export class Ledger implements GivenLedger {
 
   /** Reads the end of the file again and gives it. Throws what `open` throws. */
   refresh(): End {
-    return this.#standing.refresh();
+    return this.#standing().refresh();
   }
 
   /**
@@ -165,7 +165,7 @@ export class Ledger implements GivenLedger {
    * @internal
    */
   rows(fromId: number): Generator<LedgerRow, void, undefined> {
-    return this.#standing.rows(fromId);
+    return this.#standing().rows(fromId);
   }
 
   /**

@@ -8,9 +8,10 @@ import { installed } from '../support/package.ts';
 import { emptyFolder, manifest, node, type Outcome, run } from '../support/project.ts';
 import { needs } from '../support/tools.ts';
 
-/** Uses every part that reads or starts something: all of the SQL, up and down, a ledger, a thread, an import. */
+/** Uses every part that reads or starts something: all of the SQL, up and down, files, zlib, a thread, an import. */
 const program = `
   import { SqliteStore, StoreError } from '${manifest.name}';
+  import { archiveAudits } from '${manifest.name}/archive';
   import { backup } from '${manifest.name}/backup';
   import { importStore } from '${manifest.name}/import';
   import { Ledger, verifyParity } from '${manifest.name}/ledger';
@@ -27,15 +28,16 @@ const program = `
     store.saveSnapshot({ timestamp: new Date() });
     const { id } = new RunStore(store).createRun({ planPath: 'plan.json' });
     const copy = await backup(store, 'copy.db');
+    const none = await archiveAudits(store, { folder: 'archives', upTo: { keepDays: 1 }, gzip: true });
     const { isConsistent } = await verifyParity(store, ledger);
     const refused = await importStore('kiosk.db', 'other.db').catch((error) => error);
     console.log(store.getUsage('minecraft', '2026-11-21'), (await store.verifyAudit()).ok, store.isHealthy());
-    console.log(typeof id, copy.head.id === store.auditHead().id, isConsistent, refused instanceof StoreError);
+    console.log(none, typeof id, copy.head.id === store.auditHead().id, isConsistent, refused instanceof StoreError);
     store.close();
   }
   main();`;
 
-const result = { status: 0, stdout: '90500 true true\nstring true true true\n', stderr: '' };
+const result = { status: 0, stdout: '90500 true true\nundefined string true true true\n', stderr: '' };
 const works = { status: 0, stdout: '', stderr: '' };
 
 const { consumer } = installed();

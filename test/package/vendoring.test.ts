@@ -67,7 +67,8 @@ const purposes: Record<string, string> = {
   'the core': 'lib/index.ts', sessions: 'lib/modules/sessions/sessions.ts', limits: 'lib/modules/limits/limits.ts',
   runs: 'lib/modules/runs/runs.ts', facts: 'lib/modules/facts/facts.ts',
   projects: 'lib/modules/projects/projects.ts', backup: 'lib/modules/backup/backup.ts',
-  'the ledger': 'lib/ledger/index.ts', archiving: 'lib/modules/archive/archive.ts', import: 'lib/import/index.ts',
+  archive: 'lib/modules/archive/archive.ts',
+  'the ledger': 'lib/ledger/index.ts', import: 'lib/import/index.ts',
 };
 
 /** The files that a file leads to, itself included. */

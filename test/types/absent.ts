@@ -5,6 +5,7 @@ import type { KeyObject } from 'node:crypto';
 import * as imports from '../../lib/import/index.ts';
 import * as core from '../../lib/index.ts';
 import * as ledgers from '../../lib/ledger/index.ts';
+import * as archives from '../../lib/modules/archive/archive.ts';
 import * as backups from '../../lib/modules/backup/backup.ts';
 import * as facts from '../../lib/modules/facts/facts.ts';
 import * as limits from '../../lib/modules/limits/limits.ts';
@@ -46,6 +47,7 @@ export function takesUndefined(): void {
   nothing<RefusedBy<typeof facts>>();
   nothing<RefusedBy<typeof projects>>();
   nothing<RefusedBy<typeof backups>>();
+  nothing<RefusedBy<typeof archives>>();
   nothing<RefusedBy<typeof ledgers>>();
   nothing<RefusedBy<typeof imports>>();
 }

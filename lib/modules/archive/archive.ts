@@ -21,12 +21,12 @@ import { checkArchive, makeArchive } from './make.ts';
 import { archivedPrefix, lastRecorded, lockArchives } from './recorded.ts';
 import { checkUpTo, firstHeld, planUpTo, type Range, type UpTo } from './range.ts';
 
-export { listArchives, readArchive } from './files.ts';
 export type { ArchiveFile } from './files.ts';
+export { listArchives, readArchive } from './files.ts';
 export { forgetArchives, forgetUsage } from './forget.ts';
 export type { UpTo } from './range.ts';
-export { verifyArchives } from './verify.ts';
 export type { ArchiveFinding, ArchiveReport } from './verify.ts';
+export { verifyArchives } from './verify.ts';
 
 /** How to archive. `gzip`: whether the file is compressed. */
 export interface ArchiveOptions extends LongOperation {

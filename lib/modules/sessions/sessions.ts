@@ -13,7 +13,10 @@ import { type DayPart, localDay } from '../../values/days.ts';
 import { hasCode, StoreError } from '../../values/errors.ts';
 import { countedSession, type CountedSession, grownDays } from '../session-days.ts';
 
-/** What a session is started with. Its id is a new UUID unless given; an id can be used once in the life of a store. */
+/**
+ * What a session is started with. Its id is a new UUID unless given. An id can be used once for as long as the events of
+ * its session are in the database; once they went into an archive (`shepherd-store/archive`) it is forgotten.
+ */
 export interface SessionStart {
   entryId: string;
   sessionId?: string | undefined;
@@ -130,7 +133,8 @@ export class SessionTracker {
   /**
    * Starts a session: appends the event and saves the snapshot. Whether the entry may start is not asked: `evaluate`
    * says that. Throws `ERR_STORE_CONFLICT` while another session is active, also one that a crash left behind
-   * (`recover` ends it), and for a session id that was used before.
+   * (`recover` ends it), and for a session id that was used before and whose events no archive has taken. No session
+   * is charged twice for that: a snapshot from before the archived part of the log is not recovered.
    */
   start(options: SessionStart): SessionSnapshot {
     const names = ['entryId', 'sessionId', 'label', 'deadline', 'balance'];
