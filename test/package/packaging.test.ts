@@ -20,8 +20,8 @@ test('the tarball holds what was built and the texts, and nothing else', () => {
     ...entryPoints.map(({ conditions }) => conditions['default']!.replace(/^\.\/dist\/(.*)\.js$/, '$1')),
   ];
   const command = [
-    ...['main', 'program', 'demo-service', 'backup', 'facts', 'import', 'ledger', 'limits', 'projects', 'runs'],
-    'with-ledger',
+    ...['main', 'program', 'demo-service', 'archive', 'backup', 'facts', 'import', 'ledger', 'limits', 'projects'],
+    ...['runs', 'vacuum', 'with-ledger'],
   ];
   const importedLater = globSync('lib/cli/*.ts', { cwd: root }).flatMap((path) => {
     const text = readFileSync(join(root, path), 'utf8');
@@ -43,9 +43,9 @@ test('the tarball holds what was built and the texts, and nothing else', () => {
   assert.deepEqual(imports, ['../shepherd-store.js']);
 });
 
-test('the tarball is smaller than 190 kB', () => {
+test('the tarball is smaller than 200 kB', () => {
   const { size } = statSync(tarball);
-  assert.ok(size < 190_000, `${size} bytes`);
+  assert.ok(size < 200_000, `${size} bytes`);
 });
 
 test('a database of the installed package has word for word the schema of one that the sources have made', () => {

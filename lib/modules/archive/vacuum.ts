@@ -95,7 +95,7 @@ function run(db: DatabaseSync, path: string): void {
   try {
     setPragmas(db);
     db.exec('VACUUM');
-    checkpointFound(db, path);
+    checkpointFound(db, path); // closing the handle would copy the -wal as well, and swallow an error of that
   } finally {
     db.exec("PRAGMA temp_store_directory = ''"); // it holds for all of the process
   }
