@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { test, type TestContext } from 'node:test';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { genesisHash, rowHash } from '../../lib/core/chain.ts';
 import type { CoreEvent, EventBase } from '../../lib/index.ts';
 import { Ledger } from '../../lib/ledger/ledger.ts';
@@ -13,6 +14,7 @@ import {
 import type { LedgerRow } from '../../lib/ledger/rows.ts';
 import { isSignedBy } from '../../lib/verify/signatures.ts';
 import { otherKey, publicKey, signingKey } from '../fixtures/ledgers/make.ts';
+import { archiveUpTo, kioskIn } from '../support/archive.ts';
 import { documentAt, examplesOf } from '../support/documents.ts';
 import { TestFolder } from '../support/folder.ts';
 import { fourTables, makeDatabase } from '../support/foreign.ts';
@@ -323,4 +325,35 @@ test('the script of the README verifies 10,000 lines, and the time is shown', ne
   const { status, stdout, stderr } = verify(lines);
   t.diagnostic(`10,000 unsigned lines in ${((performance.now() - started) / 1_000).toFixed(1)} s`);
   assert.deepEqual([status, stdout.split(' ')[0]], [0, '10000'], stderr);
+});
+
+test('the script of the README verifies archives and a cut ledger', needs('jq', 'openssl'), async (t) => {
+  const folder = new TestFolder(t);
+  const kiosk = kioskIn(folder, {
+    days: 5, perDay: 4, ledger: Ledger.open(folder.file('audit.jsonl'), { signingKey }),
+  });
+  const archives = [await archiveUpTo(kiosk, 5), await archiveUpTo(kiosk, 10, true), await archiveUpTo(kiosk, 11)];
+  kiosk.store.close();
+  writeFileSync(folder.file('verify.sh'), script);
+  writeFileSync(folder.file('key.pem'), publicKey.export({ type: 'spki', format: 'pem' }));
+  const verify = (path: string, ...key: string[]): Outcome => run(folder.path, 'sh', 'verify.sh', path, ...key);
+  for (const key of [[], ['key.pem']]) {
+    for (const { path, anchor: { id, hash } } of archives) {
+      assert.deepEqual(verify(path, ...key), { status: 0, stdout: `${id} ${hash}\n`, stderr: '' });
+    }
+    const { id, hash } = Ledger.open(folder.file('audit.jsonl')).head!;
+    assert.equal(verify('audit.jsonl', ...key).stdout, `${id} ${hash}\n`);
+  }
+  const { path, anchor } = archives[1]!;
+  const bytes = readFileSync(path);
+  const text = gunzipSync(bytes).toString();
+  for (const damaged of [
+    bytes.subarray(0, -10), bytes.subarray(0, 200), gzipSync(text.replace('policy_loaded', 'policy_laoded')),
+    gzipSync(text.replace(/(?<="after":.*"hash":")[0-9a-f]{64}/, anchor.hash)),
+  ]) {
+    writeFileSync(path, damaged);
+    assert.notEqual(verify(path).status, 0);
+  }
+  writeFileSync(path, gzipSync(text.replace(/,"sig":"[^"]*"(?=\}\n$)/, '')));
+  assert.notEqual(verify(path, 'key.pem').status, 0, 'a signature that is gone');
 });
