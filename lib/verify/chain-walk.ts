@@ -96,7 +96,11 @@ export async function verifyChain(
     onProgress?.({ done: report.checked, total: Math.max((total ?? 0) - beginning.id, report.checked) });
     if (more) await nextTurn();
   }
-  const unproven = connection.read(what, () => walk.unproven((id) => log.hashAt(id)));
+  const unproven = connection.readTogether(what, () => {
+    const row = walk.archivedUpTo;
+    if (row > beginning.id && row < log.beginning().id) throw changed('rows went into an archive meanwhile');
+    return walk.unproven((id) => log.hashAt(id));
+  });
   return walk.end(beyond, anchor, unproven);
 }
 
@@ -189,6 +193,11 @@ class ChainWalk {
 
   #hash(row: Parameters<typeof rowHash>[1]): string {
     return rowHash((this.head ?? this.#beginning).hash, row);
+  }
+
+  /** The last row that went into an archive, by the events so far. */
+  get archivedUpTo(): number {
+    return this.#archived?.to ?? 0;
   }
 
   /**

@@ -507,3 +507,27 @@ test('limits that archived events have made stay, and are known as of an event t
   assert.equal(again.recovery, undefined);
   assert.deepEqual({ overrides: again.listOverrides(), balances: again.listBalances() }, before);
 });
+
+test('verifying while rows are archived finds nothing, and says at most that it is to be repeated', async (t) => {
+  const folder = new TestFolder(t);
+  const kiosk = kioskIn(folder, { perDay: 300 });
+  const verifier = folder.open(kiosk.clocks.options);
+  let isDone = false;
+  const outcomes = new Set<string>();
+  const verifying = (async () => {
+    while (!isDone) {
+      try {
+        outcomes.add(await kindsOfLog(verifier));
+        outcomes.add(await kindsOfAll({ ...kiosk, store: verifier }));
+      } catch (error) {
+        outcomes.add((error as StoreError).code);
+      }
+    }
+  })();
+  mkdirSync(kiosk.archives);
+  for (const id of [700, 1_900, 1_950, 3_200]) await archiveUpTo(kiosk, id, id < 1_000);
+  isDone = true;
+  await verifying;
+  outcomes.delete('ERR_STORE_BUSY');
+  assert.deepEqual([...outcomes], ['ok']);
+});
