@@ -14,19 +14,34 @@ export type CarriedBalances = Extract<CarriedEvent, { type: 'balances_carried' }
 /** The limits that an event has. */
 export type CarriedLimits = Pick<LimitsContent, 'overrides' | 'balances'>;
 
-// So many rows make a line of some ten kilobytes, and no line comes near the longest that a ledger may have.
+// So many rows make a line of some ten kilobytes. Names may be long all the same, and a line that is too long for a
+// ledger would keep the log from ever being shortened.
 const partRows = 500;
+const partLength = 1024 * 1024;
 
 /** Cuts two lists into parts for one event each; there is one part at least. */
-function* inParts<A, B>(first: Iterable<A>, second: readonly B[]): Generator<[A[], B[]], void, undefined> {
-  const rows = first[Symbol.iterator]();
-  for (let at = 0; ; at += partRows) {
-    const some: A[] = [];
-    for (let next; some.length < partRows && (next = rows.next()).done !== true; ) some.push(next.value);
-    const others = second.slice(at, at + partRows);
-    if (at > 0 && some.length + others.length === 0) return;
-    yield [some, others];
+function* inParts<A, B>(first: Iterable<A>, second: Iterable<B>): Generator<[A[], B[]], void, undefined> {
+  let [some, others, length] = [[] as A[], [] as B[], 0];
+  const isFull = (row: A | B): boolean => {
+    const isEnough = length > partLength || some.length + others.length >= partRows;
+    length = (isEnough ? 0 : length) + JSON.stringify(row).length;
+    return isEnough;
+  };
+  for (const row of first) {
+    if (isFull(row)) {
+      yield [some, others];
+      some = [];
+    }
+    some.push(row);
   }
+  for (const row of second) {
+    if (isFull(row)) {
+      yield [some, others];
+      [some, others] = [[], []];
+    }
+    others.push(row);
+  }
+  yield [some, others];
 }
 
 /**
