@@ -26,7 +26,7 @@ export interface FileDigest {
 type Steps = { signal: AbortSignal | undefined; onRow: (count: number) => void };
 
 // The file is synced as it grows, because one fsync of all of it would keep a slow card busy for seconds.
-const syncBytes = 4 * memberBytes;
+const syncBytes = memberBytes;
 
 /**
  * Makes an archive of rows at `target`; durable, with its name, when it resolves. Throws `ERR_STORE_CORRUPT` for a log
