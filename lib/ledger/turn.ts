@@ -22,6 +22,10 @@ export async function writeInTurn(
   connection.write(what, fn);
 }
 
+// Who has not written for so many looks does not write without a pause.
+const idleLooks = 10;
+const lookMs = 20;
+
 /**
  * Has the WAL copied into the database once it is long, and waits while others make it longer, so that they can begin
  * it anew: SQLite does that only when all of it is copied and nobody reads from it at that moment. Without this pause
@@ -30,11 +34,12 @@ export async function writeInTurn(
  */
 export async function awaitCheckpoint(connection: Connection): Promise<void> {
   connection.checkpointIfDue();
-  let last = 0;
-  for (let most = Infinity; ; await sleep(20)) {
+  let [last, most, idle] = [0, Infinity, 0];
+  for (; idle < idleLooks; await sleep(lookMs)) {
     const [, pages, copied] = connection.get<[number, number, number]>('PRAGMA wal_checkpoint(NOOP)')!;
-    if (pages < checkpointPages || pages === copied || pages <= last || pages > most) return;
+    if (pages < checkpointPages || pages === copied || pages > most) return;
     if (last === 0) most = pages + 2 * checkpointPages;
+    idle = pages > last ? 0 : idle + 1;
     last = pages;
   }
 }

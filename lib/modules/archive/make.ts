@@ -26,7 +26,7 @@ export interface FileDigest {
 type Steps = { signal: AbortSignal | undefined; onRow: (count: number) => void };
 
 // The file is synced as it grows, because one fsync of all of it would keep a slow card busy for seconds.
-const syncBytes = 4 * memberBytes;
+const syncBytes = memberBytes;
 
 /**
  * Makes an archive of rows at `target`; durable, with its name, when it resolves. Throws `ERR_STORE_CORRUPT` for a log
@@ -56,38 +56,28 @@ async function writeRows(
   // The owner is that of the store, wherever the folder is, and nobody else may read it.
   const fd = openPrivate(path, { ...statSync(connection.path!), mode: 0o600 });
   try {
-    let [count, unsynced, length] = [0, 0, 0];
+    const file = new ArchiveText(fd, isGzip);
+    let count = 0;
     let previous = beginning.hash;
-    // Lines are encoded at once: where V8 collects while a member's strings are held, it enlarges its young generation.
-    const member = Buffer.alloc(memberBytes);
-    const write = (bytes: Buffer): void => {
-      unsynced += writeAll(fd, isGzip ? compress(bytes) : bytes);
-      if (unsynced <= syncBytes) return;
-      fsyncSync(fd);
-      unsynced = 0;
-    };
     const flush = async (): Promise<void> => {
-      if (length > 0) write(member.subarray(0, length));
-      length = 0;
+      file.flush();
       onRow(count);
       await awaitCheckpoint(connection.parts.connection);
       await nextTurn();
       signal?.throwIfAborted();
     };
-    const put = async (text: string): Promise<void> => {
-      const bytes = Buffer.byteLength(text);
-      if (length + bytes > member.length) await flush();
-      if (bytes > member.length) write(Buffer.from(text));
-      else length += member.write(text, length);
-    };
-    await put(headerText(header));
+    file.add(headerText(header));
     for (const row of pagedRows(connection, last.id, beginning.id)) {
       if (rowHash(previous, row) !== row.hash) {
         const why = 'it or its hash was changed after it was written, or the row before it was';
         throw new StoreError('ERR_STORE_CORRUPT', `row ${row.id} goes into no archive: ${why}`);
       }
       checkLength(row);
-      await put(lineText(toLine({ ...row, previous, more: false })));
+      const text = lineText(toLine({ ...row, previous, more: false }));
+      if (!file.add(text)) {
+        await flush();
+        file.add(text);
+      }
       previous = row.hash;
       count++;
     }
@@ -96,6 +86,44 @@ async function writeRows(
     return count;
   } finally {
     closeSync(fd);
+  }
+}
+
+/**
+ * The text of a file on its way there, a member at a time. It is encoded at once, because V8 enlarges its young
+ * generation where it collects while a member's strings are held.
+ */
+class ArchiveText {
+  readonly #fd: number;
+  readonly #isGzip: boolean;
+  readonly #member = Buffer.alloc(memberBytes);
+  #length = 0;
+  #unsynced = 0;
+
+  constructor(fd: number, isGzip: boolean) {
+    this.#fd = fd;
+    this.#isGzip = isGzip;
+  }
+
+  /** Gives false where the member is to be flushed first. */
+  add(text: string): boolean {
+    const bytes = Buffer.byteLength(text);
+    if (this.#length > 0 && this.#length + bytes > memberBytes) return false;
+    if (bytes > memberBytes) this.#write(Buffer.from(text)); // a member of its own
+    else this.#length += this.#member.write(text, this.#length);
+    return true;
+  }
+
+  flush(): void {
+    if (this.#length > 0) this.#write(this.#member.subarray(0, this.#length));
+    this.#length = 0;
+  }
+
+  #write(text: Buffer): void {
+    this.#unsynced += writeAll(this.#fd, this.#isGzip ? compress(text) : text);
+    if (this.#unsynced <= syncBytes) return;
+    fsyncSync(this.#fd);
+    this.#unsynced = 0;
   }
 }
 
