@@ -1,8 +1,8 @@
 // Full run: SHEPHERD_FULL_DISK=1 node --test test/faults/archive-disk.test.ts
 //
 // Archiving on a file system that is really full. SHEPHERD_FULL_DISK: the portion of the amounts of free space that is
-// tried, in steps of 4 KiB from none to enough; 0.03 by default. SHEPHERD_FULL_DISK_SEED repeats another run. It
-// mounts, in a user namespace where that is refused otherwise, and is left out where that is refused too.
+// tried, in steps of 4 KiB from none to enough, some 300; 0.03 by default. SHEPHERD_FULL_DISK_SEED repeats another run.
+// It mounts, in a user namespace where that is refused otherwise, and is left out where that is refused too.
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { test } from 'node:test';

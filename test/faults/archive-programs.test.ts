@@ -174,8 +174,8 @@ for (const withLedger of [false, true]) {
       assert.deepEqual((await verifyArchives(program.handles[0]!, archives)).findings, []);
     }
     const { archivings, forgettings, archivedTo, model } = program;
-    t.diagnostic(`${model.events.length} events, ${archivings} archivings up to row ${archivedTo}, `
-      + `${forgettings} times something forgotten`);
+    const events = `${model.events.length} events, ${archivings} archivings up to row ${archivedTo}`;
+    t.diagnostic(`${events}, ${forgettings} times something forgotten`);
     assert.ok(archivings > 1);
   });
 }

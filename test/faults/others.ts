@@ -51,6 +51,27 @@ const others: readonly {
     counts: { SHEPHERD_FULL_DISK: '1' },
   },
   {
+    fault: 'kill -9 while the log is archived',
+    method: 'beside a process that appends',
+    cases: '200',
+    test: 'archive-crash',
+    counts: { SHEPHERD_ARCHIVE_CRASH_ROUNDS: '100' },
+  },
+  {
+    fault: 'a system call of an archiving that fails',
+    method: '`strace -e inject`',
+    cases: '300',
+    test: 'archive-failing',
+    counts: { SHEPHERD_ARCHIVE_FAULTS: '300' },
+  },
+  {
+    fault: 'a disk that is full while the log is archived',
+    method: 'every amount of free space, by 4 KiB',
+    cases: 'all',
+    test: 'archive-disk',
+    counts: { SHEPHERD_FULL_DISK: '1' },
+  },
+  {
     fault: 'damaged bytes and pages, older copies',
     method: 'database, `-wal`, snapshot, ledger',
     cases: '2,000',
@@ -62,6 +83,13 @@ const others: readonly {
     method: 'a model in memory',
     cases: '10,000',
     test: 'random-programs',
+    counts: { SHEPHERD_STEPS: '10000' },
+  },
+  {
+    fault: 'the same with archiving among them',
+    method: 'a model in memory',
+    cases: '10,000',
+    test: 'archive-programs',
     counts: { SHEPHERD_STEPS: '10000' },
   },
   {
