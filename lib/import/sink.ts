@@ -139,6 +139,7 @@ export class TakingSink implements Sink {
   constructor(store: SqliteStore, sourceId: string, tables: readonly CountedTable[], hasNow: HasRow) {
     this.#store = store;
     this.#connection = connect(store);
+    this.#checkWhole();
     this.#sourceId = sourceId;
     this.#tables = new TableWriter(this.#connection, this.#before, hasNow);
     this.#limits = new LimitWriter(store);
@@ -160,6 +161,17 @@ export class TakingSink implements Sink {
       this.#pages++;
     }
     this.#settings = new SettingWriter(store, takenSettings);
+  }
+
+  /**
+   * Refuses a log that was shortened: what an earlier import took would be taken a second time, and charged, because
+   * the events that tell of it are in an archive.
+   */
+  #checkWhole(): void {
+    const { id } = this.#connection.parts.log.beginning();
+    if (id === 0) return;
+    const why = `rows up to ${id} are in an archive, and with them what earlier imports have taken`;
+    throw new StoreError('ERR_STORE_CONFLICT', `${why}; a store takes another one over before its log is shortened`);
   }
 
   /** Reads the next page of what earlier imports took. */

@@ -4,6 +4,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { test, type TestContext } from 'node:test';
 import { type ImportReport, importStore } from '../../lib/import/index.ts';
 import type { JsonValue, SqliteStore } from '../../lib/index.ts';
+import { archiveAudits } from '../../lib/modules/archive/archive.ts';
 import { SessionTracker } from '../../lib/modules/sessions/sessions.ts';
 import { TestFolder } from '../support/folder.ts';
 import { change, dump, makeSource, serviceReading } from '../support/shepherdd.ts';
@@ -554,4 +555,15 @@ test('a session that runs in the snapshot and has ended in the log is not charge
 test('a session that runs in the snapshot and nowhere ends is recovered', async (t) => {
   const { store } = await importFixture(t);
   assert.equal(new SessionTracker(store).recover()?.durationMs, 3_535);
+});
+
+test('once rows are archived no import is taken, which would charge what an earlier one has taken again', async (t) => {
+  const { folder, source, store } = await importFixture(t);
+  const id = store.auditHead()!.id;
+  store.close();
+  const later = folder.open({ clock: () => new Date('2100-01-01T00:00:00Z') });
+  await archiveAudits(later, { folder: folder.file('archives'), upTo: { id } });
+  const before = dump(folder.file());
+  await assert.rejects(importStore(source, folder.file()), { code: 'ERR_STORE_CONFLICT' });
+  assert.deepEqual(dump(folder.file()), before);
 });

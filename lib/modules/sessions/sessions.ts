@@ -14,8 +14,8 @@ import { hasCode, StoreError } from '../../values/errors.ts';
 import { countedSession, type CountedSession, grownDays } from '../session-days.ts';
 
 /**
- * What a session is started with. Its id is a new UUID unless given. An id can be used once for as long as the events of
- * its session are in the database; once they went into an archive (`shepherd-store/archive`) it is forgotten.
+ * What a session is started with. Its id is a new UUID unless given. An id can be used once for as long as the events
+ * of its session are in the database; once they went into an archive (`shepherd-store/archive`) it is forgotten.
  */
 export interface SessionStart {
   entryId: string;
