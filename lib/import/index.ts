@@ -46,7 +46,8 @@ export interface ImportReport {
  * Rejects with `ERR_STORE_NOT_FOUND` where there is no file `from`, `ERR_STORE_NOT_A_STORE` where it is of no known
  * kind, `ERR_STORE_INVALID_ARGUMENT` where it is a store of this package or `to` itself, `ERR_STORE_PERMISSION`,
  * `ERR_STORE_BUSY` where its service was updated meanwhile and has other tables now, `ERR_STORE_CONFLICT` where rows of
- * `to` are in an archive, and with them what earlier imports took, `ERR_STORE_CORRUPT` where it is damaged, and what `SqliteStore.open(to)` and its writing methods throw.
+ * `to` are in an archive, and with them what earlier imports took, `ERR_STORE_CORRUPT` where it is damaged, and what
+ * `SqliteStore.open(to)` and its writing methods throw.
  */
 export async function importStore(from: string, to: string, options?: LongOperation): Promise<ImportReport> {
   const fromPath = absolutePath(checkText('from', from));
