@@ -82,8 +82,7 @@ export async function archiveAudits(store: SqliteStore, options: ArchiveOptions)
     prepareFolder(target);
     using _lock = lockArchives(path);
     removeDead(target); // a run that only finishes what was cut short makes no file, which would remove them
-    const progress = { done: 0, total: 0 };
-    const step = (done: number, total: number): void => onProgress?.(Object.assign(progress, { done, total }));
+    const step = (done: number, total: number): void => onProgress?.({ done, total });
     const archiving = new Archiving(connection, target, signal, step);
     const finished = await archiving.finish(store);
     const { range } = await planUpTo(store, connection, checked, signal);
