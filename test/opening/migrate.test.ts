@@ -40,7 +40,7 @@ function nextPackage(folder: TestFolder, up: string, down: string): URL {
 
 const addNotes = 'CREATE TABLE notes (text TEXT NOT NULL); ALTER TABLE cooldowns ADD COLUMN reason TEXT;';
 const dropNotes = 'DROP TABLE notes; ALTER TABLE cooldowns DROP COLUMN reason;';
-const keepToItself = 'UPDATE store_meta SET writable_from = 9, readable_from = 9;';
+const keepToItself = 'UPDATE store_meta SET writable_from = 10, readable_from = 10;';
 
 test('a step down to the four tables loses something, so it needs force', (t) => {
   const folder = new TestFolder(t);
@@ -146,7 +146,9 @@ const versions = Object.entries(rowsOfVersion)
 /** Without the columns in which the file says something of itself, which come and go with steps. */
 function withoutOwn(contents: Record<string, unknown[]>): Record<string, unknown[]> {
   const rows = contents['store_meta'] as Record<string, unknown>[];
-  return { ...contents, store_meta: rows.map(({ limits_id: _id, ledger_path: _path, ...rest }) => rest) };
+  const own = ['limits_id', 'ledger_path', 'archived_id', 'archived_hash'];
+  const kept = (row: object): object => Object.fromEntries(Object.entries(row).filter(([name]) => !own.includes(name)));
+  return { ...contents, store_meta: rows.map(kept) };
 }
 
 /** Takes one step down, which is refused without force and loses the step's tables alone. */
@@ -174,6 +176,7 @@ test('each step down loses all rows of its own tables alone and needs force to; 
     versions.map(({ version }) => version),
     [8, 4, 3, 2],
   );
+  SqliteStore.migrate(folder.file(), 8); // the ninth step has no table of its own
   loseStep(folder, versions[0]!);
   assert.throws(
     () => SqliteStore.migrate(folder.file(), 4),
@@ -228,10 +231,10 @@ test('tables without rows are left behind and made again without force', (t) => 
   makeStore(folder.file());
   makeDatabase(folder.file(), 'UPDATE cooldowns SET set_at = NULL');
   const before = contentsOf(folder.file());
-  const steps = [8, 7, 6, 5, 4, 3, 2].map((version) => {
+  const steps = [9, 8, 7, 6, 5, 4, 3, 2].map((version) => {
     return { version, description: migrations[version - 1]!.description };
   });
-  assert.deepEqual(SqliteStore.migrate(folder.file(), 1), { from: 8, to: 1, steps });
+  assert.deepEqual(SqliteStore.migrate(folder.file(), 1), { from: 9, to: 1, steps });
   const core = without(before, versions.flatMap(({ tables }) => tables));
   const meta = withoutOwn(core)['store_meta']!.map((row) => {
     const { writable_from: _writers, readable_from: _readers, ...rest } = row as Record<string, unknown>;
@@ -249,13 +252,13 @@ test('a full store goes down to the four tables and up again in one call each, w
   const before = contentsOf(folder.file());
   const { moved, ...down } = SqliteStore.migrate(folder.file(), 0, { force: true });
   assert.deepEqual(down, {
-    from: 8,
+    from: 9,
     to: 0,
-    steps: [8, 7, 6, 5, 4, 3, 2, 1].map((version) => ({ version, description: migrations[version - 1]!.description })),
+    steps: [9, 8, 7, 6, 5, 4, 3, 2, 1].map((version) => ({ version, description: migrations[version - 1]!.description })),
   });
   assert.deepEqual(namesIn(folder.path), ['store.db', moved!.slice(folder.path.length + 1)]);
   assert.deepEqual(contentsOf(folder.file())['cooldowns'], cooldownsOf(before));
-  assert.deepEqual(SqliteStore.migrate(folder.file(), 8), { from: 0, to: 8, steps: [...down.steps].reverse() });
+  assert.deepEqual(SqliteStore.migrate(folder.file(), 9), { from: 0, to: 9, steps: [...down.steps].reverse() });
   makeDatabase(folder.file(), allRows);
   const after = contentsOf(folder.file());
   for (const table of versions.flatMap(({ tables }) => tables)) assert.deepEqual(after[table], before[table], table);
@@ -273,7 +276,7 @@ test('what cannot be migrated is refused with a code and left as it was', (t) =>
   makeDatabase(folder.file('newer.db'), newerSchema(1)); // also one that this version may write to
   const before = picture(folder.path);
   const refused: [name: string, version: number, code: string][] = [
-    ['store.db', 9, 'ERR_STORE_MIGRATION'],
+    ['store.db', 10, 'ERR_STORE_MIGRATION'],
     ['nothing.db', 1, 'ERR_STORE_NOT_FOUND'],
     ['other.db', 1, 'ERR_STORE_NOT_A_STORE'],
     ['other.db', 0, 'ERR_STORE_NOT_A_STORE'],
@@ -366,7 +369,8 @@ test('a next version migrates a store when it opens it, and an old file all the 
           [6, 'derived days'],
           [7, 'older versions'],
           [8, 'limits'],
-          [9, 'next thing'],
+          [9, 'archive'],
+          [10, 'next thing'],
         ],
         true,
       ],
@@ -392,13 +396,13 @@ test('a step down that loses nothing needs no force, and one that would is refus
   const folder = new TestFolder(t);
   const root = nextPackage(folder, addNotes, dropNotes);
   makeStore(folder.file());
-  run(folder.file(), 'SqliteStore.open(path).close(); SqliteStore.migrate(path, 8);', { root });
+  run(folder.file(), 'SqliteStore.open(path).close(); SqliteStore.migrate(path, 9);', { root });
   assert.equal(folder.open().getUsage('minecraft', '2026-11-21'), 90_500);
   makeStore(folder.file('full.db'));
   run(folder.file('full.db'), 'SqliteStore.open(path).close();', { root });
   makeDatabase(folder.file('full.db'), "UPDATE cooldowns SET reason = 'too long';");
   const before = picture(folder.path);
-  assert.deepEqual(run(folder.file('full.db'), 'report(codeOf(() => SqliteStore.migrate(path, 8)));', { root }), [
+  assert.deepEqual(run(folder.file('full.db'), 'report(codeOf(() => SqliteStore.migrate(path, 9)));', { root }), [
     'ERR_STORE_MIGRATION',
   ]);
   assert.equal(picture(folder.path)['full.db'], before['full.db']);
@@ -423,7 +427,7 @@ for (const [what, up] of broken) {
       const codes = run(folder.file(`data/${name}`), `
         report(codeOf(() => SqliteStore.open(path)));
         report(codeOf(() => SqliteStore.open(path, { recover: true })));
-        report(codeOf(() => SqliteStore.migrate(path, 9)));`, { root });
+        report(codeOf(() => SqliteStore.migrate(path, 10)));`, { root });
       assert.deepEqual(codes, Array(3).fill('ERR_STORE_MIGRATION'));
     }
     assert.deepEqual(picture(folder.file('data')), before);
