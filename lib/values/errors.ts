@@ -78,9 +78,10 @@ const systemCodes: Record<string, [StoreErrorCode, string]> = {
  */
 export function toStoreError(error: unknown, what: string): unknown {
   if (!types.isNativeError(error) || error instanceof StoreError) return error;
-  if (error instanceof SuppressedError) {
+  if (error.name === 'SuppressedError') {
     // `using` throws this where the end of a resource failed as well, as on a disk that fails: the first error counts.
-    const first = toStoreError(error.suppressed, what);
+    // It is known by its name, because each realm has a class of its own.
+    const first = toStoreError((error as SuppressedError).suppressed, what);
     return first instanceof StoreError ? first : error;
   }
   const { code, errcode, syscall } = error as { code?: string; errcode?: number; syscall?: string };

@@ -254,7 +254,7 @@ test('a full store goes down to the four tables and up again in one call each, w
   assert.deepEqual(down, {
     from: 9,
     to: 0,
-    steps: [9, 8, 7, 6, 5, 4, 3, 2, 1].map((version) => ({ version, description: migrations[version - 1]!.description })),
+    steps: migrations.toReversed().map(({ version, description }) => ({ version, description })),
   });
   assert.deepEqual(namesIn(folder.path), ['store.db', moved!.slice(folder.path.length + 1)]);
   assert.deepEqual(contentsOf(folder.file())['cooldowns'], cooldownsOf(before));
