@@ -11,7 +11,7 @@ import { test } from 'node:test';
 import { SqliteStore, type StoreError } from '../../lib/index.ts';
 import { Ledger, rebuildLedger } from '../../lib/ledger/index.ts';
 import {
-  archiveAudits, forgetArchives, forgetUsage, listArchives, readArchive, verifyArchives,
+  archiveAudits, forgetArchives, forgetUsage, listArchives, readArchive, type UpTo, verifyArchives,
 } from '../../lib/modules/archive/archive.ts';
 import { SessionTracker } from '../../lib/modules/sessions/sessions.ts';
 import {
@@ -114,6 +114,26 @@ test('rows go by their positions up to the first that is not older, however cloc
   assert.equal(await upTo('2026-01-10T00:00:00Z'), 2, 'row 3 is not older, so nothing behind it goes');
   assert.equal(await upTo('2026-01-20T12:00:00Z'), undefined);
   assert.equal(await upTo('2026-01-20T12:00:00.001Z'), 8);
+});
+
+test('a time that is still to come keeps no log from being shortened, and a clock that is behind does', async (t) => {
+  const folder = new TestFolder(t);
+  const clocks = new Clocks('2026-01-01T00:00:00Z');
+  const store = folder.open(clocks.options);
+  // Rows 2, 3 and 7 were written while the clock was years ahead.
+  for (const day of ['26-01-01', '99-01-01', '99-01-02', '26-01-02', '26-01-10', '26-01-12', '99-01-01']) {
+    clocks.set(`20${day}T12:00:00Z`);
+    store.appendAudit({ type: 'policy_loaded', entryCount: 1 });
+  }
+  const upTo = async (now: string, wanted: UpTo): Promise<number | undefined> => {
+    clocks.set(now);
+    return (await archiveAudits(store, { folder: folder.file('archives'), upTo: wanted }))?.to;
+  };
+  assert.equal(await upTo('1970-01-01T00:00:00Z', { keepDays: 1 }), undefined, 'every time is still to come');
+  await assert.rejects(upTo('1970-01-01T00:00:00Z', { id: 1 }), conflict);
+  assert.equal(await upTo('2026-01-20T12:00:00Z', { keepDays: 12 }), 4);
+  await assert.rejects(upTo('2026-01-20T12:00:00Z', { id: 7 }), conflict, 'nothing older is behind');
+  assert.equal(await upTo('2026-01-20T12:00:00Z', { id: 6 }), 6);
 });
 
 test('keepDays counts days of 24 hours back from now, and stops at a row that has to stay', async (t) => {
