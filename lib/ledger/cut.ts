@@ -5,7 +5,6 @@ import { StoreError } from '../values/errors.ts';
 import { type End, linesOf } from './end.ts';
 import { LedgerFile } from './file.ts';
 import { headerText, soundLine } from './line.ts';
-import type { RawLine } from './read-lines.ts';
 import type { LedgerTail } from './tail.ts';
 
 // Between two turns of the event loop so much is read or copied, which takes some milliseconds. The copy is synced as
@@ -57,18 +56,25 @@ export class LedgerCut implements Disposable {
     return true;
   }
 
+  /**
+   * The offset behind the line of a row. It is looked for by the bytes with which it begins, which can stand behind a
+   * newline nowhere else. The lines before it are not read, because they go, whatever may be damaged there.
+   */
   async #offsetBehind(behind: Anchor, from: number, to: number, signal: AbortSignal | undefined): Promise<number> {
-    let turnAt = from + turnBytes;
-    for (const raw of linesOf(this.#tail.file, from, to)) {
-      const id = idOf(raw);
-      if (id === behind.id && soundLine(raw)?.hash === behind.hash) return raw.end;
-      if (raw.end < turnAt) continue;
-      turnAt = raw.end + turnBytes;
+    const { file, path } = this.#tail;
+    const beginning = Buffer.from(`\n{"id":${behind.id},`);
+    const chunk = Buffer.alloc(turnBytes);
+    for (let [at, read] = [from - 1, 0]; at + beginning.length < to; at += read - beginning.length + 1) {
+      read = file.use((fd) => file.files.readSync(fd!, chunk, 0, Math.min(chunk.length, to - at), at));
+      const found = chunk.subarray(0, read).indexOf(beginning);
+      const [raw] = found < 0 ? [] : linesOf(file, at + found + 1, to);
+      if (raw && soundLine(raw)?.hash === behind.hash) return raw.end;
+      if (raw || read < beginning.length) break;
       await nextTurn();
       signal?.throwIfAborted();
     }
     const why = `it has no line of row ${behind.id} as the log had it`;
-    throw new StoreError('ERR_STORE_PARITY', `${this.#tail.path} cannot be cut: ${why}`);
+    throw new StoreError('ERR_STORE_PARITY', `${path} cannot be cut: ${why}`);
   }
 
   #copyUpTo(end: number): void {
@@ -93,15 +99,4 @@ export class LedgerCut implements Disposable {
     this.#fresh.takePlaceOf(file);
     this.#tail.refresh(true);
   }
-}
-
-/**
- * The id in a line, by the beginning that each line has. The lines before the cut are not read any further, and a
- * damaged one there is passed over, because it goes.
- */
-function idOf({ bytes }: RawLine): number {
-  let id = 0;
-  // Digit by digit, because V8 keeps the texts of numbers, and a million of them cost some ten megabytes.
-  for (let at = '{"id":'.length; bytes && bytes[at]! >= 48 && bytes[at]! <= 57; at++) id = id * 10 + bytes[at]! - 48;
-  return id;
 }

@@ -34,13 +34,13 @@ export function rowAt(reader: LogReader, id: number): StoredRow | undefined {
   return values && storedRow(values);
 }
 
-/** The rows of the log after the id `after` up to the id `upTo`, read page by page. */
+/** The rows of the log after the id `after` up to the id `upTo`, read in pages of so many rows. */
 export function* pagedRows(
-  reader: LogReader, upTo: number = Number.MAX_SAFE_INTEGER, after = 0,
+  reader: LogReader, upTo: number = Number.MAX_SAFE_INTEGER, after = 0, rows: number = pageRows,
 ): Generator<StoredRow, undefined, undefined> {
-  const sql = `SELECT ${columns} FROM audit_log WHERE id > ? AND id <= ? ORDER BY id LIMIT ${pageRows}`;
+  const sql = `SELECT ${columns} FROM audit_log WHERE id > ? AND id <= ? ORDER BY id LIMIT ?`;
   for (let last = after; ; ) {
-    const page = reader.read('read the audit log', () => reader.all<unknown[]>(sql, last, upTo));
+    const page = reader.read('read the audit log', () => reader.all<unknown[]>(sql, last, upTo, rows));
     for (const values of page) yield storedRow(values);
     if (page.length === 0) return undefined;
     const id = Number(page.at(-1)![0]);
