@@ -13,6 +13,13 @@ const insertSql = `INSERT INTO audit_log (${chainedColumns}, event_hash, signatu
 export const newestRowSql: string =
   `SELECT ${chainedColumns}, event_hash, signature FROM audit_log ORDER BY id DESC LIMIT 1`;
 const eventIdSql = "json_extract(event_meta, '$.eventId')";
+/**
+ * Finds the events of the type `?1` to which the store itself has given ids, by the index of event ids: such an id
+ * begins with the type and a colon.
+ */
+// IS NOT NULL: SQLite uses the index of event ids, which has no other rows, only where the statement says so too.
+export const namedSql: string = `FROM audit_log
+  WHERE ${eventIdSql} >= ?1 || ':' AND ${eventIdSql} < ?1 || ';' AND ${eventIdSql} IS NOT NULL AND event_type = ?1`;
 
 /** The audit log of a store, and whether it has a ledger. */
 export class AuditLog implements CommitParticipant {

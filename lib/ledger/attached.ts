@@ -20,7 +20,7 @@ import type { End } from './end.ts';
 import { decideAppend, requirePermission, toRecorded } from './policy.ts';
 import { ledgerAfter, replayRow } from './replay.ts';
 import { type LedgerRow, ledgerRows } from './rows.ts';
-import { signerOf, signingPrefix } from './signer.ts';
+import { signerOf } from './signer.ts';
 import type { LedgerTail } from './tail.ts';
 import { writeInTurn } from './turn.ts';
 import { checkLength } from './write-lines.ts';
@@ -129,7 +129,7 @@ export class AttachedLedger implements LedgerPort {
     this.#signerVersion = this.#connection.dataVersion;
     if (signer === publicKey || (publicKey === undefined && unsigned)) return;
     if (signer === undefined) {
-      this.#recordOnce({ type: 'signing_started', publicKey: publicKey! }, `${signingPrefix}${publicKey}`);
+      this.#recordOnce({ type: 'signing_started', publicKey: publicKey! }, `signing_started:${publicKey}`);
       return;
     }
     const absent = 'a key, which was not given; to go on without it takes unsigned: true';
@@ -343,7 +343,7 @@ export class AttachedLedger implements LedgerPort {
     const signer = signerOf(this.#connection);
     if (signer && signer.id <= archivedId) {
       const { publicKey, since } = signer;
-      this.#recordOnce({ type: 'signing_started', publicKey, since }, `${signingPrefix}${publicKey}:${archivedId}`);
+      this.#recordOnce({ type: 'signing_started', publicKey, since }, `signing_started:${publicKey}:${archivedId}`);
     }
     carryBalances(this.#parts, archivedId);
   }

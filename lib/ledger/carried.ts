@@ -2,6 +2,7 @@
 // alone. They are written as a few events, from which a replay and a comparison begin where they have nothing before.
 import { encodeChecked, type RetentionEvent } from '../core/events.ts';
 import { decodeBalance, decodeOverride, type LimitsContent } from '../core/limits.ts';
+import { namedSql } from '../core/log.ts';
 import type { StoreParts } from '../core/parts.ts';
 import { fieldsOf } from '../core/retention-events.ts';
 import { checkDuration, checkText, invalid, parseInstant } from '../values/checks.ts';
@@ -89,10 +90,7 @@ function record({ log }: StoreParts, event: CarriedEvent, eventId: string | unde
 
 /** Whether the first event that carried something over, and so all of them, stand behind a row. */
 function isCarriedBehind({ connection }: StoreParts, type: CarriedEvent['type'], archivedId: number): boolean {
-  const eventId = "json_extract(event_meta, '$.eventId')";
-  const sql = `SELECT 1 FROM audit_log
-    WHERE ${eventId} >= ? AND ${eventId} < ? AND ${eventId} IS NOT NULL AND event_type = ? AND id > ?`;
-  return connection.get(sql, `${type}:`, `${type};`, type, archivedId) !== undefined;
+  return connection.get(`SELECT 1 ${namedSql} AND id > ?2`, type, archivedId) !== undefined;
 }
 
 /** The balances in a row; `undefined` for a row of another type, and for another writer's. */

@@ -2,6 +2,7 @@
 import { rowHash } from '../core/chain.ts';
 import { damagedRow, type FieldChecks, type LimitEvent, parseColumn, type StoreEvent } from '../core/events.ts';
 import { decodeLimit, isLimitType } from '../core/limit-events.ts';
+import { namedSql } from '../core/log.ts';
 import type { StoreParts } from '../core/parts.ts';
 import { decodeArchived } from '../core/retention-events.ts';
 import { checkDuration, checkInteger, checkText, invalid, parseInstant } from '../values/checks.ts';
@@ -140,9 +141,8 @@ function insertReadable(parts: StoreParts, row: LedgerRow): void {
 function beginBehindSame({ connection, log }: StoreParts, { meta }: LedgerRow): boolean {
   const [eventId] = connection.get<[string]>("SELECT json_extract(?, '$.eventId')", meta)!;
   const earlier = log.findEvent(eventId);
-  const archivedSql = `SELECT id, event_data FROM audit_log
-    WHERE id > ? AND event_type = 'log_archived' AND json_extract(event_meta, '$.eventId') IS NOT NULL ORDER BY id`;
-  const later = earlier ? connection.all<[number, string]>(archivedSql, earlier.id) : [];
+  const archivedSql = `SELECT id, event_data ${namedSql} AND id > ?2 ORDER BY id`;
+  const later = earlier ? connection.all<[number, string]>(archivedSql, 'log_archived', earlier.id) : [];
   for (const [id, data] of later) {
     const archived = decodeArchived(id, data);
     if (!archived || archived.to < earlier!.id || log.hashAt(archived.to) !== archived.hash) continue;

@@ -149,16 +149,7 @@ for (const withLedger of [false, true]) {
       return folder.closing(SqliteStore.open<Event>(folder.file(), { clock, busyTimeoutMs: 0, ...ledger }));
     };
     program = new ArchivingProgram(archives, seededRandom(seed), withLedger, open);
-    for (let step = 0; step < steps / 2; step++) {
-      try {
-        await program.step();
-        if (step % 50 === 49) program.checkAll();
-        if (step % 80 === 79) program.reopen((version) => SqliteStore.migrate(folder.file(), version, { force: true }));
-      } catch (error) {
-        throw new Error(`step ${step}`, { cause: error });
-      }
-    }
-    program.checkAll();
+    await program.run(steps / 2, (version) => SqliteStore.migrate(folder.file(), version, { force: true }));
     await backup(program.handles[0]!, folder.file('backup.db'));
     program.close();
     assert.deepEqual(contentOf(folder.file('backup.db')), contentOf(folder.file()));

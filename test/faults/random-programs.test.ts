@@ -39,16 +39,7 @@ for (const withLedger of [false, true]) {
       );
     let program: Program | undefined = undefined as Program | undefined;
     program = new Program(seededRandom(seed), withLedger, open);
-    for (let step = 0; step < steps / 2; step++) {
-      try {
-        await program.step();
-        if (step % 50 === 49) program.checkAll();
-        if (step % 80 === 79) program.reopen((version) => SqliteStore.migrate(folder.file(), version, { force: true }));
-      } catch (error) {
-        throw new Error(`step ${step}`, { cause: error });
-      }
-    }
-    program.checkAll();
+    await program.run(steps / 2, (version) => SqliteStore.migrate(folder.file(), version, { force: true }));
     program.close();
     if (withLedger) await checkRebuilt(folder);
     t.diagnostic(

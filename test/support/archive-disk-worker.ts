@@ -2,15 +2,15 @@
 // system with every amount of free space from none to enough. Fails with what is wrong; tells how many it did.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { StoreError } from '../../lib/index.ts';
 import { archiveAudits } from '../../lib/modules/archive/archive.ts';
+import { fill } from './ballast.ts';
 import { checkSound, dates, held, leftIn, makeOld, openAt, type Places, placesIn, upTo } from './archives.ts';
 import { tell } from './child.ts';
 import { seededRandom } from './random.ts';
 
-const pageBytes = 4096;
 const maxPages = 900;
 
 /** How the files lie: all on the full disk, or the archives alone. */
@@ -27,15 +27,6 @@ const layouts: Layout[] = [
   { what: 'archiving in ledger mode', withLedger: true, gzip: false, isElsewhere: false },
   { what: 'archiving, compressed, onto another disk', withLedger: true, gzip: true, isElsewhere: true },
 ];
-
-/** Leaves so many pages free. */
-function fill(mount: string, pages: number): void {
-  const { bavail, bsize } = statfsSync(mount);
-  const bytes = bavail * bsize - pages * pageBytes;
-  assert.ok(bytes >= 0);
-  writeFileSync(join(mount, 'ballast'), Buffer.alloc(bytes));
-  assert.equal(statfsSync(mount).bavail, pages);
-}
 
 /** What the next process finds if this one is killed now. */
 async function afterKill(places: Places, elsewhere: string): Promise<unknown> {

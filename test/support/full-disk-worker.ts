@@ -3,16 +3,16 @@
 // did.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type CoreEvent, SqliteStore, type StateSnapshot, StoreError } from '../../lib/index.ts';
 import { Ledger } from '../../lib/ledger/ledger.ts';
 import { SessionTracker } from '../../lib/modules/sessions/sessions.ts';
+import { fill } from './ballast.ts';
 import { tell } from './child.ts';
 import { seededRandom } from './random.ts';
 
 const day = '2026-11-21';
-const pageBytes = 4096;
 
 interface Operation {
   what: string;
@@ -107,15 +107,6 @@ function dump(store: SqliteStore): State {
     cooldowns: store.listCooldowns(),
     snapshot: store.loadSnapshot(),
   };
-}
-
-/** Leaves so many pages free. */
-function fill(mount: string, pages: number): void {
-  const { bavail, bsize } = statfsSync(mount);
-  const bytes = bavail * bsize - pages * pageBytes;
-  assert.ok(bytes >= 0);
-  writeFileSync(join(mount, 'ballast'), Buffer.alloc(bytes));
-  assert.equal(statfsSync(mount).bavail, pages);
 }
 
 function empty(mount: string): void {

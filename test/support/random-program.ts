@@ -59,6 +59,20 @@ export class Program {
     for (const store of this.handles) assert.equal(store.recovery, undefined);
   }
 
+  /** So many steps, and a comparison of everything now and then and at the end. */
+  async run(steps: number, migrate: (version: number) => void): Promise<void> {
+    for (let step = 0; step < steps; step++) {
+      try {
+        await this.step();
+        if (step % 50 === 49) this.checkAll();
+        if (step % 80 === 79) this.reopen(migrate);
+      } catch (error) {
+        throw new Error(`step ${step}`, { cause: error });
+      }
+    }
+    this.checkAll();
+  }
+
   /** One step by one of the handles. */
   async step(): Promise<void> {
     const store = this.pick(this.handles);

@@ -18,7 +18,7 @@ import { checkLong, type LongOperation } from '../../values/long.ts';
 import { checkPath } from '../../values/paths.ts';
 import { archiveName, findArchives, isNamedFor } from './files.ts';
 import { checkArchive, makeArchive } from './make.ts';
-import { archivedPrefix, lastRecorded, lockArchives } from './recorded.ts';
+import { lastRecorded, lockArchives } from './recorded.ts';
 import { checkUpTo, firstHeld, planUpTo, type Range, type UpTo } from './range.ts';
 
 export type { ArchiveFile } from './files.ts';
@@ -179,7 +179,7 @@ class Archiving {
       if (log.hashAt(to) !== hash || log.beginning().id >= from) {
         throw new StoreError('ERR_STORE_CONFLICT', 'the log has changed meanwhile');
       }
-      const eventId = `${archivedPrefix}${to}:${sha256}`;
+      const eventId = `log_archived:${to}:${sha256}`;
       if (!log.hasEvent(eventId)) {
         const event: RetentionEvent = { type: 'log_archived', from, to, hash, file, sha256 };
         this.#connection.appendAudit({ ...encodeChecked(event), meta: JSON.stringify({ eventId }) });

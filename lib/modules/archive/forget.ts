@@ -9,7 +9,7 @@ import { attempt, hasCode, StoreError } from '../../values/errors.ts';
 import { syncFolder } from '../../values/folders.ts';
 import { checkPath } from '../../values/paths.ts';
 import { type ArchiveFile, findArchives, openArchive } from './files.ts';
-import { forgottenPrefix, lockArchives } from './recorded.ts';
+import { lockArchives } from './recorded.ts';
 
 const dayMs = 86_400_000;
 // A quota may be one of a week, so what was used in the last seven days still counts.
@@ -79,7 +79,7 @@ export function forgetArchives(store: SqliteStore, folder: string, options: { be
     const to = old.at(-1)?.to;
     if (to === undefined) return [];
     connection.write('record which archives are forgotten', () => {
-      const eventId = `${forgottenPrefix}${to}`;
+      const eventId = `archives_forgotten:${to}`;
       if (log.hasEvent(eventId)) return; // a call that was cut short has recorded it
       const files = old.map((file) => basename(file.path));
       const event: RetentionEvent = { type: 'archives_forgotten', to, hash, files };
