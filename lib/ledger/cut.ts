@@ -16,6 +16,8 @@ export class LedgerCut implements Disposable {
   readonly #tail: LedgerTail;
   readonly #fresh: LedgerFile;
   readonly #source: ReturnType<LedgerFile['acquire']>;
+  /** What is read goes here, because a buffer for each read would take 20 MB before V8 collects them. */
+  readonly #chunk = Buffer.alloc(turnBytes);
   /** How far the ledger is copied, and how long the copy is. */
   #copied = 0;
   #written = 0;
@@ -63,13 +65,13 @@ export class LedgerCut implements Disposable {
   async #offsetBehind(behind: Anchor, from: number, to: number, signal: AbortSignal | undefined): Promise<number> {
     const { file, path } = this.#tail;
     const beginning = Buffer.from(`\n{"id":${behind.id},`);
-    const chunk = Buffer.alloc(turnBytes);
-    for (let [at, read] = [from - 1, 0]; at + beginning.length < to; at += read - beginning.length + 1) {
-      read = file.use((fd) => file.files.readSync(fd!, chunk, 0, Math.min(chunk.length, to - at), at));
-      const found = chunk.subarray(0, read).indexOf(beginning);
+    for (let at = from - 1; at + beginning.length < to; ) {
+      const chunk = this.#read(at, to);
+      const found = chunk.indexOf(beginning);
       const [raw] = found < 0 ? [] : linesOf(file, at + found + 1, to);
       if (raw && soundLine(raw)?.hash === behind.hash) return raw.end;
-      if (raw || read < beginning.length) break;
+      if (raw || chunk.length < beginning.length) break;
+      at += chunk.length - beginning.length + 1;
       await nextTurn();
       signal?.throwIfAborted();
     }
@@ -77,9 +79,16 @@ export class LedgerCut implements Disposable {
     throw new StoreError('ERR_STORE_PARITY', `${path} cannot be cut: ${why}`);
   }
 
+  /** The bytes from an offset on, as many as fit; good until the next read. */
+  #read(from: number, to: number): Buffer {
+    const { file } = this.#tail;
+    const length = Math.min(turnBytes, to - from);
+    return this.#chunk.subarray(0, file.use((fd) => file.files.readSync(fd!, this.#chunk, 0, length, from)));
+  }
+
   #copyUpTo(end: number): void {
     while (this.#copied < end) {
-      const chunk = this.#tail.file.read(this.#copied, Math.min(turnBytes, end - this.#copied));
+      const chunk = this.#read(this.#copied, end);
       if (chunk.length === 0) return;
       this.#written += this.#fresh.write(chunk, this.#written);
       this.#copied += chunk.length;
