@@ -55,8 +55,11 @@ export class FileLock implements Disposable {
   }
 }
 
+// How often in a row a lock file may go away before it is opened; one that cannot be opened at all fails each time.
+const mostRemovals = 100;
+
 /** Returns `undefined` if somebody else has the lock, or has removed the lock file meanwhile. */
-function tryToLock(path: string, timeoutMs: number, store?: readonly string[]): FileLock | undefined {
+function tryToLock(path: string, timeoutMs: number, store?: readonly string[], removals = 0): FileLock | undefined {
   createFile(path, store);
   const before = identityOf(path);
   let db: DatabaseSync | undefined;
@@ -66,15 +69,15 @@ function tryToLock(path: string, timeoutMs: number, store?: readonly string[]): 
     // Otherwise the first transaction of an empty database would make a journal file.
     db.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
     if (before !== undefined && identityOf(path) === before) return new FileLock(db, path);
+    db.close();
   } catch (error) {
-    const couldNotOpen = (error as { errcode?: number }).errcode === 14; // SQLITE_CANTOPEN
-    const isGone = couldNotOpen && (before === undefined || identityOf(path) !== before);
-    if (!isGone && codeOf(error) !== 'ERR_STORE_BUSY') {
-      db?.close();
-      throw error;
-    }
+    db?.close();
+    // SQLITE_CANTOPEN: the file was removed meanwhile. Whether one is there again says nothing: the next process that
+    // wants the lock makes it, and most file systems give that file the number of the inode that was freed last.
+    const couldNotOpen = (error as { errcode?: number }).errcode === 14;
+    if (couldNotOpen && removals < mostRemovals) return tryToLock(path, timeoutMs, store, removals + 1);
+    if (codeOf(error) !== 'ERR_STORE_BUSY') throw error;
   }
-  db?.close();
   return undefined;
 }
 

