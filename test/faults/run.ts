@@ -236,7 +236,7 @@ export async function explore(
     const model = `${names} names, ${damage}`;
     outcome.lost[model] = 0;
     for (const { state, views, at } of chosen(recorded, names, damage, limit * share, random)) {
-      if (outcome.lost[model]! >= enough) break;
+      if (Object.values(outcome.lost).reduce((sum, lost) => sum + lost, 0) >= enough) break;
       const key = `${state.key} ${JSON.stringify(views[0])}`;
       if (seen.has(key)) continue;
       seen.add(key);
