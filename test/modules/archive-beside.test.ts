@@ -3,8 +3,9 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { SqliteStore } from '../../lib/index.ts';
+import { SqliteStore } from '../../lib/index.ts';
 import { archiveAudits, verifyArchives } from '../../lib/modules/archive/archive.ts';
+import { planArchive } from '../../lib/modules/archive/range.ts';
 import { Clocks } from '../support/clocks.ts';
 import { TestFolder } from '../support/folder.ts';
 
@@ -32,6 +33,25 @@ test('a reader that never ends, and so keeps the WAL from being begun anew, does
   assert.equal(reader.prepare('SELECT count(*) AS count FROM audit_log').get()!['count'], 12_000);
   reader.exec('COMMIT');
   assert.equal((await verifyArchives(store, folder.file('archives'))).ok, true);
+});
+
+test('whoever looks for the rows that may go has the WAL copied meanwhile, so that it can be begun anew', async (t) => {
+  const folder = new TestFolder(t, { inMemory: true });
+  const store = oldStore(folder, 12_000, 5_000);
+  const writer = folder.raw();
+  writer.exec('PRAGMA wal_autocheckpoint = 0; CREATE TABLE other (text)');
+  writer.exec(`WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 4000)
+    INSERT INTO other SELECT hex(zeroblob(2000)) FROM n`);
+  const left = (): number => {
+    const { log, checkpointed } = writer.prepare('PRAGMA wal_checkpoint(NOOP)').get() as Record<string, number>;
+    return log! - checkpointed!;
+  };
+  assert.ok(left() > 1_000);
+  using reader = SqliteStore.openReadOnly(folder.file());
+  assert.equal((await planArchive(reader, { before: new Date('2026-11-22T10:00:00Z') })).range?.last.id, 12_000);
+  assert.ok(left() > 1_000); // who only reads copies nothing
+  assert.equal((await planArchive(store, { keepDays: 1 })).range?.last.id, 12_000);
+  assert.equal(left(), 0);
 });
 
 test('archiving waits for another writer as long as the store waits for one, and deletes nothing then', async (t) => {

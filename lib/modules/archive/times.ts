@@ -1,6 +1,7 @@
 // Looking for rows of a log by their times, which clocks have given that jump.
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { ModuleConnection } from '../../core/door.ts';
+import { awaitCheckpoint } from '../../ledger/turn.ts';
 
 // A page of this many rows is looked through in some milliseconds.
 const pageRows = 5_000;
@@ -72,6 +73,7 @@ export class Times {
   }
 
   async #pause(): Promise<void> {
+    await awaitCheckpoint(this.#connection.parts.connection);
     await nextTurn();
     this.#signal?.throwIfAborted();
   }
