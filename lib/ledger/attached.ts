@@ -22,7 +22,7 @@ import { ledgerAfter, replayRow } from './replay.ts';
 import { type LedgerRow, ledgerRows } from './rows.ts';
 import { signerOf } from './signer.ts';
 import type { LedgerTail } from './tail.ts';
-import { writeInTurn } from './turn.ts';
+import { writeInTurn, writeInTurnSync } from './turn.ts';
 import { checkLength } from './write-lines.ts';
 
 /** Keeps the log of a store and its ledger equal. */
@@ -92,7 +92,7 @@ export class AttachedLedger implements LedgerPort {
     this.#parts.log.ledger = this;
     this.#connection.attendLast(this);
     const attached: Attached = { replayed: 0, written: 0, setAside: [] };
-    this.#connection.write(`attach the ledger ${this.#ledger.path}`, () => {
+    writeInTurnSync(this.#connection, `attach the ledger ${this.#ledger.path}`, () => {
       attached.replayed = (this.#head()?.id ?? 0) - before;
       this.#watch();
       if (!this.#parts.log.hasLedger()) this.#turnOn();

@@ -22,6 +22,17 @@ export async function writeInTurn(
   connection.write(what, fn);
 }
 
+/** `writeInTurn` for an open, which cannot be asynchronous. SQLite itself waits for the second half of the time. */
+export function writeInTurnSync(connection: Connection, what: string, fn: () => void): void {
+  const [timeoutMs] = connection.get<[number]>('PRAGMA busy_timeout')!;
+  const pause = new Int32Array(new SharedArrayBuffer(4));
+  for (const startedMs = performance.now(); performance.now() - startedMs < timeoutMs / 2; ) {
+    if (connection.writeAtOnce(what, fn)) return;
+    Atomics.wait(pause, 0, 0, 1);
+  }
+  connection.write(what, fn);
+}
+
 // Who has not written for so many looks does not write without a pause.
 const idleLooks = 10;
 const lookMs = 20;
