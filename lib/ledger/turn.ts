@@ -41,8 +41,8 @@ const lookMs = 20;
  * Has the WAL copied into the database once it is long, and waits while others make it longer, so that they can begin
  * it anew: SQLite does that only when all of it is copied and nobody reads from it at that moment. Without this pause
  * the WAL grew to 40 MB beside a service that appended without one. Nobody is waited for who does not write, or who has
- * had the time to copy it twice: a reader that never ends must not stop the archiving. A store that was opened
- * to read copies nothing, and may not even ask.
+ * had the time to copy it twice: a reader that never ends must not stop the archiving. A store that was opened to
+ * read copies nothing, and SQLite refuses even the question to a user who may only read.
  */
 export async function awaitCheckpoint(connection: Connection): Promise<void> {
   if (connection.reader) return;
