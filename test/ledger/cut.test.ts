@@ -248,3 +248,48 @@ test('a ledger that is damaged at the cut is not cut, nothing is lost, and one m
   await archiveUpTo(kiosk, 500);
   await checkParity(kiosk.store, ledgerIn(folder));
 });
+
+test('a ledger whose row at the cut is not the one that the log had is not cut', async (t) => {
+  const folder = new TestFolder(t);
+  const { store } = kioskWithLedger(folder);
+  const before = readFileSync(folder.file('audit.jsonl'));
+  const { ledger } = connect(store).parts.log;
+  await assert.rejects(ledger!.cutBehind({ id: 40, hash: '0'.repeat(64) }, undefined), { code: 'ERR_STORE_PARITY' });
+  assert.deepEqual(readFileSync(folder.file('audit.jsonl')), before);
+});
+
+test('a ledger is cut behind its first row, too', async (t) => {
+  const folder = new TestFolder(t);
+  const { store } = kioskWithLedger(folder);
+  const { log } = connect(store).parts;
+  const ids = idsOf(store);
+  await log.ledger!.cutBehind({ id: ids[0]!, hash: log.hashAt(ids[0]!)! }, undefined);
+  assert.deepEqual([...ledgerIn(folder).iterate()].map(({ id }) => id), ids.slice(1));
+});
+
+test('the row at the cut is found wherever the parts end in which the ledger is read', async (t) => {
+  const path = (folder: TestFolder): string => folder.file('audit.jsonl');
+  for (let cut = 0; cut <= 10; cut++) {
+    const folder = new TestFolder(t, { inMemory: true });
+    const store = folder.open({ ledger: ledgerIn(folder) });
+    const append = (length: number): number => {
+      return store.appendAudit({ type: 'session_started', sessionId: 'session', entryId: 'x'.repeat(length) }).id;
+    };
+    const size = (): number => system.statSync(path(folder)).size;
+    const headerBytes = readFileSync(path(folder)).indexOf('\n') + 1;
+    const bytes = size();
+    append(1);
+    const lineBytes = size() - bytes - 1; // but for the name
+    // So many bytes of the newline and of `{"id":3,` are at the end of the first part of 256 KiB.
+    const end = headerBytes - 1 + 256 * 1024 - cut;
+    append(end + 1 - size() - lineBytes);
+    assert.equal(size(), end + 1);
+    const id = append(1);
+    append(1);
+    const { log } = connect(store).parts;
+    await log.ledger!.cutBehind({ id, hash: log.hashAt(id)! }, undefined);
+    assert.equal(headerIn(path(folder)).after?.id, id);
+    assert.deepEqual([...ledgerIn(folder).iterate()].map((line) => line.id), [id + 1]);
+    store.close();
+  }
+});
