@@ -103,7 +103,19 @@ export function checkFormat(db: DatabaseSync, path: string): void {
 
 /** Runs `fn` as one transaction of a handle that has no `Connection` yet. */
 export function inTransaction<T>(db: DatabaseSync, fn: () => T): T {
-  db.exec('BEGIN IMMEDIATE');
+  return transact(db, 'BEGIN IMMEDIATE', fn);
+}
+
+/**
+ * Runs several reads on one state of the database, because another process may migrate it between two of them: the
+ * tables of one version and the number of another would look like damage. Such reads nest.
+ */
+export function readTogether<T>(db: DatabaseSync, fn: () => T): T {
+  return db.isTransaction ? fn() : transact(db, 'BEGIN', fn);
+}
+
+function transact<T>(db: DatabaseSync, begin: string, fn: () => T): T {
+  db.exec(begin);
   try {
     const result = fn();
     db.exec('COMMIT');

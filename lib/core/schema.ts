@@ -1,7 +1,7 @@
 // Which schema a database has, and the current one for a new file.
 import { parseInstant } from '../values/checks.ts';
 import { StoreError } from '../values/errors.ts';
-import { readValue } from './handle.ts';
+import { readTogether, readValue } from './handle.ts';
 import { migrations, readSql } from './sql-files.ts';
 import type { DatabaseSync } from './sqlite.ts';
 
@@ -79,6 +79,10 @@ export type SchemaRow = [name: string, type: string, table: string, rootpage: nu
 
 /** Says what a file is by its mark, version and schema only; reads no row of a foreign file. */
 export function identify(db: DatabaseSync): FileKind {
+  return readTogether(db, () => identifyNow(db));
+}
+
+function identifyNow(db: DatabaseSync): FileKind {
   const mark = readValue(db, 'PRAGMA application_id');
   const statement = db.prepare(objectsSql);
   statement.setReturnArrays(true);

@@ -1,5 +1,5 @@
 // The tables of a database on its way to becoming a store: made, adopted, migrated or mended.
-import { inTransaction, readValue, schemaMarkSql } from '../core/handle.ts';
+import { inTransaction, readTogether, readValue, schemaMarkSql } from '../core/handle.ts';
 import type { CheckedOptions } from '../core/options.ts';
 import { identify, schemaVersion } from '../core/schema.ts';
 import type { DatabaseSync } from '../core/sqlite.ts';
@@ -26,9 +26,10 @@ interface Prepared {
 export function prepareSchema(
   db: DatabaseSync, path: string, lost: { uuid: string; createdAt?: string } | undefined, options: CheckedOptions,
 ): Prepared {
-  const mark = readValue(db, schemaMarkSql);
-  const kind = identify(db);
-  const newer = newerSchema(db, path, kind);
+  const { mark, kind, newer } = readTogether(db, () => {
+    const kind = identify(db);
+    return { mark: readValue(db, schemaMarkSql), kind, newer: newerSchema(db, path, kind) };
+  });
   requireWritable(newer);
   if (newer) return { mark, newer };
   if (kind.kind === 'store' && kind.version === schemaVersion && kind.lacking.length === 0) return { mark };

@@ -1,7 +1,7 @@
 // The open of `openReadOnly`: the way from a path to a store that is only looked at.
 import { accessSync, constants, realpathSync, statSync } from 'node:fs';
 import { Connection } from '../core/connection.ts';
-import { checkVersion } from '../core/handle.ts';
+import { checkVersion, readTogether } from '../core/handle.ts';
 import { assemble, type Opened } from '../core/open.ts';
 import { type CheckedOptions, snapshotPathFor } from '../core/options.ts';
 import { identify, notAStore, schemaVersion } from '../core/schema.ts';
@@ -29,13 +29,13 @@ export function openToRead(
     const snapshotPath = snapshotPathFor(path, options);
     const reader = new ReadOnlyFile(path, options.busyTimeoutMs);
     try {
-      return reader.read(() => {
+      return reader.read(() => readTogether(reader.db, () => {
         const newer = checkReadable(reader.db, path, oldest);
         const connection = new Connection(reader.db, { clock: options.clock, path, reader, refusal });
         const opened = assemble(connection, reader.db, snapshotPath);
         tellNewer(connection, newer);
         return opened;
-      });
+      }));
     } catch (error) {
       reader.close();
       throw error;

@@ -1,7 +1,7 @@
 // What stands at a path, found out without changing a byte of it or beside it: what is refused is left as it was.
 import { accessSync, constants, lstatSync, readSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { checkFormat, openHandle, readHeader, readValue } from '../core/handle.ts';
+import { checkFormat, openHandle, readHeader, readTogether, readValue } from '../core/handle.ts';
 import { newestRowSql } from '../core/log.ts';
 import { readUuid } from '../core/open.ts';
 import { applicationId, type FileKind, identify, isOwnTable, schemaVersion } from '../core/schema.ts';
@@ -56,14 +56,14 @@ export function inspect(path: string, snapshot: SnapshotFile, busyTimeoutMs: num
 function examineFile(path: string, snapshot: SnapshotFile, busyTimeoutMs: number): Found {
   const reader = new ReadOnlyFile(path, busyTimeoutMs);
   try {
-    return reader.read(() => {
+    return reader.read(() => readTogether(reader.db, () => {
       const found = examine(reader.db, path);
       if (found.uuid === undefined || found.newer?.access === 'none') return found;
       // The rows that open will read are read here first, so that damage is found before anything is written.
       readValue(reader.db, newestRowSql);
       readValue(reader.db, 'SELECT data, generation FROM snapshot');
       return { ...found, loss: lossOf(reader.db, found, snapshot) };
-    });
+    }));
   } finally {
     reader.close();
   }

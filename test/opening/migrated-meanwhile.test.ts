@@ -1,0 +1,82 @@
+// Another process that migrates the file, up and down, between any two statements of an open.
+import assert from 'node:assert/strict';
+import { DatabaseSync } from 'node:sqlite';
+import { test, type TestContext } from 'node:test';
+import { inTransaction, readValue } from '../../lib/core/handle.ts';
+import { schemaVersion } from '../../lib/core/schema.ts';
+import { SqliteStore } from '../../lib/index.ts';
+import { migrateSchema } from '../../lib/migrate/steps.ts';
+import { codeOf } from '../../lib/values/errors.ts';
+import { TestFolder } from '../support/folder.ts';
+
+/** Does `act` just before the statement with this number and before each that is like it; says whether there was one. */
+function runBeside(t: TestContext, number: number, act: () => void, run: () => void): boolean {
+  let count = 0;
+  let chosen: string | undefined;
+  let isActing = false; // its own statements are none of those
+  const mocks = (['prepare', 'exec'] as const).map((name) => {
+    const original = DatabaseSync.prototype[name] as (sql: string) => unknown;
+    return t.mock.method(DatabaseSync.prototype, name, function (this: DatabaseSync, sql: string) {
+      if (!isActing && ++count === number) chosen = sql;
+      if (!isActing && sql === chosen) {
+        isActing = true;
+        act();
+        isActing = false;
+      }
+      return original.call(this, sql);
+    });
+  });
+  try {
+    run();
+  } finally {
+    for (const { mock } of mocks) mock.restore();
+  }
+  return chosen !== undefined;
+}
+
+/** Migrates down or up again, as another process does, which gives up where it would have to wait. */
+function migrateBeside(path: string): void {
+  using db = new DatabaseSync(path, { timeout: 0 });
+  try {
+    inTransaction(db, () => {
+      const from = Number(readValue(db, 'PRAGMA user_version'));
+      migrateSchema(db, from, from === schemaVersion ? schemaVersion - 1 : schemaVersion, new Date(), true);
+    });
+  } catch (error) {
+    if (codeOf(error) !== 'ERR_STORE_BUSY') throw error;
+  }
+}
+
+const written = ['ERR_STORE_BUSY', 'ERR_STORE_MIGRATION'];
+const opens: Record<string, { open: (path: string) => SqliteStore; refusals: string[] }> = {
+  open: { open: (path) => SqliteStore.open(path, { busyTimeoutMs: 0 }), refusals: written },
+  recover: { open: (path) => SqliteStore.open(path, { busyTimeoutMs: 0, recover: true }), refusals: written },
+  openReadOnly: {
+    open: (path) => SqliteStore.openReadOnly(path, { busyTimeoutMs: 0 }),
+    refusals: ['ERR_STORE_BUSY', 'ERR_STORE_SCHEMA_TOO_OLD'],
+  },
+};
+
+for (const [name, { open, refusals }] of Object.entries(opens)) {
+  for (const version of [schemaVersion - 1, schemaVersion]) {
+    test(`${name} takes no file of version ${version} for damaged that another process migrates meanwhile`, (t) => {
+      const folder = new TestFolder(t);
+      folder.open().close();
+      let isReached = true;
+      for (let number = 1; isReached; number++) {
+        SqliteStore.migrate(folder.file(), version, { force: true });
+        using service = new DatabaseSync(folder.file());
+        service.exec('UPDATE store_meta SET created_at = created_at'); // so that there is a -wal, as beside a service
+        isReached = runBeside(t, number, () => migrateBeside(folder.file()), () => {
+          try {
+            using store = open(folder.file());
+            assert.equal(store.recovery, undefined);
+          } catch (error) {
+            assert.ok(refusals.includes(codeOf(error)!), `at statement ${number}: ${(error as Error).stack}`);
+          }
+        });
+      }
+      folder.open().close();
+    });
+  }
+}
