@@ -2,6 +2,7 @@
 // and what a commit that failed leaves in the WAL.
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { Faults } from './faults.ts';
+import { inTransaction } from './handle.ts';
 
 // A larger checkpoint writes a hot page once instead of many times, but beyond 1,000 pages next to nothing is gained
 // (test/bench/README.md). 1,000 pages keep the WAL at about 4 MB and a checkpoint's pause at some milliseconds.
@@ -75,15 +76,10 @@ export class Checkpoints {
  */
 export function overwriteFailedCommit(db: DatabaseSync): void {
   try {
-    db.exec('BEGIN IMMEDIATE');
     // The value is changed and changed back, because SQLite does not write a value that stays the same.
-    db.exec('UPDATE store_meta SET has_ledger = NOT has_ledger; UPDATE store_meta SET has_ledger = NOT has_ledger');
-    db.exec('COMMIT');
+    const sql = 'UPDATE store_meta SET has_ledger = NOT has_ledger; UPDATE store_meta SET has_ledger = NOT has_ledger';
+    inTransaction(db, () => db.exec(sql));
   } catch {
-    try {
-      if (db.isTransaction) db.exec('ROLLBACK');
-    } catch {
-      // The error of the COMMIT is the one to report; a transaction that stays open makes the next BEGIN fail.
-    }
+    // The error of the COMMIT is the one to report; a transaction that stays open makes the next BEGIN fail.
   }
 }

@@ -7,7 +7,7 @@ import { CallersError, codeOf, couldNotBegin, StoreError, toStoreError } from '.
 import { Checkpoints, overwriteFailedCommit } from './checkpoints.ts';
 import type { CommitParticipant, LastParticipant } from './commit-participant.ts';
 import { Faults } from './faults.ts';
-import type { Reader } from './handle.ts';
+import { type Reader, readTogether } from './handle.ts';
 import { Statements } from './statements.ts';
 
 export class Connection extends Statements {
@@ -128,15 +128,9 @@ export class Connection extends Statements {
     return this.faults.publishAfter(() => this.read(what, () => {
       if (this.#depth > 0) return fn();
       // This is no write: BEGIN takes no lock until the first SELECT, and COMMIT writes nothing.
-      this.statement('BEGIN').run();
       this.#isReadingTogether = true;
       try {
-        const result = fn();
-        this.statement('COMMIT').run();
-        return result;
-      } catch (error) {
-        this.undo();
-        throw error;
+        return readTogether(this.reader?.db ?? this.db, fn);
       } finally {
         this.#isReadingTogether = false;
       }

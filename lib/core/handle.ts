@@ -6,6 +6,7 @@ import { pathToFileURL } from 'node:url';
 import { readDatabaseBytes } from '../values/descriptors.ts';
 import { codeOf, StoreError } from '../values/errors.ts';
 import { syncFolder } from '../values/folders.ts';
+import { pauseSync } from '../values/pause.ts';
 import { DatabaseSync } from './sqlite.ts';
 
 /**
@@ -138,7 +139,7 @@ export function switchToWal(db: DatabaseSync, path: string, busyTimeoutMs: numbe
     } catch (error) {
       // The switch needs the file to itself and does not wait: of two processes that open a new file, one tries again.
       if (codeOf(error) !== 'ERR_STORE_BUSY' || Date.now() >= deadline) throw error;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
+      pauseSync(10);
     }
   }
   // Makes the name of a new database durable, and the deletion of the journal that made it: a journal that reappeared

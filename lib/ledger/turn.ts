@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { checkpointPages } from '../core/checkpoints.ts';
 import type { Connection } from '../core/connection.ts';
+import { pauseSync } from '../values/pause.ts';
 
 /**
  * Runs a write in a transaction of its own, in a moment in which nobody else writes. SQLite lets nobody queue for its
@@ -25,10 +26,9 @@ export async function writeInTurn(
 /** `writeInTurn` for an open, which cannot be asynchronous. SQLite itself waits for the second half of the time. */
 export function writeInTurnSync(connection: Connection, what: string, fn: () => void): void {
   const [timeoutMs] = connection.get<[number]>('PRAGMA busy_timeout')!;
-  const pause = new Int32Array(new SharedArrayBuffer(4));
   for (const startedMs = performance.now(); performance.now() - startedMs < timeoutMs / 2; ) {
     if (connection.writeAtOnce(what, fn)) return;
-    Atomics.wait(pause, 0, 0, 1);
+    pauseSync(1);
   }
   connection.write(what, fn);
 }

@@ -9,6 +9,7 @@ import { isWritableHere, readDatabaseBytes, readJournalBytes } from '../values/d
 import { codeOf, StoreError, type StoreErrorCode, toStoreError } from '../values/errors.ts';
 import { copyBytes } from '../values/files.ts';
 import { makeTemporaryFolder } from '../values/folders.ts';
+import { pauseSync } from '../values/pause.ts';
 import { companionsOf } from '../values/place.ts';
 
 /**
@@ -179,7 +180,7 @@ export class ReadOnlyFile implements Reader {
         const why = `it was written to during each of ${attempt} attempts`;
         throw new StoreError('ERR_STORE_BUSY', `failed to read ${this.path}: ${why}`);
       }
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, pauseMs);
+      pauseSync(pauseMs);
     }
   }
 

@@ -9,7 +9,7 @@ import { migrateSchema } from '../../lib/migrate/steps.ts';
 import { codeOf } from '../../lib/values/errors.ts';
 import { TestFolder } from '../support/folder.ts';
 
-/** Does `act` just before the statement with this number and before each that is like it; says whether there was one. */
+/** Does `act` just before the statement with this number and each that is like it; says whether there was one. */
 function runBeside(t: TestContext, number: number, act: () => void, run: () => void): boolean {
   let count = 0;
   let chosen: string | undefined;
