@@ -2,14 +2,15 @@
 // it.
 //
 // SHEPHERD_FAULTS_STATES: about how many states of the store's own are looked at; 5,000 by default.
-// SHEPHERD_FAULTS_SEED: repeats another run's choice. SHEPHERD_FAULTS_PART: 1/2 and 2/2 are every other workload and
-// fault, and the rest of them.
+// SHEPHERD_FAULTS_SEED: repeats another run's choice. SHEPHERD_PART: which of the workloads and faults
+// (test/support/part.ts).
 import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { renewWal } from '../../lib/recovery/found-wal.ts';
 import { TestFolder } from '../support/folder.ts';
+import { partOf } from '../support/part.ts';
 import { needs } from '../support/tools.ts';
 import { Disk } from './disk.ts';
 import { count, type Done, jobs, runAll, untilFound } from './main.ts';
@@ -23,9 +24,9 @@ test(
   async (t) => {
     const states = Number(process.env['SHEPHERD_FAULTS_STATES'] ?? 5_000);
     const seed = Number(process.env['SHEPHERD_FAULTS_SEED'] ?? 1);
-    const [part, parts] = (process.env['SHEPHERD_FAULTS_PART'] ?? '1/1').split('/').map(Number) as [number, number];
-    t.diagnostic(`SHEPHERD_FAULTS_SEED=${seed} SHEPHERD_FAULTS_STATES=${states} SHEPHERD_FAULTS_PART=${part}/${parts}`);
-    const chosen = untilFound(jobs(seed, states)).filter((_, index) => index % parts === part - 1);
+    t.diagnostic(`SHEPHERD_FAULTS_SEED=${seed} SHEPHERD_FAULTS_STATES=${states}`);
+    const all = untilFound(jobs(seed, states));
+    const chosen = partOf(all);
     const done: Done[] = [];
     await runAll(chosen, (each) => {
       done.push(each);
@@ -46,7 +47,7 @@ test(
       [],
       'faults that were not found',
     );
-    assert.ok(total >= Math.min(states, 5_000) / parts, `only ${total} states`);
+    assert.ok(total >= (Math.min(states, 5_000) * chosen.length) / all.length, `only ${total} states`);
   },
 );
 
