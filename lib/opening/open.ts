@@ -2,7 +2,7 @@
 import { statfsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Connection } from '../core/connection.ts';
-import { checkSync, checkVersion, setPragmas, switchToWal } from '../core/handle.ts';
+import { checkSync, checkVersion, readValue, schemaMarkSql, setPragmas, switchToWal } from '../core/handle.ts';
 import type { Attached, LedgerPort } from '../core/mirror-port.ts';
 import { assemble, type Opened, openPlain } from '../core/open.ts';
 import { type CheckedOptions, snapshotPathFor } from '../core/options.ts';
@@ -32,7 +32,7 @@ import { prepareFolder } from '../values/folders.ts';
 import { companionsOf, existsAt, isExchangeOpen, settleExchange } from '../values/place.ts';
 import { writeAlone } from './alone.ts';
 import { lookFirst } from './look.ts';
-import { prepareSchema } from './prepare-schema.ts';
+import { type Prepared, prepareSchema } from './prepare-schema.ts';
 
 /** A store that was opened for writing. */
 export interface OpenedToWrite extends Opened {
@@ -120,13 +120,15 @@ function finishOpen(opening: Opening): OpenedToWrite {
   let db: DatabaseSync | undefined;
   let connection: Connection | undefined;
   let ledger: LedgerPort | undefined;
+  let prepared: Prepared | undefined;
   try {
     db = openToWrite(path, options, check);
     setPragmas(db);
     check();
     checkpointFound(db, path);
     const lost = opening.found === undefined ? undefined : identityLeft(opening);
-    const { mark, newer } = prepareSchema(db, path, lost, options);
+    prepared = prepareSchema(db, path, lost, options);
+    const { mark, newer } = prepared;
     switchToWal(db, path, options.busyTimeoutMs);
     connection = new Connection(db, { clock: options.clock, path });
     const opened = assemble(connection, db, snapshotPath, snapshot);
@@ -137,11 +139,13 @@ function finishOpen(opening: Opening): OpenedToWrite {
     ledger = ledgerOf(opened, options);
     return settle(opened, ledger, opening);
   } catch (error) {
+    const isMigrated = prepared !== undefined && hasOtherMark(db!, prepared.mark);
     ledger?.close();
     if (connection) connection.close();
     else db?.close();
     if (error instanceof TurnNeeded) throw error;
     check(); // an error about a file that was exchanged meanwhile gives way to saying so
+    if (isMigrated) throw migratedElsewhere(path, error);
     const isReadOnlyHere = codeOf(error) === 'ERR_STORE_READ_ONLY' && isOpenHere(`${path}-shm`);
     throw isReadOnlyHere ? readElsewhere(path, error) : error;
   }
@@ -151,7 +155,20 @@ function finishOpen(opening: Opening): OpenedToWrite {
 function checkVersionStays(db: DatabaseSync, path: string, version: number): void {
   const kind = identify(db);
   if (kind.kind === 'store' && kind.version === version) return;
-  throw new StoreError('ERR_STORE_BUSY', `failed to open ${path}: another process migrates it`);
+  throw migratedElsewhere(path);
+}
+
+/** Whether the schema was changed since it was prepared: what is missing then was taken away, and is no damage. */
+function hasOtherMark(db: DatabaseSync, mark: unknown): boolean {
+  try {
+    return readValue(db, schemaMarkSql) !== mark;
+  } catch {
+    return false; // it is damaged
+  }
+}
+
+function migratedElsewhere(path: string, cause?: unknown): StoreError {
+  return new StoreError('ERR_STORE_BUSY', `failed to open ${path}: another process migrates it`, { cause });
 }
 
 /** All handles of a process share one -shm, as the first handle opened it. */

@@ -12,7 +12,7 @@ import { readClock } from '../values/checks.ts';
 import { StoreError } from '../values/errors.ts';
 
 /** The schema of a database that is ready to be written to. */
-interface Prepared {
+export interface Prepared {
   /** The mark of the schema as it was found or made. */
   mark: unknown;
   /** Where the schema is that of a newer version, of which nothing is changed. */
