@@ -76,9 +76,9 @@ export class SqliteStore<in E extends EventBase = never> extends StoreOfLimits i
    * `ERR_STORE_NOT_A_STORE`, `ERR_STORE_SCHEMA_TOO_NEW`, `ERR_STORE_MIGRATION`, `ERR_STORE_PERMISSION`,
    * `ERR_STORE_READ_ONLY`, `ERR_STORE_UNSUPPORTED`; `ERR_STORE_CONFLICT` where the snapshot file or the ledger is
    * another store's, a store with a ledger is opened without it, or the file has a second name (a hard link);
-   * `ERR_STORE_BUSY` while another process recovers or restores the store, or has it open when it is to get its first
-   * ledger; `ERR_STORE_PARITY` where log and ledger disagree; `ERR_STORE_CORRUPT` for a damaged database, or a missing
-   * one beside a snapshot file, unless `recover` is true.
+   * `ERR_STORE_BUSY` while another process recovers, restores or migrates the store, or has it open when it is to get
+   * its first ledger; `ERR_STORE_PARITY` where log and ledger disagree; `ERR_STORE_CORRUPT` for a damaged database, or
+   * a missing one beside a snapshot file, unless `recover` is true.
    */
   static open<E extends EventBase = CoreEvent>(path: string, options?: OpenOptions): SqliteStore<E> {
     const checked = checkOpenOptions(options);

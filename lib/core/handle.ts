@@ -102,7 +102,7 @@ export function checkFormat(db: DatabaseSync, path: string): void {
   throw new StoreError('ERR_STORE_DATABASE', `${path} stores its texts in ${encoding}; this package needs UTF-8`);
 }
 
-/** Runs `fn` as one transaction of a handle that has no `Connection` yet. */
+/** Runs `fn` as one write transaction of a handle, past its `Connection` or where there is none yet. */
 export function inTransaction<T>(db: DatabaseSync, fn: () => T): T {
   return transact(db, 'BEGIN IMMEDIATE', fn);
 }

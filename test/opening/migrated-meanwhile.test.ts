@@ -34,12 +34,17 @@ function runBeside(t: TestContext, number: number, act: () => void, run: () => v
   return chosen !== undefined;
 }
 
+function versionOf(db: DatabaseSync): number {
+  const isAdopted = readValue(db, "SELECT count(*) FROM sqlite_schema WHERE name = 'schema_version'") === 1;
+  return isAdopted ? Number(readValue(db, 'SELECT max(version) FROM schema_version')) : 0;
+}
+
 /** Migrates down or up again, as another process does, which gives up where it would have to wait. */
 function migrateBeside(path: string, older: number): void {
   using db = new DatabaseSync(path, { timeout: 0 });
   try {
     inTransaction(db, () => {
-      const from = Number(readValue(db, 'SELECT max(version) FROM schema_version'));
+      const from = versionOf(db);
       migrateSchema(db, from, from === schemaVersion ? older : schemaVersion, new Date(), true);
     });
   } catch (error) {
@@ -57,8 +62,18 @@ const opens: Record<string, { open: (path: string) => SqliteStore; refusals: str
   },
 };
 
-// Version 1 has the fewest tables and indexes, and an open asks for those that it lacks.
-const cases = [[schemaVersion - 1, schemaVersion - 1], [schemaVersion, schemaVersion - 1], [schemaVersion, 1]] as const;
+// Version 1 has the fewest tables and indexes, and an open asks for those that it lacks; version 0 has no identity.
+const cases = [
+  [schemaVersion - 1, schemaVersion - 1], [schemaVersion, schemaVersion - 1], [schemaVersion, 1], [schemaVersion, 0],
+] as const;
+
+/** A store whose file has become one of another version while it was opened knows that. */
+function checkKnown(path: string, store: SqliteStore): void {
+  using db = new DatabaseSync(path);
+  if (versionOf(db) === schemaVersion) return;
+  if (store.isReadOnly) assert.equal(store.isHealthy(), false);
+  else assert.throws(() => store.addUsage('minecraft', '2026-11-21', 1), { code: 'ERR_STORE_MIGRATION' });
+}
 
 for (const [name, { open, refusals }] of Object.entries(opens)) {
   for (const [first, older] of cases) {
@@ -76,14 +91,17 @@ for (const [name, { open, refusals }] of Object.entries(opens)) {
           migrateBeside(folder.file(), older);
           if (++times === 2) service.close(); // nobody else has the file then, and whoever recovers might move it aside
         };
+        let opened: SqliteStore | undefined;
         isReached = runBeside(t, number, migrate, () => {
           try {
-            using store = open(folder.file());
-            assert.equal(store.recovery, undefined);
+            opened = open(folder.file());
+            assert.equal(opened.recovery, undefined);
           } catch (error) {
             assert.ok(refusals.includes(codeOf(error)!), `at statement ${number}: ${(error as Error).stack}`);
           }
         });
+        if (opened) checkKnown(folder.file(), opened);
+        opened?.close();
       }
       folder.open().close();
     });
