@@ -1,4 +1,4 @@
--- schema.sql for version 9, SHA-256 below: 0055d4769baee823fdc930b4159c7e0219fec09d840d6bb2c192ea6f7562ccdb
+-- schema.sql for version 10, SHA-256 below: 61bb26224cc7f42ba95329e0cd69d7b44defa1766d1d08be46677e90283bb55c
 -- The current schema, applied whole to a new file. lib/migrations/ leads an older file here step by step; a test
 -- compares the results. Columns of the first four tables that other readers know keep their names and meaning.
 
@@ -16,7 +16,7 @@ CREATE TABLE schema_version (
 -- readable_from: the oldest schema versions whose code may write to this file, and read it (lib/reading/newer.ts).
 -- limits_id: the last event whose effect overrides and balances have. ledger_path: where the ledger was when it was
 -- last attached, relative to the database's folder. archived_id, archived_hash: the last row that went into an archive;
--- the log begins behind it.
+-- the log begins behind it. machine_id: the machine on which the store was made, as a hash.
 CREATE TABLE store_meta (
   id INTEGER PRIMARY KEY CHECK (id = 1),
   uuid TEXT NOT NULL CHECK (length(uuid) = 36),
@@ -28,8 +28,16 @@ CREATE TABLE store_meta (
   limits_id INTEGER NOT NULL DEFAULT 0,
   ledger_path TEXT,
   archived_id INTEGER,
-  archived_hash TEXT
+  archived_hash TEXT,
+  machine_id TEXT
 );
+
+-- The UUIDs that the store had before, as clones of one image get new ones: each up to the row that gave it the next
+-- (lib/core/identity.ts). The chain begins with the first.
+CREATE TABLE former_identities (
+  uuid TEXT PRIMARY KEY NOT NULL,
+  until_id INTEGER NOT NULL CHECK (until_id > 0)
+) STRICT;
 
 -- Audit log --------------------------------------------------------------------------------------------------------
 
@@ -136,6 +144,18 @@ CREATE INDEX overrides_day ON overrides (day);
 CREATE TABLE balances (
   subject TEXT PRIMARY KEY NOT NULL,
   balance_ms INTEGER NOT NULL CHECK (balance_ms BETWEEN 0 AND 9007199254740991)
+) STRICT;
+
+-- Outboxes (lib/modules/outbox/) ----------------------------------------------------------------------------------
+
+-- For each place that gets the log: the last row that it has acknowledged. shared_id: the last row that the log has as
+-- well, where a backup was restored that is behind that one.
+CREATE TABLE outboxes (
+  name TEXT PRIMARY KEY NOT NULL,
+  id INTEGER NOT NULL CHECK (id >= 0),
+  hash TEXT NOT NULL,
+  acknowledged_at TEXT,
+  shared_id INTEGER
 ) STRICT;
 
 -- Snapshot ---------------------------------------------------------------------------------------------------------

@@ -1,10 +1,19 @@
 // The hash chain over the audit log, and what a row of the log consists of: pure functions, no I/O.
 import { hash } from 'node:crypto';
+import { checkInteger, checkOptions, invalid } from '../values/checks.ts';
 
 /** A row's id and hash (64 hexadecimal digits). Kept elsewhere, it proves every row of the log up to this one. */
 export interface Anchor {
   id: number;
   hash: string;
+}
+
+/** Checks an anchor that a caller gives. Throws `ERR_STORE_INVALID_ARGUMENT`. */
+export function checkAnchor(name: string, anchor: Anchor): Anchor {
+  const { id, hash: digits } = checkOptions(name, anchor, ['id', 'hash']);
+  checkInteger(`${name}.id`, id, 1);
+  if (typeof digits === 'string' && /^[0-9a-f]{64}$/.test(digits)) return { id, hash: digits };
+  throw invalid(`${name}.hash`, digits, '64 hexadecimal digits, a to f small');
 }
 
 /**

@@ -5,6 +5,7 @@ import { type Anchor, chainedColumns, type ChainedRow, genesisHash, hashedNames,
 import type { CommitParticipant } from './commit-participant.ts';
 import type { Connection } from './connection.ts';
 import { encodeChecked, type EventTexts, type StoreEvent } from './events.ts';
+import { type FormerIdentity, formerIdentities, isOwn, renewableFrom } from './identity.ts';
 import type { LedgerPort } from './mirror-port.ts';
 
 const insertSql = `INSERT INTO audit_log (${chainedColumns}, event_hash, signature)
@@ -23,16 +24,22 @@ export const namedSql: string = `FROM audit_log
 
 /** The audit log of a store, and whether it has a ledger. */
 export class AuditLog implements CommitParticipant {
-  readonly uuid: string;
   /** What keeps a ledger equal to the log, where the store has one. */
   ledger: LedgerPort | undefined;
   readonly #connection: Connection;
   /** The last row, where this connection wrote it, so that the next row is chained to it without a look-up. */
   #head: Anchor | undefined;
+  #uuid: string;
+  /** The UUID before the open transaction gave the store another one. */
+  #uuidBefore: string | undefined;
 
   constructor(connection: Connection, uuid: string) {
     this.#connection = connection;
-    this.uuid = uuid;
+    this.#uuid = uuid;
+  }
+
+  get uuid(): string {
+    return this.#uuid;
   }
 
   beginChanged(): void {
@@ -61,6 +68,36 @@ export class AuditLog implements CommitParticipant {
 
   undone(): void {
     this.#head = undefined;
+    this.#uuid = this.#uuidBefore ?? this.#uuid;
+    this.#uuidBefore = undefined;
+  }
+
+  committed(): void {
+    this.#uuidBefore = undefined;
+  }
+
+  /** The identities that the store had before, oldest first. */
+  formerIdentities(): FormerIdentity[] {
+    return formerIdentities(this.#connection);
+  }
+
+  /** The hash that the store's first row names as its predecessor's. */
+  get genesis(): string {
+    return genesisHash(this.formerIdentities()[0]?.store ?? this.#uuid);
+  }
+
+  /** Whether a file that names a store, and whose last row is `lastId`, belongs to this store. */
+  owns(store: string | undefined, lastId: number): boolean {
+    return isOwn(this.#connection, this.#uuid, store, lastId);
+  }
+
+  /** Gives the store another UUID, inside a transaction; `eventId` is the row that says so. */
+  takeIdentity(uuid: string, eventId: number): void {
+    this.#connection.run('INSERT INTO former_identities (uuid, until_id) VALUES (?, ?)', this.#uuid, eventId);
+    const sql = 'UPDATE store_meta SET uuid = ?1, writable_from = ?2, readable_from = ?2 WHERE id = 1';
+    this.#connection.run(sql, uuid, renewableFrom);
+    this.#uuidBefore ??= this.#uuid;
+    this.#uuid = uuid;
   }
 
   /** The last row's id and hash. */
@@ -80,7 +117,7 @@ export class AuditLog implements CommitParticipant {
 
   /** What the first row of the log follows: the last archived row, or id 0 and the hash that stands for none. */
   beginning(): Anchor {
-    return archivedRow(this.#connection) ?? { id: 0, hash: genesisHash(this.uuid) };
+    return archivedRow(this.#connection) ?? { id: 0, hash: this.genesis };
   }
 
   /** Has the log begin behind a row that is archived, inside a transaction, and deletes the rows up to there. */

@@ -3,6 +3,7 @@ import { checkFunction, checkInteger, checkOptions, checkText, invalid } from '.
 import { absolutePath, snapshotPathOf } from '../values/paths.ts';
 import { companionsOf } from '../values/place.ts';
 import type { Anchor } from './chain.ts';
+import type { FormerIdentity } from './identity.ts';
 import type { LedgerPort } from './mirror-port.ts';
 import type { StoreParts } from './parts.ts';
 
@@ -30,6 +31,8 @@ export interface LedgerEnd {
   created: string | undefined;
   /** The row before the first line, where that is in an archive. */
   after?: Anchor | undefined;
+  /** The identities that the store had before. */
+  renewed?: readonly FormerIdentity[] | undefined;
   /** The last sound row. */
   head: Anchor | undefined;
   /** The id of the last row that completes a group. */

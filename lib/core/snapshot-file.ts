@@ -2,12 +2,12 @@
 // back or said why not.
 import { hash } from 'node:crypto';
 import { closeSync, constants, fstatSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { checkDuration, checkInteger, checkText, invalid, parseInstant } from '../values/checks.ts';
+import { checkDuration, checkInteger, checkText, parseInstant } from '../values/checks.ts';
 import { checkDay } from '../values/days.ts';
 import { temporaryName } from '../values/files.ts';
 import { checkJson } from '../values/json.ts';
 import { openPrivate } from '../values/place.ts';
-import type { Anchor } from './chain.ts';
+import { type Anchor, checkAnchor } from './chain.ts';
 import type { CooldownTexts } from './cooldowns.ts';
 import { decodeBalance, decodeOverride, type LimitsContent } from './limits.ts';
 import { checkBytes, decodeState, leastLength, maxBytes, type StateSnapshot } from './state.ts';
@@ -120,7 +120,7 @@ function decodeContent(text: string): ReadContent | undefined {
       if (!parseInstant(until) || (setAt !== undefined && !parseInstant(setAt))) return undefined;
     }
     if (limits !== undefined) checkLimits(limits);
-    if (head !== null) checkAnchor(head);
+    if (head !== null) checkAnchor('head', head);
     return state && parseInstant(savedAt) ? { ...content, state, stateText, others } : undefined;
   } catch {
     return undefined;
@@ -132,12 +132,7 @@ function checkLimits({ overrides, balances, asOf }: LimitsContent): void {
     decodeOverride([subject, day, grantedMs, availability]);
   }
   for (const { subject, balanceMs } of balances) decodeBalance([subject, balanceMs]);
-  checkAnchor(asOf);
-}
-
-function checkAnchor({ id, hash: digits }: Anchor): void {
-  checkInteger('id', id, 1);
-  if (!/^[0-9a-f]{64}$/.test(digits)) throw invalid('hash', digits, '64 hexadecimal digits');
+  checkAnchor('limits.asOf', asOf);
 }
 
 /**

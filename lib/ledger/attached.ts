@@ -196,6 +196,7 @@ export class AttachedLedger implements LedgerPort {
     const beginning = this.#parts.log.beginning();
     const { replaced, setAside, lostTo } = this.#ledger.bringTo({
       store: this.#uuid, created, after: beginning.id > 0 ? beginning : undefined, head,
+      renewed: this.#parts.log.formerIdentities(),
       like: statSync(connection.path!), now: connection.now(), recover: this.#recover,
       rows: (after = beginning) => ledgerRows(connection, after, head.id),
     });

@@ -41,11 +41,11 @@ export class LedgerCut implements Disposable {
    * the ledger begins there already, or behind it. Throws `ERR_STORE_PARITY` where the ledger does not have the row.
    */
   async copy(behind: Anchor, committed: () => Promise<End>, signal: AbortSignal | undefined): Promise<boolean> {
-    const { store, created, after, headerBytes, bytes } = await committed();
+    const { store, created, after, renewed, headerBytes, bytes } = await committed();
     if (store === undefined || created === undefined || (after?.id ?? 0) >= behind.id) return false;
     this.#copied = await this.#offsetBehind(behind, headerBytes, bytes, signal);
     this.#fresh.create(this.#tail.file.like);
-    this.#written = this.#fresh.write(Buffer.from(headerText({ store, created, after: behind })), 0);
+    this.#written = this.#fresh.write(Buffer.from(headerText({ store, created, after: behind, renewed })), 0);
     // What is appended meanwhile is copied too, as long as it is much: the rest is copied while everybody waits.
     for (let end = bytes; end - this.#copied > turnBytes; end = (await committed()).bytes) {
       while (this.#copied < end) {

@@ -45,12 +45,12 @@ export function* linesOf(file: LedgerFile, from: number, to: number): Generator<
 export function readEnd(file: LedgerFile, size: number, recover: boolean): End {
   const header = readHeader(file, size, recover);
   if (!header) return { ...emptyEnd, torn: size > 0, size };
-  const { store, created, after, headerBytes } = header;
+  const { store, created, after, renewed, headerBytes } = header;
   for (let window = windowBytes; ; window *= 4) {
     const from = Math.max(headerBytes, size - window);
     const end = scan(file, from === headerBytes ? from : from - 1, size, from === headerBytes);
     if (!end) continue;
-    const told = { ...end, store, created, headerBytes, size, ...(after ? { after } : undefined) };
+    const told = { ...end, store, created, headerBytes, size, ...(after && { after }), ...(renewed && { renewed }) };
     return end.head ? told : { ...told, head: after, groupEnd: after?.id ?? 0 };
   }
 }

@@ -3,6 +3,7 @@ import { isUtf8 } from 'node:buffer';
 import { createPrivateKey, type KeyObject, sign } from 'node:crypto';
 import { types } from 'node:util';
 import { type Anchor, genesisHash, hashedColumns, hashedNames, rowHash } from '../core/chain.ts';
+import type { FormerIdentity } from '../core/identity.ts';
 import { checkOptions, invalid } from '../values/checks.ts';
 import { StoreError } from '../values/errors.ts';
 import type { RawLine } from './read-lines.ts';
@@ -31,20 +32,24 @@ type HashedFields = Record<FieldOf<false>, string> & { [Field in FieldOf<true>]?
 
 /**
  * The first line: it names the format and the store. `created` is when the store was made. `after` is the row before
- * the first line, where that is in an archive; the first line of a ledger without it is the store's first row. Fields
- * that a newer version has added stand behind these, and stay.
+ * the first line, where that is in an archive; the first line of a ledger without it is the store's first row.
+ * `renewed` has the identities that the store had before, oldest first. Fields that a newer version has added stand
+ * behind these, and stay.
  */
 export interface LedgerHeader {
   format: 'shepherd-store ledger 1';
   store: string;
   created: string;
   after?: Anchor | undefined;
+  renewed?: readonly FormerIdentity[] | undefined;
 }
 
 /** The text of the first line, with its newline. */
-export function headerText({ store, created, after }: Omit<LedgerHeader, 'format'>): string {
+export function headerText({ store, created, after, renewed = [] }: Omit<LedgerHeader, 'format'>): string {
   const from = after && { id: after.id, hash: after.hash };
-  return `${JSON.stringify({ format: 'shepherd-store ledger 1', store, created, after: from })}\n`;
+  const before = renewed.map((former) => ({ store: former.store, until: former.until }));
+  const told = { after: from, renewed: before.length > 0 ? before : undefined };
+  return `${JSON.stringify({ format: 'shepherd-store ledger 1', store, created, ...told })}\n`;
 }
 
 /** Parses a header, which must begin exactly as `headerText` writes it; `undefined` for anything else. */
@@ -53,11 +58,33 @@ export function parseHeader(bytes: Buffer): LedgerHeader | undefined {
   if (format !== 'shepherd-store ledger 1') return undefined;
   if (typeof store !== 'string' || typeof created !== 'string') return undefined;
   if (text !== JSON.stringify({ format, store, created, ...others })) return undefined;
-  const { after } = others as { after?: Anchor };
-  if (after === undefined) return { format, store, created };
-  const isRow = Number.isSafeInteger(after?.id) && after.id >= 1 && /^[0-9a-f]{64}$/.test(after.hash);
-  const isExact = JSON.stringify(after) === JSON.stringify({ id: after?.id, hash: after?.hash });
-  return isRow && isExact ? { format, store, created, after } : undefined;
+  const { after, renewed } = others as Pick<LedgerHeader, 'after' | 'renewed'>;
+  const isExact = (given: unknown, read: unknown): boolean => JSON.stringify(given) === JSON.stringify(read);
+  if (after !== undefined && !(isRow(after) && isExact(after, { id: after.id, hash: after.hash }))) return undefined;
+  const before = renewed === undefined ? undefined : parseRenewed(renewed);
+  if (!isExact(renewed, before)) return undefined;
+  const told = { ...(after ? { after } : undefined), ...(before ? { renewed: before } : undefined) };
+  return { format, store, created, ...told };
+}
+
+function isRow(after: Anchor | null): after is Anchor {
+  return Number.isSafeInteger(after?.id) && after!.id >= 1 && /^[0-9a-f]{64}$/.test(after!.hash);
+}
+
+/** The identities in a header; `undefined` for what none of them can be. */
+function parseRenewed(given: unknown): FormerIdentity[] | undefined {
+  if (!Array.isArray(given) || given.length === 0) return undefined;
+  const renewed = (given as (FormerIdentity | null)[]).map((each) => ({ store: each?.store, until: each?.until }));
+  const isEach = renewed.every(({ store, until }, index) => {
+    const before = renewed[index - 1]?.until ?? 0;
+    return typeof store === 'string' && Number.isSafeInteger(until) && (until as number) > before;
+  });
+  return isEach ? (renewed as FormerIdentity[]) : undefined;
+}
+
+/** The row that a ledger begins behind: the last archived one, or id 0 and the hash that stands for none. */
+export function beginningOf({ store, after, renewed }: Pick<LedgerHeader, 'store' | 'after' | 'renewed'>): Anchor {
+  return after ?? { id: 0, hash: genesisHash(renewed?.[0]?.store ?? store) };
 }
 
 /** The text of a line, with its newline. */
@@ -154,7 +181,7 @@ export function hasLostHeader(header: LedgerHeader | undefined, lines: Iterable<
     isBlank &&= bytes !== undefined && bytes.every((byte) => byte === 0);
     const line = number > 1 && bytes ? parseLine(bytes) : undefined;
     if (header && number > 1) {
-      const { id, hash } = header.after ?? { id: 0, hash: genesisHash(header.store) };
+      const { id, hash } = beginningOf(header);
       return line?.id === id + 1 && isSound(line) && line.prev !== hash;
     }
     if (line && isSound(line)) return true;

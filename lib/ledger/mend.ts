@@ -2,6 +2,7 @@
 import { rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Anchor } from '../core/chain.ts';
+import type { FormerIdentity } from '../core/identity.ts';
 import { StoreError } from '../values/errors.ts';
 import { temporaryBeside } from '../values/files.ts';
 import { prepareFolder } from '../values/folders.ts';
@@ -32,6 +33,8 @@ export interface SourceLog {
   created: string;
   /** The row before the first one, where that is in an archive. */
   after: Anchor | undefined;
+  /** The identities that the store had before. */
+  renewed: readonly FormerIdentity[];
   /** The last row; for an empty log the id 0, and the hash that the first row will name as its predecessor's. */
   head: Anchor;
   /** The rows after a given one, or all rows. */

@@ -106,7 +106,8 @@ export async function rebuildLedger(
   tail.hold();
   try {
     const beginning = connection.read('read where the log begins', () => connection.parts.log.beginning());
-    const header = { store: connection.uuid, created, after: beginning.id > 0 ? beginning : undefined };
+    const renewed = connection.read('read its former identities', () => connection.parts.log.formerIdentities());
+    const header = { store: connection.uuid, created, after: beginning.id > 0 ? beginning : undefined, renewed };
     tail.begin(header, likeFor(target, connection.path === undefined ? [] : [connection.path]));
     let previous = beginning.hash;
     let events = 0;

@@ -1,12 +1,12 @@
 // Verifying a ledger: every line against the format, the chain, the signatures and an anchor.
 import { isUtf8 } from 'node:buffer';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { type Anchor, genesisHash } from '../core/chain.ts';
+import type { Anchor } from '../core/chain.ts';
 import { attempt } from '../values/errors.ts';
 import { anchorFault, type CheckedVerifyOptions } from '../verify/chain-walk.ts';
 import { SignatureWalk } from '../verify/signatures.ts';
 import type { LedgerFile, LedgerFiles } from './file.ts';
-import { type LedgerLine, lineHash, parseHeader, parseLine } from './line.ts';
+import { beginningOf, type LedgerLine, lineHash, parseHeader, parseLine } from './line.ts';
 import { type RawLine, readLines } from './read-lines.ts';
 
 /**
@@ -161,7 +161,7 @@ class LineWalk {
     const header = parseHeader(bytes);
     this.#after = header?.after;
     if (this.#after && this.#after.id === this.#anchor?.id) this.#anchored = this.#after.hash;
-    if (header) this.#previous = [this.#after?.hash ?? genesisHash(header.store)];
+    if (header) this.#previous = [beginningOf(header).hash];
     else this.#unreadable('not-a-ledger', 'the first line is not the header of a ledger');
   }
 

@@ -3,7 +3,10 @@ import { migrations, type MigrationStep, readSql } from '../core/sql-files.ts';
 import type { DatabaseSync } from '../core/sqlite.ts';
 import { StoreError, toStoreError } from '../values/errors.ts';
 import { adopt } from './adopt.ts';
-import { recordVersion, setHeaderVersion } from './create.ts';
+import { recordVersion, rememberMachine, setHeaderVersion } from './create.ts';
+
+// The step to this version brings the column in which a store remembers on which machine it is.
+const firstToKnowMachine = 10;
 
 /** Lists the steps from one version to another in the order in which they run. */
 export function stepsBetween(from: number, to: number): MigrationStep[] {
@@ -24,6 +27,7 @@ export function migrateSchema(db: DatabaseSync, from: number, to: number, now: D
       const script = (): void => runScript(db, readSql(step.up));
       if (version === 1) adopt(db, now, script);
       else script();
+      if (version === firstToKnowMachine) rememberMachine(db);
       recordVersion(db, version, step.description, now);
     });
   }
@@ -64,7 +68,7 @@ export function contents(db: DatabaseSync): Map<string, number> {
   const columns = db.prepare(`SELECT t.name AS tbl, c.name AS col
     FROM sqlite_schema AS t, pragma_table_info(t.name) AS c
     WHERE t.type = 'table' AND t.name <> 'schema_version' AND t.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
-      AND c.name NOT IN ('writable_from', 'readable_from', 'limits_id', 'ledger_path', 'archived_hash')`).all();
+      AND c.name NOT IN ('writable_from', 'readable_from', 'limits_id', 'ledger_path', 'archived_hash', 'machine_id')`).all();
   return new Map(columns.map(({ tbl, col }) => {
     const count = db.prepare(`SELECT count("${String(col)}") AS n FROM "${String(tbl)}"`).get();
     return [`${String(tbl)}.${String(col)}`, Number(count?.['n'])];

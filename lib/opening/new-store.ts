@@ -1,6 +1,7 @@
 // A store that is not opened but made: in memory, or in a file from the identity of one that was lost.
 import { Connection } from '../core/connection.ts';
 import { checkVersion, harden, inTransaction, openHandle, setPragmas, writing } from '../core/handle.ts';
+import type { Identity } from '../core/identity.ts';
 import { assemble, type Opened } from '../core/open.ts';
 import type { CheckedOptions } from '../core/options.ts';
 import { readSql } from '../core/sql-files.ts';
@@ -14,14 +15,14 @@ import { createFile } from '../values/files.ts';
  * files that are left of the lost store, in the order in which they say whose it was.
  */
 export function makeStore(
-  path: string, identity: { uuid: string; createdAt: string }, now: Date, left: readonly string[],
+  path: string, identity: Identity, now: Date, left: readonly string[],
 ): void {
   checkVersion();
   readSql('schema.sql'); // before an empty file is made, that nothing could fill
   createFile(path, left);
   using db = openHandle(path, writing, {});
   setPragmas(db);
-  inTransaction(db, () => createSchema(db, now, identity.uuid, identity.createdAt));
+  inTransaction(db, () => createSchema(db, now, identity));
 }
 
 /** Opens a store that lives and dies with the process. */

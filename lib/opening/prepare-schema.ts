@@ -1,5 +1,6 @@
 // The tables of a database on its way to becoming a store: made, adopted, migrated or mended.
 import { inTransaction, readTogether, readValue, schemaMarkSql } from '../core/handle.ts';
+import type { Identity } from '../core/identity.ts';
 import type { CheckedOptions } from '../core/options.ts';
 import { identify, schemaVersion } from '../core/schema.ts';
 import type { DatabaseSync } from '../core/sqlite.ts';
@@ -24,7 +25,7 @@ export interface Prepared {
  * the identity of a database that this one replaces. Throws `OnlyReadable` where a newer version may not be written to.
  */
 export function prepareSchema(
-  db: DatabaseSync, path: string, lost: { uuid: string; createdAt?: string } | undefined, options: CheckedOptions,
+  db: DatabaseSync, path: string, lost: Identity | undefined, options: CheckedOptions,
 ): Prepared {
   const { mark, kind, newer } = readTogether(db, () => {
     const kind = identify(db);
@@ -42,7 +43,7 @@ export function prepareSchema(
     }
     const newer = newerSchema(db, path, found);
     requireWritable(newer);
-    if (found.kind === 'empty') createSchema(db, now, lost?.uuid, lost?.createdAt);
+    if (found.kind === 'empty') createSchema(db, now, lost);
     else if (!newer) {
       migrateSchema(db, found.kind === 'store' ? found.version : 0, schemaVersion, now, false);
       mendObjects(db);

@@ -2,6 +2,7 @@
 import { rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { openHandle, releaseReaders, writing } from '../core/handle.ts';
+import type { Identity } from '../core/identity.ts';
 import type { CheckedOptions } from '../core/options.ts';
 import type { SnapshotFile } from '../core/snapshot-file.ts';
 import type { DatabaseSync } from '../core/sqlite.ts';
@@ -84,9 +85,9 @@ export function setAside(
 }
 
 /** The identity of a lost database, as far as the files beside it have it. */
-export function identityLeft({ snapshot, options }: Opening): { uuid: string; createdAt?: string } | undefined {
-  const { store, created } = options.ledger?.refresh() ?? {};
-  if (store !== undefined && created !== undefined) return { uuid: store, createdAt: created };
+export function identityLeft({ snapshot, options }: Opening): Identity | undefined {
+  const { store, created, renewed } = options.ledger?.refresh() ?? {};
+  if (store !== undefined && created !== undefined) return { uuid: store, createdAt: created, renewed };
   return snapshot.state === 'whole' ? { uuid: snapshot.content.store } : undefined;
 }
 

@@ -2,11 +2,10 @@
 import type { KeyObject } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { types } from 'node:util';
-import { type Anchor, chainedColumns, chainedRow, hashedColumns, hashedNames, rowHash } from '../core/chain.ts';
+import { type Anchor, chainedColumns, chainedRow, checkAnchor, hashedColumns, hashedNames, rowHash } from '../core/chain.ts';
 import { checkAdvance, pageRows } from '../core/log.ts';
 import type { StoreParts } from '../core/parts.ts';
 import { type ArchivedRange, decodeArchived } from '../core/retention-events.ts';
-import { checkInteger, checkOptions, invalid } from '../values/checks.ts';
 import { StoreError } from '../values/errors.ts';
 import { checkLong, type LongOperation } from '../values/long.ts';
 import { checkPublicKey, SignatureWalk } from './signatures.ts';
@@ -48,16 +47,9 @@ export function checkVerifyOptions(options: VerifyOptions | undefined): CheckedV
   const { anchor, publicKey, ...checked } = checkLong(options, ['anchor', 'publicKey']);
   return {
     ...checked,
-    ...(anchor === undefined ? undefined : { anchor: checkAnchorOption(anchor) }),
+    ...(anchor === undefined ? undefined : { anchor: checkAnchor('options.anchor', anchor) }),
     ...(publicKey === undefined ? undefined : { publicKey: checkPublicKey('options.publicKey', publicKey) }),
   };
-}
-
-function checkAnchorOption(anchor: Anchor): Anchor {
-  const { id, hash } = checkOptions('options.anchor', anchor, ['id', 'hash']);
-  checkInteger('options.anchor.id', id, 1);
-  if (typeof hash === 'string' && /^[0-9a-f]{64}$/.test(hash)) return { id, hash };
-  throw invalid('options.anchor.hash', hash, '64 hexadecimal digits, a to f small');
 }
 
 const maxFindings = 1_000;

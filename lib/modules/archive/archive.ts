@@ -19,7 +19,7 @@ import { checkPath } from '../../values/paths.ts';
 import { archiveName, findArchives, isNamedFor } from './files.ts';
 import { checkArchive, makeArchive } from './make.ts';
 import { lastRecorded, lockArchives } from './recorded.ts';
-import { checkUpTo, firstHeld, planUpTo, type Range, type UpTo } from './range.ts';
+import { checkUpTo, firstHeld, firstUnsent, planUpTo, type Range, type UpTo } from './range.ts';
 
 export type { ArchiveFile } from './files.ts';
 export { listArchives, readArchive } from './files.ts';
@@ -132,7 +132,7 @@ class Archiving {
     const begun = this.#connection.read('read where the log begins', () => log.beginning());
     for (const found of findArchives(this.#folder)) {
       const { path, from, to, after } = found;
-      const isNext = found.store === log.uuid && (after ? after.hash === begun.hash : begun.id === 0);
+      const isNext = log.owns(found.store, to) && (after ? after.hash === begun.hash : begun.id === 0);
       if (!isNext || !isNamedFor(found, this.#connection.path!)) continue;
       if (to >= (await firstHeld(store, this.#connection, this.#signal)).id) continue;
       const hash = this.#connection.read('look for its last row', () => log.hashAt(to));
@@ -179,6 +179,8 @@ class Archiving {
       if (log.hashAt(to) !== hash || log.beginning().id >= from) {
         throw new StoreError('ERR_STORE_CONFLICT', 'the log has changed meanwhile');
       }
+      const unsent = firstUnsent(this.#connection); // an outbox may have been made meanwhile
+      if (unsent && unsent.id <= to) throw new StoreError('ERR_STORE_CONFLICT', `row ${unsent.id}: ${unsent.why}`);
       const eventId = `log_archived:${to}:${sha256}`;
       if (!log.hasEvent(eventId)) {
         const event: RetentionEvent = { type: 'log_archived', from, to, hash, file, sha256 };

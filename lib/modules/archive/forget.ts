@@ -70,7 +70,7 @@ export function forgetArchives(store: SqliteStore, folder: string, options: { be
     const old: ArchiveFile[] = [];
     let hash = '';
     for (const { after: _after, ...file } of findArchives(target)) {
-      if (file.store !== log.uuid) continue;
+      if (!log.owns(file.store, file.to)) continue;
       const last = lastOf(file);
       if (file.to > begun || last.at >= before) break;
       old.push(file);

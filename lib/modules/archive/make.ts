@@ -56,7 +56,8 @@ async function writeRows(
   const beginning = connection.read('read where the log begins', () => log.beginning());
   const createdSql = 'SELECT created_at FROM store_meta WHERE id = 1';
   const [created] = connection.read('read when the store was made', () => connection.get<[string]>(createdSql)!);
-  const header = { store: log.uuid, created, after: beginning.id > 0 ? beginning : undefined };
+  const renewed = connection.read('read its former identities', () => log.formerIdentities());
+  const header = { store: log.uuid, created, after: beginning.id > 0 ? beginning : undefined, renewed };
   // The owner is that of the store, wherever the folder is, and nobody else may read it.
   const fd = openPrivate(path, { ...statSync(connection.path!), mode: 0o600 });
   try {

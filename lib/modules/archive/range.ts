@@ -2,7 +2,7 @@
 import type { Anchor } from '../../core/chain.ts';
 import type { ModuleConnection } from '../../core/door.ts';
 import { connect, type SqliteStore } from '../../store.ts';
-import { checkDate, checkInteger, checkOptions, invalid } from '../../values/checks.ts';
+import { checkDate, checkInteger, checkOptions, invalid, quote } from '../../values/checks.ts';
 import { StoreError } from '../../values/errors.ts';
 import { lastRecorded } from './recorded.ts';
 import { Times } from './times.ts';
@@ -125,14 +125,31 @@ export async function firstHeld(
   const times = new Times(connection, signal);
   const yesterday = ago(connection.now(), dayMs);
   const held: Held[] = [{ id: await times.firstNotBefore(yesterday), why: 'it is younger than a day' }];
+  const unsent = connection.read('look at the outboxes', () => firstUnsent(connection));
+  if (unsent) held.push(unsent);
+  const running = await runningSession(store, connection, times);
+  if (running !== undefined) held.push({ id: running, why: 'the session that is running began there' });
+  return held.reduce((a, b) => (b.id < a.id ? b : a));
+}
+
+/** The first row that has not arrived everywhere; `undefined` where no outbox waits for one. */
+export function firstUnsent(connection: Pick<ModuleConnection, 'get'>): Held | undefined {
+  const sql = 'SELECT id, name FROM outboxes ORDER BY id LIMIT 1';
+  const [id, name] = connection.get<[number, string]>(sql) ?? [];
+  if (id === undefined || name === undefined) return undefined;
+  return { id: id + 1, why: `the outbox ${quote(name)} waits for the word that it has arrived` };
+}
+
+/** The row at which the session in the snapshot began; `undefined` where none is running. */
+async function runningSession(
+  store: SqliteStore, connection: ModuleConnection, times: Times,
+): Promise<number | undefined> {
   const session = store.loadSnapshot()?.activeSession;
   const { log } = connection.parts;
-  if (!session) return held[0]!;
+  if (!session) return undefined;
   const event = (type: string): { id: number } | undefined => {
     return connection.read('look for the session', () => log.findEvent(`${type}:${session.sessionId}`));
   };
-  if (event('session_ended')) return held[0]!;
-  const id = event('session_started')?.id ?? (await times.firstNotBefore(session.startedAt));
-  held.push({ id, why: 'the session that is running began there' });
-  return held.reduce((a, b) => (b.id < a.id ? b : a));
+  if (event('session_ended')) return undefined;
+  return event('session_started')?.id ?? times.firstNotBefore(session.startedAt);
 }

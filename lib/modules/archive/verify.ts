@@ -2,7 +2,7 @@
 // says was made.
 import * as system from 'node:fs';
 import { basename } from 'node:path';
-import { type Anchor, genesisHash } from '../../core/chain.ts';
+import type { Anchor } from '../../core/chain.ts';
 import type { ModuleConnection } from '../../core/door.ts';
 import { type ArchivedRange, decodeArchived, decodeForgotten } from '../../core/retention-events.ts';
 import { LedgerFile } from '../../ledger/file.ts';
@@ -66,10 +66,10 @@ export async function verifyArchives(
   const { log } = connection.parts;
   const beginning = connection.read('read where the log begins', () => log.beginning());
   const files = attempt(`verify the archives in ${target}`, () => findArchives(target))
-    .filter((file) => file.store === log.uuid);
+    .filter((file) => log.owns(file.store, file.to));
   const inFiles = files.reduce((sum, { from, to }) => sum + to - from + 1, 0);
   const total = inFiles + (store.auditHead()?.id ?? 0) - beginning.id;
-  const history = new History(log.uuid, anchor);
+  const history = new History(connection.read('read the genesis', () => log.genesis), anchor);
   for (const file of files) {
     const done = history.report.checked;
     await history.read(file, signatures, {
@@ -107,15 +107,15 @@ type Progress = { signal: AbortSignal | undefined; onProgress: (part: number) =>
 /** Collects what the archives are and what they and the log say of them. */
 class History {
   readonly report: ArchiveReport = { ok: true, archives: 0, checked: 0, findings: [], more: 0 };
-  readonly #uuid: string;
+  readonly #genesis: string;
   readonly #anchor: Anchor | undefined;
   #anchored: string | undefined;
   readonly #archives: ReadArchive[] = [];
   readonly #recorded: ArchivedRange[] = [];
   readonly #forgotten: Anchor[] = [];
 
-  constructor(uuid: string, anchor: Anchor | undefined) {
-    this.#uuid = uuid;
+  constructor(genesis: string, anchor: Anchor | undefined) {
+    this.#genesis = genesis;
     this.#anchor = anchor;
   }
 
@@ -131,7 +131,7 @@ class History {
   ): Promise<void> {
     this.report.archives++;
     const { sha256 } = await digestOf(path, signal);
-    const begun = after ?? { id: 0, hash: genesisHash(this.#uuid) };
+    const begun = after ?? { id: 0, hash: this.#genesis };
     try {
       const file = new LedgerFile(path, isCompressed(path) ? gzipFiles() : system);
       const report = await verifyFile(file, {
@@ -178,7 +178,7 @@ class History {
   /** Follows the archives from the first row, or from where they were forgotten, into the log. */
   #follow(beginning: Anchor, hashAt: (id: number) => string | undefined): void {
     const gone = this.#forgotten.reduce<Anchor | undefined>((a, b) => (a && a.id > b.id ? a : b), undefined);
-    let last: Anchor = { id: 0, hash: genesisHash(this.#uuid) };
+    let last: Anchor = { id: 0, hash: this.#genesis };
     if (gone && !this.#archives.some(({ after }) => after.id < gone.id)) last = gone;
     const left = this.#archives[0]?.after;
     if (gone && left && left.id > 0 && left.id < gone.id) last = left; // a forgetting that was cut short
