@@ -5,6 +5,7 @@ import type { Connection } from './core/connection.ts';
 import type { HealthFinding } from './core/faults.ts';
 import { readHeader } from './core/handle.ts';
 import { archivedRow, newestRowSql } from './core/log.ts';
+import { reportMachine } from './core/machine.ts';
 import type { Opened } from './core/open.ts';
 import { schemaVersion } from './core/schema.ts';
 import type { SnapshotCopy } from './core/snapshot-findings.ts';
@@ -112,6 +113,7 @@ export function describeHealth(opened: Opened): StoreHealth {
     timeZone: timeZoneInUse(),
   };
   readIfPossible(() => checkPlace(connection));
+  readIfPossible(() => reportMachine(connection));
   checkDisk(opened, failed);
   checkTimeZone(connection);
   const findings = connection.faults.list();

@@ -70,15 +70,22 @@ export const restoreCommand: Command = {
 
 function restoredLines(io: Io, restored: Restored): string[] {
   const paint = painter(io.stdout);
-  const { path, replaced, moved } = restored;
+  const { path, replaced, moved, partedAfter, rewound } = restored;
   return [
     `${paint('green', 'restored')}: ${plain(path)}, ${extent(restored)}`,
     ...(replaced === 'other-store' ? [paint('yellow', 'What stood there was another store.')] : []),
+    ...(partedAfter === undefined ? [] : [paint('yellow', partedText(partedAfter))]),
+    ...(rewound ? [`${paint('yellow', 'rewound')}: ${rewound.join(', ')} got later rows than the backup has`] : []),
     ...(replaced === 'damaged' ? [paint('yellow', 'What stood there was damaged.')] : []),
     ...(moved.length > 0 ? ['moved aside', ...moved.map((file) => `  ${plain(file)}`)] : []),
     ...(hasKnownLedger(path) ? ['The store has a ledger: opened with it, the store gets back what came later.'] : []),
     ...anchorLines(restored),
   ];
+}
+
+function partedText(after: number): string {
+  const where = after === 0 ? 'from their first row on' : `behind row ${count(after)}`;
+  return `The logs of the backup and of what stood there have parted ${where}: both went on by themselves.`;
 }
 
 /** Whether a store has a ledger; `false` also for one with an older schema, because it cannot be opened read-only. */

@@ -23,18 +23,18 @@ export async function findLedger(
   const open = processes.filter(({ writes }) => writes).flatMap(({ pid }) => filesOf(pid));
   const named = [...beside, ...open].filter((file) => file.endsWith('.jsonl'));
   const { value: remembered } = attemptRow(() => rememberedPath(store));
-  return firstLedger(remembered === undefined ? named : [remembered, ...named], path, connect(store).uuid);
+  return firstLedger(remembered === undefined ? named : [remembered, ...named], path, store);
 }
 
 /**
- * The first of the files that is a ledger of the store `uuid`, whose database is at `path`; only first lines are read.
+ * The first of the files that is a ledger of a store, whose database is at `path`; only first lines are read.
  * `undefined` where none is, and in a copy of this package that has no ledger/.
  */
 export async function firstLedger(
-  files: readonly string[], path: string, uuid: string,
+  files: readonly string[], path: string, store: SqliteStore,
 ): Promise<string | undefined> {
   const lines = await ifThere(() => import('../ledger/line.ts'));
-  return lines && files.find((file) => mayBeRead(file, path) && isLedgerOf(file, uuid, lines.parseHeader));
+  return lines && files.find((file) => mayBeRead(file, path) && isLedgerOf(file, store, lines.parseHeader));
 }
 
 /**
@@ -99,16 +99,17 @@ function statOf(stat: () => BigIntStats): BigIntStats | undefined {
 }
 
 // The header of a ledger is shorter than this many bytes.
-const longestHeader = 1_000;
+const longestHeader = 64 * 1024;
 
-function isLedgerOf(file: string, uuid: string, parseHeader: typeof ParseHeader): boolean {
+function isLedgerOf(file: string, store: SqliteStore, parseHeader: typeof ParseHeader): boolean {
   let fd: number | undefined;
   try {
     // Anybody may have put a file there: O_NOFOLLOW refuses a link, and O_NONBLOCK keeps a pipe from blocking the open.
     fd = openSync(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     const start = Buffer.alloc(longestHeader);
     const line = start.subarray(0, readSync(fd, start, 0, longestHeader, 0));
-    return parseHeader(line.subarray(0, Math.max(0, line.indexOf('\n'))))?.store === uuid;
+    const header = parseHeader(line.subarray(0, Math.max(0, line.indexOf('\n'))));
+    return header !== undefined && connect(store).parts.log.owns({ ...header, lastId: 0 });
   } catch {
     return false; // a ledger that cannot be read is of no use to the caller
   } finally {

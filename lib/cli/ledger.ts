@@ -1,6 +1,9 @@
 // The commands that work on a store and its ledger: replay, rebuild-ledger, rebuild-database, detach-ledger.
 import type { Anchor } from '../core/chain.ts';
+import { isSameStore } from '../core/identity.ts';
+import { ledgerOrigin } from '../core/options.ts';
 import { Ledger, type ParityReport, rebuildDatabase, rebuildLedger, replay, verifyParity } from '../ledger/index.ts';
+import type { ArchiveFile } from '../modules/archive/files.ts';
 import { connect, SqliteStore } from '../store.ts';
 import { absolutePath, snapshotPathOf } from '../values/paths.ts';
 import { existsAt } from '../values/place.ts';
@@ -185,7 +188,9 @@ async function archivesOf(args: Args, ledger: Ledger): Promise<Ledger[]> {
   const folder = args.text('archives');
   if (folder === undefined) return [];
   const { listArchives } = await needed('--archives', () => import('../modules/archive/files.ts'));
-  const files = listArchives(folder).filter(({ store }) => store !== undefined && store === ledger.store);
+  const origin = ledgerOrigin(ledger.refresh());
+  const isOurs = ({ store, to }: ArchiveFile): boolean => isSameStore({ store, lastId: to }, origin);
+  const files = listArchives(folder).filter((file) => file.store !== undefined && isOurs(file));
   if (files.length === 0) throw new UsageError(`there is no archive of this ledger's store in ${folder}`);
   return files.map(({ path }) => Ledger.open(path));
 }

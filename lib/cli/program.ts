@@ -40,6 +40,7 @@ const commands: Record<string, () => Promise<Command>> = {
   archive: async () => (await import('./archive.ts')).archive,
   'forget-usage': async () => (await import('./archive.ts')).forgetUsageCommand,
   'forget-archives': async () => (await import('./archive.ts')).forgetArchivesCommand,
+  'renew-identity': async () => (await import('./renew-identity.ts')).renewIdentityCommand,
   vacuum: async () => (await import('./vacuum.ts')).vacuumCommand,
   import: async () => (await import('./import.ts')).importCommand,
   migrate: async () => (await import('./migrate.ts')).migrate,

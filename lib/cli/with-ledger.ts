@@ -1,5 +1,6 @@
 // Opens a store together with its ledger, and tells what that changed.
 import type { KeyObject } from 'node:crypto';
+import { ledgerOrigin } from '../core/options.ts';
 import { Ledger } from '../ledger/index.ts';
 import { decodeSigning, ledgerAfter } from '../ledger/replay.ts';
 import { connect, SqliteStore } from '../store.ts';
@@ -78,7 +79,7 @@ function compareEnds(
   const head = store.auditHead()?.id ?? 0;
   let ledgerFlag: 0 | 1 = hasLedger(store) ? 1 : 0;
   let publicKey = recordedKeyOf(store);
-  if (end.store === connect(store).uuid && end.groupEnd > head) {
+  if (connect(store).parts.log.owns(ledgerOrigin(end)) && end.groupEnd > head) {
     for (const row of ledger.rows(head + 1)) {
       ledgerFlag = ledgerAfter(row) ?? ledgerFlag;
       if (row.type === 'signing_started') publicKey = decodeSigning(row.id, row.data).publicKey;

@@ -1,7 +1,7 @@
 // Opens a store to write to it for a moment, beside a running service.
 import { userInfo } from 'node:os';
 import type { Recovery } from '../recovery/heal.ts';
-import { connect, SqliteStore } from '../store.ts';
+import { SqliteStore } from '../store.ts';
 import type { Args, Option } from './args.ts';
 import { dbOption, type Io, jsonOption, print, printJson } from './command.ts';
 import { UsageError } from './failures.ts';
@@ -90,7 +90,7 @@ async function openToWrite(
  */
 async function knownLedger(reader: SqliteStore, path: string): Promise<string> {
   const remembered = rememberedPath(reader);
-  const found = await firstLedger(remembered === undefined ? [] : [remembered], path, connect(reader).uuid);
+  const found = await firstLedger(remembered === undefined ? [] : [remembered], path, reader);
   if (found !== undefined) {
     const pid = await writerOfAnother(found, path);
     if (pid === undefined) return found;

@@ -48,6 +48,8 @@ export type StoreEvent =
       type: 'store_recovered'; found: string; lost?: { from?: number; to: number }; moved: string[];
       usage: number; cooldowns: number; limits?: number;
     }
+  /** The store has another UUID from this row on. */
+  | { type: 'store_identity_renewed'; from: string; to: string }
   | { type: 'ledger_attached' }
   | { type: 'ledger_detached' }
   | {

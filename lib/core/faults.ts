@@ -22,6 +22,7 @@ export interface HealthFinding {
     | 'mounted-alone' // the database is mounted without its folder
     | 'schema-changed' // another process has changed the tables
     | 'schema-newer' // a newer version has written the file (lib/reading/newer.ts)
+    | 'other-machine' // the store was made on another machine, as the copies of an image are
     | 'clock-behind' // the clock is behind the newest event
     | 'time-zone' // days are those of another zone than TZ or the system says
     | 'folder-shared'; // others may write to the database's folder

@@ -28,11 +28,21 @@ export function formerIdentities(connection: Reader): FormerIdentity[] {
   return connection.all<[string, number]>(sql).map(([store, until]) => ({ store, until }));
 }
 
+/** What a file says of its store: the identity, those before it as far as the file knows them, and its last row. */
+export interface Origin {
+  store: string | undefined;
+  renewed?: readonly FormerIdentity[] | undefined;
+  lastId: number;
+}
+
 /**
- * Whether a file that names a store, and whose last row is `lastId`, belongs to the store `uuid`, or did before that
- * got its UUID. What another clone of the same image has written behind there is not this store's.
+ * Whether two files belong to one store: they name the same identity, or one of them is of the time before the store
+ * got the other's. What another clone of the same image has written behind the renewal is not this store's.
  */
-export function isOwn(connection: Reader, uuid: string, store: string | undefined, lastId: number): boolean {
-  if (store === uuid) return true;
-  return formerIdentities(connection).some((former) => former.store === store && lastId <= former.until);
+export function isSameStore(one: Origin, other: Origin): boolean {
+  return one.store === other.store || isOfBefore(one, other) || isOfBefore(other, one);
+}
+
+function isOfBefore({ store, lastId }: Origin, { renewed = [] }: Origin): boolean {
+  return renewed.some((former) => former.store === store && lastId <= former.until);
 }

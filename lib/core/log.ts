@@ -5,7 +5,7 @@ import { type Anchor, chainedColumns, type ChainedRow, genesisHash, hashedNames,
 import type { CommitParticipant } from './commit-participant.ts';
 import type { Connection } from './connection.ts';
 import { encodeChecked, type EventTexts, type StoreEvent } from './events.ts';
-import { type FormerIdentity, formerIdentities, isOwn, renewableFrom } from './identity.ts';
+import { type FormerIdentity, formerIdentities, isSameStore, type Origin, renewableFrom } from './identity.ts';
 import type { LedgerPort } from './mirror-port.ts';
 
 const insertSql = `INSERT INTO audit_log (${chainedColumns}, event_hash, signature)
@@ -86,9 +86,11 @@ export class AuditLog implements CommitParticipant {
     return genesisHash(this.formerIdentities()[0]?.store ?? this.#uuid);
   }
 
-  /** Whether a file that names a store, and whose last row is `lastId`, belongs to this store. */
-  owns(store: string | undefined, lastId: number): boolean {
-    return isOwn(this.#connection, this.#uuid, store, lastId);
+  /** Whether a file belongs to this store. */
+  owns(file: Origin): boolean {
+    if (file.store === this.#uuid) return true;
+    const own = { store: this.#uuid, renewed: this.formerIdentities(), lastId: this.head()?.id ?? 0 };
+    return isSameStore(own, file);
   }
 
   /** Gives the store another UUID, inside a transaction; `eventId` is the row that says so. */

@@ -15,7 +15,7 @@ import { AuditLog } from './log.ts';
 import { type CheckedOptions, snapshotPathFor } from './options.ts';
 import type { StoreParts } from './parts.ts';
 import { identify, schemaVersion } from './schema.ts';
-import { readSnapshotFile, type SnapshotFile } from './snapshot-file.ts';
+import { originOf, readSnapshotFile, type SnapshotFile } from './snapshot-file.ts';
 import { compareHead } from './snapshot-findings.ts';
 import { SnapshotPair } from './snapshot.ts';
 import type { DatabaseSync } from './sqlite.ts';
@@ -109,7 +109,7 @@ function connectPlain(
   // (lib/recovery/found-wal.ts).
   if (lstatSync(`${path}-wal`, { throwIfNoEntry: false })?.size) return undefined;
   if (found.state === 'whole') {
-    if (found.content.store !== opened.log.uuid || compareHead(connection, found.content)) return undefined;
+    if (!opened.log.owns(originOf(found.content)) || compareHead(connection, found.content)) return undefined;
   }
   if (found.state === 'absent') opened.log.head(); // so that damage there is found before the first write
   db.exec(`PRAGMA busy_timeout = ${options.busyTimeoutMs}`); // up to here, no other process was waited for

@@ -3,7 +3,7 @@ import { checkFunction, checkInteger, checkOptions, checkText, invalid } from '.
 import { absolutePath, snapshotPathOf } from '../values/paths.ts';
 import { companionsOf } from '../values/place.ts';
 import type { Anchor } from './chain.ts';
-import type { FormerIdentity } from './identity.ts';
+import type { FormerIdentity, Origin } from './identity.ts';
 import type { LedgerPort } from './mirror-port.ts';
 import type { StoreParts } from './parts.ts';
 
@@ -41,6 +41,14 @@ export interface LedgerEnd {
   isSigned: boolean;
   /** Whether damaged bytes follow the last sound row. */
   torn: boolean;
+}
+
+/**
+ * Which store a ledger says it is of. A renewal that was cut short leaves its rows under the first line of before, so
+ * the last row does not count: whoever takes the ledger compares it with the log.
+ */
+export function ledgerOrigin({ store, renewed }: LedgerEnd): Origin {
+  return { store, renewed, lastId: 0 };
 }
 
 /** The ledger that `open` takes, as `Ledger.open` gives it. */

@@ -9,6 +9,7 @@ import { checkJson } from '../values/json.ts';
 import { openPrivate } from '../values/place.ts';
 import { type Anchor, checkAnchor } from './chain.ts';
 import type { CooldownTexts } from './cooldowns.ts';
+import type { Origin } from './identity.ts';
 import { decodeBalance, decodeOverride, type LimitsContent } from './limits.ts';
 import { checkBytes, decodeState, leastLength, maxBytes, type StateSnapshot } from './state.ts';
 import type { EntryUsage } from './usage.ts';
@@ -32,6 +33,11 @@ export interface ReadContent extends SnapshotContent {
   stateText: string;
   /** The fields that a newer version has added to the file. */
   others: object;
+}
+
+/** Which store a file says it is of. */
+export function originOf({ store, head }: SnapshotContent): Origin {
+  return { store, lastId: head?.id ?? 0 };
 }
 
 /** What is at the snapshot file's path. `damaged` is all that cannot be read as one of this package's files. */

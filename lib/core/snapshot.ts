@@ -6,7 +6,9 @@ import { renameTo, temporariesOf } from '../values/files.ts';
 import type { CommitParticipant } from './commit-participant.ts';
 import type { Connection } from './connection.ts';
 import type { StoreParts } from './parts.ts';
-import { prepareSnapshotFile, readSnapshotFile, type SnapshotContent, type SnapshotFile } from './snapshot-file.ts';
+import {
+  originOf, prepareSnapshotFile, readSnapshotFile, type SnapshotContent, type SnapshotFile,
+} from './snapshot-file.ts';
 import {
   clearCopies, compareHead, describeCopies, isOutdated, type JudgedFile, reportCopies, reportLoss,
   type SnapshotCopy,
@@ -55,8 +57,8 @@ export class SnapshotPair implements CommitParticipant {
     this.#others = content?.others ?? {};
   }
 
-  #isOwn({ store }: SnapshotContent): boolean {
-    return store === this.#parts.log.uuid;
+  #isOwn(content: SnapshotContent): boolean {
+    return this.#parts.log.owns(originOf(content));
   }
 
   /** Writes the row, inside the open transaction; the file follows at its commit. `text` comes from `encodeState`. */

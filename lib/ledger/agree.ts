@@ -1,6 +1,7 @@
 // Whether a ledger and a log belong together: same store, same rows, and none missing between the two.
 import type { Anchor } from '../core/chain.ts';
 import type { AuditLog } from '../core/log.ts';
+import { ledgerOrigin } from '../core/options.ts';
 import { hasCode, StoreError } from '../values/errors.ts';
 import { emptyEnd, type End } from './end.ts';
 import type { LedgerFiles } from './file.ts';
@@ -12,9 +13,9 @@ export function isLike({ store, torn, head: last }: End, uuid: string, head: Anc
 }
 
 /** Refuses another store's ledger, but not one without events, which has nothing to lose. */
-export function checkStore({ store, head, torn }: End, uuid: string, path: string): void {
-  if (store === undefined || store === uuid || (!head && !torn)) return;
-  const owner = `${store}, not ${uuid}`;
+export function checkStore(end: End, log: AuditLog, path: string): void {
+  if (end.store === undefined || (!end.head && !end.torn) || log.owns(ledgerOrigin(end))) return;
+  const owner = `${end.store}, not ${log.uuid}`;
   throw new StoreError('ERR_STORE_CONFLICT', `${path} is the ledger of another store (${owner})`);
 }
 
@@ -45,8 +46,9 @@ function checkReach(log: AuditLog, path: string, { after }: End, id: number): vo
 
 /** Whether the file at a ledger's path is that ledger, cut by another process behind rows that are archived. */
 export function isCutOf(log: AuditLog, { path, file, end }: LedgerTail): boolean {
-  const { store, after } = endAt(path, file.files);
-  if (store !== log.uuid || !after || after.id <= (end.after?.id ?? 0)) return false;
+  const cut = endAt(path, file.files);
+  const { after } = cut;
+  if (!log.owns(ledgerOrigin(cut)) || !after || after.id <= (end.after?.id ?? 0)) return false;
   return after.id < log.beginning().id || log.hashAt(after.id) === after.hash;
 }
 

@@ -7,6 +7,7 @@ import type { Outcome } from '../core/commit-participant.ts';
 import type { Connection } from '../core/connection.ts';
 import { type EncodedEvent, encodeChecked, type EventTexts, type StoreEvent } from '../core/events.ts';
 import type { Attached, LedgerPort, SetAside } from '../core/mirror-port.ts';
+import { ledgerOrigin } from '../core/options.ts';
 import type { StoreParts } from '../core/parts.ts';
 import { contentTables } from '../core/schema.ts';
 import { TemporaryFile } from '../opening/temporary.ts';
@@ -177,8 +178,8 @@ export class AttachedLedger implements LedgerPort {
     if (isLike(end, this.#uuid, this.#head())) return;
     // The end is read again, because an append that was taken back and repeated can leave the same size.
     end = this.#ledger.refresh(true);
-    checkStore(end, this.#uuid, this.#ledger.path);
-    if (end.store === this.#uuid) {
+    checkStore(end, this.#parts.log, this.#ledger.path);
+    if (this.#parts.log.owns(ledgerOrigin(end))) {
       // A database that was made anew begins where its ledger does: the rows before are in archives.
       if (end.after && !this.#head()) this.#parts.log.beginBehind(end.after);
       const head = this.#head();
@@ -202,7 +203,7 @@ export class AttachedLedger implements LedgerPort {
     });
     this.#isUntold ||= setAside;
     this.#lostTo = lostTo;
-    const last = end.store === this.#uuid && end.head ? end.head.id : 0;
+    const last = end.head && this.#parts.log.owns(ledgerOrigin(end)) ? end.head.id : 0;
     this.#written = setAside ? 0 : Math.max(0, head.id - last);
     if (replaced && this.isAttached) this.#watchAnew();
   }

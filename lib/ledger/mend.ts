@@ -91,10 +91,11 @@ function findBreak(file: LedgerFile, end: End, log: SourceLog): Break {
     const [text, differsAt] = compare(file, bytes, size, lineTexts(row!, log));
     return { from: bytes, after: head, text, row, differsAt, isTorn: isTornEnd(bytes, log.rows(head), differsAt) };
   }
-  // There is no header yet, or it is lost. Another store's ledger counts as empty where it holds no event.
+  // There is no header yet, or it is lost, or it has an identity that the store had before, so that the file is written
+  // anew. Another store's ledger counts as empty where it holds no event.
   const header = headerText(log);
   const isNone = size === 0 || end.store !== undefined;
-  const differsAt = isNone ? size : compare(file, 0, size, [header])[1];
+  const differsAt = isNone ? bytes : compare(file, 0, size, [header])[1];
   const isTorn = !isNone && isTornEnd(Buffer.byteLength(header), log.rows(undefined), differsAt);
   return { from: 0, after: undefined, text: header, row: undefined, differsAt, isTorn };
 }

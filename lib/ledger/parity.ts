@@ -3,6 +3,7 @@ import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promi
 import { types } from 'node:util';
 import { hashedNames } from '../core/chain.ts';
 import type { ModuleConnection } from '../core/door.ts';
+import { ledgerOrigin } from '../core/options.ts';
 import { connect, type SqliteStore } from '../store.ts';
 import { invalid } from '../values/checks.ts';
 import { attempt, StoreError } from '../values/errors.ts';
@@ -250,9 +251,10 @@ class Comparison {
 /** Refuses a ledger that does not exist, and the ledger of another store. */
 export function checkLedger(connection: ModuleConnection, ledger: Ledger): void {
   checkIsLedger(ledger);
-  const { store } = attempt(`read ${ledger.path}`, () => ledger.refresh());
+  const end = attempt(`read ${ledger.path}`, () => ledger.refresh());
+  const { store } = end;
   if (store === undefined) throw new StoreError('ERR_STORE_NOT_FOUND', `there is no ledger at ${ledger.path}`);
-  if (store === connection.uuid) return;
+  if (connection.read('compare the identities', () => connection.parts.log.owns(ledgerOrigin(end)))) return;
   const owner = `${store}, not ${connection.uuid}`;
   throw new StoreError('ERR_STORE_CONFLICT', `${ledger.path} is the ledger of another store (${owner})`);
 }

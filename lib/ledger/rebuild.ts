@@ -4,6 +4,8 @@ import { dirname } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { rowHash } from '../core/chain.ts';
 import type { ModuleConnection } from '../core/door.ts';
+import { isSameStore } from '../core/identity.ts';
+import { ledgerOrigin } from '../core/options.ts';
 import { makeStore } from '../opening/new-store.ts';
 import { TemporaryFile } from '../opening/temporary.ts';
 import { connect, SqliteStore } from '../store.ts';
@@ -151,14 +153,14 @@ export async function rebuildDatabase(
   const ledgers = inOrder(ledger);
   const target = checkPath(path);
   checkFree('rebuild the database', target, companionsOf(target));
-  const { store: uuid, created, after } = ledgers[0]!.refresh();
-  const { head } = ledgers.at(-1)!.refresh();
+  const { after } = ledgers[0]!.refresh();
+  const { store: uuid, created, renewed, head } = ledgers.at(-1)!.refresh(); // the earlier ones may have an older UUID
   const what = `rebuild the database ${target}`;
   using temporary = attempt(what, () => TemporaryFile.beside(target));
   const lines = joined(ledgers);
   try {
     const left = [snapshotPathOf(target), ledgers.at(-1)!.path];
-    attempt(what, () => makeStore(temporary.path, { uuid: uuid!, createdAt: created! }, new Date(), left));
+    attempt(what, () => makeStore(temporary.path, { uuid: uuid!, createdAt: created!, renewed }, new Date(), left));
     using store = SqliteStore.open(temporary.path);
     const connection = connect(store);
     const done: Rebuilt = { events: 0, hasLedger: 0 };
@@ -209,11 +211,15 @@ function inOrder(given: Ledger | readonly Ledger[]): Ledger[] {
     checkIsLedger(each);
     const { store } = each.refresh();
     if (store === undefined) throw new StoreError('ERR_STORE_NOT_FOUND', `${what}: there is no ledger at ${each.path}`);
-    if (store === ledgers[0]!.refresh().store) continue;
-    throw new StoreError('ERR_STORE_CONFLICT', `${what}: ${each.path} is of another store than ${ledgers[0]!.path}`);
   }
   const begunAt = (each: Ledger): number => each.refresh().after?.id ?? 0;
-  return ledgers.sort((a, b) => begunAt(a) - begunAt(b) || a.refresh().groupEnd - b.refresh().groupEnd);
+  ledgers.sort((a, b) => begunAt(a) - begunAt(b) || a.refresh().groupEnd - b.refresh().groupEnd);
+  const last = ledgers.at(-1)!;
+  for (const each of ledgers) {
+    if (isSameStore(ledgerOrigin(each.refresh()), ledgerOrigin(last.refresh()))) continue;
+    throw new StoreError('ERR_STORE_CONFLICT', `${what}: ${each.path} is of another store than ${last.path}`);
+  }
+  return ledgers;
 }
 
 /** The lines of ledgers that follow each other. A line that two of them have, as after a crash, is given once. */

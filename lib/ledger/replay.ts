@@ -60,6 +60,11 @@ function decodeFields(id: number, data: unknown, checks: FieldChecks): Record<st
   }
 }
 
+function checkUuid(name: string, value: unknown): unknown {
+  if (typeof value === 'string' && /^[0-9a-f-]{36}$/.test(value)) return value;
+  throw invalid(name, value, 'a UUID');
+}
+
 function checkInstantText(name: string, value: unknown): string {
   if (!parseInstant(value)) throw invalid(name, value, 'an instant as RFC 3339');
   return value as string;
@@ -95,6 +100,7 @@ export function replayRow(parts: StoreParts, row: LedgerRow, hasLedger: boolean)
     connection.run('UPDATE store_meta SET adopted_id = ? WHERE id = 1', id);
     parts.limits.clear();
   }
+  if (type === 'store_identity_renewed') followRenewal(parts, row);
   if (isLimitType(type)) return replayLimit(parts, row, type, hasLedger);
   if (type === 'limits_carried') followCarried(parts, id, type, data);
   if (!hasLedger) return;
@@ -110,6 +116,12 @@ export function replayRow(parts: StoreParts, row: LedgerRow, hasLedger: boolean)
   if (event?.type === 'usage_added') callReplayed(id, () => usage.addRow(event.entryId, event.day, event.durationMs));
   else if (event?.type === 'cooldown_set') cooldowns.setRow(event.entryId, event.until, event.setAt);
   else if (event?.type === 'cooldown_cleared') cooldowns.deleteRow(event.entryId);
+}
+
+/** A store that was made from the header of its ledger has the identity already. */
+function followRenewal({ log }: StoreParts, { id, data }: LedgerRow): void {
+  const { from, to } = decodeFields(id, data, { from: checkUuid, to: checkUuid });
+  if (from === log.uuid) log.takeIdentity(to as string, id);
 }
 
 function replayLimit(

@@ -1,6 +1,8 @@
 // The look before an open: what is not to be opened is refused before anything is written, in the order in which it
 // counts.
-import type { LedgerEnd } from '../core/options.ts';
+import { isSameStore, type Origin } from '../core/identity.ts';
+import { type LedgerEnd, ledgerOrigin } from '../core/options.ts';
+import { originOf, type SnapshotFile } from '../core/snapshot-file.ts';
 import { requireWritable } from '../reading/newer.ts';
 import { type Opening, requireTurn, setAside } from '../recovery/damaged.ts';
 import { copyWal, hasWal, isOrphanWal } from '../recovery/found-wal.ts';
@@ -16,7 +18,7 @@ export function lookFirst(opening: Opening): void {
   const { path, snapshotPath, snapshot, options } = opening;
   readClock(options); // a clock that gives no time is refused before anything is made
   checkNames(opening);
-  const { file, uuid, newer, loss } = inspect(path, snapshot, options.busyTimeoutMs);
+  const { file, origin, newer, loss } = inspect(path, snapshot, options.busyTimeoutMs);
   if (file.kind === 'other') {
     const advice = 'to take over a service\'s data use "shepherd-store import"';
     throw new StoreError('ERR_STORE_NOT_A_STORE', `${path} is another program's file (${file.holds}); ${advice}`);
@@ -24,16 +26,22 @@ export function lookFirst(opening: Opening): void {
   requireWritable(newer);
   opening.isNew = file.kind === 'empty';
   resume(opening);
-  const ledgerEnd = lookAtLedger(opening, uuid);
+  const ledgerEnd = lookAtLedger(opening, origin);
   if (file.kind === 'empty') checkMissing(opening, ledgerEnd);
-  else if (snapshot.state === 'whole' && snapshot.content.store !== uuid && !options.recover) {
+  else if (isOfAnother(snapshot, origin) && !options.recover) {
     requireTurn(opening);
-    const stores = `${snapshot.content.store}, not ${uuid ?? 'one that has no identity yet'}`;
+    const stores = `${snapshot.content.store}, not ${origin?.store ?? 'one that has no identity yet'}`;
     const advice = 'move it away, or open with recover to have it moved aside';
     throw new StoreError('ERR_STORE_CONFLICT', `${snapshotPath} belongs to another store (${stores}): ${advice}`);
   }
   if (isOrphanWal(path)) setAside(opening, `${path}-wal`, 'orphan', 'orphan-wal');
   if (loss && hasWal(path)) setAside(opening, `${path}-wal`, loss, loss, copyWal);
+}
+
+type WholeFile = Extract<SnapshotFile, { state: 'whole' }>;
+
+function isOfAnother(snapshot: SnapshotFile, origin: Origin | undefined): snapshot is WholeFile {
+  return snapshot.state === 'whole' && !(origin && isSameStore(originOf(snapshot.content), origin));
 }
 
 /** Where there is no database: throws if a file beside it says that there was one; notes it as missing with recover. */
@@ -70,7 +78,7 @@ function resume(opening: Opening): void {
 }
 
 /** What stands at the end of the ledger, which must be a file of its own and this store's. */
-function lookAtLedger(opening: Opening, uuid: string | undefined): LedgerEnd | undefined {
+function lookAtLedger(opening: Opening, origin: Origin | undefined): LedgerEnd | undefined {
   const { path, snapshotPath, options: { ledger } } = opening;
   if (!ledger) return undefined;
   const own = [path, ...companionsOf(path), snapshotPath];
@@ -83,9 +91,10 @@ function lookAtLedger(opening: Opening, uuid: string | undefined): LedgerEnd | u
     throw new StoreError('ERR_STORE_CONFLICT', `the events of ${ledger.path} are signed: ${advice}`);
   }
   if (end.torn || (end.head?.id ?? 0) > end.groupEnd) requireTurn(opening);
-  if (end.store !== undefined && uuid !== undefined && end.store !== uuid && (end.head || end.torn)) {
+  const isOfOther = end.store !== undefined && origin && !isSameStore(ledgerOrigin(end), origin);
+  if (isOfOther && (end.head || end.torn)) {
     requireTurn(opening);
-    const owner = `${end.store}, not ${uuid}`;
+    const owner = `${end.store}, not ${origin.store}`;
     throw new StoreError('ERR_STORE_CONFLICT', `${ledger.path} is the ledger of another store (${owner})`);
   }
   return end;

@@ -40,10 +40,10 @@ export function checkTarget(path: string, version: number): void {
 
 /** Looks at a file that is to be migrated, and refuses what cannot be. */
 export function lookAt(path: string, options: CheckedOptions): { version: number; uuid: string | undefined } {
-  const { file, uuid, newer } = inspect(path, { state: 'absent' }, options.busyTimeoutMs);
+  const { file, origin, newer } = inspect(path, { state: 'absent' }, options.busyTimeoutMs);
   if (file.kind === 'other' || file.kind === 'empty') throw notAStore(path, file);
   refuseNewer(path, newer);
-  return { version: file.kind === 'store' ? file.version : 0, uuid };
+  return { version: file.kind === 'store' ? file.version : 0, uuid: origin?.store };
 }
 
 /** Moves the schema of a file that is there; see `SqliteStore.migrate`. */

@@ -3,11 +3,12 @@ import { statfsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Connection } from '../core/connection.ts';
 import { checkSync, checkVersion, readValue, schemaMarkSql, setPragmas, switchToWal } from '../core/handle.ts';
+import { reportMachine } from '../core/machine.ts';
 import type { Attached, LedgerPort } from '../core/mirror-port.ts';
 import { assemble, type Opened, openPlain } from '../core/open.ts';
 import { type CheckedOptions, snapshotPathFor } from '../core/options.ts';
 import { identify, schemaVersion } from '../core/schema.ts';
-import { type ReadContent, readSnapshotFile } from '../core/snapshot-file.ts';
+import { originOf, type ReadContent, readSnapshotFile } from '../core/snapshot-file.ts';
 import { compareHead, isOutdated } from '../core/snapshot-findings.ts';
 import { readSql } from '../core/sql-files.ts';
 import type { DatabaseSync } from '../core/sqlite.ts';
@@ -52,6 +53,7 @@ export function openFile(path: string, options: CheckedOptions): OpenedToWrite {
     const opened = isLeft ? undefined : openPlain(path, options);
     if (!opened) return openThoroughlyOrRead(path, options);
     reportNames(opened.connection.faults, path);
+    reportMachine(opened.connection);
     return { ...opened, recovery: undefined };
   });
 }
@@ -190,7 +192,7 @@ function ledgerOf(opened: Opened, { ledger, recover }: CheckedOptions): LedgerPo
 function settle(opened: Opened, ledger: LedgerPort | undefined, opening: Opening): OpenedToWrite {
   const { connection, log, pair, limits } = opened;
   const { path, snapshot, moved } = opening;
-  const content = snapshot.state === 'whole' && snapshot.content.store === log.uuid ? snapshot.content : undefined;
+  const content = snapshot.state === 'whole' && log.owns(originOf(snapshot.content)) ? snapshot.content : undefined;
   const had = log.head()?.id ?? 0;
   const { replayed, ...ofLedger } = ledger ? attach(opened, ledger, opening) : noLedger;
   if (limits.isBehind()) connection.write('take in what an older version has passed over', () => limits.takeIn());
@@ -203,6 +205,7 @@ function settle(opened: Opened, ledger: LedgerPort | undefined, opening: Opening
   if (!opening.hasTurn) FileLock.removeLeft(lockPathOf(path));
   pair.check();
   reportNames(connection.faults, path);
+  reportMachine(connection);
   return { ...opened, recovery: withLedger(healed, ofLedger) };
 }
 

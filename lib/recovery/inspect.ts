@@ -2,10 +2,11 @@
 import { accessSync, constants, lstatSync, readSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { checkFormat, openHandle, readHeader, readTogether, readValue } from '../core/handle.ts';
-import { newestRowSql } from '../core/log.ts';
+import { formerIdentities, isSameStore, type Origin } from '../core/identity.ts';
+import { newestRowSql, readHead } from '../core/log.ts';
 import { readUuid } from '../core/open.ts';
 import { applicationId, type FileKind, identify, isOwnTable, schemaVersion } from '../core/schema.ts';
-import type { SnapshotFile } from '../core/snapshot-file.ts';
+import { originOf, type SnapshotFile } from '../core/snapshot-file.ts';
 import { compareHead } from '../core/snapshot-findings.ts';
 import { DatabaseSync } from '../core/sqlite.ts';
 import { Statements } from '../core/statements.ts';
@@ -21,7 +22,7 @@ import { refuseSecondName } from './names.ts';
 /** What kind of file was found, and the identity if it is a store. */
 export interface Found {
   file: FileKind;
-  uuid?: string;
+  origin?: Origin;
   /** What may be done with a store of a newer version. */
   newer?: NewerSchema | undefined;
   /** What the database lacks that the snapshot file has, if this could be seen. */
@@ -58,7 +59,7 @@ function examineFile(path: string, snapshot: SnapshotFile, busyTimeoutMs: number
   try {
     return reader.read(() => readTogether(reader.db, () => {
       const found = examine(reader.db, path);
-      if (found.uuid === undefined || found.newer?.access === 'none') return found;
+      if (found.origin === undefined || found.newer?.access === 'none') return found;
       // The rows that open will read are read here first, so that damage is found before anything is written.
       readValue(reader.db, newestRowSql);
       readValue(reader.db, 'SELECT data, generation FROM snapshot');
@@ -89,13 +90,13 @@ function examineWithoutWal(path: string): Found | undefined {
  * it, as open will anyway; a read-only connection leaves the -wal as it is.
  */
 function lossBehindWal(path: string, found: Found, snapshot: SnapshotFile, timeout: number): Found['loss'] {
-  if (snapshot.state !== 'whole' || snapshot.content.store !== found.uuid) return undefined;
+  if (snapshot.state !== 'whole' || !found.origin || !isSameStore(originOf(snapshot.content), found.origin)) return undefined;
   using db = openHandle(path, {}, { readOnly: true, timeout });
   return lossOf(db, found, snapshot);
 }
 
-function lossOf(db: DatabaseSync, { uuid }: Found, snapshot: SnapshotFile): Found['loss'] {
-  if (snapshot.state !== 'whole' || snapshot.content.store !== uuid) return undefined;
+function lossOf(db: DatabaseSync, { origin }: Found, snapshot: SnapshotFile): Found['loss'] {
+  if (snapshot.state !== 'whole' || !origin || !isSameStore(originOf(snapshot.content), origin)) return undefined;
   return compareHead(new Statements(db), snapshot.content);
 }
 
@@ -109,16 +110,22 @@ function examine(db: DatabaseSync, path: string): Found {
   checkFormat(db, path);
   if (file.kind !== 'store') return { file };
   if (hasWal(path)) checkTables(db);
-  return { file, newer, uuid: readUuid(db, path) };
+  return { file, newer, origin: originIn(db, path) };
 }
 
 /** The identity of a store that this code cannot read otherwise. */
-function identityIn(db: DatabaseSync): Pick<Found, 'uuid'> {
+function identityIn(db: DatabaseSync): Pick<Found, 'origin'> {
   try {
-    return { uuid: readUuid(db, 'it') };
+    return { origin: originIn(db, 'it') };
   } catch {
     return {}; // a newer version may keep it elsewhere
   }
+}
+
+function originIn(db: DatabaseSync, path: string): Origin {
+  const statements = new Statements(db);
+  const lastId = readHead(statements)?.id ?? 0;
+  return { store: readUuid(db, path), renewed: formerIdentities(statements), lastId };
 }
 
 /**

@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import * as system from 'node:fs';
 import { appendFileSync, readFileSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
-import { genesisHash, rowHash } from '../../lib/core/chain.ts';
+import { rowHash } from '../../lib/core/chain.ts';
 import type { OpenOptions, SqliteStore } from '../../lib/index.ts';
 import type { LedgerFiles } from '../../lib/ledger/file.ts';
 import { Ledger, type LedgerOptions } from '../../lib/ledger/ledger.ts';
-import { isSound, type LedgerLine, lineText, parseHeader, parseLine } from '../../lib/ledger/line.ts';
+import { beginningOf, isSound, type LedgerLine, lineText, parseHeader, parseLine } from '../../lib/ledger/line.ts';
 import type { TestFolder } from './folder.ts';
 
 /** The ledger in a test's folder. */
@@ -60,7 +60,7 @@ export function linesOf(ledgerPath: string): Row[] {
   assert.equal(lines.pop(), '', 'the last line has its newline');
   const header = parseHeader(Buffer.from(first!));
   assert.ok(header, 'the first line is a header');
-  let previous = genesisHash(header.store);
+  let previous = beginningOf(header).hash;
   let more = false;
   const rows = lines.map((text) => {
     const line = parseLine(Buffer.from(text));

@@ -132,7 +132,7 @@ class Archiving {
     const begun = this.#connection.read('read where the log begins', () => log.beginning());
     for (const found of findArchives(this.#folder)) {
       const { path, from, to, after } = found;
-      const isNext = log.owns(found.store, to) && (after ? after.hash === begun.hash : begun.id === 0);
+      const isNext = log.owns({ store: found.store, lastId: to }) && (after ? after.hash === begun.hash : begun.id === 0);
       if (!isNext || !isNamedFor(found, this.#connection.path!)) continue;
       if (to >= (await firstHeld(store, this.#connection, this.#signal)).id) continue;
       const hash = this.#connection.read('look for its last row', () => log.hashAt(to));

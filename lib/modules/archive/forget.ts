@@ -5,9 +5,10 @@ import { encodeChecked, type RetentionEvent } from '../../core/events.ts';
 import { connect, type SqliteStore } from '../../store.ts';
 import { checkDate, checkOptions, invalid, parseInstant } from '../../values/checks.ts';
 import { checkDay, localDay } from '../../values/days.ts';
-import { attempt, hasCode, StoreError } from '../../values/errors.ts';
+import { attempt, StoreError } from '../../values/errors.ts';
 import { syncFolder } from '../../values/folders.ts';
 import { checkPath } from '../../values/paths.ts';
+import { saveAgain } from '../save-again.ts';
 import { type ArchiveFile, findArchives, openArchive } from './files.ts';
 import { lockArchives } from './recorded.ts';
 
@@ -34,20 +35,9 @@ export function forgetUsage(store: SqliteStore, options: { before: string }): nu
     if (rows === 0) return 0;
     const event: RetentionEvent = { type: 'usage_forgotten', before, rows };
     connection.appendAudit(encodeChecked(event));
-    const state = readableState(store);
-    if (state) store.saveSnapshot(state);
+    saveAgain(store);
     return rows;
   });
-}
-
-/** The state that is saved; `undefined` where it cannot be read, because that must not keep anybody from forgetting. */
-function readableState(store: SqliteStore): ReturnType<SqliteStore['loadSnapshot']> {
-  try {
-    return store.loadSnapshot();
-  } catch (error) {
-    if (hasCode(error, 'ERR_STORE_CORRUPT')) return undefined;
-    throw error;
-  }
 }
 
 /**
@@ -70,7 +60,7 @@ export function forgetArchives(store: SqliteStore, folder: string, options: { be
     const old: ArchiveFile[] = [];
     let hash = '';
     for (const { after: _after, ...file } of findArchives(target)) {
-      if (!log.owns(file.store, file.to)) continue;
+      if (!log.owns({ store: file.store, lastId: file.to })) continue;
       const last = lastOf(file);
       if (file.to > begun || last.at >= before) break;
       old.push(file);

@@ -66,7 +66,7 @@ export async function verifyArchives(
   const { log } = connection.parts;
   const beginning = connection.read('read where the log begins', () => log.beginning());
   const files = attempt(`verify the archives in ${target}`, () => findArchives(target))
-    .filter((file) => log.owns(file.store, file.to));
+    .filter((file) => log.owns({ store: file.store, lastId: file.to }));
   const inFiles = files.reduce((sum, { from, to }) => sum + to - from + 1, 0);
   const total = inFiles + (store.auditHead()?.id ?? 0) - beginning.id;
   const history = new History(connection.read('read the genesis', () => log.genesis), anchor);

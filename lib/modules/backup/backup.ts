@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Anchor } from '../../core/chain.ts';
 import type { ModuleConnection } from '../../core/door.ts';
+import { isSameStore } from '../../core/identity.ts';
 import type { Opened } from '../../core/open.ts';
 import { type CheckedOptions, checkOpenOptions, type OpenOptions, snapshotPathFor } from '../../core/options.ts';
 import { readSnapshotFile } from '../../core/snapshot-file.ts';
@@ -32,6 +33,7 @@ import { checkPath, snapshotPathOf } from '../../values/paths.ts';
 import { checkFree, companionsOf, existsAt, isExchangeOpen, placeNew, settleExchange } from '../../values/place.ts';
 import { type Copy, copyPages, makeCopy, openSource, type Task } from './copy.ts';
 import { exchange } from './exchange.ts';
+import { sharedWith, takeOutboxes } from './parted.ts';
 
 /** A backup that was made. */
 export interface Backup {
@@ -55,6 +57,16 @@ export interface Restored {
   snapshotPath?: string;
   /** What stood at the path before; `other-store` is a store of another identity, or without an identity. */
   replaced: 'nothing' | 'same-store' | 'other-store' | 'damaged';
+  /**
+   * The last row that both logs have (0: none), where backup and store have gone on differently behind it, as two copies
+   * of one image do, or a store after an earlier restore. Absent where one of the two only goes on from the other.
+   */
+  partedAfter?: number;
+  /**
+   * The outboxes whose places have rows of the replaced log that the backup lacks; absent where there are none. What the
+   * restored store writes is another continuation to these places: `renewIdentity` makes it another store to them.
+   */
+  rewound?: string[];
   /** The paths to which the files were moved that stood there before. */
   moved: string[];
 }
@@ -241,7 +253,7 @@ function swap(copy: Copy, target: string, snapshotPath: string, options: Checked
   if (isExchangeOpen(target)) settleExchange(target, freeName(target, 'replaced', now));
   if (hasSecondName(target)) removeOwnNames(target);
   const watch = new FileWatch(existsAt(target) ? [target] : []);
-  const { replaced, loss } = lookAt(target, snapshotPath, copy.uuid, options);
+  const { replaced, loss } = lookAt(target, snapshotPath, copy, options);
   const note = readNote(target); // the note of a recovery that was cut short, which this restore ends
   const moved: string[] = note?.moved ?? [];
   if (loss && hasWal(target)) {
@@ -258,6 +270,7 @@ function swap(copy: Copy, target: string, snapshotPath: string, options: Checked
   using handle = replaced === 'nothing' ? undefined : openToWrite(target, options, check, true);
   if (handle) lockTarget(handle, target, replaced);
   check();
+  const compared = handle && replaced === 'same-store' ? compareLogs(handle, copy.temporary) : undefined;
   const isSound = replaced === 'same-store' || replaced === 'other-store';
   if (isSound) setAside(snapshotPath);
   for (const suffix of ['-journal', '-shm', '-wal']) {
@@ -274,7 +287,17 @@ function swap(copy: Copy, target: string, snapshotPath: string, options: Checked
   if (!isSound) setAside(snapshotPath);
   if (copy.snapshot !== undefined) renameTo(copy.snapshot, snapshotPath);
   if (note) removeNote(target);
-  return { path: target, ...resultOf(copy, snapshotPath), replaced, moved };
+  return { path: target, ...resultOf(copy, snapshotPath), replaced, ...compared, moved };
+}
+
+/** What the store that is replaced has that the copy has not. */
+function compareLogs(handle: DatabaseSync, copy: string): Pick<Restored, 'partedAfter' | 'rewound'> {
+  const shared = sharedWith(handle, copy);
+  const rewound = takeOutboxes(handle, copy, shared);
+  return {
+    ...(shared.isParted ? { partedAfter: shared.row?.id ?? 0 } : undefined),
+    ...(rewound.length > 0 ? { rewound } : undefined),
+  };
 }
 
 interface Found {
@@ -283,16 +306,17 @@ interface Found {
 }
 
 /** Says what stands at the target. Throws for a file that may not be a store, so that it stays where it is. */
-function lookAt(target: string, snapshotPath: string, uuid: string, { busyTimeoutMs }: CheckedOptions): Found {
+function lookAt(target: string, snapshotPath: string, copy: Copy, { busyTimeoutMs }: CheckedOptions): Found {
   const snapshot = readSnapshotFile(snapshotPath);
   try {
-    const { file, uuid: theirs, loss } = inspect(target, snapshot, busyTimeoutMs);
+    const { file, origin, loss } = inspect(target, snapshot, busyTimeoutMs);
     if (file.kind === 'other') {
       const what = `another program's file (${file.holds})`;
       throw new StoreError('ERR_STORE_NOT_A_STORE', `${target} is ${what}: move it away first`);
     }
     if (file.kind === 'empty') return { replaced: 'nothing' };
-    return { replaced: theirs === uuid ? 'same-store' : 'other-store', loss };
+    const own = { store: copy.uuid, renewed: copy.renewed, lastId: copy.head?.id ?? 0 };
+    return { replaced: origin && isSameStore(origin, own) ? 'same-store' : 'other-store', loss };
   } catch (error) {
     const mapped = toStoreError(error, `restore to ${target}`);
     if (!isDamage(mapped)) throw mapped;

@@ -4,6 +4,7 @@ import { open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Anchor } from '../../core/chain.ts';
 import { openHandle, type Reader, writing } from '../../core/handle.ts';
+import type { FormerIdentity } from '../../core/identity.ts';
 import type { CheckedOptions } from '../../core/options.ts';
 import { backup as copyDatabase } from '../../core/sqlite.ts';
 import { FileWatch } from '../../core/watch.ts';
@@ -22,7 +23,9 @@ export interface Copy extends Disposable {
   temporary: string;
   /** The temporary path of the snapshot file that goes with the copy; absent where no state was saved. */
   snapshot: string | undefined;
+  /** The identity of the store, and those before. */
   uuid: string;
+  renewed: readonly FormerIdentity[];
   bytes: number;
   head: Anchor | undefined;
 }
@@ -135,7 +138,8 @@ async function checkLog(temporary: string, beside: string, task: Task): Promise<
     // The snapshot file is made from the copy, because the store's own file may be ahead of the copy by now: the next
     // open would then report a loss.
     const snapshot = pair.prepareBeside(beside);
-    return { temporary, snapshot, uuid: log.uuid, bytes: statSync(temporary).size, head: report.head };
+    const renewed = log.formerIdentities();
+    return { temporary, snapshot, uuid: log.uuid, renewed, bytes: statSync(temporary).size, head: report.head };
   } finally {
     connection.close();
   }

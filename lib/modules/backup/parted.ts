@@ -1,0 +1,71 @@
+// What a restore has to know of the two logs: where they part, and how far the one that goes was sent.
+import type { Anchor } from '../../core/chain.ts';
+import { inTransaction, openHandle, setPragmas, writing } from '../../core/handle.ts';
+import { readHash, readHead } from '../../core/log.ts';
+import type { DatabaseSync } from '../../core/sqlite.ts';
+import { Statements } from '../../core/statements.ts';
+import { checkpointFound } from '../../recovery/found-wal.ts';
+
+/** The last row that two logs share; absent where they have none, and whether both go on behind it. */
+export interface Shared {
+  row: Anchor | undefined;
+  isParted: boolean;
+}
+
+const beforeSql = 'SELECT id, event_hash FROM audit_log WHERE id <= ? ORDER BY id DESC LIMIT 1';
+
+/** The last row that both logs have. */
+function sharedRow(one: Statements, other: Statements): Shared {
+  const heads = [one, other].map((log) => readHead(log));
+  const ends = heads.map((head) => head?.id ?? 0);
+  let [low, high] = [0, Math.min(...ends)];
+  let row: Anchor | undefined;
+  // Where the two have the same row, they have the same rows before it, because each hash covers the one before.
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    const [id, hash] = one.get<[number, string]>(beforeSql, middle) ?? [0, ''];
+    if (id > low && readHash(other, id) === hash) {
+      row = { id, hash };
+      low = middle;
+    } else high = middle - 1;
+  }
+  return { row, isParted: heads.every((head) => head !== undefined && head.id > (row?.id ?? 0)) };
+}
+
+/** The last row that a store and the copy that is to take its place both have. */
+export function sharedWith(old: DatabaseSync, copy: string): Shared {
+  using db = openHandle(copy, { immutable: '1' }, { readOnly: true });
+  return sharedRow(new Statements(db), new Statements(old));
+}
+
+type Outbox = [name: string, id: number, hash: string, acknowledgedAt: string | null, sharedId: number | null];
+
+/**
+ * Takes the positions of a store's outboxes over into the copy that is to take its place: what is elsewhere stays there,
+ * whatever is restored. Gives the names of those that are ahead of the last row that both logs have.
+ */
+export function takeOutboxes(old: DatabaseSync, copy: string, { row }: Shared): string[] {
+  const from = new Statements(old);
+  if (!hasOutboxes(from)) return [];
+  const sql = 'SELECT name, id, hash, acknowledged_at, shared_id FROM outboxes ORDER BY name';
+  const outboxes = from.all<Outbox>(sql);
+  if (outboxes.length === 0) return [];
+  using db = openHandle(copy, writing, {});
+  setPragmas(db);
+  const to = new Statements(db);
+  if (!hasOutboxes(to)) return []; // a backup of an older version: everything is sent anew
+  const last = row?.id ?? 0;
+  inTransaction(db, () => {
+    to.run('DELETE FROM outboxes');
+    for (const [name, id, hash, at, before] of outboxes) {
+      const sharedId = id > last ? Math.min(before ?? last, last) : before;
+      to.run('INSERT INTO outboxes VALUES (?, ?, ?, ?, ?)', name, id, hash, at, sharedId);
+    }
+  });
+  checkpointFound(db, copy); // closing the handle would do so as well, and swallow an error
+  return outboxes.filter(([, id]) => id > last).map(([name]) => name);
+}
+
+function hasOutboxes(store: Statements): boolean {
+  return store.get("SELECT 1 FROM sqlite_schema WHERE name = 'outboxes'") !== undefined;
+}

@@ -1,0 +1,208 @@
+// A store that was copied with the image of a machine: it is found out, and gets an identity of its own.
+import assert from 'node:assert/strict';
+import { copyFileSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { SqliteStore } from '../../lib/index.ts';
+import { Ledger, rebuildDatabase, verifyParity } from '../../lib/ledger/index.ts';
+import { verifyArchives } from '../../lib/modules/archive/archive.ts';
+import { backup, restore } from '../../lib/modules/backup/backup.ts';
+import { keepIdentity, renewIdentity } from '../../lib/modules/identity/identity.ts';
+import { Outbox } from '../../lib/modules/outbox/outbox.ts';
+import { connect } from '../../lib/store.ts';
+import { archiveUpTo, kioskIn } from '../support/archive.ts';
+import { TestFolder } from '../support/folder.ts';
+import { checkBoth, dump, openBoth } from '../support/ledger.ts';
+import { codeOf } from '../support/refusals.ts';
+
+const state = { timestamp: new Date('2026-11-21T09:00:00Z') };
+
+/** The kinds of the findings of a store. */
+function kinds(store: SqliteStore): string[] {
+  return store.health().findings.map(({ kind }) => kind);
+}
+
+/** Makes a closed store look as if it came from another machine. */
+function fromElsewhere(folder: TestFolder): void {
+  const db = folder.raw();
+  db.exec(`UPDATE store_meta SET machine_id = '${'0'.repeat(64)}'`);
+  db.close();
+}
+
+function storeIn(file: string): string {
+  return (JSON.parse(readFileSync(file, 'utf8')) as { content: { store: string } }).content.store;
+}
+
+test('a renewed store has another UUID, an event says so, and the chain goes on', async (t) => {
+  const folder = new TestFolder(t);
+  const store = folder.open();
+  store.appendAudit({ type: 'service_started' });
+  store.saveSnapshot(state);
+  const before = connect(store).uuid;
+  const { from, to, id } = renewIdentity(store);
+  assert.equal(from, before);
+  assert.notEqual(to, before);
+  assert.equal(connect(store).uuid, to);
+  assert.deepEqual([...store.iterateAudits()].at(-1)!.event, { type: 'store_identity_renewed', from, to });
+  assert.equal(id, 2);
+  store.appendAudit({ type: 'service_stopped' });
+  assert.equal((await store.verifyAudit()).ok, true);
+  assert.equal(storeIn(folder.file('store.snapshot.json')), to);
+  store.close();
+  const again = folder.open();
+  assert.equal(connect(again).uuid, to);
+  assert.deepEqual(again.loadSnapshot(), state);
+  assert.deepEqual([kinds(again), again.recovery], [[], undefined]);
+});
+
+test('a store that was made on another machine is found, until it is renewed or kept', (t) => {
+  for (const end of [renewIdentity, keepIdentity]) {
+    const folder = new TestFolder(t);
+    folder.open().close();
+    fromElsewhere(folder);
+    using reader = SqliteStore.openReadOnly(folder.file());
+    assert.deepEqual(kinds(reader), ['other-machine']);
+    reader.close();
+    const store = folder.open();
+    assert.deepEqual(kinds(store), ['other-machine']);
+    end(store);
+    assert.deepEqual(kinds(store), []);
+    store.close();
+    assert.deepEqual(kinds(folder.open()), []);
+  }
+});
+
+test('with a ledger the first line names the new UUID and those before, and the ledger rebuilds the store', async (t) => {
+  const folder = new TestFolder(t);
+  const store = openBoth(folder);
+  store.addUsage('game', '2026-11-21', 1_000);
+  store.grantTime({ subject: 'game', day: '2026-11-21', durationMs: 60_000 });
+  const first = renewIdentity(store);
+  store.addUsage('game', '2026-11-21', 1_000);
+  const second = renewIdentity(store);
+  store.appendAudit({ type: 'service_stopped' });
+  const path = folder.file('audit.jsonl');
+  const [header] = readFileSync(path, 'utf8').split('\n');
+  const { store: named, renewed } = JSON.parse(header!) as { store: string; renewed: object };
+  assert.equal(named, second.to);
+  const former = [{ store: first.from, until: first.id }, { store: first.to, until: second.id }];
+  assert.deepEqual(renewed, former);
+  const ledger = Ledger.open(path);
+  assert.deepEqual((await ledger.verify()).findings, []);
+  assert.equal((await verifyParity(store, ledger)).isConsistent, true);
+  const rows = dump(store);
+  store.close();
+  await rebuildDatabase(ledger, folder.file('rebuilt.db'));
+  using rebuilt = SqliteStore.openReadOnly(folder.file('rebuilt.db'));
+  assert.deepEqual(dump(rebuilt), rows);
+  assert.equal(connect(rebuilt).uuid, second.to);
+  assert.deepEqual(connect(rebuilt).parts.log.formerIdentities(), former);
+});
+
+test('each file of the time before a renewal that was cut short is brought up at the next open', (t) => {
+  const folder = new TestFolder(t);
+  const store = openBoth(folder);
+  store.appendAudit({ type: 'service_started' });
+  store.saveSnapshot(state);
+  const files = ['audit.jsonl', 'store.snapshot.json'];
+  for (const file of files) copyFileSync(folder.file(file), folder.file(`${file}.before`));
+  const { to } = renewIdentity(store);
+  const rows = dump(store);
+  store.close();
+  for (const file of files) {
+    renameSync(folder.file(`${file}.before`), folder.file(file));
+    const again = openBoth(folder);
+    assert.deepEqual(dump(again), rows);
+    assert.deepEqual(again.loadSnapshot(), state);
+    again.close();
+    checkBoth(folder.file(), folder.file('audit.jsonl'));
+    assert.match(readFileSync(folder.file('audit.jsonl'), 'utf8'), new RegExp(`^.*"store":"${to}"`));
+  }
+});
+
+test('a database of the time before a renewal gets the identity back from its ledger', async (t) => {
+  const folder = new TestFolder(t);
+  const store = openBoth(folder);
+  store.appendAudit({ type: 'service_started' });
+  await backup(store, folder.file('backup.db'));
+  const { to } = renewIdentity(store);
+  store.appendAudit({ type: 'service_stopped' });
+  const rows = dump(store);
+  store.close();
+  assert.equal((await restore(folder.file('backup.db'), folder.file())).replaced, 'same-store');
+  const again = openBoth(folder);
+  assert.equal(connect(again).uuid, to);
+  assert.deepEqual(dump(again), rows);
+});
+
+test('what another copy of the image has written belongs to another store', async (t) => {
+  const folder = new TestFolder(t);
+  const other = new TestFolder(t);
+  const store = openBoth(folder);
+  store.appendAudit({ type: 'service_started' });
+  store.saveSnapshot(state);
+  store.close();
+  for (const file of ['store.db', 'audit.jsonl', 'store.snapshot.json']) copyFileSync(folder.file(file), other.file(file));
+  const twin = openBoth(other);
+  for (let count = 0; count < 9; count++) twin.appendAudit({ type: 'service_stopped' });
+  twin.saveSnapshot(state);
+  twin.close();
+  const renewed = openBoth(folder);
+  renewIdentity(renewed);
+  renewed.close();
+  for (const [file, code] of [['audit.jsonl', 'ERR_STORE_PARITY'], ['store.snapshot.json', 'ERR_STORE_CONFLICT']] as const) {
+    const own = readFileSync(folder.file(file));
+    copyFileSync(other.file(file), folder.file(file));
+    assert.equal(await codeOf(() => openBoth(folder)), code);
+    writeFileSync(folder.file(file), own);
+  }
+  openBoth(folder).close();
+});
+
+test('archives from before a renewal still belong to the store', async (t) => {
+  const folder = new TestFolder(t);
+  const kiosk = kioskIn(folder);
+  await archiveUpTo(kiosk, 50);
+  renewIdentity(kiosk.store);
+  await archiveUpTo(kiosk, 80);
+  const report = await verifyArchives(kiosk.store, kiosk.archives);
+  assert.deepEqual([report.findings, report.archives, report.checked], [[], 2, kiosk.store.auditHead()!.id]);
+});
+
+test('the outboxes begin behind the renewal, and so does a new one', (t) => {
+  const folder = new TestFolder(t);
+  const store = folder.open();
+  store.appendAudit({ type: 'service_started' });
+  const outbox = new Outbox(store, 'centre');
+  const { id } = renewIdentity(store);
+  assert.deepEqual([outbox.position.id, outbox.lag, outbox.read()], [id, { events: 0 }, undefined]);
+  assert.equal(new Outbox(store, 'second').position.id, id);
+  store.appendAudit({ type: 'service_stopped' });
+  const [header, line] = outbox.read()!.text.split('\n').map((text) => text && (JSON.parse(text) as Record<string, unknown>));
+  assert.deepEqual((header as Record<string, unknown>)['after'], { id, hash: (line as Record<string, unknown>)['prev'] });
+});
+
+test('a store that is open elsewhere is not renewed, and stays as it was', async (t) => {
+  const folder = new TestFolder(t);
+  const store = folder.open();
+  store.appendAudit({ type: 'service_started' });
+  const other = folder.closing(SqliteStore.open(folder.file(), { busyTimeoutMs: 10 }));
+  const { uuid } = connect(other);
+  assert.equal(await codeOf(() => renewIdentity(other)), 'ERR_STORE_BUSY');
+  assert.equal(connect(other).uuid, uuid);
+  other.appendAudit({ type: 'service_stopped' });
+  assert.equal([...store.iterateAudits()].length, 2);
+});
+
+test('a renewal that is undone leaves the store with its identity', async (t) => {
+  const folder = new TestFolder(t);
+  const store = folder.open();
+  store.appendAudit({ type: 'service_started' });
+  const { uuid } = connect(store);
+  assert.throws(() => store.transaction(() => {
+    renewIdentity(store);
+    throw new Error('not today');
+  }), /not today/);
+  assert.equal(connect(store).uuid, uuid);
+  store.appendAudit({ type: 'service_stopped' });
+  assert.equal((await store.verifyAudit()).ok, true);
+});
