@@ -1,4 +1,6 @@
 // Which identities a store has had: the UUID that it has, and those before, by which files of an earlier time name it.
+import { machineId } from '../values/machine.ts';
+import type { Anchor } from './chain.ts';
 import type { Connection } from './connection.ts';
 
 /** A UUID that a store had before, up to the event that gave it the next one. */
@@ -26,6 +28,19 @@ export function formerIdentities(connection: Reader): FormerIdentity[] {
   if (!connection.get("SELECT 1 FROM sqlite_schema WHERE name = 'former_identities'")) return [];
   const sql = 'SELECT uuid, until_id FROM former_identities ORDER BY until_id';
   return connection.all<[string, number]>(sql).map(([store, until]) => ({ store, until }));
+}
+
+/**
+ * Gives a store another UUID on this machine, inside a transaction; `at` is the row that says so, from which on the
+ * outboxes send.
+ */
+export function changeIdentity(
+  connection: Pick<Connection, 'run'>, { from, to, at: { id, hash } }: { from: string; to: string; at: Anchor },
+): void {
+  connection.run('INSERT INTO former_identities (uuid, until_id) VALUES (?, ?)', from, id);
+  const sql = 'UPDATE store_meta SET uuid = ?1, writable_from = ?2, readable_from = ?2, machine_id = ?3 WHERE id = 1';
+  connection.run(sql, to, renewableFrom, machineId() ?? null);
+  connection.run('UPDATE outboxes SET id = ?, hash = ?, acknowledged_at = NULL, shared_id = NULL', id, hash);
 }
 
 /** What a file says of its store: the identity, those before it as far as the file knows them, and its last row. */

@@ -5,7 +5,7 @@ import { type Anchor, chainedColumns, type ChainedRow, genesisHash, hashedNames,
 import type { CommitParticipant } from './commit-participant.ts';
 import type { Connection } from './connection.ts';
 import { encodeChecked, type EventTexts, type StoreEvent } from './events.ts';
-import { type FormerIdentity, formerIdentities, isSameStore, type Origin, renewableFrom } from './identity.ts';
+import { changeIdentity, type FormerIdentity, formerIdentities, isSameStore, type Origin } from './identity.ts';
 import type { LedgerPort } from './mirror-port.ts';
 
 const insertSql = `INSERT INTO audit_log (${chainedColumns}, event_hash, signature)
@@ -95,9 +95,7 @@ export class AuditLog implements CommitParticipant {
 
   /** Gives the store another UUID, inside a transaction; `eventId` is the row that says so. */
   takeIdentity(uuid: string, eventId: number): void {
-    this.#connection.run('INSERT INTO former_identities (uuid, until_id) VALUES (?, ?)', this.#uuid, eventId);
-    const sql = 'UPDATE store_meta SET uuid = ?1, writable_from = ?2, readable_from = ?2 WHERE id = 1';
-    this.#connection.run(sql, uuid, renewableFrom);
+    changeIdentity(this.#connection, { from: this.#uuid, to: uuid, at: { id: eventId, hash: this.hashAt(eventId)! } });
     this.#uuidBefore ??= this.#uuid;
     this.#uuid = uuid;
   }

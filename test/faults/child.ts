@@ -9,6 +9,8 @@ import { type OpenOptions, SqliteStore } from '../../lib/index.ts';
 import { Ledger } from '../../lib/ledger/index.ts';
 import { archiveAudits, forgetArchives, forgetUsage } from '../../lib/modules/archive/archive.ts';
 import { backup, restore } from '../../lib/modules/backup/backup.ts';
+import { renewIdentity } from '../../lib/modules/identity/identity.ts';
+import { Outbox } from '../../lib/modules/outbox/outbox.ts';
 import { SessionTracker } from '../../lib/modules/sessions/sessions.ts';
 import { connect } from '../../lib/store.ts';
 import { day, limitCall, operation, perform } from '../support/crash-worker.ts';
@@ -208,6 +210,29 @@ export const tasks: Record<string, Task> = {
     }
     if (end === 'killed') process.kill(process.pid, 'SIGKILL');
     store.close();
+  },
+
+  /** Gives the store another identity. */
+  renew(settings) {
+    const store = open(settings);
+    renewIdentity(store);
+    acknowledge(store, settings);
+    store.close();
+  },
+
+  /** Sends what there is, and what comes to be meanwhile. */
+  send(settings, count) {
+    const store = open(settings);
+    const outbox = new Outbox(store, 'centre');
+    acknowledge(store, settings);
+    for (let number = 60; number < 60 + Number(count); number++) {
+      const batch = outbox.read({ limit: 3 });
+      if (batch) outbox.acknowledge(batch.anchor);
+      acknowledge(store, settings);
+      perform(store, operation(27, number));
+      acknowledge(store, settings);
+    }
+    process.kill(process.pid, 'SIGKILL');
   },
 
   /** Deletes the oldest archives, and the usage of past days. */

@@ -7,6 +7,7 @@ import {
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { SqliteStore } from '../../lib/index.ts';
+import { Outbox } from '../../lib/modules/outbox/outbox.ts';
 import { snapshotPathOf } from '../../lib/values/paths.ts';
 import { makeNewer, type Newer } from '../fixtures/newer/make.ts';
 import { operation, perform } from '../support/crash-worker.ts';
@@ -110,6 +111,15 @@ function beforeUpdate(kind: Newer): NonNullable<Workload['prepare']> {
   };
 }
 
+/** A store that is sent elsewhere. */
+function prepareOutbox(settings: Settings): View {
+  prepareStore(settings);
+  using store = openStore(settings, () => new Date('2026-01-01T00:00:00Z'));
+  const outbox = new Outbox(store, 'centre');
+  outbox.acknowledge(outbox.read({ limit: 3 })!.anchor);
+  return viewOf(store, settings.path);
+}
+
 /** A store whose database is gone: it is recovered from what is left. */
 function lost(settings: Settings): View {
   const { file } = prepareStore(settings);
@@ -173,6 +183,8 @@ function areKeysThere({ path }: Settings, views: readonly View[]): void {
   createPrivateKey(readFileSync(key));
   createPublicKey(readFileSync(`${key}.pub`));
 }
+
+const renewing: readonly Phase[] = [{ task: 'renew', args: [] }, plan(30, 2, 'killed'), plan(40, 2)];
 
 const limitsPhases: readonly Phase[] = [
   { task: 'limits', args: ['0', '16', 'killed'], killed: true },
@@ -266,6 +278,14 @@ export const workloads: Record<string, Workload> = {
   },
   'a ledger in a folder of its own': { ledger: 'elsewhere/audit.jsonl', phases: [plan(0, 8), plan(8, 4, 'killed')] },
   'a pair of keys': { prepare: prepareStore, phases: [{ task: 'keygen', args: ['ledger.key'] }], check: areKeysThere },
+  'sending': { prepare: prepareStore, phases: [{ task: 'send', args: ['6'], killed: true }, plan(30, 2)] },
+  'a new identity': { prepare: prepareOutbox, phases: renewing },
+  'a new identity in ledger mode': { ledger: true, prepare: prepareOutbox, phases: renewing },
+  'a power cut after a power cut while an identity was renewed': {
+    ledger: true,
+    after: 'a new identity in ledger mode',
+    phases: [{ task: 'renew', args: [] }],
+  },
   ...archiveWorkloads,
   ...restarts([1, 2, 3, 5, 8], false),
   ...restarts([1, 2, 4, 7, 9], true),

@@ -36,9 +36,6 @@ export function renewIdentity(store: SqliteStore): Renewed {
     const event: StoreEvent = { type: 'store_identity_renewed', from, to };
     const id = door.appendAudit(encodeChecked(event));
     log.takeIdentity(to, id);
-    moveHere(connection);
-    const sql = 'UPDATE outboxes SET id = ?, hash = ?, acknowledged_at = NULL, shared_id = NULL';
-    connection.run(sql, id, log.hashAt(id)!);
     log.ledger?.carryOver(id);
     carryLimits(door.parts, id);
     saveAgain(store);
