@@ -75,7 +75,7 @@ function restoredLines(io: Io, restored: Restored): string[] {
     `${paint('green', 'restored')}: ${plain(path)}, ${extent(restored)}`,
     ...(replaced === 'other-store' ? [paint('yellow', 'What stood there was another store.')] : []),
     ...(partedAfter === undefined ? [] : [paint('yellow', partedText(partedAfter))]),
-    ...(rewound ? [`${paint('yellow', 'rewound')}: ${rewound.join(', ')} got later rows than the backup has`] : []),
+    ...(rewound ? [`${paint('yellow', 'rewound')}: ${rewound.join(', ')} got later rows than the backup has: see renew-identity`] : []),
     ...(replaced === 'damaged' ? [paint('yellow', 'What stood there was damaged.')] : []),
     ...(moved.length > 0 ? ['moved aside', ...moved.map((file) => `  ${plain(file)}`)] : []),
     ...(hasKnownLedger(path) ? ['The store has a ledger: opened with it, the store gets back what came later.'] : []),
