@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util';
 import { archiving } from './archiving.ts';
 import { bytes, fsyncs } from './counts.ts';
 import { experiment } from './experiment.ts';
+import { fleet } from './fleet.ts';
 import { growth } from './growth.ts';
 import { limits } from './limits.ts';
 import { table } from './measure.ts';
@@ -25,6 +26,7 @@ async function main(): Promise<void> {
       experiment: { type: 'boolean' },
       runs: { type: 'boolean' },
       years: { type: 'boolean' },
+      fleet: { type: 'boolean' },
       quick: { type: 'boolean' },
       rows: { type: 'string' },
       json: { type: 'string' },
@@ -33,8 +35,8 @@ async function main(): Promise<void> {
   });
   // What lasts from one run to the next: the peers, and the last result.
   const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'shepherd-store-bench');
-  const { experiment: isExperiment, runs: isOfRuns, years: isOfYears } = values;
-  const name = isExperiment ? 'experiment' : isOfRuns ? 'runs' : isOfYears ? 'years' : 'result';
+  const others = ['experiment', 'runs', 'years', 'fleet'] as const;
+  const name = others.find((other) => values[other]) ?? 'result';
   const json = resolve(values.json ?? join(cache, `${name}.json`));
   const folder = mkdtempSync(join(values.folder ?? tmpdir(), 'shepherd-store-bench-'));
   const start = performance.now();
@@ -50,6 +52,7 @@ async function main(): Promise<void> {
       experiment: () => showExperiment(folder),
       runs: () => showRuns(folder),
       years: () => showYears(folder),
+      fleet: () => showFleet(folder, values.rows === undefined ? 1e7 : checkRows(Number(values.rows))),
       result: async () => showRows(await measure(folder, peers, sizes)),
     };
     const results = await shownAs[name]!();
@@ -158,6 +161,21 @@ async function showYears(folder: string): Promise<object> {
     minutes: kiosk.minutes.toFixed(0),
   }))));
   return { kiosks };
+}
+
+async function showFleet(folder: string, rows: number): Promise<object> {
+  const result = await fleet(folder, rows);
+  console.log(table(result.steps.map((step) => ({
+    rows: step.rows,
+    'taken in, events a second': step.taken,
+    'plain COPY': step.copied,
+    share: step.share.toFixed(3),
+    target: '≥ 0.1',
+  }))));
+  const { slowing, bytesPerEvent, isMet } = result;
+  console.log(`\n${slowing.toFixed(2)} times slower at the end (≤ 1.3), ${bytesPerEvent} bytes an event; `
+    + `targets ${isMet ? 'met' : 'NOT met'}`);
+  return result;
 }
 
 // A bare `node --test` runs this file too, and must not measure anything.

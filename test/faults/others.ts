@@ -93,6 +93,13 @@ const others: readonly {
     counts: { SHEPHERD_STEPS: '10000' },
   },
   {
+    fault: 'a fleet: sender, psql, server or network fails',
+    method: '1,000 stores of 200 events, one server',
+    cases: '200,000',
+    test: 'fleet',
+    counts: { SHEPHERD_FLEET: '1000' },
+  },
+  {
     fault: 'database or ledger destroyed',
     method: 'after random histories',
     cases: '1,000',
