@@ -15,8 +15,12 @@ export interface Identity {
   renewed?: readonly FormerIdentity[] | undefined;
 }
 
-/** The version before which nothing can read a store with another UUID than its first: the chain begins with that. */
-export const renewableFrom = 10;
+/**
+ * Refuses a store that has another UUID than its first to the versions before 10: they take the chain, which begins
+ * with the first one, for a damaged one.
+ */
+export const renewedSql: string = `UPDATE store_meta
+  SET writable_from = max(writable_from, 10), readable_from = max(readable_from, 10)`;
 
 type Reader = Pick<Connection, 'get' | 'all'>;
 

@@ -5,7 +5,7 @@ import { type Anchor, chainedColumns, type ChainedRow, genesisHash, hashedNames,
 import type { CommitParticipant } from './commit-participant.ts';
 import type { Connection } from './connection.ts';
 import { encodeChecked, type EventTexts, type StoreEvent } from './events.ts';
-import { type FormerIdentity, formerIdentities, isSameStore, type Origin, renewableFrom } from './identity.ts';
+import { type FormerIdentity, formerIdentities, isSameStore, type Origin, renewedSql } from './identity.ts';
 import type { LedgerPort } from './mirror-port.ts';
 
 const insertSql = `INSERT INTO audit_log (${chainedColumns}, event_hash, signature)
@@ -29,9 +29,8 @@ export class AuditLog implements CommitParticipant {
   readonly #connection: Connection;
   /** The last row, where this connection wrote it, so that the next row is chained to it without a look-up. */
   #head: Anchor | undefined;
-  #uuid: string;
-  /** The UUID before the open transaction gave the store another one. */
-  #uuidBefore: string | undefined;
+  /** The UUID; absent after an undone transaction that gave the store another one, until it is read again. */
+  #uuid: string | undefined;
 
   constructor(connection: Connection, uuid: string) {
     this.#connection = connection;
@@ -39,6 +38,7 @@ export class AuditLog implements CommitParticipant {
   }
 
   get uuid(): string {
+    this.#uuid ??= this.#connection.get<[string]>('SELECT uuid FROM store_meta WHERE id = 1')![0];
     return this.#uuid;
   }
 
@@ -68,12 +68,6 @@ export class AuditLog implements CommitParticipant {
 
   undone(): void {
     this.#head = undefined;
-    this.#uuid = this.#uuidBefore ?? this.#uuid;
-    this.#uuidBefore = undefined;
-  }
-
-  committed(): void {
-    this.#uuidBefore = undefined;
   }
 
   /** The identities that the store had before, oldest first. */
@@ -83,22 +77,23 @@ export class AuditLog implements CommitParticipant {
 
   /** The hash that the store's first row names as its predecessor's. */
   get genesis(): string {
-    return genesisHash(this.formerIdentities()[0]?.store ?? this.#uuid);
+    return genesisHash(this.formerIdentities()[0]?.store ?? this.uuid);
   }
 
   /** Whether a file belongs to this store. */
   owns(file: Origin): boolean {
-    if (file.store === this.#uuid) return true;
-    const own = { store: this.#uuid, renewed: this.formerIdentities(), lastId: this.head()?.id ?? 0 };
+    if (file.store === this.uuid) return true;
+    const own = { store: this.uuid, renewed: this.formerIdentities(), lastId: this.head()?.id ?? 0 };
     return isSameStore(own, file);
   }
 
   /** Gives the store another UUID, inside a transaction; `eventId` is the row that says so. */
   takeIdentity(uuid: string, eventId: number): void {
-    this.#connection.run('INSERT INTO former_identities (uuid, until_id) VALUES (?, ?)', this.#uuid, eventId);
-    const sql = 'UPDATE store_meta SET uuid = ?1, writable_from = ?2, readable_from = ?2 WHERE id = 1';
-    this.#connection.run(sql, uuid, renewableFrom);
-    this.#uuidBefore ??= this.#uuid;
+    const connection = this.#connection;
+    connection.join({ undone: () => void (this.#uuid = undefined) });
+    connection.run('INSERT INTO former_identities (uuid, until_id) VALUES (?, ?)', this.uuid, eventId);
+    connection.run('UPDATE store_meta SET uuid = ? WHERE id = 1', uuid);
+    connection.run(renewedSql);
     this.#uuid = uuid;
   }
 
