@@ -82,7 +82,7 @@ export class AuditLog implements CommitParticipant {
 
   /** Whether a file belongs to this store. */
   owns(file: Origin): boolean {
-    if (file.store === this.uuid) return true;
+    if (file.store === this.#uuid) return true;
     const own = { store: this.uuid, renewed: this.formerIdentities(), lastId: this.head()?.id ?? 0 };
     return isSameStore(own, file);
   }
