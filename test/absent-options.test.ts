@@ -12,6 +12,7 @@ import {
 } from '../lib/ledger/index.ts';
 import { backup, restore, type RestoreOptions } from '../lib/modules/backup/backup.ts';
 import { type FactFilter, type FactInput, FactStore } from '../lib/modules/facts/facts.ts';
+import { Outbox } from '../lib/modules/outbox/outbox.ts';
 import { type NewRunRecord, ProjectStore } from '../lib/modules/projects/projects.ts';
 import {
   type NewPlanUnit, type NewResourceState, type NewRun, type NewRunEvent, type PlanUnitOutcome,
@@ -219,6 +220,11 @@ const ofModules: Row[] = [
   ['restore', async ({ folder }, given) => {
     const options = given<RestoreOptions>({ ...long, ...reading });
     return restore(folder.file('backup.db'), folder.file('restored.db'), options);
+  }],
+  ['Outbox.read', ({ store }, given) => {
+    const absent = given<Options<Outbox['read'], 0>>({ limit: undefined, maxBytes: undefined });
+    const { text, ...batch } = new Outbox(store, 'centre').read(absent)!;
+    return [batch, text.split('\n').length];
   }],
   ['importStore', async ({ folder }, given) => {
     const source = makeFrom(folder, 'nightshift-state.json');

@@ -34,7 +34,8 @@ export function findArchives(
     }
   };
   for (const folder of given === undefined ? beside : [given]) {
-    const files = listed(folder).filter((file) => connect(store).parts.log.owns({ store: file.store, lastId: file.to }));
+    const { log } = connect(store).parts;
+    const files = listed(folder).filter((file) => log.owns({ store: file.store, lastId: file.to }));
     const [first, last] = [files[0], files.at(-1)];
     if (!first || !last) continue;
     const sum = files.reduce((total, file) => total + file.bytes, 0);

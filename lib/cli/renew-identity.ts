@@ -28,7 +28,7 @@ export const renewIdentityCommand: Command = {
       return { line: `${paint('green', 'kept')}: ${uuid}, on this machine from now on`, document: { kept: uuid } };
     }
     const renewed = renewIdentity(store);
-    const line = `${paint('green', 'renewed')}: ${renewed.to}, which was ${renewed.from} up to row ${count(renewed.id)}`;
-    return { line, document: renewed };
+    const { from, to, id } = renewed;
+    return { line: `${paint('green', 'renewed')}: ${to}, which was ${from} up to row ${count(id)}`, document: renewed };
   }),
 };

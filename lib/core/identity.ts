@@ -17,8 +17,12 @@ export interface Identity {
   renewed?: readonly FormerIdentity[] | undefined;
 }
 
-/** The version before which nothing can read a store with another UUID than its first: the chain begins with that. */
-export const renewableFrom = 10;
+/**
+ * Refuses a store that has another UUID than its first to the versions before 10: they take the chain, which begins
+ * with the first one, for a damaged one.
+ */
+export const renewedSql: string = `UPDATE store_meta
+  SET writable_from = max(writable_from, 10), readable_from = max(readable_from, 10)`;
 
 type Reader = Pick<Connection, 'get' | 'all'>;
 
@@ -38,8 +42,8 @@ export function changeIdentity(
   connection: Pick<Connection, 'run'>, { from, to, at: { id, hash } }: { from: string; to: string; at: Anchor },
 ): void {
   connection.run('INSERT INTO former_identities (uuid, until_id) VALUES (?, ?)', from, id);
-  const sql = 'UPDATE store_meta SET uuid = ?1, writable_from = ?2, readable_from = ?2, machine_id = ?3 WHERE id = 1';
-  connection.run(sql, to, renewableFrom, machineId() ?? null);
+  connection.run('UPDATE store_meta SET uuid = ?, machine_id = ? WHERE id = 1', to, machineId() ?? null);
+  connection.run(renewedSql);
   connection.run('UPDATE outboxes SET id = ?, hash = ?, acknowledged_at = NULL, shared_id = NULL', id, hash);
 }
 

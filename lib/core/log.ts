@@ -29,9 +29,8 @@ export class AuditLog implements CommitParticipant {
   readonly #connection: Connection;
   /** The last row, where this connection wrote it, so that the next row is chained to it without a look-up. */
   #head: Anchor | undefined;
-  #uuid: string;
-  /** The UUID before the open transaction gave the store another one. */
-  #uuidBefore: string | undefined;
+  /** The UUID; absent after an undone transaction that gave the store another one, until it is read again. */
+  #uuid: string | undefined;
 
   constructor(connection: Connection, uuid: string) {
     this.#connection = connection;
@@ -39,6 +38,7 @@ export class AuditLog implements CommitParticipant {
   }
 
   get uuid(): string {
+    this.#uuid ??= this.#connection.get<[string]>('SELECT uuid FROM store_meta WHERE id = 1')![0];
     return this.#uuid;
   }
 
@@ -68,12 +68,6 @@ export class AuditLog implements CommitParticipant {
 
   undone(): void {
     this.#head = undefined;
-    this.#uuid = this.#uuidBefore ?? this.#uuid;
-    this.#uuidBefore = undefined;
-  }
-
-  committed(): void {
-    this.#uuidBefore = undefined;
   }
 
   /** The identities that the store had before, oldest first. */
@@ -83,20 +77,20 @@ export class AuditLog implements CommitParticipant {
 
   /** The hash that the store's first row names as its predecessor's. */
   get genesis(): string {
-    return genesisHash(this.formerIdentities()[0]?.store ?? this.#uuid);
+    return genesisHash(this.formerIdentities()[0]?.store ?? this.uuid);
   }
 
   /** Whether a file belongs to this store. */
   owns(file: Origin): boolean {
     if (file.store === this.#uuid) return true;
-    const own = { store: this.#uuid, renewed: this.formerIdentities(), lastId: this.head()?.id ?? 0 };
+    const own = { store: this.uuid, renewed: this.formerIdentities(), lastId: this.head()?.id ?? 0 };
     return isSameStore(own, file);
   }
 
   /** Gives the store another UUID, inside a transaction; `eventId` is the row that says so. */
   takeIdentity(uuid: string, eventId: number): void {
-    changeIdentity(this.#connection, { from: this.#uuid, to: uuid, at: { id: eventId, hash: this.hashAt(eventId)! } });
-    this.#uuidBefore ??= this.#uuid;
+    this.#connection.join({ undone: () => void (this.#uuid = undefined) });
+    changeIdentity(this.#connection, { from: this.uuid, to: uuid, at: { id: eventId, hash: this.hashAt(eventId)! } });
     this.#uuid = uuid;
   }
 

@@ -6,7 +6,7 @@ import type { Connection } from './connection.ts';
 // schema version, is looked for in.
 const machineSql = `SELECT (SELECT machine_id FROM store_meta WHERE id = 1) FROM (SELECT NULL AS machine_id)`;
 
-/** Reports or clears the finding about the machine. What has no identity, a machine or an older store, is not compared. */
+/** Reports or clears the finding about the machine. A machine without an identity, or an older store, tells nothing. */
 export function reportMachine(connection: Connection): void {
   const { faults, path } = connection;
   const here = machineId();

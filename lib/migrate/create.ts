@@ -1,7 +1,7 @@
 // The current schema given to a new file, and the marks of a store: application id, identity, and the record of each
 // version.
 import { randomUUID } from 'node:crypto';
-import { type Identity, renewableFrom } from '../core/identity.ts';
+import { type Identity, renewedSql } from '../core/identity.ts';
 import { applicationId, firstInHeader, writableFrom } from '../core/schema.ts';
 import { migrations, readSql } from '../core/sql-files.ts';
 import type { DatabaseSync } from '../core/sqlite.ts';
@@ -18,7 +18,7 @@ export function createSchema(db: DatabaseSync, now: Date, lost: Identity = { uui
   db.exec(`UPDATE store_meta SET writable_from = ${writableFrom}`);
   const insert = db.prepare('INSERT INTO former_identities (uuid, until_id) VALUES (?, ?)');
   for (const { store, until } of renewed) insert.run(store, until);
-  if (renewed.length > 0) db.exec(`UPDATE store_meta SET writable_from = ${renewableFrom}, readable_from = ${renewableFrom}`);
+  if (renewed.length > 0) db.exec(renewedSql);
   rememberMachine(db);
   for (const { version, description } of migrations) recordVersion(db, version, description, now);
 }

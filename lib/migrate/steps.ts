@@ -68,7 +68,8 @@ export function contents(db: DatabaseSync): Map<string, number> {
   const columns = db.prepare(`SELECT t.name AS tbl, c.name AS col
     FROM sqlite_schema AS t, pragma_table_info(t.name) AS c
     WHERE t.type = 'table' AND t.name <> 'schema_version' AND t.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
-      AND c.name NOT IN ('writable_from', 'readable_from', 'limits_id', 'ledger_path', 'archived_hash', 'machine_id')`).all();
+      AND c.name NOT IN ('writable_from', 'readable_from', 'limits_id', 'ledger_path', 'archived_hash',
+        'machine_id')`).all();
   return new Map(columns.map(({ tbl, col }) => {
     const count = db.prepare(`SELECT count("${String(col)}") AS n FROM "${String(tbl)}"`).get();
     return [`${String(tbl)}.${String(col)}`, Number(count?.['n'])];

@@ -90,14 +90,19 @@ function examineWithoutWal(path: string): Found | undefined {
  * it, as open will anyway; a read-only connection leaves the -wal as it is.
  */
 function lossBehindWal(path: string, found: Found, snapshot: SnapshotFile, timeout: number): Found['loss'] {
-  if (snapshot.state !== 'whole' || !found.origin || !isSameStore(originOf(snapshot.content), found.origin)) return undefined;
+  if (!isOf(found, snapshot)) return undefined;
   using db = openHandle(path, {}, { readOnly: true, timeout });
   return lossOf(db, found, snapshot);
 }
 
-function lossOf(db: DatabaseSync, { origin }: Found, snapshot: SnapshotFile): Found['loss'] {
-  if (snapshot.state !== 'whole' || !origin || !isSameStore(originOf(snapshot.content), origin)) return undefined;
-  return compareHead(new Statements(db), snapshot.content);
+function lossOf(db: DatabaseSync, found: Found, snapshot: SnapshotFile): Found['loss'] {
+  return isOf(found, snapshot) ? compareHead(new Statements(db), snapshot.content) : undefined;
+}
+
+type WholeFile = Extract<SnapshotFile, { state: 'whole' }>;
+
+function isOf({ origin }: Found, snapshot: SnapshotFile): snapshot is WholeFile {
+  return snapshot.state === 'whole' && origin !== undefined && isSameStore(originOf(snapshot.content), origin);
 }
 
 function examine(db: DatabaseSync, path: string): Found {

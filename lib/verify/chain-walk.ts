@@ -2,7 +2,9 @@
 import type { KeyObject } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { types } from 'node:util';
-import { type Anchor, chainedColumns, chainedRow, checkAnchor, hashedColumns, hashedNames, rowHash } from '../core/chain.ts';
+import {
+  type Anchor, chainedColumns, chainedRow, checkAnchor, hashedColumns, hashedNames, rowHash,
+} from '../core/chain.ts';
 import { checkAdvance, pageRows } from '../core/log.ts';
 import type { StoreParts } from '../core/parts.ts';
 import { type ArchivedRange, decodeArchived } from '../core/retention-events.ts';

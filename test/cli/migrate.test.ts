@@ -15,12 +15,12 @@ test('it moves a store down and up, and says from where to where and what each s
   const folder = new TestFolder(t);
   const path = folder.file();
   folder.open().close();
-  assert.deepEqual(await migrate(path), { code: 0, out: `${path} has schema version 9 already\n`, err: '' });
+  assert.deepEqual(await migrate(path), { code: 0, out: `${path} has schema version 10 already\n`, err: '' });
   assert.deepEqual(await migrate(path, '--to', '2'), {
     code: 0,
     out:
-      `migrated: ${path} from schema version 9 to 2\n  down from 9  archive\n  down from 8  limits\n` +
-      '  down from 7  older versions\n' +
+      `migrated: ${path} from schema version 10 to 2\n  down from 10  fleet\n  down from 9  archive\n` +
+      '  down from 8  limits\n  down from 7  older versions\n' +
       '  down from 6  derived days\n' +
       '  down from 5  cooldowns set at\n  down from 4  projects\n  down from 3  facts\n',
     err: '',
@@ -34,9 +34,9 @@ test('it moves a store down and up, and says from where to where and what each s
   assert.deepEqual(await migrate(path), {
     code: 0,
     out:
-      `migrated: ${path} from schema version 3 to 9\n` +
+      `migrated: ${path} from schema version 3 to 10\n` +
       '  up to 4  projects\n  up to 5  cooldowns set at\n  up to 6  derived days\n  up to 7  older versions\n' +
-      '  up to 8  limits\n  up to 9  archive\n',
+      '  up to 8  limits\n  up to 9  archive\n  up to 10  fleet\n',
     err: '',
   });
   folder.open();
@@ -56,7 +56,7 @@ test('a step down that would lose rows is refused with what they are, and taken 
   assert.match(
     refused.err,
     pattern(
-      /^shepherd-store: [^\n]*lose rows of overrides \(2\), rows of balances \(2\)[^\n]*/,
+      /^shepherd-store: [^\n]*lose rows of former_identities \(2\), rows of outboxes \(2\)[^\n]*/,
       /: --force loses them \(ERR_STORE_MIGRATION\)\n$/,
     ),
   );
@@ -71,7 +71,7 @@ test('a step down that would lose rows is refused with what they are, and taken 
       /its snapshot file is .*store\.snapshot\.json\.migrated-down-.* now\n$/,
     ),
   );
-  assert.match((await migrate(path)).out, /from schema version 0 to 9\n  up to 1  core\n/);
+  assert.match((await migrate(path)).out, /from schema version 0 to 10\n  up to 1  core\n/);
 });
 
 test('what steps down would lose is printed first, all of it, and --dry-run does nothing else', async (t) => {
@@ -84,22 +84,25 @@ test('what steps down would lose is printed first, all of it, and --dry-run does
   const before = picture(folder.path);
   const lost = ['values of cooldowns.set_at: 1', 'rows of overrides: 2', 'rows of balances: 2', 'rows of facts: 2',
     'rows of projects: 2', 'rows of task_history: 2',
-    'rows of assigned_tasks: 2', 'rows of run_records: 2', 'rows of project_snapshots: 2'];
+    'rows of assigned_tasks: 2', 'rows of run_records: 2', 'rows of project_snapshots: 2',
+    'rows of outboxes: 2', 'rows of former_identities: 2'];
   const dry = await migrate(path, '--to', '2', '--dry-run');
   assert.deepEqual([dry.code, dry.err], [0, '']);
-  const [, steps, losses] = /^would be migrated: .* from schema version 9 to 2\n(.*)what the steps down lose:\n(.*)$/s
-    .exec(dry.out)!;
-  assert.deepEqual(steps!.match(/down from \d/g), [9, 8, 7, 6, 5, 4, 3].map((version) => `down from ${version}`));
+  const said = pattern(/^would be migrated: .* from schema version 10 to 2\n/,
+    /([^]*)what the steps down lose:\n([^]*)$/);
+  const [, steps, losses] = said.exec(dry.out)!;
+  assert.deepEqual(steps!.match(/down from \d+/g), [10, 9, 8, 7, 6, 5, 4, 3].map((version) => `down from ${version}`));
   assert.deepEqual(losses!.trimEnd().split('\n').sort(), lost.map((line) => `  ${line}`).sort());
   const document = JSON.parse((await migrate(path, '--to', '2', '--dry-run', '--json')).out);
-  assert.deepEqual([document.from, document.to, document.lost.length, document.steps.length], [9, 2, lost.length, 7]);
+  assert.deepEqual([document.from, document.to, document.lost.length, document.steps.length], [10, 2, lost.length, 8]);
   assert.deepEqual(picture(folder.path), before);
-  assert.equal((await migrate(path, '--to', '10', '--dry-run')).code, 2);
+  assert.equal((await migrate(path, '--to', '11', '--dry-run')).code, 2);
   makeDatabase(folder.file('other.db'), 'CREATE TABLE a (b);');
   assert.match((await migrate(folder.file('other.db'), '--dry-run')).err, /ERR_STORE_NOT_A_STORE/);
   const forced = await migrate(path, '--to', '2', '--force');
   assert.ok(forced.out.startsWith('what the steps down lose:\n  ') && forced.out.includes('\nmigrated: '), forced.out);
-  assert.match((await migrate(path, '--dry-run')).out, /^would be migrated: [^\n]* 2 to 9\n(  up to \d [^\n]*\n){7}$/);
+  const up = (await migrate(path, '--dry-run')).out;
+  assert.match(up, /^would be migrated: [^\n]* 2 to 10\n(  up to \d+ [^\n]*\n){8}$/);
   assert.equal((await migrate(path, '--to', '0', '--dry-run')).code, 0);
   folder.open();
 });
@@ -119,7 +122,7 @@ test('what cannot be migrated is a line with its code, and wrong use a usage lin
   const cases: [args: string[], code: number, said: RegExp][] = [
     [['--db', folder.file('absent.db')], 2, /\(ERR_STORE_NOT_FOUND\)\n$/],
     [['--db', folder.file('other.db')], 1, /\(ERR_STORE_NOT_A_STORE\)\n$/],
-    [['--db', folder.file(), '--to', '10'], 2, /--to must be a whole number from 0 to 9, got "10"\nUsage: /],
+    [['--db', folder.file(), '--to', '11'], 2, /--to must be a whole number from 0 to 10, got "11"\nUsage: /],
     [['--db', folder.file(), '--to', '-1'], 2, /--to.*\nUsage: /],
     [['--db', folder.file(), '--force=yes'], 2, /--force.*\nUsage: /],
   ];

@@ -11,21 +11,22 @@ import { readTrace, type SystemCall, tracing } from '../support/trace.ts';
 const count = 500;
 
 // Over 500 operations: how many frames (4,096 bytes of page and 24 of header) go to the -wal, and how many statements
-// run. The last frame of a commit is written twice: psow=0 fills up the sector. A number that rises is a cost to be
-// explained, one that falls is to be written down here.
+// run. The last frame of a commit is written twice: psow=0 fills up the sector, but for the commit that ends where a
+// sector does, one in 512 frames: which operation meets that goes by the pages of all before it. A number that rises is
+// a cost to be explained, one that falls is to be written down here.
 const expected: Record<string, { frames: number; statements: number }> = {
-  appendAudit: { frames: 1042, statements: 2013 },
-  'appendAudit with an eventId': { frames: 1564, statements: 2010 },
-  'addUsage to a total': { frames: 1001, statements: 2010 },
-  'addUsage of a new entry': { frames: 2065, statements: 2010 },
-  setCooldownUntil: { frames: 2091, statements: 2010 },
-  clearCooldown: { frames: 2078, statements: 2010 },
-  'appendAudits of 50': { frames: 2747, statements: 26750 },
+  appendAudit: { frames: 1042, statements: 2015 },
+  'appendAudit with an eventId': { frames: 1565, statements: 2010 },
+  'addUsage to a total': { frames: 1002, statements: 2010 },
+  'addUsage of a new entry': { frames: 2066, statements: 2010 },
+  setCooldownUntil: { frames: 2090, statements: 2010 },
+  clearCooldown: { frames: 2079, statements: 2010 },
+  'appendAudits of 50': { frames: 2748, statements: 26750 },
   'clearCooldown of none': { frames: 0, statements: 2010 },
   'transaction of nothing': { frames: 0, statements: 1505 },
-  'transaction of 2': { frames: 1528, statements: 4533 },
-  'transaction of 40': { frames: 2398, statements: 62000 },
-  'a session from start to end': { frames: 2815, statements: 17628 },
+  'transaction of 2': { frames: 1529, statements: 4533 },
+  'transaction of 40': { frames: 2399, statements: 62000 },
+  'a session from start to end': { frames: 2816, statements: 17628 },
   'two days in one transaction': { frames: 1502, statements: 4533 },
   saveSnapshot: { frames: 1000, statements: 6053 },
   getUsage: { frames: 0, statements: 500 },
@@ -39,7 +40,7 @@ const expected: Record<string, { frames: number; statements: number }> = {
   'iterateAudits over 100': { frames: 0, statements: 1000 },
   loadSnapshot: { frames: 0, statements: 1500 },
   isHealthy: { frames: 0, statements: 1500 },
-  health: { frames: 0, statements: 6000 },
+  health: { frames: 0, statements: 6500 },
 };
 
 // Every durable operation: one sync of the -wal, and what the snapshot's plain file needs beside it.

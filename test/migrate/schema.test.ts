@@ -91,6 +91,8 @@ const forbidden = [
       '-9007199254740992'], availability: ["'open'", '1'],
     },
     balances: { subject: ['NULL', "'minecraft'"], balance_ms: ['NULL', "'x'", '0.5', '-1', '9007199254740992'] },
+    outboxes: { name: ['NULL', "'centre'"], id: ['NULL', "'x'", '0.5', '-1'], hash: ['NULL'], shared_id: ["'x'"] },
+    former_identities: { uuid: ['NULL', "'x'"], until_id: ['NULL', "'x'", '0.5', '0'] },
     runs: {
       position: ["'x'"], id: ['NULL', "'r1'"], plan_path: ['NULL'], status: ['NULL', "'done'"], metadata: ['NULL',
       "'{'"], created_at: ['NULL'], updated_at: ['NULL'],

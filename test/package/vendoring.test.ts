@@ -67,7 +67,8 @@ const purposes: Record<string, string> = {
   'the core': 'lib/index.ts', sessions: 'lib/modules/sessions/sessions.ts', limits: 'lib/modules/limits/limits.ts',
   runs: 'lib/modules/runs/runs.ts', facts: 'lib/modules/facts/facts.ts',
   projects: 'lib/modules/projects/projects.ts', backup: 'lib/modules/backup/backup.ts',
-  archive: 'lib/modules/archive/archive.ts',
+  archive: 'lib/modules/archive/archive.ts', outbox: 'lib/modules/outbox/outbox.ts',
+  identity: 'lib/modules/identity/identity.ts',
   'the ledger': 'lib/ledger/index.ts', import: 'lib/import/index.ts',
 };
 
@@ -157,7 +158,7 @@ const leftOut: Record<string, string> = {
   'forget-usage --before 2026-01-01': 'modules/archive/archive.ts',
   'forget-archives --folder old --before 2026-01-01': 'modules/archive/archive.ts', vacuum: 'modules/archive/vacuum.ts',
   'verify --quick --archives old --db kiosk/store.db': 'modules/archive/archive.ts',
-  import: 'import/index.ts', demo: 'modules/sessions/sessions.ts',
+  'renew-identity': 'modules/identity/identity.ts', import: 'import/index.ts', demo: 'modules/sessions/sessions.ts',
   'verify --db kiosk/store.db': 'modules/backup/page-check.ts',
   'verify --quick --ledger audit.jsonl --db kiosk/store.db': 'ledger/index.ts',
   'grant minecraft 30m --ledger audit.jsonl --db kiosk/store.db': 'ledger/index.ts',

@@ -39,6 +39,13 @@ export const rowsOfVersion: Record<number, Record<string, string>> = {
       VALUES ('minecraft', '2026-11-21', 1, NULL), ('group:games', '2026-11-21', 0, 'denied')`,
     balances: `INSERT INTO balances (subject, balance_ms) VALUES ('minecraft', 0), ('group:games', 5)`,
   },
+  10: {
+    outboxes: `INSERT INTO outboxes (name, id, hash, acknowledged_at, shared_id)
+      VALUES ('centre', 0, '', NULL, NULL), ('copy', 1, '', ${at}, 1)`,
+    // The chain begins with the first one, so that has to be the store's own.
+    former_identities: `INSERT INTO former_identities (uuid, until_id)
+      SELECT uuid, 1 FROM store_meta UNION ALL VALUES ('00000000-0000-4000-8000-00000000000b', 2)`,
+  },
 };
 
 /** The same for all versions, in one script. */

@@ -8,7 +8,9 @@ import * as ledgers from '../../lib/ledger/index.ts';
 import * as archives from '../../lib/modules/archive/archive.ts';
 import * as backups from '../../lib/modules/backup/backup.ts';
 import * as facts from '../../lib/modules/facts/facts.ts';
+import * as identity from '../../lib/modules/identity/identity.ts';
 import * as limits from '../../lib/modules/limits/limits.ts';
+import * as outboxes from '../../lib/modules/outbox/outbox.ts';
 import * as projects from '../../lib/modules/projects/projects.ts';
 import * as runs from '../../lib/modules/runs/runs.ts';
 import * as sessions from '../../lib/modules/sessions/sessions.ts';
@@ -48,6 +50,8 @@ export function takesUndefined(): void {
   nothing<RefusedBy<typeof projects>>();
   nothing<RefusedBy<typeof backups>>();
   nothing<RefusedBy<typeof archives>>();
+  nothing<RefusedBy<typeof outboxes>>();
+  nothing<RefusedBy<typeof identity>>();
   nothing<RefusedBy<typeof ledgers>>();
   nothing<RefusedBy<typeof imports>>();
 }

@@ -132,8 +132,9 @@ class Archiving {
     const begun = this.#connection.read('read where the log begins', () => log.beginning());
     for (const found of findArchives(this.#folder)) {
       const { path, from, to, after } = found;
-      const isNext = log.owns({ store: found.store, lastId: to }) && (after ? after.hash === begun.hash : begun.id === 0);
-      if (!isNext || !isNamedFor(found, this.#connection.path!)) continue;
+      const isNext = after ? after.hash === begun.hash : begun.id === 0;
+      if (!isNext || !log.owns({ store: found.store, lastId: to })) continue;
+      if (!isNamedFor(found, this.#connection.path!)) continue;
       if (to >= (await firstHeld(store, this.#connection, this.#signal)).id) continue;
       const hash = this.#connection.read('look for its last row', () => log.hashAt(to));
       const file = hash === undefined ? undefined : await this.#soundAt(path, { id: to, hash });

@@ -58,13 +58,14 @@ export interface Restored {
   /** What stood at the path before; `other-store` is a store of another identity, or without an identity. */
   replaced: 'nothing' | 'same-store' | 'other-store' | 'damaged';
   /**
-   * The last row that both logs have (0: none), where backup and store have gone on differently behind it, as two copies
-   * of one image do, or a store after an earlier restore. Absent where one of the two only goes on from the other.
+   * The last row that both logs have (0: none), where backup and store have gone on differently behind it, as two
+   * copies of one image do, or a store after an earlier restore. Absent where one of the two only goes on from the
+   * other.
    */
   partedAfter?: number;
   /**
-   * The outboxes whose places have rows of the replaced log that the backup lacks; absent where there are none. What the
-   * restored store writes is another continuation to these places: `renewIdentity` makes it another store to them.
+   * The outboxes whose places have rows of the replaced log that the backup lacks; absent where there are none. What
+   * the restored store writes is another continuation to these places: `renewIdentity` makes it another store to them.
    */
   rewound?: string[];
   /** The paths to which the files were moved that stood there before. */

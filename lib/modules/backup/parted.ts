@@ -38,11 +38,13 @@ export function sharedWith(old: DatabaseSync, copy: string): Shared {
   return sharedRow(new Statements(db), new Statements(old));
 }
 
+const insertSql = 'INSERT INTO outboxes (name, id, hash, acknowledged_at, shared_id) VALUES (?, ?, ?, ?, ?)';
+
 type Outbox = [name: string, id: number, hash: string, acknowledgedAt: string | null, sharedId: number | null];
 
 /**
- * Takes the positions of a store's outboxes over into the copy that is to take its place: what is elsewhere stays there,
- * whatever is restored. Gives the names of those that are ahead of the last row that both logs have.
+ * Takes the positions of a store's outboxes over into the copy that is to take its place: what is elsewhere stays
+ * there, whatever is restored. Gives the names of those that are ahead of the last row that both logs have.
  */
 export function takeOutboxes(old: DatabaseSync, copy: string, { row }: Shared): string[] {
   const from = new Statements(old);
@@ -59,7 +61,7 @@ export function takeOutboxes(old: DatabaseSync, copy: string, { row }: Shared): 
     to.run('DELETE FROM outboxes');
     for (const [name, id, hash, at, before] of outboxes) {
       const sharedId = id > last ? Math.min(before ?? last, last) : before;
-      to.run('INSERT INTO outboxes VALUES (?, ?, ?, ?, ?)', name, id, hash, at, sharedId);
+      to.run(insertSql, name, id, hash, at, sharedId);
     }
   });
   checkpointFound(db, copy); // closing the handle would do so as well, and swallow an error
