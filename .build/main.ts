@@ -40,6 +40,8 @@ function build(folder: string): void {
     writeFileSync(join(scripts, 'core/sql-files.js'), sqlFilesModule());
     const entries = entryPoints();
     cpSync(join(root, 'lib/package.json'), join(folder, 'package.json')); // the command says which version it is
+    const centre = 'fleet/postgresql.sql'; // the command prints it
+    cpSync(join(root, 'lib', centre), join(folder, centre));
     withProgram(scripts, '.js', (program) => writeBundles(program, entries, folder));
     withProgram(declarations, '.d.ts', (program) => writeDeclarations(program, entries, folder));
   } finally {

@@ -42,6 +42,7 @@ const commands: Record<string, () => Promise<Command>> = {
   'forget-archives': async () => (await import('./archive.ts')).forgetArchivesCommand,
   'renew-identity': async () => (await import('./renew-identity.ts')).renewIdentityCommand,
   vacuum: async () => (await import('./vacuum.ts')).vacuumCommand,
+  'fleet-schema': async () => (await import('./fleet-schema.ts')).fleetSchema,
   import: async () => (await import('./import.ts')).importCommand,
   migrate: async () => (await import('./migrate.ts')).migrate,
   demo: async () => (await import('./demo.ts')).demo,
