@@ -12,7 +12,7 @@ const alwaysShipped = ['core', 'values', 'opening', 'recovery', 'reading', 'migr
 /** Files of the command that stay files: processes of their own, and commands that import an optional part. */
 const apart = [
   ...['main', 'demo-service', 'archive', 'backup', 'facts', 'import', 'ledger', 'limits', 'projects', 'runs'],
-  ...['renew-identity', 'vacuum', 'with-ledger'],
+  ...['renew-identity', 'ship', 'transport', 'vacuum', 'with-ledger'],
 ];
 
 /** The built file of a file of lib/; both by their paths there, without the ending. */

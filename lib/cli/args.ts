@@ -24,6 +24,11 @@ export interface CommandSyntax {
   /** The arguments without a name are files that exist, such as a backup. */
   takesFiles?: true;
   options: Record<string, Option>;
+  /**
+   * Behind `--` stands a command of the caller's, shown like this at the end of the usage line. Nothing of it is taken
+   * for an argument of the command itself; see `Args.behind`.
+   */
+  runs?: string;
 }
 
 /** The first argument of a command that takes its store also without `--db`. */
@@ -42,28 +47,44 @@ const negative = /^-\d/;
 const masked = '\0';
 const unmasked = (text: string): string => (text.startsWith(masked) ? text.slice(masked.length) : text);
 
+/** Whether a call asks for a document for machines; what stands behind `--` is not for this program. */
+export function wantsJson(argv: readonly string[]): boolean {
+  return splitAtDashes(argv)[0].includes('--json');
+}
+
+/** What stands before `--`, and what stands behind it, if there is one. */
+function splitAtDashes(argv: readonly string[]): [before: readonly string[], behind: readonly string[] | undefined] {
+  const index = argv.indexOf('--');
+  return index < 0 ? [argv, undefined] : [argv.slice(0, index), argv.slice(index + 1)];
+}
+
 /** The arguments of one call. Every method throws `UsageError` for a value that does not fit. */
 export class Args {
   readonly positionals: string[];
+  /** The command of the caller's that stands behind `--`, where the command runs one; empty where there is none. */
+  readonly behind: readonly string[];
   readonly #values: Record<string, unknown>;
   readonly #takesFile: boolean;
 
   /** Throws a `UsageError` that names the unknown option, the option without its value or the argument too many. */
   constructor(syntax: CommandSyntax, argv: readonly string[]) {
-    const { takes, options } = syntax;
+    const { takes, options, runs } = syntax;
+    const [own, behind] = runs === undefined ? [argv, undefined] : splitAtDashes(argv);
+    this.behind = behind ?? [];
+    const misplaced = runs === undefined || behind ? '' : '; the command to run stands behind --';
     const optionTypes = Object.entries(options).map(([name, { value }]) => {
       return [name, { type: value === undefined ? 'boolean' : 'string' } as const];
     });
     try {
       const { values, positionals } = parseArgs({
-        args: argv.map((text) => (negative.test(text) ? masked + text : text)),
+        args: own.map((text) => (negative.test(text) ? masked + text : text)),
         options: { ...Object.fromEntries(optionTypes), help: { type: 'boolean', short: 'h' } },
         allowPositionals: true,
       });
       this.#values = values;
       this.positionals = positionals.map(unmasked);
     } catch (error) {
-      throw new UsageError(parseErrorText(error as Error, [...Object.keys(options), 'help']));
+      throw new UsageError(parseErrorText(error as Error, [...Object.keys(options), 'help']) + misplaced);
     }
     this.#takesFile = takes[0] === storeFile;
     if (this.flag('help')) return;
@@ -75,7 +96,8 @@ export class Args {
     const extra = this.positionals[takes.length];
     const mayRepeat = takes.at(-1)?.endsWith('…') === true;
     if (extra !== undefined && !mayRepeat) {
-      throw new UsageError(`unexpected argument "${extra}"${needsName ? '; the store is --db FILE' : ''}`);
+      const advice = misplaced || (needsName ? '; the store is --db FILE' : '');
+      throw new UsageError(`unexpected argument "${extra}"${advice}`);
     }
     if (needsName && environmentPath() === undefined) this.#refuseFiles(syntax);
   }
@@ -113,7 +135,7 @@ export class Args {
   required(name: string): string {
     const value = this.text(name);
     if (value !== undefined) return value;
-    const what = name === 'before' ? 'a day' : `the path of the ${name === 'db' ? 'store' : name}`;
+    const what = requiredValues[name] ?? `the path of the ${name}`;
     throw new UsageError(`--${name} is missing: give ${what}`);
   }
 
@@ -177,6 +199,9 @@ export class Args {
     return instant;
   }
 }
+
+/** What the options are given that are required and take no path of that name. */
+const requiredValues: Record<string, string> = { before: 'a day', db: 'the path of the store', to: 'a name' };
 
 function noDay(name: string, text: string): string {
   return `${name} must be a day of the calendar as YYYY-MM-DD, today, yesterday or tomorrow, got "${text}"`;

@@ -12,6 +12,8 @@ export interface Io {
   clock?: () => Date;
   /** Ends a long command when the process gets a signal or when nobody reads its output any more. */
   signal?: AbortSignal;
+  /** Says that the command is one that goes on until a signal ends it, so that the signal is no interruption of it. */
+  endsWell?: () => void;
 }
 
 /** A command of `shepherd-store`. `run` gives the exit code: 0, or 1 for a finding. */

@@ -43,12 +43,18 @@ interface ErrorOutput {
   asJson: boolean;
 }
 
-/** Writes an error to stderr, followed by the usage line for people where `usage` is given. */
-export function writeError({ stderr, asJson }: ErrorOutput, error: Error, usage?: string): void {
+/** What is told with an error: to people the usage line, to machines when what failed is tried again. */
+interface Beside {
+  usage?: string;
+  nextTry?: Date | undefined;
+}
+
+/** Writes an error to stderr. */
+export function writeError({ stderr, asJson }: ErrorOutput, error: Error, { usage, nextTry }: Beside = {}): void {
   const code = error instanceof StoreError ? error.code : undefined;
   if (asJson) {
     const commandCode = error instanceof UsageError ? 'ERR_COMMAND_USAGE' : 'ERR_COMMAND_FAILED';
-    stderr.write(`${json({ error: { code: code ?? commandCode, message: error.message } })}\n`);
+    stderr.write(`${json({ error: { code: code ?? commandCode, message: error.message }, nextTry })}\n`);
     return;
   }
   stderr.write(`${painter(stderr)('red', 'shepherd-store:')} ${plain(error.message)}${code ? ` (${code})` : ''}\n`);

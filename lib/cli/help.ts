@@ -49,10 +49,10 @@ export function helpOf(command: Command): string {
 }
 
 /** The usage line of a command. */
-export function usageOf({ name, takes, options }: Command): string {
+export function usageOf({ name, takes, options, runs }: Command): string {
   const required = Object.entries(options).filter(([, option]) => option.required);
   const words = [name, ...takes, ...required.map(([optionName, option]) => optionText(optionName, option))];
-  return `Usage: shepherd-store ${words.join(' ')} [options]`;
+  return `Usage: shepherd-store ${words.join(' ')} [options]${runs === undefined ? '' : ` -- ${runs}`}`;
 }
 
 function optionText(name: string, { value }: Option): string {

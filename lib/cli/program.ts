@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { inspect } from 'node:util';
 import { didYouMean } from '../values/near-miss.ts';
-import { Args } from './args.ts';
+import { Args, wantsJson } from './args.ts';
 import type { Command, Io } from './command.ts';
 import { exitCodeOf, Failure, UsageError, writeError } from './failures.ts';
 import { generalHelp, generalUsage, helpOf, usageOf } from './help.ts';
@@ -42,6 +42,7 @@ const commands: Record<string, () => Promise<Command>> = {
   'forget-archives': async () => (await import('./archive.ts')).forgetArchivesCommand,
   'renew-identity': async () => (await import('./renew-identity.ts')).renewIdentityCommand,
   vacuum: async () => (await import('./vacuum.ts')).vacuumCommand,
+  ship: async () => (await import('./ship.ts')).ship,
   'fleet-schema': async () => (await import('./fleet-schema.ts')).fleetSchema,
   import: async () => (await import('./import.ts')).importCommand,
   migrate: async () => (await import('./migrate.ts')).migrate,
@@ -57,7 +58,7 @@ const ownNames: readonly string[] = ['help', 'version'];
  * of this package.
  */
 export async function main(argv: readonly string[], io: Io): Promise<number> {
-  const errorOutput = { stderr: io.stderr, asJson: argv.includes('--json') };
+  const errorOutput = { stderr: io.stderr, asJson: wantsJson(argv) };
   let usage = generalUsage;
   try {
     const [name, ...rest] = argv;
@@ -73,7 +74,7 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
     if (io.signal?.aborted) return 130;
     const code = exitCodeOf(error);
     if (code === undefined) throw error;
-    writeError(errorOutput, error as Error, error instanceof UsageError ? usage : undefined);
+    writeError(errorOutput, error as Error, error instanceof UsageError ? { usage } : {});
     return code;
   }
 }
@@ -123,7 +124,7 @@ export async function run(): Promise<void> {
 
 async function runArguments(): Promise<void> {
   const argv = process.argv.slice(2);
-  const errorOutput = { stderr: process.stderr, asJson: argv.includes('--json') };
+  const errorOutput = { stderr: process.stderr, asJson: wantsJson(argv) };
   const controller = new AbortController();
   let [isClosed, isUnwritten] = [false, false];
   process.stderr.on('error', () => {}); // an error of stderr itself cannot be reported anywhere
@@ -143,9 +144,17 @@ async function runArguments(): Promise<void> {
       controller.abort();
     });
   }
-  const code = await main(argv, { stdout: process.stdout, stderr: process.stderr, signal: controller.signal });
+  let isEndedWell = false;
+  const code = await main(argv, {
+    stdout: process.stdout,
+    stderr: process.stderr,
+    signal: controller.signal,
+    endsWell: () => {
+      isEndedWell = true;
+    },
+  });
   const endedByReader = isClosed && code === 130;
   process.exitCode = isUnwritten ? 1 : endedByReader ? 0 : code;
   // The process sends itself the signal again, because a shell stops its script only when a signal ended the command.
-  if (signal) process.kill(process.pid, signal);
+  if (signal && !isEndedWell) process.kill(process.pid, signal);
 }

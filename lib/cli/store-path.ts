@@ -29,7 +29,13 @@ export function tellStorePath(args: Args, io: Io): string {
  * not name it. For `witness` see `opening`.
  */
 export function openStore(args: Args, io: Io, witness?: string): Promise<SqliteStore> {
-  const path = tellStorePath(args, io);
+  tellStorePath(args, io);
+  return openAgain(args, io, witness);
+}
+
+/** Opens a store as `openStore` does, for a command that has told its path already. */
+export function openAgain(args: Args, io: Io, witness?: string): Promise<SqliteStore> {
+  const path = storePath(args);
   return opening(path, () => SqliteStore.openReadOnly(path, io.clock ? { clock: io.clock } : {}), witness);
 }
 

@@ -8,7 +8,7 @@ import { UsageError } from './failures.ts';
 import { checkKeyFits, keyOption, signingKeyOf } from './keys.ts';
 import { firstLedger, rememberedPath, writerOfAnother } from './ledger-path.ts';
 import { needed } from './left-out.ts';
-import { hasLedger, openStore, storePath } from './store-path.ts';
+import { hasLedger, openAgain, openStore, storePath } from './store-path.ts';
 import { painter } from './text.ts';
 
 /** The options of a command that writes beside a running service. */
@@ -55,7 +55,7 @@ export interface Done {
 export async function change(
   args: Args, io: Io, write: (store: SqliteStore, ledgerPath: string | undefined) => Done | Promise<Done>,
 ): Promise<number> {
-  const { store, ledgerPath, close } = await openToWrite(args, io);
+  const { store, ledgerPath, close } = await openToWrite(args, io, openStore);
   try {
     const { line, document } = await write(store, ledgerPath);
     const { recovery } = store;
@@ -67,12 +67,28 @@ export async function change(
   }
 }
 
+/**
+ * Opens a store as `change` does, for a command that has told its path already, runs `write`, and gives what that gave.
+ * What was found amiss at open is told to `onRecovery`.
+ */
+export async function changeAgain<T>(
+  args: Args, io: Io, write: (store: SqliteStore) => T, onRecovery: (recovery: Recovery, line: string) => void,
+): Promise<T> {
+  const { store, close } = await openToWrite(args, io, openAgain);
+  try {
+    if (store.recovery) onRecovery(store.recovery, recoveryLine(io, store.recovery.found));
+    return write(store);
+  } finally {
+    close();
+  }
+}
+
 async function openToWrite(
-  args: Args, io: Io,
+  args: Args, io: Io, open: typeof openStore,
 ): Promise<{ store: SqliteStore; ledgerPath: string | undefined; close(): void }> {
   const path = storePath(args);
   const given = args.text('ledger');
-  using reader = await openStore(args, io, given);
+  using reader = await open(args, io, given);
   if (given !== undefined || hasLedger(reader)) {
     const { openBoth } = await needed('a store with a ledger', () => import('./with-ledger.ts'));
     const ledgerPath = given ?? (await knownLedger(reader, path));
