@@ -2,6 +2,7 @@
 import type { Anchor } from '../core/chain.ts';
 import type { SessionSnapshot } from '../core/state.ts';
 import type { StoreHealth } from '../health.ts';
+import type { OutboxState } from '../modules/outbox/list.ts';
 import type { CountedSession } from '../modules/session-days.ts';
 import { connect, type SqliteStore } from '../store.ts';
 import { localDay } from '../values/days.ts';
@@ -18,7 +19,7 @@ import {
 } from './rows.ts';
 import { copyText, findingLines, section, sessionRows } from './snapshot.ts';
 import { hasLedger, openStore, storePath } from './store-path.ts';
-import { ago, bytes, count, dayLabel, fit, nameRoom, painter, plain } from './text.ts';
+import { ago, bytes, count, counted, dayLabel, fit, nameColumn, nameRoom, painter, plain } from './text.ts';
 
 /** `status`: shows whether the store is well, and what is going on today. */
 export const status: Command = {
@@ -63,6 +64,8 @@ interface Report {
   ledgerPath: string | undefined;
   /** `null` where the log was not shortened, and none were asked for. */
   archives: FoundArchives | null | undefined;
+  /** `null` in a copy of the package without them. */
+  outboxes: OutboxState[] | null | undefined;
   holders: Holders;
   day: string;
   usage: UsageRow[] | undefined;
@@ -93,9 +96,10 @@ async function inspect(store: SqliteStore, path: string, at: Date, archiveFolder
   const has = part(() => hasLedger(store));
   const holders = holdersOf(path);
   const isShortened = archiveFolder !== undefined || health?.archivedId !== undefined;
-  const lister = isShortened ? await ifThere(() => import('../modules/archive/files.ts')) : undefined;
-  const list = lister?.listArchives;
+  const list = isShortened ? (await ifThere(() => import('../modules/archive/files.ts')))?.listArchives : undefined;
   const archives = list ? part(() => findArchives(list, store, path, archiveFolder)) : null;
+  const lister = await ifThere(() => import('../modules/outbox/list.ts'));
+  const outboxes = lister ? part(() => lister.listOutboxes(store)) : null;
   const stored = part(() => readUsage(store, day, day));
   const sessions = await ifThere(() => import('../modules/session-days.ts'));
   const counted = session && state ? sessions?.countedSession(session, state.timestamp, undefined) : undefined;
@@ -108,8 +112,8 @@ async function inspect(store: SqliteStore, path: string, at: Date, archiveFolder
   return {
     healthy: store.isHealthy(), health, head, newest, session, savedAt: state && state.timestamp, hasLedger: has,
     ledgerPath: has ? await findLedger(store, path, holders) : undefined,
-    archives, holders, day, usage, isSessionCounted: !session || counted !== undefined,
-    cooldowns, overrides, balances, errors,
+    archives, outboxes, holders, day, usage,
+    isSessionCounted: !session || counted !== undefined, cooldowns, overrides, balances, errors,
   };
 }
 
@@ -137,15 +141,17 @@ function withSession(rows: readonly UsageRow[], { entryId, days }: CountedSessio
 /** A part that could not be read is null and named in `unreadable`, because null alone means that there is none. */
 function documentOf(path: string, report: Report, ok: boolean): object {
   const { health, head, newest, session, savedAt, holders, usage, isSessionCounted, ...others } = report;
-  const { cooldowns, overrides, balances, archives, ...rest } = others;
+  const { cooldowns, overrides, balances, archives, outboxes, ...rest } = others;
   const { isOpenForWriting, processes } = holders;
   const limits = { overrides, balances };
   const { hasLedger: has } = report;
-  const parts = { health, head, newest, session, savedAt, hasLedger: has, archives, usage, cooldowns, ...limits };
+  const sent = { archives, outboxes };
+  const parts = { health, head, newest, session, savedAt, hasLedger: has, ...sent, usage, cooldowns, ...limits };
   const unread = Object.entries(parts).filter(([, part]) => part === undefined).map(([name]) => name);
   return {
     path, ...(health ?? { findings: null, snapshot: null }), ok, unreadable: unread, ...rest,
     hasLedger: has ?? null, ledgerPath: report.ledgerPath ?? null, archives: archives ?? null,
+    outboxes: outboxes ?? null,
     isOpenForWriting, openBy: processes,
     head: head ?? null, newest: newest ?? null, session: session ?? null, savedAt: savedAt ?? null,
     usage: usage ?? null, ...(isSessionCounted ? undefined : { isSessionCounted }), cooldowns: cooldowns ?? null,
@@ -168,6 +174,7 @@ function statusLines(io: Io, path: string, report: Report, ok: boolean): string[
     ['ledger', report.hasLedger === undefined ? unknown : ledgerText(report)],
     ['events', report.head === undefined ? unknown : eventsText(report, at)],
     ...archiveRows(io, report),
+    ...outboxRows(io, report, at),
     ['snapshot', health ? copyText('row', health.snapshot.row) : unknown],
   ];
   if (health) rows.push(['', copyText('file', health.snapshot.file)]);
@@ -230,6 +237,26 @@ function archiveRows(io: Io, { archives }: Report): [string, string][] {
   if (archives === null) return [];
   if (archives === undefined) return [['archives', painter(io.stdout)('red', unreadable)]];
   return archivesTexts(archives).map((text, index) => [index === 0 ? 'archives' : '', text]);
+}
+
+/** Absent where the log is sent nowhere. */
+function outboxRows(io: Io, { outboxes }: Report, at: Date): [string, string][] {
+  if (outboxes === undefined) return [['outboxes', painter(io.stdout)('red', unreadable)]];
+  const { cell } = nameColumn(io.stdout, outboxes?.map(({ name }) => name) ?? [], 60);
+  return (outboxes ?? []).map((outbox, index) => {
+    return [index === 0 ? 'outboxes' : '', `${cell(outbox.name)}  ${outboxText(outbox, at)}`];
+  });
+}
+
+function outboxText({ position, lag: { events, since } }: OutboxState, at: Date): string {
+  const { acknowledgedAt, rewound } = position;
+  const agoAt = (instant: Date): string => ago(at.getTime() - instant.getTime());
+  return [
+    events === 0 ? 'all of it has arrived' : `${counted(events, 'event')} behind`,
+    ...(since ? [`the oldest from ${agoAt(since)}`] : []),
+    acknowledgedAt ? `last acknowledged ${agoAt(acknowledgedAt)}` : 'nothing acknowledged yet',
+    ...(rewound === undefined ? [] : [`it has rows up to ${count(rewound)} from before a backup was restored`]),
+  ].join(', ');
 }
 
 function ledgerText({ hasLedger: has, ledgerPath }: Report): string {

@@ -7,9 +7,10 @@ import { test } from 'node:test';
 import { holdersOf } from '../../lib/cli/holders.ts';
 import { SqliteStore } from '../../lib/index.ts';
 import { Ledger } from '../../lib/ledger/index.ts';
+import { Outbox } from '../../lib/modules/outbox/outbox.ts';
 import { SessionTracker } from '../../lib/modules/sessions/sessions.ts';
 import { plainEnvironment, Worker } from '../support/child.ts';
-import { type Said, shepherd } from '../support/command.ts';
+import { pattern, type Said, shepherd } from '../support/command.ts';
 import { picture } from '../support/files.ts';
 import { TestFolder } from '../support/folder.ts';
 import { needs } from '../support/tools.ts';
@@ -300,3 +301,50 @@ test(
     await service.end();
   },
 );
+
+test('each outbox is shown with what it has not got yet, and a store without one says nothing of them', async (t) => {
+  const folder = new TestFolder(t);
+  let at = now.getTime() - 600_000;
+  const store = folder.open({ clock: () => new Date(at) });
+  assert.doesNotMatch((await status(folder.file())).out, /outboxes/);
+  assert.deepEqual((await document(folder.file()))['outboxes'], []);
+  for (let count = 0; count < 1_003; count++) store.appendAudit({ type: 'service_started' });
+  const centre = new Outbox(store, 'centre');
+  new Outbox(store, 'a-copy');
+  at += 300_000;
+  centre.acknowledge(centre.read({ limit: 3 })!.anchor);
+  const { out } = await status(folder.file());
+  assert.match(out, pattern(
+    /\noutboxes  a-copy  1,003 events behind, the oldest from 10 min 00 s ago, nothing acknowledged yet\n/,
+    / {10}centre  1,000 events behind, the oldest from 10 min 00 s ago, last acknowledged 5 min 00 s ago\n/,
+  ));
+  centre.acknowledge(store.auditHead()!);
+  assert.match((await status(folder.file())).out, /centre  all of it has arrived, last acknowledged 5 min 00 s ago\n/);
+  const { outboxes } = await document(folder.file());
+  const acknowledgedAt = new Date(at).toISOString();
+  assert.deepEqual(outboxes, [
+    {
+      name: 'a-copy',
+      position: { id: 0, hash: new Outbox(store, 'a-copy').position.hash },
+      lag: { events: 1_003, since: new Date(at - 300_000).toISOString() },
+    },
+    { name: 'centre', position: { ...store.auditHead(), acknowledgedAt }, lag: { events: 0 } },
+  ]);
+});
+
+test('an outbox that cannot be read is shown as that, and a place that is ahead of a backup as that', async (t) => {
+  const folder = new TestFolder(t);
+  const store = folder.open({ clock });
+  store.appendAudit({ type: 'service_started' });
+  new Outbox(store, 'centre');
+  store.close();
+  const db = folder.raw();
+  db.prepare('UPDATE outboxes SET id = 1234, hash = ?').run('f'.repeat(64));
+  const { code, out } = await status(folder.file());
+  assert.equal(code, 0);
+  assert.match(out, /centre  1 event behind, .*, it has rows up to 1,234 from before a backup was restored\n/);
+  db.exec("UPDATE outboxes SET name = 'no name'");
+  const unread = await status(folder.file());
+  assert.deepEqual([unread.code, /\noutboxes  cannot be read\n/.test(unread.out)], [1, true]);
+  assert.partialDeepStrictEqual(await document(folder.file()), { ok: false, outboxes: null, unreadable: ['outboxes'] });
+});
