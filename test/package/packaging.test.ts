@@ -21,7 +21,7 @@ test('the tarball holds what was built and the texts, and nothing else', () => {
   ];
   const command = [
     ...['main', 'program', 'demo-service', 'archive', 'backup', 'facts', 'import', 'ledger', 'limits', 'projects'],
-    ...['renew-identity', 'runs', 'vacuum', 'with-ledger'],
+    ...['renew-identity', 'runs', 'ship', 'transport', 'vacuum', 'with-ledger'],
   ];
   const importedLater = globSync('lib/cli/*.ts', { cwd: root }).flatMap((path) => {
     const text = readFileSync(join(root, path), 'utf8');
@@ -30,6 +30,7 @@ test('the tarball holds what was built and the texts, and nothing else', () => {
   const expected = new Set([
     ...['LICENSE', 'README.md', 'package.json', 'dist/package.json'],
     ...['row-reader', 'save-again'].map((name) => `dist/modules/${name}.js`), // modules share them
+    'dist/fleet/postgresql.sql', // the command prints it
     ...rooms.flatMap((path) => [`dist/${path}.js`, `dist/${path}.d.ts`]),
     ...command.map((name) => `dist/cli/${name}.js`), // nobody imports them
     ...importedLater,
