@@ -161,10 +161,12 @@ DECLARE
   parts text[];
   fields jsonb := CASE WHEN octet_length(header) <= 1048576 THEN shepherd.as_jsonb(header) END;
 BEGIN
-  parts := regexp_match(header, '^([{]"format":"shepherd-store ledger 1","store":"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-'
-    || '[0-9a-f]{12})","created":"([^"]*)")(,"after":[{]"id":([1-9][0-9]{0,14}),"hash":"([0-9a-f]{64})"[}])?(.*)[}]$');
-  -- A name that stands there twice has its last value in fields.
-  IF parts IS NULL OR fields IS NULL OR fields ->> 'store' IS DISTINCT FROM parts[2]
+  parts := regexp_match(header, concat('^([{]"format":"shepherd-store ledger 1",',
+    E'"store":"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})","created":"((?:[^"\\\\]|\\\\.)*)")',
+    '(,"after":[{]"id":([1-9][0-9]{0,14}),"hash":"([0-9a-f]{64})"[}])?(.*)[}]$'));
+  -- Of a name that stands there twice, only one would be looked at.
+  IF parts IS NULL OR fields IS NULL
+    OR (SELECT count(*) > count(DISTINCT name) FROM json_object_keys(header::json) name)
     OR (fields -> 'after' ->> 'id', fields -> 'after' ->> 'hash') IS DISTINCT FROM (parts[5], parts[6]) THEN RETURN;
   END IF;
   renewed := fields -> 'renewed';
@@ -206,9 +208,9 @@ END $$;
 --   SHHDR  no header as a ledger has it             SHGAP  rows before this one are missing
 --   SHLIN  no line as a ledger has it               SHFRK  another row has this id here: the store was restored or
 --   SHTMP  the hash is not the one of the content          cloned
--- Signatures are kept and not checked, as PostgreSQL knows no Ed25519: verify-ledger checks them in what ledger() gives.
--- The batch can be seen in the trigger's own function alone, so it is a long one. The planner cannot know how many lines
--- a batch has, so nested loops are off, and what is here already is looked up by one range of ids.
+-- Signatures are kept and not checked, as PostgreSQL knows no Ed25519: verify-ledger checks them in what ledger()
+-- gives. The batch can be seen in the trigger's own function alone, so it is a long one. The planner cannot know how
+-- many lines a batch has, so nested loops are off, and what is here already is looked up by one range of ids.
 CREATE OR REPLACE FUNCTION shepherd.take() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET work_mem = '32MB' SET jit = off
 SET enable_nestloop = off SET enable_seqscan = off AS $$
@@ -424,6 +426,8 @@ END $$;
 
 -- The ledger of a store from where it begins here, which rebuild-database makes a lost kiosk of:
 --     psql -At -c "select shepherd.ledger('UUID')" > audit.jsonl
+-- psql leaves out some noncharacters of Unicode (U+10FFFF) where it prints, but not where it copies, as by
+--     \copy (select shepherd.ledger('UUID')) to pstdout with (format csv, quote e'\x01', delimiter e'\x02')
 CREATE OR REPLACE FUNCTION shepherd.ledger(store uuid) RETURNS SETOF text LANGUAGE plpgsql STABLE AS $$
 BEGIN
   RETURN QUERY SELECT k.header FROM shepherd.kiosk k WHERE k.store = ledger.store;
@@ -442,7 +446,7 @@ DECLARE
   is_right boolean;
 BEGIN
   SELECT * INTO kiosk FROM shepherd.kiosk k WHERE k.store = verify.store;
-  SELECT count(*) = kiosk.events AND max(number) = kiosk.head_id AND bool_and(is_sound AND is_next)
+  SELECT count(*) = kiosk.events AND max(number) = kiosk.head_id AND bool_and(coalesce(is_sound AND is_next, false))
       AND bool_or(number = kiosk.head_id AND hash = kiosk.head_hash)
       AND (kiosk.begun_id > 0 OR kiosk.begun_hash = (shepherd.parse_header(kiosk.header)).genesis)
     INTO is_right
