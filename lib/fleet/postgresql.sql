@@ -25,7 +25,11 @@ BEGIN
       NULL; -- roles belong to all databases, and another one's file made it at this moment
     END;
   END LOOP;
-  IF NOT pg_has_role('shepherd_owner', 'MEMBER') THEN GRANT shepherd_owner TO CURRENT_USER; END IF;
+  BEGIN
+    IF current_setting('is_superuser') = 'off' THEN GRANT shepherd_owner TO CURRENT_USER; END IF;
+  EXCEPTION WHEN insufficient_privilege THEN
+    NULL; -- an administrator may have granted it; else SET ROLE below says what is missing
+  END;
 END $$;
 
 -- The owner is nobody's login and no superuser, so that a fault in a function below could harm this schema alone.

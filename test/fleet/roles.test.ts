@@ -7,7 +7,7 @@ import { SessionTracker } from '../../lib/modules/sessions/sessions.ts';
 import { Clocks } from '../support/clocks.ts';
 import { type Draft, ledgerOf, notes, partOf } from '../support/fleet.ts';
 import { TestFolder } from '../support/folder.ts';
-import { type Database, PostgreSql } from '../support/postgresql.ts';
+import { centreSql, type Database, PostgreSql } from '../support/postgresql.ts';
 import { needs } from '../support/tools.ts';
 
 const server = new PostgreSql();
@@ -78,6 +78,18 @@ test('nobody but the owner may call any function that changes something', option
   const owners = `SELECT DISTINCT proowner::regrole, rolsuper FROM pg_proc JOIN pg_roles r ON r.oid = proowner
     WHERE pronamespace = 'shepherd'::regnamespace`;
   assert.deepEqual(await centre.must(owners), ['shepherd_owner|f']);
+});
+
+test('the file needs no superuser, but who may be the owner of the schema', options, async () => {
+  const empty = await server.database({ empty: true });
+  await empty.must(`CREATE ROLE plain LOGIN; CREATE ROLE administrator LOGIN; GRANT shepherd_owner TO administrator;
+    ALTER DATABASE ${empty.name} OWNER TO administrator`);
+  assert.equal((await empty.ask(centreSql, { role: 'plain' })).code, refused);
+  for (let times = 0; times < 2; times++) await empty.must(centreSql, { role: 'administrator' });
+  const made = ledgerOf(notes(3), { after: { id: 5, hash: '0'.repeat(64) } });
+  await empty.must(`SELECT shepherd.permit('${made.store}', 5, '${'0'.repeat(64)}')`, { role: 'administrator' });
+  assert.equal((await empty.send(made.text, { role: 'administrator' })).code, 'ok');
+  assert.deepEqual(await empty.must(`SELECT shepherd.verify('${made.store}')`, { role: 'administrator' }), ['t']);
 });
 
 test('the first batch binds a store to its role, and another role may not send for it', options, async () => {
