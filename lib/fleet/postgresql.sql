@@ -276,7 +276,7 @@ BEGIN
           FROM json_to_record(beginning.line::json) AS f(id text, prev text, type text, data text);
         -- A clone of an image begins with the event that gave it its identity; what was before is the image's.
         IF beginning.type = 'identity_renewed' AND beginning.data ->> 'to' = kiosk.store::text
-          AND header.renewed -> -1 -> 'until' = to_jsonb(beginning.id) THEN
+          AND header.renewed -> -1 -> 'until' = to_jsonb(beginning.id) AND beginning.prev ~ '^[0-9a-f]{64}$' THEN
           kiosk.begun_id := beginning.id - 1;
           kiosk.begun_hash := beginning.prev;
         END IF;
