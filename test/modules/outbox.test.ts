@@ -184,6 +184,31 @@ test('a backup that is behind the position is told as rewound, and sent again fr
   assert.equal(await codeOf(() => behind.acknowledge(all!)), 'ERR_STORE_CONFLICT');
   behind.acknowledge(batch.anchor);
   assert.deepEqual([behind.position.id, behind.position.rewound], [11, undefined]);
+  await backup(again, folder.file('second.db'));
+  again.appendAudit({ type: 'service_stopped' });
+  behind.acknowledge(again.auditHead()!);
+  again.close();
+  await restore(folder.file('second.db'), folder.file());
+  const { id: second, rewound: by } = new Outbox(folder.open(), 'centre').position;
+  assert.deepEqual([second, by], [11, 12]);
+});
+
+test('what was written behind a restore and not sent is not known to both after another restore', async (t) => {
+  const folder = new TestFolder(t);
+  const store = storeWith(folder, 5);
+  await backup(store, folder.file('first.db'));
+  for (let count = 0; count < 4; count++) store.appendAudit({ type: 'service_stopped' });
+  new Outbox(store, 'centre').acknowledge(store.auditHead()!);
+  store.close();
+  await restore(folder.file('first.db'), folder.file());
+  const again = folder.open();
+  again.appendAudit({ type: 'service_started' });
+  await backup(again, folder.file('second.db'));
+  again.appendAudit({ type: 'service_started' });
+  again.close();
+  await restore(folder.file('second.db'), folder.file());
+  const { id, rewound } = new Outbox(folder.open(), 'centre').position;
+  assert.deepEqual([id, rewound], [5, 9]);
 });
 
 test('a restored store that gets its rows back from the ledger is not rewound', async (t) => {
