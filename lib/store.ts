@@ -85,6 +85,11 @@ export class SqliteStore<in E extends EventBase = never> extends StoreOfLimits i
     return new SqliteStore<E>(openFile(checkPath(path), checked));
   }
 
+  /** `open` beside a service for a moment, which leaves its -wal as it is: begun anew, it costs an fsync. @internal */
+  static openAsGuest(path: string, options?: OpenOptions): SqliteStore {
+    return new SqliteStore(openFile(checkPath(path), { ...checkOpenOptions(options), isGuest: true }));
+  }
+
   /** Opens a store in memory, which is like any other but that nothing of it outlives the process or `close()`. */
   static inMemory<E extends EventBase = CoreEvent>(options?: Pick<OpenOptions, 'clock'>): SqliteStore<E> {
     return new SqliteStore<E>(openMemory(checkOpenOptions(options, ['clock'])));

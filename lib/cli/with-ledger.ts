@@ -45,7 +45,10 @@ export async function openWithLedger(args: Args, io: Io): Promise<WithLedger> {
  * Reads in the open store what opening both together is going to change, closes it, and opens both. Throws as
  * `openWithLedger` does.
  */
-export function openBoth(reader: SqliteStore, ledgerPath: string, args: Args, io: Io): WithLedger {
+export function openBoth(
+  reader: SqliteStore, ledgerPath: string, args: Args, io: Io,
+  open: typeof SqliteStore.openAsGuest = SqliteStore.open,
+): WithLedger {
   const path = storePath(args);
   const key = signingKeyOf(args);
   checkLedgerIsThere(ledgerPath, reader); // throws for a missing file; Ledger.open takes one as a ledger to be made
@@ -53,7 +56,7 @@ export function openBoth(reader: SqliteStore, ledgerPath: string, args: Args, io
   try {
     const expected = compareEnds(reader, path, ledger, key);
     reader.close();
-    const store = SqliteStore.open(path, { ledger, clock: io.clock });
+    const store = open(path, { ledger, clock: io.clock });
     const { recovery } = store;
     const setAside = recovery?.setAside?.map(({ path: file }) => file) ?? [];
     const healed = { ...expected, setAside, ...(recovery ? { recovery } : undefined) };

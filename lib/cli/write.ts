@@ -55,7 +55,7 @@ export interface Done {
 export async function change(
   args: Args, io: Io, write: (store: SqliteStore, ledgerPath: string | undefined) => Done | Promise<Done>,
 ): Promise<number> {
-  const { store, ledgerPath, close } = await openToWrite(args, io, openStore);
+  const { store, ledgerPath, close } = await openToWrite(args, io, { look: openStore, open: SqliteStore.open });
   try {
     const { line, document } = await write(store, ledgerPath);
     const { recovery } = store;
@@ -69,12 +69,12 @@ export async function change(
 
 /**
  * Opens a store as `change` does, for a command that has told its path already, runs `write`, and gives what that gave.
- * What was found amiss at open is told to `onRecovery`.
+ * What was found amiss at open is told to `onRecovery`. It is for writing again and again beside a service.
  */
 export async function changeAgain<T>(
   args: Args, io: Io, write: (store: SqliteStore) => T, onRecovery: (recovery: Recovery, line: string) => void,
 ): Promise<T> {
-  const { store, close } = await openToWrite(args, io, openAgain);
+  const { store, close } = await openToWrite(args, io, { look: openAgain, open: SqliteStore.openAsGuest });
   try {
     if (store.recovery) onRecovery(store.recovery, recoveryLine(io, store.recovery.found));
     return write(store);
@@ -84,19 +84,19 @@ export async function changeAgain<T>(
 }
 
 async function openToWrite(
-  args: Args, io: Io, open: typeof openStore,
+  args: Args, io: Io, { look, open }: { look: typeof openStore; open: typeof SqliteStore.openAsGuest },
 ): Promise<{ store: SqliteStore; ledgerPath: string | undefined; close(): void }> {
   const path = storePath(args);
   const given = args.text('ledger');
-  using reader = await open(args, io, given);
+  using reader = await look(args, io, given);
   if (given !== undefined || hasLedger(reader)) {
     const { openBoth } = await needed('a store with a ledger', () => import('./with-ledger.ts'));
     const ledgerPath = given ?? (await knownLedger(reader, path));
-    return { ...openBoth(reader, ledgerPath, args, io), ledgerPath };
+    return { ...openBoth(reader, ledgerPath, args, io, open), ledgerPath };
   }
   checkKeyFits(signingKeyOf(args), undefined);
   reader.close();
-  const store = SqliteStore.open(path, { clock: io.clock });
+  const store = open(path, { clock: io.clock });
   return { store, ledgerPath: undefined, close: () => store.close() };
 }
 

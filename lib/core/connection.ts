@@ -31,6 +31,8 @@ export class Connection extends Statements {
   #last: LastParticipant | undefined;
   /** The participants in the open transaction only, or in the next one where none is open. */
   #joined = new Set<CommitParticipant>();
+  /** Whether the service that goes on runs the checkpoints. */
+  readonly #isGuest: boolean;
   #closed = false;
   #depth = 0;
   #isReadingTogether = false;
@@ -44,14 +46,15 @@ export class Connection extends Statements {
   /** `path` is absent for a database in memory; `reader` is there for a store that was opened read-only. */
   constructor(
     db: DatabaseSync,
-    { clock, path, reader, refusal }: {
-      clock: () => Date; path?: string; reader?: Reader; refusal?: StoreError | undefined;
+    { clock, path, reader, refusal, isGuest = false }: {
+      clock: () => Date; path?: string; reader?: Reader; refusal?: StoreError | undefined; isGuest?: boolean | undefined;
     },
   ) {
     super(db, reader);
     this.refusal = refusal;
     this.#clock = clock;
     this.path = path;
+    this.#isGuest = isGuest;
     this.faults = new Faults(path ?? ':memory:', () => this.#stamp());
     this.#dataVersionStatement = db.prepare('PRAGMA data_version');
     this.#dataVersionStatement.setReturnArrays(true);
@@ -359,7 +362,7 @@ export class Connection extends Statements {
     if (this.#depth > 0) throw new StoreError('ERR_STORE_CONFLICT', 'failed to close the store: a transaction is open');
     if (this.reader) this.reader.close();
     else {
-      this.#checkpoints?.run();
+      if (!this.#isGuest) this.#checkpoints?.run();
       this.db.close();
     }
     this.#closed = true;

@@ -76,6 +76,8 @@ export interface CheckedOptions {
   snapshotPath: string | undefined;
   recover: boolean;
   ledger: GivenLedger | undefined;
+  /** Whether the store is opened beside a service, for a moment; see `SqliteStore.openAsGuest`. */
+  isGuest?: boolean;
 }
 
 const names: readonly (keyof OpenOptions)[] = ['clock', 'busyTimeoutMs', 'snapshotPath', 'recover', 'ledger'];

@@ -19,7 +19,7 @@ import { TemporaryCopyError } from '../reading/reader.ts';
 import {
   identityLeft, isDamage, moveDamaged, type Opening, requireTurn, setAsideSnapshotFile, TurnNeeded,
 } from '../recovery/damaged.ts';
-import { checkpointFound, openToWrite } from '../recovery/found-wal.ts';
+import { checkpointFound, isOpenElsewhere, openToWrite } from '../recovery/found-wal.ts';
 import { heal, isTold, type Recovery, withLedger } from '../recovery/heal.ts';
 import { FileLock, lockPathOf, takeTurn } from '../recovery/lock.ts';
 import { reportNames } from '../recovery/names.ts';
@@ -124,15 +124,16 @@ function finishOpen(opening: Opening): OpenedToWrite {
   let ledger: LedgerPort | undefined;
   let prepared: Prepared | undefined;
   try {
+    const isBesideService = options.isGuest === true && isOpenElsewhere(path);
     db = openToWrite(path, options, check);
     setPragmas(db);
     check();
-    checkpointFound(db, path);
+    if (!isBesideService) checkpointFound(db, path);
     const lost = opening.found === undefined ? undefined : identityLeft(opening);
     prepared = prepareSchema(db, path, lost, options);
     const { mark, newer } = prepared;
     switchToWal(db, path, options.busyTimeoutMs);
-    connection = new Connection(db, { clock: options.clock, path });
+    connection = new Connection(db, { clock: options.clock, path, isGuest: options.isGuest });
     const opened = assemble(connection, db, snapshotPath, snapshot);
     tellNewer(connection, newer);
     check();

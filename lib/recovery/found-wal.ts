@@ -80,15 +80,27 @@ export function openToWrite(
  */
 function secureWal(path: string, check: () => void): void {
   using db = openHandle(path, writing, { timeout: 0 });
+  if (!lockAlone(db)) return;
+  check();
+  if (hasWal(path)) renewWal(path);
+}
+
+/** Locks every other process out until the handle is closed; gives false where one has the database open. */
+function lockAlone(db: DatabaseSync): boolean {
   try {
     db.exec('PRAGMA locking_mode = EXCLUSIVE');
     db.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get();
+    return true;
   } catch (error) {
-    if (codeOf(error) === 'ERR_STORE_BUSY') return;
+    if (codeOf(error) === 'ERR_STORE_BUSY') return false;
     throw error;
   }
-  check();
-  if (hasWal(path)) renewWal(path);
+}
+
+/** Whether another process has a database open at this moment. */
+export function isOpenElsewhere(path: string): boolean {
+  using db = openHandle(path, writing, { timeout: 0 });
+  return !lockAlone(db);
 }
 
 /**

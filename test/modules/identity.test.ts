@@ -181,6 +181,23 @@ test('the outboxes begin behind the renewal, and so does a new one', (t) => {
   assert.deepEqual((header as Record<string, unknown>)['after'], { id, hash: (line as Record<string, unknown>)['prev'] });
 });
 
+test('with a ledger, what is sent behind a renewal suffices to rebuild usage, cooldowns and limits', async (t) => {
+  const folder = new TestFolder(t);
+  const store = openBoth(folder);
+  const outbox = new Outbox(store, 'centre');
+  store.addUsage('game', '2026-11-21', 1_000);
+  store.setCooldownUntil('game', new Date('2099-01-01T00:00:00Z'));
+  store.grantTime({ subject: 'game', day: '2026-11-21', durationMs: 60_000 });
+  store.adjustBalance({ subject: 'game', durationMs: 5_000 });
+  renewIdentity(store);
+  store.addUsage('game', '2026-11-21', 500);
+  writeFileSync(folder.file('sent.jsonl'), outbox.read()!.text);
+  await rebuildDatabase(Ledger.open(folder.file('sent.jsonl')), folder.file('rebuilt.db'));
+  using rebuilt = SqliteStore.openReadOnly(folder.file('rebuilt.db'));
+  const balances = (from: SqliteStore): object => ({ ...dump(from), audits: undefined });
+  assert.deepEqual(balances(rebuilt), balances(store));
+});
+
 test('a store that is open elsewhere is not renewed, and stays as it was', async (t) => {
   const folder = new TestFolder(t);
   const store = folder.open();
