@@ -136,12 +136,13 @@ test('settings of a hostile session change nothing of what is taken', options, a
     { data: '{"a":"\\u0000"}' }, { at: 'yesterday' }, { at: '2026-11-21T09:00:00.5+01:00' }, { data: '{"Ü":1}' },
   ]);
   const values = made.text.trimEnd().split('\n').map((line) => `($x$${line}$x$)`).join();
-  await centre.must(`CREATE SCHEMA hostile; GRANT ALL ON SCHEMA hostile TO kiosk1`);
+  await centre.must(`CREATE SCHEMA hostile; GRANT ALL ON SCHEMA hostile TO PUBLIC`);
   await centre.must(`
     CREATE FUNCTION hostile.sha256(bytea) RETURNS bytea LANGUAGE sql AS 'SELECT NULL::bytea';
     CREATE FUNCTION hostile.octet_length(text) RETURNS integer LANGUAGE sql AS 'SELECT 0';
-    CREATE FUNCTION hostile.eq(text, text) RETURNS boolean LANGUAGE sql AS 'SELECT true';
-    CREATE OPERATOR hostile.= (LEFTARG = text, RIGHTARG = text, FUNCTION = hostile.eq);
+    CREATE FUNCTION hostile.yes(text, text) RETURNS boolean LANGUAGE sql AS 'SELECT true';
+    CREATE OPERATOR hostile.= (LEFTARG = text, RIGHTARG = text, FUNCTION = hostile.yes);
+    CREATE OPERATOR hostile.<> (LEFTARG = text, RIGHTARG = text, FUNCTION = hostile.yes);
     CREATE TEMP TABLE batch (n bigint, line text);
     SET search_path = hostile, pg_temp, pg_catalog; SET standard_conforming_strings = off; SET DateStyle = 'SQL, DMY';
     SET TimeZone = 'Asia/Tokyo'; SET quote_all_identifiers = on; SET bytea_output = 'escape';
