@@ -212,7 +212,7 @@ END $$;
 --   SHHDR  no header as a ledger has it             SHGAP  rows before this one are missing
 --   SHLIN  no line as a ledger has it               SHFRK  another row has this id here: the store was restored or
 --   SHTMP  the hash is not the one of the content          cloned
--- Signatures are kept and not checked, as PostgreSQL knows no Ed25519: verify-ledger checks them in what ledger()
+-- Signatures are kept and not checked, as PostgreSQL knows no Ed25519: Ledger.verify checks them in what ledger()
 -- gives. The batch can be seen in the trigger's own function alone, so it is a long one. The planner cannot know how
 -- many lines a batch has, so nested loops are off, and what is here already is looked up by one range of ids.
 CREATE OR REPLACE FUNCTION shepherd.take() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
