@@ -271,12 +271,10 @@ BEGIN
       kiosk.begun_hash := header.genesis;
       SELECT b.line INTO beginning FROM batch b WHERE b.n > starts[section] AND b.n < until ORDER BY b.n LIMIT 1;
       IF FOUND AND shepherd.is_readable(beginning.line) THEN
-        SELECT CASE WHEN f.id ~ '^[1-9][0-9]{0,15}$' THEN f.id::bigint END AS id, f.prev, f.type,
-            shepherd.as_jsonb(f.data) AS data INTO beginning
-          FROM json_to_record(beginning.line::json) AS f(id text, prev text, type text, data text);
-        -- A clone of an image begins with the event that gave it its identity; what was before is the image's.
-        IF beginning.type = 'identity_renewed' AND beginning.data ->> 'to' = kiosk.store::text
-          AND header.renewed -> -1 -> 'until' = to_jsonb(beginning.id) AND beginning.prev ~ '^[0-9a-f]{64}$' THEN
+        SELECT CASE WHEN f.id ~ '^[1-9][0-9]{0,15}$' THEN f.id::bigint END AS id, f.prev INTO beginning
+          FROM json_to_record(beginning.line::json) AS f(id text, prev text);
+        -- A clone is sent from behind the event that gave it its identity; what was before is the image's.
+        IF header.renewed -> -1 -> 'until' = to_jsonb(beginning.id - 1) AND beginning.prev ~ '^[0-9a-f]{64}$' THEN
           kiosk.begun_id := beginning.id - 1;
           kiosk.begun_hash := beginning.prev;
         END IF;

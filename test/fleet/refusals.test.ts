@@ -238,7 +238,7 @@ test('an event of a known type may have anything in it, and no view fails', opti
     '{"durationMs":"x","totalMs":[],"usage":{},"day":1}',
     '{"sessionId":{},"entryId":[],"durationMs":1e300,"usage":[1,[],["a","b","c"],["a",null,1]],"reason":1}'];
   const types = ['launch_denied', 'session_started', 'session_ended', 'usage_added', 'usage_corrected',
-    'balances_carried', 'ledger_attached', 'ledger_detached', 'store_adopted', 'identity_renewed'];
+    'balances_carried', 'ledger_attached', 'ledger_detached', 'store_adopted', 'store_identity_renewed'];
   const made = ledgerOf(types.flatMap((type) => values.map((data) => ({ type, data, at: data }))));
   const centre = await database();
   assert.equal((await centre.send(made.text)).code, 'ok');

@@ -137,24 +137,24 @@ test('archives and the ledger behind them are taken one after the other, and in 
   await has(all, whole);
 });
 
-test('a clone that got a new identity begins with that event', options, async () => {
+test('a clone that got a new identity begins behind the event that says so', options, async () => {
   const [image, clone] = ['00000000-0000-4000-8000-00000000000a', '00000000-0000-4000-8000-00000000000b'];
   const old = ledgerOf(notes(5), { store: image });
-  const renewal = { type: 'identity_renewed', data: JSON.stringify({ from: image, to: clone }) };
-  const beginning = { store: clone, after: old.head, renewed: [{ store: image, until: 6 }] };
-  const made = ledgerOf([renewal, ...notes(5)], beginning);
+  const renewed = [{ store: image, until: 6 }];
+  const renewal = { type: 'store_identity_renewed', data: JSON.stringify({ from: image, to: clone }) };
+  const { events: [event], head } = ledgerOf([renewal], { store: clone, after: old.head, renewed });
+  const made = ledgerOf(notes(5), { store: clone, after: head, renewed });
   const centre = await server.database();
   await takes(centre, old.text);
   await takes(centre, partOf(made, 0, 3));
   await takes(centre, partOf(made, 2));
   await has(centre, made.text);
   await has(centre, old.text);
-  // The outbox may leave out where it begins, and the whole of the file has the rows of the image as well.
+  // A header may leave out where it begins, and the whole of the file has the rows of the image as well.
   const other = await server.database();
-  const silent = ledgerOf([renewal, ...notes(5)], { ...beginning, silent: true });
-  await takes(other, silent.text);
+  await takes(other, ledgerOf(notes(5), { store: clone, after: head, renewed, silent: true }).text);
   await has(other, made.text);
-  const whole = ledgerOf([...old.events, ...made.events], { store: clone, renewed: beginning.renewed });
+  const whole = ledgerOf([...old.events, event!, ...made.events], { store: clone, renewed });
   await takes(other, whole.text);
   await has(other, made.text);
   assert.equal((await other.send(partOf(whole, 0, 4))).code, 'SHGAP', 'nothing shows whose rows these are');
@@ -162,10 +162,9 @@ test('a clone that got a new identity begins with that event', options, async ()
   await takes(third, whole.text);
   await has(third, whole.text);
   const wrong: Parameters<typeof ledgerOf>[] = [
-    [[{ ...renewal, data: JSON.stringify({ to: image }) }], beginning],
-    [[{ ...renewal, type: 'note' }], beginning],
-    [[renewal], { ...beginning, renewed: [{ store: image, until: 7 }] }],
-    [[renewal], { store: clone, after: old.head }],
+    [notes(1), { store: clone, after: head, renewed: [{ store: image, until: 7 }] }],
+    [notes(1), { store: clone, after: head, renewed: [{ store: image, until: 5 }] }],
+    [notes(1), { store: clone, after: head }],
   ];
   for (const each of wrong) {
     assert.equal((await (await server.database()).send(ledgerOf(...each).text)).code, 'SHGAP');

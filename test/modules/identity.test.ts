@@ -3,13 +3,13 @@ import assert from 'node:assert/strict';
 import { copyFileSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { SqliteStore } from '../../lib/index.ts';
-import { Ledger, rebuildDatabase, verifyParity } from '../../lib/ledger/index.ts';
-import { verifyArchives } from '../../lib/modules/archive/archive.ts';
+import { Ledger, rebuildDatabase, rebuildLedger, verifyParity } from '../../lib/ledger/index.ts';
+import { listArchives, verifyArchives } from '../../lib/modules/archive/archive.ts';
 import { backup, restore } from '../../lib/modules/backup/backup.ts';
 import { keepIdentity, renewIdentity } from '../../lib/modules/identity/identity.ts';
 import { Outbox } from '../../lib/modules/outbox/outbox.ts';
 import { connect } from '../../lib/store.ts';
-import { archiveUpTo, kioskIn } from '../support/archive.ts';
+import { archiveUpTo, kioskIn, runFor } from '../support/archive.ts';
 import { TestFolder } from '../support/folder.ts';
 import { checkBoth, dump, openBoth } from '../support/ledger.ts';
 import { codeOf } from '../support/refusals.ts';
@@ -166,6 +166,29 @@ test('archives from before a renewal still belong to the store', async (t) => {
   await archiveUpTo(kiosk, 80);
   const report = await verifyArchives(kiosk.store, kiosk.archives);
   assert.deepEqual([report.findings, report.archives, report.checked], [[], 2, kiosk.store.auditHead()!.id]);
+});
+
+test('archives from both sides of a renewal and the ledger behind them rebuild the store', async (t) => {
+  const folder = new TestFolder(t);
+  const path = folder.file('audit.jsonl');
+  const kiosk = kioskIn(folder, { ledger: Ledger.open(path) });
+  await archiveUpTo(kiosk, 50);
+  const { from, id } = renewIdentity(kiosk.store);
+  runFor(kiosk.store, kiosk.clocks, 9, 10);
+  await archiveUpTo(kiosk, id + 20);
+  const files = listArchives(kiosk.archives).map((file) => file.path);
+  const headers = [...files, path].map((file) => readFileSync(file, 'utf8').split('\n')[0]!);
+  const renewed = `"renewed":[{"store":"${from}","until":${id}}]`;
+  assert.deepEqual(headers.map((header) => header.includes(renewed)), [false, true, true]);
+  const rows = [...kiosk.store.iterateAudits()];
+  const head = kiosk.store.auditHead();
+  await rebuildLedger(kiosk.store, folder.file('again.jsonl'));
+  assert.equal(readFileSync(folder.file('again.jsonl'), 'utf8').split('\n')[0], headers[2]);
+  await rebuildDatabase([...files, path].map((file) => Ledger.open(file)), folder.file('rebuilt.db'));
+  using rebuilt = SqliteStore.openReadOnly(folder.file('rebuilt.db'));
+  assert.deepEqual([...rebuilt.iterateAudits()].slice(-rows.length), rows);
+  assert.deepEqual(rebuilt.auditHead(), head);
+  assert.equal((await rebuilt.verifyAudit()).ok, true);
 });
 
 test('the outboxes begin behind the renewal, and so does a new one', (t) => {

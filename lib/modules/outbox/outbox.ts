@@ -116,7 +116,7 @@ export class Outbox {
     const { id, hash } = checkAnchor('anchor', anchor);
     const what = `acknowledge row ${id} in the outbox ${this.name}`;
     const current = this.#read(() => this.#known());
-    if (current.id === id && current.hash === hash && current.rewound === undefined) return;
+    if (current.id === id && current.hash === hash) return;
     this.#connection.write(what, () => {
       const position = this.#known();
       const refused = (why: string): StoreError => new StoreError('ERR_STORE_CONFLICT', `failed to ${what}: ${why}`);
