@@ -370,7 +370,7 @@ test('a recovery that was cut short is carried on', (t) => {
   run(folder.file('store.db'), `
     const { createSchema } = await import(${JSON.stringify(new URL('../../lib/migrate/create.ts',
       import.meta.url).href)});
-    const db = new DatabaseSync(path); db.exec('BEGIN'); createSchema(db, new Date(), ${JSON.stringify(uuid)});
+    const db = new DatabaseSync(path); db.exec('BEGIN'); createSchema(db, new Date(), ${JSON.stringify({ uuid })});
     db.exec('COMMIT'); db.close();`);
   const { store, recovery } = openTwice(folder);
   assert.deepEqual([recovery.found, recovery.lost], ['behind', { from: 1, to: 5 }]);
