@@ -9,8 +9,10 @@ import { SqliteStore } from '../../lib/index.ts';
 import { Ledger } from '../../lib/ledger/index.ts';
 import { backup, restore } from '../../lib/modules/backup/backup.ts';
 import { FactStore } from '../../lib/modules/facts/facts.ts';
+import { renewIdentity } from '../../lib/modules/identity/identity.ts';
 import { ProjectStore } from '../../lib/modules/projects/projects.ts';
 import { RunStore } from '../../lib/modules/runs/runs.ts';
+import { connect } from '../../lib/store.ts';
 import { shepherd } from '../support/command.ts';
 import { namesIn } from '../support/files.ts';
 import { checkStore, TestFolder } from '../support/folder.ts';
@@ -156,6 +158,18 @@ test('the commands refuse beside a service and name --force, which does it', asy
   assert.equal(Ledger.open(folder.file('audit.jsonl')).refresh().torn, false);
   await service.kill();
   await checkStore(folder.file());
+});
+
+test('an identity is not renewed beside a store that is open elsewhere, in a transaction neither', (t) => {
+  const folder = new TestFolder(t);
+  const [store, other] = [folder.open({ busyTimeoutMs: 100 }), folder.open()];
+  const { uuid } = connect(store);
+  assert.throws(() => renewIdentity(store), { code: 'ERR_STORE_BUSY', message: /stop the service first/ });
+  assert.throws(() => store.transaction(() => renewIdentity(store)), { code: 'ERR_STORE_CONFLICT' });
+  assert.equal(other.appendAudit({ type: 'service_started' }).id, 1);
+  other.close();
+  assert.throws(() => store.transaction(() => renewIdentity(store)), { code: 'ERR_STORE_CONFLICT' });
+  assert.equal(renewIdentity(store).from, uuid);
 });
 
 for (const [what, act] of [

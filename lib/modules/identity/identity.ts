@@ -5,6 +5,7 @@ import { moveHere, reportMachine } from '../../core/machine.ts';
 import { carryLimits } from '../../ledger/carried.ts';
 import { writeAlone } from '../../opening/alone.ts';
 import { connect, type SqliteStore } from '../../store.ts';
+import { StoreError } from '../../values/errors.ts';
 import { saveAgain } from '../save-again.ts';
 
 /** What `renewIdentity` did. */
@@ -24,13 +25,16 @@ export interface Renewed {
  * leaves the store with the one identity or the other; what the files beside it lack, the next open writes.
  *
  * With a ledger, events with all balances follow, so that what is sent from then on suffices to rebuild the database.
- * Throws `ERR_STORE_BUSY` while another process has the store open, and what a write throws.
+ * Throws `ERR_STORE_BUSY` while another process has the store open, `ERR_STORE_CONFLICT` inside a transaction, and what
+ * a write throws.
  */
 export function renewIdentity(store: SqliteStore): Renewed {
   const door = connect(store);
   const { connection, log } = door.parts;
   const to = randomUUID();
   const what = 'renew the identity of the store';
+  // Inside a transaction no lock is taken any more that would exclude the others.
+  if (connection.inTransaction) throw new StoreError('ERR_STORE_CONFLICT', `failed to ${what}: a transaction is open`);
   const renewed = writeAlone(connection, what, undefined, () => door.write(what, () => {
     const from = log.uuid;
     const event: StoreEvent = { type: 'store_identity_renewed', from, to };
