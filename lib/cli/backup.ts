@@ -75,7 +75,7 @@ function restoredLines(io: Io, restored: Restored): string[] {
     `${paint('green', 'restored')}: ${plain(path)}, ${extent(restored)}`,
     ...(replaced === 'other-store' ? [paint('yellow', 'What stood there was another store.')] : []),
     ...(partedAfter === undefined ? [] : [paint('yellow', partedText(partedAfter))]),
-    ...(rewound ? [`${paint('yellow', 'rewound')}: ${rewound.join(', ')} got later rows than the backup has: see renew-identity`] : []),
+    ...(rewound ? [`${paint('yellow', 'rewound')}: ${rewoundText(rewound)}`] : []),
     ...(replaced === 'damaged' ? [paint('yellow', 'What stood there was damaged.')] : []),
     ...(moved.length > 0 ? ['moved aside', ...moved.map((file) => `  ${plain(file)}`)] : []),
     ...(hasKnownLedger(path) ? ['The store has a ledger: opened with it, the store gets back what came later.'] : []),
@@ -86,6 +86,10 @@ function restoredLines(io: Io, restored: Restored): string[] {
 function partedText(after: number): string {
   const where = after === 0 ? 'from their first row on' : `behind row ${count(after)}`;
   return `The logs of the backup and of what stood there have parted ${where}: both went on by themselves.`;
+}
+
+function rewoundText(outboxes: string[]): string {
+  return `${outboxes.join(', ')} got later rows than the backup has: see renew-identity`;
 }
 
 /** Whether a store has a ledger; `false` also for one with an older schema, because it cannot be opened read-only. */

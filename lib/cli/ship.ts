@@ -2,7 +2,8 @@
 import { realpathSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { outboxNames } from '../modules/outbox/list.ts';
-import { type Batch, checkName, Outbox } from '../modules/outbox/outbox.ts';
+import { type Batch, Outbox } from '../modules/outbox/outbox.ts';
+import { checkName } from '../modules/outbox/position.ts';
 import { FileLock } from '../recovery/lock.ts';
 import { connect, type SqliteStore } from '../store.ts';
 import { attempt, hasCode } from '../values/errors.ts';

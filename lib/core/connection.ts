@@ -47,7 +47,8 @@ export class Connection extends Statements {
   constructor(
     db: DatabaseSync,
     { clock, path, reader, refusal, isGuest = false }: {
-      clock: () => Date; path?: string; reader?: Reader; refusal?: StoreError | undefined; isGuest?: boolean | undefined;
+      clock: () => Date; path?: string; reader?: Reader; refusal?: StoreError | undefined;
+      isGuest?: boolean | undefined;
     },
   ) {
     super(db, reader);

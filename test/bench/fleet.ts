@@ -36,8 +36,8 @@ const kiosks = 400;
 const usual = [
   ['session_started', '{"sessionId":"01939a2c-5f3e-7c41-a6f1-2f6a0b1d9c3e","entryId":"tuxmath","label":"Tux Math"}'],
   ['usage_added', '{"entryId":"tuxmath","day":"2026-11-21","durationMs":1800000}'],
-  ['session_ended', '{"sessionId":"01939a2c-5f3e-7c41-a6f1-2f6a0b1d9c3e","entryId":"tuxmath","reason":{"type":"expired"},'
-    + '"durationMs":1800000}'],
+  ['session_ended', '{"sessionId":"01939a2c-5f3e-7c41-a6f1-2f6a0b1d9c3e","entryId":"tuxmath",'
+    + '"reason":{"type":"expired"},"durationMs":1800000}'],
   ['cooldown_set', '{"entryId":"tuxmath","until":"2026-11-21T19:10:00.000Z","setAt":null}'],
   ['launch_denied', '{"entryId":"tuxmath","reasons":["cooldown"]}'],
 ] as const;
@@ -102,7 +102,8 @@ export async function fleet(folder: string, rows: number): Promise<FleetResult> 
       }
       const [ours, theirs] = [median(rates[0]), median(rates[1])];
       steps.push({ rows: taken, taken: Math.round(ours), copied: Math.round(theirs), share: ours / theirs });
-      console.error(`${taken} rows: ${Math.round(ours)} events a second, ${(ours / theirs).toFixed(3)} of a plain COPY`);
+      const share = (ours / theirs).toFixed(3);
+      console.error(`${taken} rows: ${Math.round(ours)} events a second, ${share} of a plain COPY`);
     }
     const slowing = steps[0]!.taken / steps.at(-1)!.taken;
     const sizeSql = `SELECT sum(pg_total_relation_size(inhrelid)) FROM pg_inherits

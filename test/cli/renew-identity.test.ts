@@ -1,11 +1,14 @@
 // The command renew-identity, and what restore says of logs that have parted.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { SqliteStore } from '../../lib/index.ts';
-import { Outbox } from '../../lib/modules/outbox/outbox.ts';
+import { Ledger } from '../../lib/ledger/index.ts';
 import { backup } from '../../lib/modules/backup/backup.ts';
+import { renewIdentity } from '../../lib/modules/identity/identity.ts';
+import { Outbox } from '../../lib/modules/outbox/outbox.ts';
 import { connect } from '../../lib/store.ts';
+import { archiveUpTo, kioskIn } from '../support/archive.ts';
 import { pattern, shepherd } from '../support/command.ts';
 import { TestFolder } from '../support/folder.ts';
 import { checkBoth, openBoth } from '../support/ledger.ts';
@@ -54,6 +57,35 @@ test('renew-identity --keep leaves the UUID, also beside a running service', asy
   assert.equal(uuidOf(folder), before);
   const [row] = folder.raw().prepare('SELECT machine_id FROM store_meta').all();
   assert.notEqual(row!['machine_id'], '0'.repeat(64));
+});
+
+test('a command goes on with the ledger of before, as a renewal that was cut short leaves it', async (t) => {
+  const folder = new TestFolder(t);
+  const path = folder.file('audit.jsonl');
+  const store = openBoth(folder);
+  store.appendAudit({ type: 'service_started' });
+  const before = readFileSync(path);
+  renewIdentity(store);
+  store.close();
+  writeFileSync(path, before);
+  const said = await shepherd(['grant', '--db', folder.file(), 'game', '30m']);
+  assert.deepEqual([said.code, said.err], [0, '']);
+  checkBoth(folder.file(), path);
+});
+
+test('rebuild-database takes the archives of before a renewal', async (t) => {
+  const folder = new TestFolder(t);
+  const path = folder.file('audit.jsonl');
+  const kiosk = kioskIn(folder, { ledger: Ledger.open(path) });
+  await archiveUpTo(kiosk, 50);
+  renewIdentity(kiosk.store);
+  const head = kiosk.store.auditHead();
+  kiosk.store.close();
+  const args = ['--ledger', path, '--archives', kiosk.archives, '--db', folder.file('again.db'), '--json'];
+  const said = await shepherd(['rebuild-database', ...args]);
+  assert.deepEqual([said.code, said.err], [0, '']);
+  assert.deepEqual((JSON.parse(said.out) as { head: object; events: number }).head, head);
+  assert.equal((JSON.parse(said.out) as { events: number }).events, head!.id);
 });
 
 test('restore says where two logs have parted, and which outboxes are ahead', async (t) => {

@@ -1,9 +1,10 @@
 // A store that was copied with the image of a machine: it is found out, and gets an identity of its own.
 import assert from 'node:assert/strict';
-import { copyFileSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { SqliteStore } from '../../lib/index.ts';
 import { Ledger, rebuildDatabase, rebuildLedger, verifyParity } from '../../lib/ledger/index.ts';
+import { headerText, type LedgerHeader, type LedgerLine, parseHeader } from '../../lib/ledger/line.ts';
 import { listArchives, verifyArchives } from '../../lib/modules/archive/archive.ts';
 import { backup, restore } from '../../lib/modules/backup/backup.ts';
 import { keepIdentity, renewIdentity } from '../../lib/modules/identity/identity.ts';
@@ -71,7 +72,7 @@ test('a store that was made on another machine is found, until it is renewed or 
   }
 });
 
-test('with a ledger the first line names the new UUID and those before, and the ledger rebuilds the store', async (t) => {
+test('with a ledger the first line names the new UUID and those before, and rebuilds the store', async (t) => {
   const folder = new TestFolder(t);
   const store = openBoth(folder);
   store.addUsage('game', '2026-11-21', 1_000);
@@ -119,6 +120,48 @@ test('each file of the time before a renewal that was cut short is brought up at
   }
 });
 
+test('a ledger of the time before that is damaged at its end is refused, and set aside with recover', async (t) => {
+  const folder = new TestFolder(t);
+  const store = openBoth(folder);
+  store.appendAudit({ type: 'service_started' });
+  const path = folder.file('audit.jsonl');
+  const before = readFileSync(path, 'utf8');
+  renewIdentity(store);
+  store.close();
+  writeFileSync(path, `${before}{"id":`);
+  assert.equal(await codeOf(() => openBoth(folder)), 'ERR_STORE_PARITY');
+  const [aside] = openBoth(folder, { recover: true }).recovery?.setAside ?? [];
+  assert.ok(readFileSync(aside!.path, 'utf8').endsWith('{"id":'));
+});
+
+test('a database that is lost behind a renewal is made anew with all identities', (t) => {
+  const folder = new TestFolder(t);
+  const store = openBoth(folder);
+  store.appendAudit({ type: 'service_started' });
+  const { from, to, id } = renewIdentity(store);
+  store.close();
+  rmSync(folder.file());
+  const { log } = connect(openBoth(folder, { recover: true })).parts;
+  assert.deepEqual([log.uuid, log.formerIdentities()], [to, [{ store: from, until: id }]]);
+});
+
+test('a header is none where its former identities cannot be', () => {
+  const uuid = '00000000-0000-4000-8000-000000000001';
+  const header = { store: uuid, created: '2026-11-21T09:00:00.000Z' };
+  const textWith = (renewed: unknown): Buffer => {
+    return Buffer.from(JSON.stringify({ format: 'shepherd-store ledger 1', ...header, renewed }));
+  };
+  const good = [{ store: uuid, until: 3 }, { store: uuid, until: 4 }];
+  assert.deepEqual(parseHeader(textWith(good)), { format: 'shepherd-store ledger 1', ...header, renewed: good });
+  assert.equal(headerText({ ...header, renewed: good }), `${textWith(good).toString()}\n`);
+  const bad: unknown[] = [
+    [], {}, null, 'x', [null], [1], [{ store: uuid }], [{ store: 1, until: 3 }], [{ store: uuid, until: 0 }],
+    [{ store: uuid, until: '3' }], [{ until: 3, store: uuid }], [{ store: uuid, until: 3, more: 1 }],
+    [{ store: uuid, until: 4 }, { store: uuid, until: 4 }],
+  ];
+  for (const each of bad) assert.equal(parseHeader(textWith(each)), undefined, JSON.stringify(each));
+});
+
 test('a database of the time before a renewal gets the identity back from its ledger', async (t) => {
   const folder = new TestFolder(t);
   const store = openBoth(folder);
@@ -141,7 +184,9 @@ test('what another copy of the image has written belongs to another store', asyn
   store.appendAudit({ type: 'service_started' });
   store.saveSnapshot(state);
   store.close();
-  for (const file of ['store.db', 'audit.jsonl', 'store.snapshot.json']) copyFileSync(folder.file(file), other.file(file));
+  for (const file of ['store.db', 'audit.jsonl', 'store.snapshot.json']) {
+    copyFileSync(folder.file(file), other.file(file));
+  }
   const twin = openBoth(other);
   for (let count = 0; count < 9; count++) twin.appendAudit({ type: 'service_stopped' });
   twin.saveSnapshot(state);
@@ -149,7 +194,8 @@ test('what another copy of the image has written belongs to another store', asyn
   const renewed = openBoth(folder);
   renewIdentity(renewed);
   renewed.close();
-  for (const [file, code] of [['audit.jsonl', 'ERR_STORE_PARITY'], ['store.snapshot.json', 'ERR_STORE_CONFLICT']] as const) {
+  const refused = { 'audit.jsonl': 'ERR_STORE_PARITY', 'store.snapshot.json': 'ERR_STORE_CONFLICT' };
+  for (const [file, code] of Object.entries(refused)) {
     const own = readFileSync(folder.file(file));
     copyFileSync(other.file(file), folder.file(file));
     assert.equal(await codeOf(() => openBoth(folder)), code);
@@ -200,8 +246,9 @@ test('the outboxes begin behind the renewal, and so does a new one', (t) => {
   assert.deepEqual([outbox.position.id, outbox.lag, outbox.read()], [id, { events: 0 }, undefined]);
   assert.equal(new Outbox(store, 'second').position.id, id);
   store.appendAudit({ type: 'service_stopped' });
-  const [header, line] = outbox.read()!.text.split('\n').map((text) => text && (JSON.parse(text) as Record<string, unknown>));
-  assert.deepEqual((header as Record<string, unknown>)['after'], { id, hash: (line as Record<string, unknown>)['prev'] });
+  const lines = outbox.read()!.text.trimEnd().split('\n');
+  const [header, line] = lines.map((text) => JSON.parse(text) as LedgerLine & LedgerHeader);
+  assert.deepEqual(header!.after, { id, hash: line!.prev });
 });
 
 test('with a ledger, what is sent behind a renewal suffices to rebuild usage, cooldowns and limits', async (t) => {
@@ -233,15 +280,12 @@ test('a store that is open elsewhere is not renewed, and stays as it was', async
   assert.equal([...store.iterateAudits()].length, 2);
 });
 
-test('a renewal that is undone leaves the store with its identity', async (t) => {
+test('inside a transaction nothing is renewed', async (t) => {
   const folder = new TestFolder(t);
   const store = folder.open();
   store.appendAudit({ type: 'service_started' });
   const { uuid } = connect(store);
-  assert.throws(() => store.transaction(() => {
-    renewIdentity(store);
-    throw new Error('not today');
-  }), /not today/);
+  assert.equal(await codeOf(() => store.transaction(() => renewIdentity(store))), 'ERR_STORE_CONFLICT');
   assert.equal(connect(store).uuid, uuid);
   store.appendAudit({ type: 'service_stopped' });
   assert.equal((await store.verifyAudit()).ok, true);

@@ -164,7 +164,7 @@ test('rows that an older version has archived are asked for, and not passed over
   assert.deepEqual(idsIn(outbox.read({ limit: 1 })), [51]);
 });
 
-test('a backup that is behind the position is told as rewound, and sent again from the last row that both know', async (t) => {
+test('a backup behind the position is rewound, and sent again from the last row that both know', async (t) => {
   const folder = new TestFolder(t);
   const store = storeWith(folder, 10);
   const outbox = new Outbox(store, 'centre');
@@ -280,7 +280,9 @@ checkTable(Outbox.prototype, {
 // An optional number may be left out.
 const badNumbers = badCounts.filter(([, value]) => value !== undefined);
 
-const refused: Record<string, [bad: [name: string, value: unknown][], call: (store: SqliteStore, value: never) => unknown]> = {
+type Refusal = [bad: [name: string, value: unknown][], call: (store: SqliteStore, value: never) => unknown];
+
+const refused: Record<string, Refusal> = {
   store: [badStores, (_, store) => new Outbox(store, 'centre')],
   name: [badNames, (store, name) => new Outbox(store, name)],
   'read.options': [badOptions, (store, options) => new Outbox(store, 'centre').read(options)],
@@ -292,7 +294,8 @@ const refused: Record<string, [bad: [name: string, value: unknown][], call: (sto
     (store, maxBytes) => new Outbox(store, 'centre').read({ maxBytes }),
   ],
   anchor: [
-    [...badOptions, ['undefined', undefined], ['none', {}], ['an id alone', { id: 1 }], ['id 0', { id: 0, hash: 'a'.repeat(64) }],
+    [...badOptions, ['undefined', undefined], ['none', {}], ['an id alone', { id: 1 }],
+      ['id 0', { id: 0, hash: 'a'.repeat(64) }],
       ['a short hash', { id: 1, hash: 'a' }], ['capitals', { id: 1, hash: 'A'.repeat(64) }]],
     (store, anchor) => new Outbox(store, 'centre').acknowledge(anchor),
   ],

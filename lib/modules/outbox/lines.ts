@@ -15,7 +15,7 @@ export interface Lines {
 
 /**
  * The lines behind a row: at most `limit`, and as many as `maxBytes` holds, but one at least. `undefined` where there
- * are none. Throws `ERR_STORE_CONFLICT` where they are in an archive, and `ERR_STORE_CORRUPT` where the chain is broken.
+ * are none. Throws `ERR_STORE_CONFLICT` where they are in an archive, `ERR_STORE_CORRUPT` where the chain is broken.
  */
 export function lineTexts(
   connection: ModuleConnection, after: Anchor, limit: number, maxBytes: number,

@@ -3,10 +3,10 @@ import { type Anchor, checkAnchor } from '../../core/chain.ts';
 import type { ModuleConnection } from '../../core/door.ts';
 import { headerText } from '../../ledger/line.ts';
 import { connect, type SqliteStore } from '../../store.ts';
-import { checkInteger, checkOptions, invalid, parseInstant } from '../../values/checks.ts';
+import { checkInteger, checkOptions, parseInstant } from '../../values/checks.ts';
 import { StoreError } from '../../values/errors.ts';
 import { lineTexts } from './lines.ts';
-import { type Position, readPosition, startOf } from './position.ts';
+import { checkName, type Position, readPosition, startOf } from './position.ts';
 
 export type { Position } from './position.ts';
 
@@ -36,14 +36,6 @@ export interface Lag {
   events: number;
   /** The time of the first of these events; absent where there are none, and where its time cannot be read. */
   since?: Date;
-}
-
-const namePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
-
-/** Checks the name of an outbox: up to 64 letters, digits, dots, hyphens and underscores. */
-export function checkName(name: unknown): string {
-  if (typeof name === 'string' && namePattern.test(name)) return name;
-  throw invalid('name', name, 'up to 64 letters, digits, dots, hyphens and underscores, a letter or digit first');
 }
 
 /**

@@ -1,7 +1,7 @@
 // Where an outbox stands: the row of the log that its place has, found again after a backup was restored.
 import type { Anchor } from '../../core/chain.ts';
 import type { ModuleConnection } from '../../core/door.ts';
-import { parseInstant } from '../../values/checks.ts';
+import { invalid, parseInstant } from '../../values/checks.ts';
 
 /** The last row that a place has acknowledged; for the id 0, none. */
 export interface Position extends Anchor {
@@ -12,6 +12,14 @@ export interface Position extends Anchor {
    * is then the last row that both are known to have, and what follows it is sent again.
    */
   rewound?: number;
+}
+
+const namePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+
+/** Checks the name of an outbox, which is a part of the name of a lock file as well. */
+export function checkName(name: unknown): string {
+  if (typeof name === 'string' && namePattern.test(name)) return name;
+  throw invalid('name', name, 'up to 64 letters, digits, dots, hyphens and underscores, a letter or digit first');
 }
 
 type Row = [id: number, hash: string, acknowledgedAt: string | null, sharedId: number | null];
