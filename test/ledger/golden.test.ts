@@ -214,6 +214,19 @@ test(
   },
 );
 
+test('the script of the README verifies the ledger of a store with another UUID than its first', needs('jq', 'openssl'), (t) => {
+  const { path, lines, verify } = realLedger(t, undefined, false);
+  using store = SqliteStore.open(join(dirname(path), 'store.db'), { ledger: Ledger.open(path) });
+  renewIdentity(store);
+  store.close();
+  const { id, hash } = Ledger.open(path).head!;
+  const { status, stdout, stderr } = verify('without');
+  assert.deepEqual([status, stdout.trimEnd()], [0, `${id} ${hash}`], stderr);
+  writeFileSync(path, readFileSync(path, 'utf8').replace(/,"renewed":\[.*?\]/, ''));
+  assert.notEqual(verify('without').status, 0);
+  assert.notEqual(lines[0], readFileSync(path, 'utf8').split(/(?<=\n)/)[0]);
+});
+
 test(
   'the script of the README verifies a ledger whose store was adopted with bytes that are no text',
   needs('jq', 'openssl'),
