@@ -278,12 +278,12 @@ export const workloads: Record<string, Workload> = {
   },
   'a ledger in a folder of its own': { ledger: 'elsewhere/audit.jsonl', phases: [plan(0, 8), plan(8, 4, 'killed')] },
   'a pair of keys': { prepare: prepareStore, phases: [{ task: 'keygen', args: ['ledger.key'] }], check: areKeysThere },
-  'sending': { prepare: prepareStore, phases: [{ task: 'send', args: ['6'], killed: true }, plan(30, 2)] },
-  'a new identity': { prepare: prepareOutbox, phases: renewing },
-  'a new identity in ledger mode': { ledger: true, prepare: prepareOutbox, phases: renewing },
-  'a power cut after a power cut while an identity was renewed': {
+  'sending to a fleet': { prepare: prepareStore, phases: [{ task: 'send', args: ['6'], killed: true }, plan(30, 2)] },
+  'a new identity in a fleet': { prepare: prepareOutbox, phases: renewing },
+  'a new identity in a fleet in ledger mode': { ledger: true, prepare: prepareOutbox, phases: renewing },
+  'a power cut after one while an identity in a fleet was renewed': {
     ledger: true,
-    after: 'a new identity in ledger mode',
+    after: 'a new identity in a fleet in ledger mode',
     phases: [{ task: 'renew', args: [] }],
   },
   ...archiveWorkloads,

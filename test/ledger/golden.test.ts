@@ -3,15 +3,17 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { genesisHash, rowHash } from '../../lib/core/chain.ts';
-import type { CoreEvent, EventBase } from '../../lib/index.ts';
+import { type CoreEvent, type EventBase, SqliteStore } from '../../lib/index.ts';
 import { Ledger } from '../../lib/ledger/ledger.ts';
 import {
   headerText, lineHash, type LedgerLine, lineText, parseHeader, parseLine, signHash, toLine, toRow,
 } from '../../lib/ledger/line.ts';
 import type { LedgerRow } from '../../lib/ledger/rows.ts';
+import { renewIdentity } from '../../lib/modules/identity/identity.ts';
 import { isSignedBy } from '../../lib/verify/signatures.ts';
 import { otherKey, publicKey, signingKey } from '../fixtures/ledgers/make.ts';
 import { archiveUpTo, kioskIn } from '../support/archive.ts';

@@ -7,6 +7,7 @@ import { after, before, test } from 'node:test';
 import { documentAt, documents, type Example, examplesOf, isShown } from '../support/documents.ts';
 import { cloneProject, Machine } from '../support/machine.ts';
 import { emptyFolder, root, tsc } from '../support/project.ts';
+import { PostgreSql } from '../support/postgresql.ts';
 import { needs } from '../support/tools.ts';
 
 const folder = emptyFolder({ after });
@@ -26,12 +27,12 @@ const [install, clone] = ['Install', 'Try it, test it'].map((section) => {
 const seen = new Set<string>(npm.skip ? allExamples.map(({ place }) => place) : []);
 
 /** Runs one example in a folder, compares what it prints with what its document shows, and gives what it prints. */
-function runExample(cwd: string, example: Example, text = example.text): string {
+function runExample(cwd: string, example: Example, text = example.text, env: NodeJS.ProcessEnv = {}): string {
   const { place, savedAs, language, shown } = example;
   seen.add(place);
   if (savedAs !== undefined || language === 'ts') writeFileSync(join(cwd, savedAs ?? 'example.ts'), text);
   if (savedAs !== undefined) return '';
-  const { status, stdout, stderr } = machine.paste(cwd, language === 'ts' ? 'node example.ts' : text);
+  const { status, stdout, stderr } = machine.paste(cwd, language === 'ts' ? 'node example.ts' : text, env);
   assert.equal(status, 0, `${place}\n${stdout}${stderr}`);
   if (shown !== undefined) assert.ok(isShown(stdout, shown), `${place} shows\n${shown}and prints\n${stdout}${stderr}`);
   return stdout;
@@ -81,15 +82,31 @@ test('the examples of the README print what is shown when they are tried from to
   for (const example of sections.flat().slice(install.length + clone.length)) runExample(packed, example);
 });
 
+const server = new PostgreSql();
+after(() => server.stop());
+
+/** What a section of a document needs besides npm. */
+function toolsOf(examples: readonly Example[]): ReturnType<typeof needs> {
+  if (examples.some(({ savedAs }) => savedAs === 'verify.sh')) return needs('jq', 'openssl');
+  return examples.some(({ text }) => /^createdb /m.test(text)) ? needs('postgres') : needs();
+}
+
+/** The server that a section's commands are to find. */
+async function serverOf(examples: readonly Example[]): Promise<NodeJS.ProcessEnv> {
+  if (!examples.some(({ text }) => /^createdb /m.test(text))) return {};
+  const { socket } = await server.database({ empty: true });
+  return { PGHOST: socket, PGUSER: 'postgres' };
+}
+
 for (const document of documents) {
   for (const [section, examples] of examplesOf(document)) {
     if (examples.some(({ place }) => [...install, ...clone].some((example) => example.place === place))) continue;
-    const tools = examples.some(({ savedAs }) => savedAs === 'verify.sh') ? needs('jq', 'openssl') : needs();
-    const options = npm.skip ? npm : tools;
+    const options = npm.skip ? npm : toolsOf(examples);
     if (options.skip) for (const { place } of examples) seen.add(place);
-    test(`${document.path}, "${section}": the examples run and print what is shown`, options, () => {
+    test(`${document.path}, "${section}": the examples run and print what is shown`, options, async () => {
       const cwd = folderLike(packed, ['package.json', 'node_modules', 'kiosk.ts']);
-      for (const example of examples) runExample(cwd, example);
+      const env = await serverOf(examples);
+      for (const example of examples) runExample(cwd, example, example.text, env);
     });
     // Commands that name the package are those of the packed one.
     if (examples.some(({ language, text }) => language !== 'ts' && text.includes('shepherd-store'))) continue;

@@ -12,6 +12,7 @@ const packages = {
   postject: ['postject@1.0.0-alpha.6'],
   jest: ['jest@30.5.2'],
   vitest: ['vitest@4.1.12'],
+  duckdb: ['@duckdb/node-api@1.5.6-r.1'],
   deno: ['deno@2.9.6'],
   bun: ['bun@1.4.5'],
   'typescript 5.8': ['typescript@5.8.3', '@types/node@24'],

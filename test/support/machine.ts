@@ -48,10 +48,13 @@ export class Machine {
     return this.paste(folder, 'npm ci --fetch-retries=0').status === 0;
   }
 
-  /** Runs commands as if they were pasted into a shell, but that none comes after one that has failed. */
-  paste(cwd: string, commands: string): Outcome {
+  /**
+   * Runs commands as if they were pasted into a shell, but that none comes after one that has failed. `env` is what
+   * else the person has set there.
+   */
+  paste(cwd: string, commands: string, env: NodeJS.ProcessEnv = {}): Outcome {
     const { status, stdout, stderr, error } = spawnSync('sh', ['-ec', commands], {
-      cwd, env: this.#env, encoding: 'utf8',
+      cwd, env: { ...this.#env, ...env }, encoding: 'utf8',
     });
     if (error) throw error;
     return { status, stdout, stderr };
