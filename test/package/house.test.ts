@@ -69,7 +69,7 @@ test('no line of .build/, lib/ and test/ has more than 120 columns, and no file 
     // Every store holds this line of a trigger, whose text has to be that of schema.sql.
     const text = readFileSync(join(root, path), 'utf8').replace(/^  WHERE json_extract.*NEW\.event_meta.*$/m, '');
     assert.deepEqual(wide(text), [], path);
-    // The centre of a fleet is one file: whoever runs it has nothing else to fetch, and reads what it does from the top.
+    // The centre of a fleet is one file, so that whoever runs it has nothing else to fetch.
     if (path.startsWith('lib/') && path !== 'lib/fleet/postgresql.sql') assert.ok(text.split('\n').length <= 401, path);
   }
 });
