@@ -216,7 +216,7 @@ test(
   },
 );
 
-test('the script of the README verifies the ledger of a store with another UUID than its first', needs('jq', 'openssl'), (t) => {
+test('the script of the README verifies the ledger of a renewed store', needs('jq', 'openssl'), (t) => {
   const { path, lines, verify } = realLedger(t, undefined, false);
   using store = SqliteStore.open(join(dirname(path), 'store.db'), { ledger: Ledger.open(path) });
   renewIdentity(store);

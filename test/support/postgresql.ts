@@ -46,6 +46,7 @@ export class PostgreSql {
   constructor({ fsync = false, settings = [] }: { fsync?: boolean; settings?: string[] } = {}) {
     const careless = ['fsync=off', 'full_page_writes=off', 'synchronous_commit=off'];
     this.#settings = [...(fsync ? [] : careless), ...settings];
+    process.once('exit', () => this.#server?.kill('SIGQUIT'));
   }
 
   /** A database with the centre in it, or `empty`. */
@@ -83,7 +84,6 @@ export class PostgreSql {
     this.#server = spawn(program('postgres'), args, {
       stdio: 'ignore', cwd: this.#folder, ...(isRoot ? { uid: nobody, gid: nobody } : undefined),
     });
-    process.once('exit', () => this.#server?.kill('SIGQUIT'));
     for (;;) {
       if (this.#server.exitCode !== null) throw new Error(`postgres has ended with ${this.#server.exitCode}`);
       if ((await this.#on('postgres').ask('SELECT 1')).code === 'ok') return;
