@@ -13,6 +13,7 @@ import { SqliteStore } from '../../lib/index.ts';
 import { Outbox } from '../../lib/modules/outbox/outbox.ts';
 import { connect } from '../../lib/store.ts';
 import { plainEnvironment } from '../support/child.ts';
+import { shepherd } from '../support/command.ts';
 import { TestFolder } from '../support/folder.ts';
 import { copyCommand, type Database, PostgreSql } from '../support/postgresql.ts';
 import { seededRandom } from '../support/random.ts';
@@ -67,12 +68,13 @@ function cut(random: Random): string {
 
 const program = fileURLToPath(new URL('../../lib/cli/main.ts', import.meta.url));
 
-/** Sends what there is, in a process that may be killed; says whether all of it was sent. */
+/** Sends what there is, at times in a process that is killed meanwhile; says whether all of it was sent. */
 async function ship(path: string, centre: Database, random: Random): Promise<boolean> {
   const batch = String(1 + Math.floor(random() * 120));
-  const args = [program, 'ship', '--db', path, '--to', 'centre', '--batch', batch, '--', ...transport(centre, random)];
-  const child = spawn(process.execPath, args, { stdio: 'ignore', env: plainEnvironment() });
-  const timer = random() < 0.2 ? setTimeout(() => child.kill('SIGKILL'), 100 + random() * 400) : undefined;
+  const args = ['ship', '--db', path, '--to', 'centre', '--batch', batch, '--', ...transport(centre, random)];
+  if (random() >= 0.2) return (await shepherd(args)).code === 0;
+  const child = spawn(process.execPath, [program, ...args], { stdio: 'ignore', env: plainEnvironment() });
+  const timer = setTimeout(() => child.kill('SIGKILL'), 100 + random() * 400);
   const [code] = (await once(child, 'close')) as [number | null];
   clearTimeout(timer);
   return code === 0;
@@ -95,7 +97,7 @@ async function live(path: string, centre: Database, random: Random): Promise<num
 /** Kills the server again and again, until it is told to stop; gives how often. */
 async function killServer(signal: AbortSignal, random: Random): Promise<number> {
   for (let kills = 0; ; kills++) {
-    await sleep(2_000 + random() * 3_000, undefined, { signal }).catch(() => {});
+    await sleep(3_000 + random() * 6_000, undefined, { signal }).catch(() => {});
     if (signal.aborted) return kills;
     await server.kill();
     await server.start();
