@@ -3,7 +3,7 @@ import { keepIdentity, renewIdentity } from '../modules/identity/identity.ts';
 import { connect } from '../store.ts';
 import { storeFile } from './args.ts';
 import type { Command } from './command.ts';
-import { count, painter } from './text.ts';
+import { count, counted, painter } from './text.ts';
 import { change, writeOptions } from './write.ts';
 
 /** `renew-identity`: gives a copy of a store an identity of its own. */
@@ -28,7 +28,11 @@ export const renewIdentityCommand: Command = {
       return { line: `${paint('green', 'kept')}: ${uuid}, on this machine from now on`, document: { kept: uuid } };
     }
     const renewed = renewIdentity(store);
-    const { from, to, id } = renewed;
-    return { line: `${paint('green', 'renewed')}: ${to}, which was ${from} up to row ${count(id)}`, document: renewed };
+    const { from, to, id, unsent } = renewed;
+    const left = unsent.map(({ outbox, events }) => {
+      return `${paint('yellow', 'not sent')}: ${counted(events, 'event')} that ${outbox} did not get, and now will not`;
+    });
+    const line = `${paint('green', 'renewed')}: ${to}, which was ${from} up to row ${count(id)}`;
+    return { line: [line, ...left], document: renewed };
   }),
 };

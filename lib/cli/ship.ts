@@ -120,6 +120,7 @@ function remove(args: Args, io: Io, name: string): Promise<number> {
 
 async function send(args: Args, io: Io, name: string): Promise<number> {
   const settings = settingsOf(args, name);
+  if (settings.everyMs !== undefined) io.endsWell?.();
   const shipper = new Shipper(args, io, name, settings);
   using reader = await openStore(args, io, args.text('ledger'));
   const head = reader.auditHead()?.id ?? 0;
@@ -149,7 +150,6 @@ async function sendAll(
 
 /** Sends until a signal comes. A store that is just being restored or vacuumed is a failure as any other. */
 async function follow(shipper: Shipper, io: Io, everyMs: number): Promise<number> {
-  io.endsWell?.();
   let failures = 0;
   while (!io.signal?.aborted) {
     let waitMs = 0;
@@ -220,7 +220,12 @@ class Shipper {
       const why = `${shellWord(command[0]!)} ${how}${lastLine === undefined ? '' : `: ${cut(lastLine)}`}`;
       throw new Failure(`${what}: ${why}`);
     }
-    await this.write((outbox) => outbox.acknowledge(batch.anchor));
+    try {
+      await this.write((outbox) => outbox.acknowledge(batch.anchor));
+    } catch (error) {
+      if (!hasCode(error, 'ERR_STORE_CONFLICT')) throw error;
+      throw new Failure(`${rowsText(batch)} arrived, and the store was restored or renewed meanwhile`);
+    }
     this.#tellSent(batch);
   }
 

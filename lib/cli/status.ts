@@ -252,7 +252,7 @@ function outboxText({ position, lag: { events, since } }: OutboxState, at: Date)
   const { acknowledgedAt, rewound } = position;
   const agoAt = (instant: Date): string => ago(at.getTime() - instant.getTime());
   return [
-    events === 0 ? 'all of it has arrived' : `${counted(events, 'event')} behind`,
+    events > 0 ? `${counted(events, 'event')} behind` : acknowledgedAt ? 'all of it has arrived' : 'nothing to send',
     ...(since ? [`the oldest from ${agoAt(since)}`] : []),
     acknowledgedAt ? `last acknowledged ${agoAt(acknowledgedAt)}` : 'nothing acknowledged yet',
     ...(rewound === undefined ? [] : [`it has rows up to ${count(rewound)} from before a backup was restored`]),

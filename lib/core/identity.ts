@@ -44,7 +44,9 @@ export function changeIdentity(
   connection.run('INSERT INTO former_identities (uuid, until_id) VALUES (?, ?)', from, id);
   connection.run('UPDATE store_meta SET uuid = ?, machine_id = ? WHERE id = 1', to, machineId() ?? null);
   connection.run(renewedSql);
-  connection.run('UPDATE outboxes SET id = ?, hash = ?, acknowledged_at = NULL, shared_id = NULL', id, hash);
+  // An outbox of a backup that gets a renewal back from its ledger may be behind that already.
+  const sql = 'UPDATE outboxes SET id = ?1, hash = ?2, acknowledged_at = NULL, shared_id = NULL WHERE id < ?1';
+  connection.run(sql, id, hash);
 }
 
 /** What a file says of its store: the identity, those before it as far as the file knows them, and its last row. */
@@ -52,6 +54,8 @@ export interface Origin {
   store: string | undefined;
   renewed?: readonly FormerIdentity[] | undefined;
   lastId: number;
+  /** The last row, where only the hash can tell whether it is one of this store. */
+  head?: Anchor | undefined;
 }
 
 /**

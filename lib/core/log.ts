@@ -38,8 +38,11 @@ export class AuditLog implements CommitParticipant {
   }
 
   get uuid(): string {
-    this.#uuid ??= this.#connection.get<[string]>('SELECT uuid FROM store_meta WHERE id = 1')![0];
-    return this.#uuid;
+    // A store that is only read may get another UUID meanwhile: an idle reader keeps nobody from that.
+    const isKnown = this.#uuid !== undefined && !(this.#connection.reader && this.#connection.isOpen);
+    const sql = 'SELECT uuid FROM store_meta WHERE id = 1';
+    if (!isKnown) this.#uuid = this.#connection.read('read the UUID', () => this.#connection.get<[string]>(sql)?.[0]);
+    return this.#uuid!;
   }
 
   beginChanged(): void {
@@ -84,7 +87,7 @@ export class AuditLog implements CommitParticipant {
   owns(file: Origin): boolean {
     if (file.store === this.#uuid) return true;
     const own = { store: this.uuid, renewed: this.formerIdentities(), lastId: this.head()?.id ?? 0 };
-    return isSameStore(own, file);
+    return isSameStore(own, file) && (file.head === undefined || this.had(file.head));
   }
 
   /** Gives the store another UUID, inside a transaction; `eventId` is the row that says so. */

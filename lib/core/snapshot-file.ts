@@ -37,7 +37,7 @@ export interface ReadContent extends SnapshotContent {
 
 /** Which store a file says it is of. */
 export function originOf({ store, head }: SnapshotContent): Origin {
-  return { store, lastId: head?.id ?? 0 };
+  return { store, lastId: head?.id ?? 0, head: head ?? undefined };
 }
 
 /** What is at the snapshot file's path. `damaged` is all that cannot be read as one of this package's files. */

@@ -6,6 +6,7 @@
 -- (The format is CSV because the text format takes backslashes for escapes. JSON escapes the two control characters.)
 BEGIN;
 SET LOCAL client_min_messages = warning;
+SET LOCAL lock_timeout = '10s'; -- whoever waits for a lock has all kiosks wait behind it
 SET LOCAL search_path = pg_catalog;
 
 DO $$
@@ -127,10 +128,19 @@ RETURN line = shepherd.line_text(id, at, type, data, meta, blob, prev, hash, mor
     AND (strpos(blob, '"type"') = 0 OR type ~ '^([0-9a-f]{2})*$')
     AND (strpos(blob, '"data"') = 0 OR data ~ '^([0-9a-f]{2})*$'));
 
+-- Whether a JSON text may have a number beyond what JSON.parse can read. jsonb would keep it with all of its digits, a
+-- few of which would make a view fail for everybody.
+CREATE OR REPLACE FUNCTION shepherd.has_huge_number(value text) RETURNS boolean IMMUTABLE PARALLEL SAFE LANGUAGE sql
+RETURN octet_length(value) > 1048576 OR value ~ '(^|[[:space:],:[])-?[0-9][0-9.]*([eE][+]?[0-9]{3}|[0-9]{255})';
+
 -- The three that cannot fail are for a batch in which something did: each call is a transaction inside of the other.
 CREATE OR REPLACE FUNCTION shepherd.as_jsonb(value text) RETURNS jsonb IMMUTABLE LANGUAGE plpgsql AS $$
+DECLARE
+  parsed jsonb;
 BEGIN
-  RETURN value::jsonb;
+  parsed := CASE WHEN octet_length(value) <= 1048576 THEN value::jsonb END;
+  RETURN CASE WHEN NOT shepherd.has_huge_number(value)
+    OR NOT jsonb_path_exists(parsed, '$.** ? (@.type() == "number" && (@ > 1.8e308 || @ < -1.8e308))') THEN parsed END;
 EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
   RETURN NULL;
 END $$;
@@ -169,7 +179,7 @@ BEGIN
     E'"store":"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})","created":"((?:[^"\\\\]|\\\\.)*)")',
     '(,"after":[{]"id":([1-9][0-9]{0,14}),"hash":"([0-9a-f]{64})"[}])?(.*)[}]$'));
   -- Of a name that stands there twice, only one would be looked at.
-  IF parts IS NULL OR fields IS NULL
+  IF parts IS NULL OR fields IS NULL OR header ~ '[[:cntrl:]]'
     OR (SELECT count(*) > count(DISTINCT name) FROM json_object_keys(header::json) name)
     OR (fields -> 'after' ->> 'id', fields -> 'after' ->> 'hash') IS DISTINCT FROM (parts[5], parts[6]) THEN RETURN;
   END IF;
@@ -190,6 +200,9 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp A
 BEGIN
   EXECUTE format('SELECT last_value %% 4294967296, last_value / 4294967296 FROM %s', shepherd.counter(store))
     INTO refused, forked;
+  RAISE EXCEPTION USING ERRCODE = 'SH000';
+EXCEPTION WHEN SQLSTATE 'SH000' OR undefined_table THEN
+  NULL; -- what is undone gives its lock back: a view of ten thousand sequences would need as many at once
 END $$;
 
 CREATE OR REPLACE FUNCTION shepherd.refuse(code text, store uuid, message text) RETURNS void
@@ -198,7 +211,8 @@ DECLARE
   counter text := shepherd.counter(store);
   last bigint;
 BEGIN
-  IF to_regclass(counter) IS NOT NULL THEN -- it is there from the first batch that was taken on
+  -- It is there from the first batch that was taken on. A stranger's batch does not count.
+  IF code <> 'SHROL' AND to_regclass(counter) IS NOT NULL THEN
     EXECUTE format('SELECT last_value FROM %s', counter) INTO last;
     PERFORM setval(counter, last + 1 + CASE WHEN code = 'SHFRK' THEN 4294967296 ELSE 0 END);
   END IF;
@@ -228,7 +242,7 @@ BEGIN
     FROM batch b;
   IF first IS NULL THEN RETURN NULL; END IF;
   DELETE FROM shepherd.inbox WHERE n BETWEEN first AND last;
-  IF bytes > 67108864 OR longest > 33554432 THEN
+  IF (bytes > 67108864 AND NOT is_administrator) OR longest > 33554432 THEN
     PERFORM shepherd.refuse('SHBIG', NULL, format('the batch has %s bytes and a line of %s, and may have 64 MiB and a '
       || 'line of 32 MiB: send fewer events at once', bytes, longest));
   END IF;
@@ -246,12 +260,16 @@ BEGIN
     IF header.store IS NULL THEN
       PERFORM shepherd.refuse('SHHDR', NULL, 'a header is not as a ledger has it');
     END IF;
-    PERFORM FROM shepherd.kiosk k WHERE k.store = header.store FOR UPDATE;
+    SELECT * INTO kiosk FROM shepherd.kiosk k WHERE k.store = header.store FOR UPDATE;
     IF NOT FOUND THEN
       -- events stays 0 until the first line is taken, with the beginning that is found out then
       INSERT INTO shepherd.kiosk (store, header, begun_id, begun_hash, head_id, head_hash)
         VALUES (header.store, '', 0, '', 0, '') ON CONFLICT DO NOTHING;
-      PERFORM FROM shepherd.kiosk k WHERE k.store = header.store FOR UPDATE;
+      SELECT * INTO kiosk FROM shepherd.kiosk k WHERE k.store = header.store FOR UPDATE;
+    END IF;
+    IF kiosk.role <> session_user AND NOT is_administrator THEN
+      PERFORM shepherd.refuse('SHROL', header.store, format('it belongs to another role, and %s may not send for it: '
+        || 'an administrator can shepherd.bind() it', session_user));
     END IF;
   END LOOP;
 
@@ -261,10 +279,6 @@ BEGIN
     SELECT * INTO STRICT kiosk FROM shepherd.kiosk k WHERE k.store = header.store;
     is_new := kiosk.events = 0;
     IF kiosk.role IS NULL AND NOT is_administrator THEN kiosk.role := session_user; END IF;
-    IF kiosk.role <> session_user AND NOT is_administrator THEN
-      PERFORM shepherd.refuse('SHROL', kiosk.store, format('it belongs to role %s, and %s may not send for it; an '
-        || 'administrator can change shepherd.kiosk.role', kiosk.role, session_user));
-    END IF;
 
     IF is_new THEN
       kiosk.begun_id := 0;
@@ -279,7 +293,7 @@ BEGIN
           kiosk.begun_hash := beginning.prev;
         END IF;
         SELECT p.id, p.hash INTO permitted FROM shepherd.permitted p
-          WHERE p.store = kiosk.store AND p.hash = beginning.prev AND p.id < beginning.id;
+          WHERE p.store = kiosk.store AND p.hash = beginning.prev AND p.id = beginning.id - 1;
         IF FOUND THEN
           kiosk.begun_id := permitted.id;
           kiosk.begun_hash := permitted.hash;
@@ -342,8 +356,9 @@ BEGIN
                 WHEN is_careful THEN shepherd.as_time(at) ELSE at::timestamptz END,
               CASE WHEN strpos(blob, '"type"') = 0 THEN type END,
               CASE WHEN strpos(blob, '"data"') > 0 THEN NULL
-                WHEN is_careful THEN shepherd.as_jsonb(data) ELSE data::jsonb END,
-              CASE WHEN is_careful THEN shepherd.as_jsonb(meta) ELSE meta::jsonb END, hash, prev, sig, line
+                WHEN is_careful OR shepherd.has_huge_number(data) THEN shepherd.as_jsonb(data) ELSE data::jsonb END,
+              CASE WHEN is_careful OR shepherd.has_huge_number(meta) THEN shepherd.as_jsonb(meta) ELSE meta::jsonb END,
+              hash, prev, sig, line
             FROM checked
             WHERE number > kiosk.head_id AND NOT EXISTS (SELECT FROM fault) AND (SELECT id IS NULL FROM stranger)
           RETURNING id, at
@@ -382,7 +397,8 @@ BEGIN
         || 'it can only be known by a ledger that goes on to there', result.head_id, kiosk.begun_id));
     END IF;
     UPDATE shepherd.kiosk k SET
-        role = kiosk.role, created = kiosk.created, header = kiosk.header, begun_id = kiosk.begun_id,
+        role = CASE WHEN result.head_id IS NULL THEN k.role ELSE kiosk.role END, -- a header alone proves nothing
+        created = kiosk.created, header = kiosk.header, begun_id = kiosk.begun_id,
         begun_hash = kiosk.begun_hash, events = k.events + result.events, seen_at = clock_timestamp(),
         head_id = CASE WHEN result.events > 0 THEN result.head_id ELSE kiosk.head_id END,
         head_hash = CASE WHEN result.events > 0 THEN result.head_hash ELSE kiosk.head_hash END,
@@ -395,12 +411,10 @@ BEGIN
   END LOOP;
   -- A header without lines proves nothing, so it does not make a store known.
   DELETE FROM shepherd.kiosk k USING unnest(headers) h, shepherd.parse_header(h) p
-    WHERE k.store = p.store AND k.events = 0;
+    WHERE k.store = p.store AND k.events = 0 AND k.role IS NULL;
   RETURN NULL;
 END $$;
 
-CREATE OR REPLACE TRIGGER taken AFTER INSERT ON shepherd.inbox REFERENCING NEW TABLE AS batch
-  FOR EACH STATEMENT EXECUTE FUNCTION shepherd.take();
 
 -- Lets a store that is unknown here begin behind a row that nobody has any more: its log was shortened and the archives
 -- forgotten. hash is that of the row, as the header of the kiosk's ledger has it as "after".
@@ -414,6 +428,15 @@ BEGIN
   END IF;
   INSERT INTO shepherd.permitted (store, id, hash) VALUES (permit.store, permit.id, permit.hash)
     ON CONFLICT ON CONSTRAINT permitted_pkey DO UPDATE SET hash = permit.hash;
+END $$;
+
+-- Lets one role alone send for a store, before its first batch too: without that the first role that sends has it.
+CREATE OR REPLACE FUNCTION shepherd.bind(store uuid, role name) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  INSERT INTO shepherd.kiosk (store, role, header, begun_id, begun_hash, head_id, head_hash)
+    VALUES (bind.store, bind.role, '', 0, '', 0, '')
+    ON CONFLICT ON CONSTRAINT kiosk_pkey DO UPDATE SET role = bind.role;
 END $$;
 
 -- Removes all of a store.
@@ -477,15 +500,13 @@ END $$;
 
 -- The views ask as the one who reads them, so that row-level security applies. What a kiosk has sent may be of any
 -- type, and must not make a view fail for all: hence jsonb_typeof.
-DROP VIEW IF EXISTS shepherd.kiosks, shepherd.sessions, shepherd.usage_by_day, shepherd.denied;
-
 -- behind: how long before the newest of all kiosks this one was heard of. late: how old its newest event was by then.
-CREATE VIEW shepherd.kiosks WITH (security_invoker = true) AS
+CREATE OR REPLACE VIEW shepherd.kiosks WITH (security_invoker = true) AS
 SELECT k.store, k.role, k.created, k.seen_at AS last_seen, max(k.seen_at) OVER () - k.seen_at AS behind,
     k.seen_at - k.head_at AS late, k.events, k.begun_id, k.head_id, k.head_hash, k.head_at, r.forked, r.refused
   FROM shepherd.kiosk k, shepherd.refusals(k.store) r;
 
-CREATE VIEW shepherd.sessions WITH (security_invoker = true) AS
+CREATE OR REPLACE VIEW shepherd.sessions WITH (security_invoker = true) AS
 SELECT store, data ->> 'sessionId' AS session_id, max(data ->> 'entryId') AS entry_id,
     max(data ->> 'label') AS label, min(at) FILTER (WHERE type = 'session_started') AS started_at,
     max(at) FILTER (WHERE type = 'session_ended') AS ended_at,
@@ -498,7 +519,7 @@ SELECT store, data ->> 'sessionId' AS session_id, max(data ->> 'entryId') AS ent
 
 -- A store with a ledger has an event for each change of its usage, so its days are its own. Without one only the end of
 -- a session tells, and the day is that of the end in UTC. Some events set the total of a day.
-CREATE VIEW shepherd.usage_by_day WITH (security_invoker = true) AS
+CREATE OR REPLACE VIEW shepherd.usage_by_day WITH (security_invoker = true) AS
 WITH told AS (
   SELECT store, id, at, type, data,
       coalesce(max(id) FILTER (WHERE type IN ('ledger_attached', 'balances_carried')) OVER w
@@ -522,7 +543,7 @@ WITH told AS (
 SELECT store, day, entry_id, sum((ms #>> '{}')::numeric) AS duration_ms
   FROM counted WHERE total_id IS NULL OR id >= total_id GROUP BY store, day, entry_id;
 
-CREATE VIEW shepherd.denied WITH (security_invoker = true) AS
+CREATE OR REPLACE VIEW shepherd.denied WITH (security_invoker = true) AS
 SELECT store, id, at, data ->> 'entryId' AS entry_id, data -> 'reasons' AS reasons
   FROM shepherd.event WHERE type = 'launch_denied';
 
@@ -534,16 +555,22 @@ GRANT INSERT (line) ON shepherd.inbox TO shepherd_kiosk;
 GRANT SELECT ON shepherd.kiosk, shepherd.event, shepherd.permitted, shepherd.version, shepherd.kiosks,
   shepherd.sessions, shepherd.usage_by_day, shepherd.denied TO shepherd_reader;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA shepherd TO shepherd_reader;
-REVOKE EXECUTE ON FUNCTION shepherd.permit, shepherd.forget, shepherd.refuse, shepherd.take FROM shepherd_reader;
-ALTER TABLE shepherd.kiosk ENABLE ROW LEVEL SECURITY;
-ALTER TABLE shepherd.event ENABLE ROW LEVEL SECURITY;
-DROP POLICY IF EXISTS all_kiosks ON shepherd.kiosk;
-DROP POLICY IF EXISTS own_kiosk ON shepherd.kiosk;
-DROP POLICY IF EXISTS all_events ON shepherd.event;
-DROP POLICY IF EXISTS own_events ON shepherd.event;
-CREATE POLICY all_kiosks ON shepherd.kiosk FOR SELECT TO shepherd_reader USING (true);
-CREATE POLICY own_kiosk ON shepherd.kiosk FOR SELECT USING (role = current_user);
-CREATE POLICY all_events ON shepherd.event FOR SELECT TO shepherd_reader USING (true);
-CREATE POLICY own_events ON shepherd.event FOR SELECT
-  USING (store = ANY (ARRAY(SELECT k.store FROM shepherd.kiosk k WHERE k.role = current_user)));
+REVOKE EXECUTE ON FUNCTION shepherd.permit, shepherd.bind, shepherd.forget, shepherd.refuse, shepherd.take
+  FROM shepherd_reader;
+
+-- Only where it is not there yet, because each of these waits for every batch and every reader.
+DO $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = 'shepherd.inbox'::regclass AND tgname = 'taken') THEN
+    CREATE TRIGGER taken AFTER INSERT ON shepherd.inbox REFERENCING NEW TABLE AS batch
+      FOR EACH STATEMENT EXECUTE FUNCTION shepherd.take();
+    ALTER TABLE shepherd.kiosk ENABLE ROW LEVEL SECURITY;
+    ALTER TABLE shepherd.event ENABLE ROW LEVEL SECURITY;
+    CREATE POLICY all_kiosks ON shepherd.kiosk FOR SELECT TO shepherd_reader USING (true);
+    CREATE POLICY own_kiosk ON shepherd.kiosk FOR SELECT USING (role = current_user);
+    CREATE POLICY all_events ON shepherd.event FOR SELECT TO shepherd_reader USING (true);
+    CREATE POLICY own_events ON shepherd.event FOR SELECT
+      USING (store = ANY (ARRAY(SELECT k.store FROM shepherd.kiosk k WHERE k.role = current_user)));
+  END IF;
+END $$;
 COMMIT;

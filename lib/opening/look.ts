@@ -2,7 +2,6 @@
 // counts.
 import { isSameStore, type Origin } from '../core/identity.ts';
 import { type LedgerEnd, ledgerOrigin } from '../core/options.ts';
-import { originOf, type SnapshotFile } from '../core/snapshot-file.ts';
 import { requireWritable } from '../reading/newer.ts';
 import { type Opening, requireTurn, setAside } from '../recovery/damaged.ts';
 import { copyWal, hasWal, isOrphanWal } from '../recovery/found-wal.ts';
@@ -18,7 +17,7 @@ export function lookFirst(opening: Opening): void {
   const { path, snapshotPath, snapshot, options } = opening;
   readClock(options); // a clock that gives no time is refused before anything is made
   checkNames(opening);
-  const { file, origin, newer, loss } = inspect(path, snapshot, options.busyTimeoutMs);
+  const { file, origin, newer, ownsSnapshot, loss } = inspect(path, snapshot, options.busyTimeoutMs);
   if (file.kind === 'other') {
     const advice = 'to take over a service\'s data use "shepherd-store import"';
     throw new StoreError('ERR_STORE_NOT_A_STORE', `${path} is another program's file (${file.holds}); ${advice}`);
@@ -28,7 +27,7 @@ export function lookFirst(opening: Opening): void {
   resume(opening);
   const ledgerEnd = lookAtLedger(opening, origin);
   if (file.kind === 'empty') checkMissing(opening, ledgerEnd);
-  else if (isOfAnother(snapshot, origin) && !options.recover) {
+  else if (snapshot.state === 'whole' && !ownsSnapshot && !options.recover) {
     requireTurn(opening);
     const stores = `${snapshot.content.store}, not ${origin?.store ?? 'one that has no identity yet'}`;
     const advice = 'move it away, or open with recover to have it moved aside';
@@ -36,12 +35,6 @@ export function lookFirst(opening: Opening): void {
   }
   if (isOrphanWal(path)) setAside(opening, `${path}-wal`, 'orphan', 'orphan-wal');
   if (loss && hasWal(path)) setAside(opening, `${path}-wal`, loss, loss, copyWal);
-}
-
-type WholeFile = Extract<SnapshotFile, { state: 'whole' }>;
-
-function isOfAnother(snapshot: SnapshotFile, origin: Origin | undefined): snapshot is WholeFile {
-  return snapshot.state === 'whole' && !(origin && isSameStore(originOf(snapshot.content), origin));
 }
 
 /** Where there is no database: throws if a file beside it says that there was one; notes it as missing with recover. */

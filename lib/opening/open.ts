@@ -124,8 +124,8 @@ function finishOpen(opening: Opening): OpenedToWrite {
   let ledger: LedgerPort | undefined;
   let prepared: Prepared | undefined;
   try {
+    db = openToWrite(path, options, check); // which secures the -wal where nobody else has the database open
     const isBesideService = options.isGuest === true && isOpenElsewhere(path);
-    db = openToWrite(path, options, check);
     setPragmas(db);
     check();
     if (!isBesideService) checkpointFound(db, path);

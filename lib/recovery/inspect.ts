@@ -25,6 +25,8 @@ export interface Found {
   origin?: Origin;
   /** What may be done with a store of a newer version. */
   newer?: NewerSchema | undefined;
+  /** Whether the snapshot file is this store's; absent where there is none to compare. */
+  ownsSnapshot?: boolean;
   /** What the database lacks that the snapshot file has, if this could be seen. */
   loss?: Recovery['found'] | undefined;
 }
@@ -51,7 +53,7 @@ export function inspect(path: string, snapshot: SnapshotFile, busyTimeoutMs: num
   const isAlone = wal && !shm && !journal && newerInHeader(path) === undefined;
   const found = isAlone ? examineWithoutWal(path) : undefined;
   if (!found) return examineFile(path, snapshot, busyTimeoutMs);
-  return { ...found, loss: lossBehindWal(path, found, snapshot, busyTimeoutMs) };
+  return { ...found, ...compareBehindWal(path, found, snapshot, busyTimeoutMs) };
 }
 
 function examineFile(path: string, snapshot: SnapshotFile, busyTimeoutMs: number): Found {
@@ -63,7 +65,7 @@ function examineFile(path: string, snapshot: SnapshotFile, busyTimeoutMs: number
       // The rows that open will read are read here first, so that damage is found before anything is written.
       readValue(reader.db, newestRowSql);
       readValue(reader.db, 'SELECT data, generation FROM snapshot');
-      return { ...found, loss: lossOf(reader.db, found, snapshot) };
+      return { ...found, ...compareSnapshot(reader.db, found, snapshot) };
     }));
   } finally {
     reader.close();
@@ -89,20 +91,22 @@ function examineWithoutWal(path: string): Found | undefined {
  * Compares a store and its -wal with the snapshot file before open empties the -wal. SQLite makes the missing -shm for
  * it, as open will anyway; a read-only connection leaves the -wal as it is.
  */
-function lossBehindWal(path: string, found: Found, snapshot: SnapshotFile, timeout: number): Found['loss'] {
-  if (!isOf(found, snapshot)) return undefined;
+function compareBehindWal(path: string, found: Found, snapshot: SnapshotFile, timeout: number): Compared {
+  if (snapshot.state !== 'whole') return {};
   using db = openHandle(path, {}, { readOnly: true, timeout });
-  return lossOf(db, found, snapshot);
+  return compareSnapshot(db, found, snapshot);
 }
 
-function lossOf(db: DatabaseSync, found: Found, snapshot: SnapshotFile): Found['loss'] {
-  return isOf(found, snapshot) ? compareHead(new Statements(db), snapshot.content) : undefined;
-}
+type Compared = Pick<Found, 'ownsSnapshot' | 'loss'>;
 
-type WholeFile = Extract<SnapshotFile, { state: 'whole' }>;
-
-function isOf({ origin }: Found, snapshot: SnapshotFile): snapshot is WholeFile {
-  return snapshot.state === 'whole' && origin !== undefined && isSameStore(originOf(snapshot.content), origin);
+function compareSnapshot(db: DatabaseSync, { origin }: Found, snapshot: SnapshotFile): Compared {
+  if (snapshot.state !== 'whole' || !origin) return {};
+  const { content } = snapshot;
+  if (!isSameStore(originOf(content), origin)) return { ownsSnapshot: false };
+  const loss = compareHead(new Statements(db), content);
+  // A file of the time before the store got its UUID was written with a row that the log has, or it is another copy's.
+  if (content.store !== origin.store && loss === 'forked') return { ownsSnapshot: false };
+  return { ownsSnapshot: true, loss };
 }
 
 function examine(db: DatabaseSync, path: string): Found {

@@ -109,8 +109,19 @@ test('the first batch binds a store to its role, and another role may not send f
   await centre.must(`UPDATE shepherd.kiosk SET role = 'kiosk2' WHERE store = '${one.store}'`);
   assert.equal(await send(one.text, 'kiosk1'), 'SHROL');
   assert.equal(await send(one.text, 'kiosk2'), 'ok', 'two kiosks may share a role');
-  const roles = await centre.must('SELECT DISTINCT role, refused > 0 FROM shepherd.kiosks');
-  assert.deepEqual(roles, ['kiosk2|t']);
+  const roles = await centre.must('SELECT DISTINCT role, refused FROM shepherd.kiosks');
+  assert.deepEqual(roles, ['kiosk2|0'], 'what a stranger sends is not counted');
+  const third = ledgerOf(notes(2));
+  assert.equal(await send(partOf(third, 0, 1), 'postgres'), 'ok');
+  assert.equal(await send(third.header, 'kiosk2'), 'ok', 'a header alone binds nothing');
+  assert.equal(await send(third.text, 'kiosk1'), 'ok');
+  const fourth = ledgerOf(notes(2));
+  await centre.must(`SELECT shepherd.bind('${fourth.store}', 'kiosk1')`);
+  await centre.must('TABLE shepherd.kiosks');
+  assert.equal(await send(fourth.text, 'kiosk2'), 'SHROL');
+  assert.equal(await send(fourth.header, 'kiosk1'), 'ok');
+  assert.equal(await send(fourth.text, 'kiosk2'), 'SHROL');
+  assert.equal(await send(fourth.text, 'kiosk1'), 'ok');
 });
 
 test('readers see all stores, and a kiosk that may read its own', options, async () => {

@@ -188,6 +188,21 @@ test('a log whose archives were forgotten begins where an administrator permits 
   assert.deepEqual(await centre.must(left), ['0|0']);
 });
 
+test('the file can be run again while somebody reads, and keeps grants and what was built on it', options, async () => {
+  const centre = await server.database();
+  await centre.must('CREATE ROLE looker LOGIN; GRANT SELECT ON shepherd.denied TO looker; '
+    + 'CREATE VIEW public.board AS SELECT * FROM shepherd.kiosks');
+  await takes(centre, ledgerOf(notes(3)).text);
+  const reading = centre.ask('BEGIN; SELECT count(*) FROM shepherd.event; SELECT pg_sleep(3); COMMIT');
+  await centre.must("DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE '%pg_sleep(3)%' "
+    + "AND pid <> pg_backend_pid()) LOOP PERFORM pg_sleep(0.05); END LOOP; END $$");
+  await centre.must(centreSql);
+  await takes(centre, ledgerOf(notes(3)).text);
+  assert.equal((await reading).code, 'ok');
+  assert.deepEqual(await centre.must("SELECT has_table_privilege('looker', 'shepherd.denied', 'SELECT')"), ['t']);
+  assert.deepEqual(await centre.must('SELECT count(*) FROM public.board'), ['2']);
+});
+
 test('the file can be run again on what it has made, and keeps what is there', options, async () => {
   const centre = await server.database();
   const made = ledgerOf(notes(8));

@@ -268,6 +268,58 @@ test('with a ledger, what is sent behind a renewal suffices to rebuild usage, co
   assert.deepEqual(balances(rebuilt), balances(store));
 });
 
+test('a renewal says what an outbox had not sent, and an outbox of before that is ahead stays', async (t) => {
+  const folder = new TestFolder(t);
+  const store = openBoth(folder);
+  for (const name of ['early', 'late']) new Outbox(store, name);
+  store.appendAudit({ type: 'service_started' });
+  await backup(store, folder.file('backup.db'));
+  const early = new Outbox(store, 'early');
+  early.acknowledge(store.auditHead()!);
+  assert.deepEqual(renewIdentity(store).unsent, [{ outbox: 'late', events: 2 }]);
+  store.appendAudit({ type: 'service_stopped' });
+  early.acknowledge(store.auditHead()!);
+  const { id } = early.position;
+  store.close();
+  await restore(folder.file('backup.db'), folder.file());
+  assert.equal(new Outbox(openBoth(folder), 'early').position.id, id);
+});
+
+test('whoever only reads a store sees the UUID that it has now', (t) => {
+  const folder = new TestFolder(t);
+  const store = folder.open();
+  store.appendAudit({ type: 'service_started' });
+  store.close();
+  const reader = folder.closing(SqliteStore.openReadOnly(folder.file()));
+  const before = connect(reader).uuid;
+  const again = folder.open();
+  const { from, to } = renewIdentity(again);
+  assert.deepEqual([before, connect(reader).uuid], [from, to]);
+  again.appendAudit({ type: 'service_stopped' });
+  assert.match(new Outbox(reader, 'centre').read()!.text, new RegExp(`^.*"store":"${to}"`));
+});
+
+test('a snapshot file of another copy with rows up to the renewal is refused', async (t) => {
+  const folder = new TestFolder(t);
+  const other = new TestFolder(t);
+  const store = folder.open();
+  store.appendAudit({ type: 'service_started' });
+  store.close();
+  copyFileSync(folder.file(), other.file());
+  const twin = other.open();
+  twin.appendAudit({ type: 'service_stopped' });
+  twin.saveSnapshot(state);
+  twin.close();
+  const own = folder.open();
+  for (let count = 0; count < 5; count++) own.appendAudit({ type: 'service_started' });
+  renewIdentity(own);
+  own.close();
+  copyFileSync(other.file('store.snapshot.json'), folder.file('store.snapshot.json'));
+  assert.equal(await codeOf(() => folder.open()), 'ERR_STORE_CONFLICT');
+  rmSync(folder.file('store.snapshot.json'));
+  folder.open().close();
+});
+
 test('a store that is open elsewhere is not renewed, and stays as it was', async (t) => {
   const folder = new TestFolder(t);
   const store = folder.open();

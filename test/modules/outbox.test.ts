@@ -1,6 +1,6 @@
 // An outbox: what it gives, what it takes as arrived, and what it keeps from going into an archive.
 import assert from 'node:assert/strict';
-import { appendFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, closeSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { test } from 'node:test';
 import { type Anchor, SqliteStore } from '../../lib/index.ts';
 import { Ledger } from '../../lib/ledger/index.ts';
@@ -9,7 +9,7 @@ import { planArchive } from '../../lib/modules/archive/range.ts';
 import { backup, restore } from '../../lib/modules/backup/backup.ts';
 import { type Batch, Outbox } from '../../lib/modules/outbox/outbox.ts';
 import { connect } from '../../lib/store.ts';
-import { archiveUpTo, kioskIn } from '../support/archive.ts';
+import { archiveUpTo, kioskIn, runFor } from '../support/archive.ts';
 import { Clocks } from '../support/clocks.ts';
 import { TestFolder } from '../support/folder.ts';
 import { openBoth } from '../support/ledger.ts';
@@ -211,6 +211,69 @@ test('what was written behind a restore and not sent is not known to both after 
   await restore(folder.file('second.db'), folder.file());
   const { id, rewound } = new Outbox(folder.open(), 'centre').position;
   assert.deepEqual([id, rewound], [5, 9]);
+});
+
+test('what a rewound outbox sends again goes into no archive', async (t) => {
+  const folder = new TestFolder(t);
+  const kiosk = kioskIn(folder, { days: 3, perDay: 20 });
+  await backup(kiosk.store, folder.file('backup.db'));
+  runFor(kiosk.store, kiosk.clocks, 3, 20);
+  new Outbox(kiosk.store, 'centre').acknowledge(kiosk.store.auditHead()!);
+  kiosk.store.close();
+  await restore(folder.file('backup.db'), folder.file());
+  const store = folder.open(kiosk.clocks.options);
+  runFor(store, kiosk.clocks, 9, 20);
+  const again = { ...kiosk, store };
+  assert.equal(await codeOf(() => archiveUpTo(again, 61)), 'ERR_STORE_CONFLICT');
+  await archiveUpTo(again, 60);
+  const outbox = new Outbox(store, 'centre');
+  assert.deepEqual([outbox.position.id, outbox.position.rewound], [60, 120]);
+  assert.deepEqual(idsIn(outbox.read({ limit: 2 })), [61, 62]);
+});
+
+test('rows that were archived since a backup do not make its log another one', async (t) => {
+  const folder = new TestFolder(t);
+  const kiosk = kioskIn(folder);
+  const outbox = new Outbox(kiosk.store, 'centre');
+  outbox.acknowledge(outbox.read({ limit: 40 })!.anchor);
+  await backup(kiosk.store, folder.file('backup.db'));
+  await archiveUpTo(kiosk, 30);
+  runFor(kiosk.store, kiosk.clocks, 1, 5);
+  kiosk.store.close();
+  const { partedAfter, rewound } = await restore(folder.file('backup.db'), folder.file());
+  assert.deepEqual([partedAfter, rewound], [undefined, undefined]);
+  assert.equal(new Outbox(folder.open(kiosk.clocks.options), 'centre').position.id, 40);
+});
+
+test('an outbox is not rewound by a backup that has its last row', async (t) => {
+  const folder = new TestFolder(t);
+  const store = storeWith(folder, 5);
+  await backup(store, folder.file('first.db'));
+  for (let count = 0; count < 5; count++) store.appendAudit({ type: 'service_stopped' });
+  new Outbox(store, 'centre').acknowledge(store.auditHead()!);
+  await backup(store, folder.file('second.db'));
+  store.close();
+  assert.deepEqual((await restore(folder.file('first.db'), folder.file())).rewound, ['centre']);
+  const again = folder.open();
+  again.appendAudit({ type: 'service_started' });
+  again.close();
+  const { partedAfter, rewound } = await restore(folder.file('second.db'), folder.file());
+  assert.deepEqual([partedAfter, rewound], [5, undefined]);
+  const { id, rewound: by } = new Outbox(folder.open(), 'centre').position;
+  assert.deepEqual([id, by], [10, undefined]);
+});
+
+test('a store with damage that nobody has seen yet is replaced all the same', async (t) => {
+  const folder = new TestFolder(t);
+  const store = storeWith(folder, 2_000);
+  new Outbox(store, 'centre').acknowledge(store.auditHead()!);
+  await backup(store, folder.file('backup.db'));
+  store.close();
+  const fd = openSync(folder.file(), 'r+');
+  for (let page = 60; page < 64; page++) writeSync(fd, Buffer.alloc(4096, 0xff), 0, 4096, page * 4096);
+  closeSync(fd);
+  assert.equal((await restore(folder.file('backup.db'), folder.file())).replaced, 'same-store');
+  assert.equal(folder.open().auditHead()!.id, 2_000);
 });
 
 test('a restored store that gets its rows back from the ledger is not rewound', async (t) => {

@@ -94,7 +94,7 @@ export class PostgreSql {
   /** Ends all of its processes at once, as a power cut does; `SIGINT` disconnects everybody and writes all down. */
   async kill(signal: NodeJS.Signals = 'SIGQUIT'): Promise<void> {
     const server = this.#server;
-    if (!server || server.exitCode !== null) return;
+    if (!server || server.exitCode !== null || server.signalCode !== null) return;
     const ended = once(server, 'exit');
     server.kill(signal);
     await ended;

@@ -134,7 +134,8 @@ export async function firstHeld(
 
 /** The first row that has not arrived everywhere; `undefined` where no outbox waits for one. */
 export function firstUnsent(connection: Pick<ModuleConnection, 'get'>): Held | undefined {
-  const sql = 'SELECT id, name FROM outboxes ORDER BY id LIMIT 1';
+  // Where a backup was restored, an outbox sends again from an earlier row than that which its place has.
+  const sql = 'SELECT min(id, coalesce(shared_id, id)) AS sent, name FROM outboxes ORDER BY sent LIMIT 1';
   const [id, name] = connection.get<[number, string]>(sql) ?? [];
   if (id === undefined || name === undefined) return undefined;
   return { id: id + 1, why: `the outbox ${quote(name)} waits for the word that it has arrived` };

@@ -58,9 +58,9 @@ export interface Restored {
   /** What stood at the path before; `other-store` is a store of another identity, or without an identity. */
   replaced: 'nothing' | 'same-store' | 'other-store' | 'damaged';
   /**
-   * The last row that both logs have (0: none), where backup and store have gone on differently behind it, as two
-   * copies of one image do, or a store after an earlier restore. Absent where one of the two only goes on from the
-   * other.
+   * The last row that both logs have (0: none that both still have), where both have gone on differently behind it,
+   * as two copies of one image do, or a store after an earlier restore. Absent where one of the two only goes on from
+   * the other.
    */
   partedAfter?: number;
   /**
@@ -293,12 +293,22 @@ function swap(copy: Copy, target: string, snapshotPath: string, options: Checked
 
 /** What the store that is replaced has that the copy has not. */
 function compareLogs(handle: DatabaseSync, copy: string): Pick<Restored, 'partedAfter' | 'rewound'> {
-  const shared = sharedWith(handle, copy);
-  const rewound = takeOutboxes(handle, copy, shared);
+  const shared = ifReadable(() => sharedWith(handle, copy));
+  const rewound = ifReadable(() => takeOutboxes(handle, copy, shared?.row)) ?? [];
   return {
-    ...(shared.isParted ? { partedAfter: shared.row?.id ?? 0 } : undefined),
+    ...(shared?.isParted ? { partedAfter: shared.row?.id ?? 0 } : undefined),
     ...(rewound.length > 0 ? { rewound } : undefined),
   };
+}
+
+/** `undefined` where what is replaced is damaged, as it may be without anybody having seen it. */
+function ifReadable<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (isDamage(toStoreError(error, 'read what is replaced'))) return undefined;
+    throw error;
+  }
 }
 
 interface Found {

@@ -15,7 +15,15 @@ export interface Renewed {
   to: string;
   /** The row of the event that says so: the outboxes begin behind it. */
   id: number;
+  /**
+   * The outboxes that had not sent everything, and how much: these events go nowhere any more, neither under the UUID
+   * before nor under the one now.
+   */
+  unsent: { outbox: string; events: number }[];
 }
+
+const unsentSql = `SELECT name, (SELECT count(*) FROM audit_log WHERE id > o.sent) AS events
+  FROM (SELECT name, min(id, coalesce(shared_id, id)) AS sent FROM outboxes) AS o WHERE events > 0 ORDER BY name`;
 
 /**
  * Gives a store another UUID, because it is a copy: so every machine that was made from one image has a store of its
@@ -37,13 +45,14 @@ export function renewIdentity(store: SqliteStore): Renewed {
   if (connection.inTransaction) throw new StoreError('ERR_STORE_CONFLICT', `failed to ${what}: a transaction is open`);
   const renewed = writeAlone(connection, what, undefined, () => door.write(what, () => {
     const from = log.uuid;
+    const unsent = door.all<[string, number]>(unsentSql).map(([outbox, events]) => ({ outbox, events }));
     const event: StoreEvent = { type: 'store_identity_renewed', from, to };
     const id = door.appendAudit(encodeChecked(event));
     log.takeIdentity(to, id);
     log.ledger?.carryOver(id);
     carryLimits(door.parts, id);
     saveAgain(store);
-    return { from, to, id };
+    return { from, to, id, unsent };
   }));
   // The first line of the ledger has the UUID before, as after a crash: the next write makes it anew.
   if (log.ledger) door.write('write the ledger anew', () => {});

@@ -36,13 +36,14 @@ export function startOf({ parts: { log } }: ModuleConnection): Anchor {
 export function readPosition(connection: ModuleConnection, name: string): Position | undefined {
   const sql = 'SELECT id, hash, acknowledged_at, shared_id FROM outboxes WHERE name = ?';
   const [id, hash, acknowledgedAt, sharedId] = connection.get<Row>(sql, name) ?? [];
-  if (id === undefined || hash === undefined) return undefined;
+  if (id === undefined || hash === undefined || sharedId === undefined) return undefined;
   const at = parseInstant(acknowledgedAt);
   const told = at ? { acknowledgedAt: at } : undefined;
   const { log } = connection.parts;
-  const isKnown = id === 0 || id < log.beginning().id || log.hashAt(id) === hash;
-  if (isKnown) return { id, hash, ...told };
-  const shared = sharedId == null ? undefined : log.hashAt(sharedId);
-  const start = shared === undefined ? startOf(connection) : { id: sharedId!, hash: shared };
-  return { ...start, ...told, rewound: id };
+  const isArchived = (row: number): boolean => row < log.beginning().id;
+  if (id === 0 || log.hashAt(id) === hash) return { id, hash, ...told };
+  const from = sharedId ?? id;
+  if (isArchived(from)) return { id: from, hash, ...told, ...(from === id ? undefined : { rewound: id }) };
+  const shared = sharedId === null ? undefined : log.hashAt(sharedId);
+  return { ...(shared === undefined ? startOf(connection) : { id: from, hash: shared }), ...told, rewound: id };
 }
