@@ -89,8 +89,6 @@ export class LossError extends StoreError {
 // What stands for more than its value, in the words of whoever has to decide on it.
 const namedLosses: Record<string, string> = {
   'store_meta.archived_id': 'where the log begins, so that its archived rows look lost',
-  'former_identities.uuid': 'by which UUID the chain begins, so that every row looks tampered with',
-  'former_identities.until_id': 'by which UUID the chain begins, so that every row looks tampered with',
 };
 
 /** What is there no more, and how much of it: `values of table.column`, or `rows of table` where all of it is gone. */
