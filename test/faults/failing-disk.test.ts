@@ -209,7 +209,9 @@ async function inject(t: TestContext, folder: TestFolder, fault: Fault): Promise
   assert.equal(code, 0, errors);
   const said = worker.lines.map((line) => JSON.parse(line) as Said);
   const { acknowledged, unknown } = judge(said, fault, beginning);
-  await checkRemains(folder.file(name), beginning, acknowledged, unknown);
+  // What SQLite leaves of such a transaction is in the database alone (lib/recovery/README.md), and is told.
+  const mayBeBehind = call === 'pwrite64' && lasting && unknown.length > 0;
+  await checkRemains(folder.file(name), beginning, { acknowledged, unknown, mayBeBehind });
   rmSync(folder.file(name), { recursive: true });
   rmSync(trace);
   return said.some(({ code: each }) => each !== undefined) ? 'failed' : 'unharmed';
@@ -235,8 +237,7 @@ async function injectUntilMet(
 async function checkRemains(
   path: string,
   { from, withLedger }: Beginning,
-  acknowledged: number[],
-  unknown: number[],
+  { acknowledged, unknown, mayBeBehind }: { acknowledged: number[]; unknown: number[]; mayBeBehind: boolean },
 ): Promise<void> {
   const before = Array.from({ length: from }, (_, index) => index);
   const store = SqliteStore.open(`${path}/store.db`, withLedger ? { ledger: Ledger.open(`${path}/audit.jsonl`) } : {});
@@ -258,7 +259,8 @@ async function checkRemains(
     if (!known.some((state) => isDeepStrictEqual(found, state)))
       assert.deepEqual(found, stateAfter(plan, [...before, ...acknowledged]), `unknown: ${unknown.join()}`);
     // A ledger gives back what the database did not get to: that is no loss.
-    assert.equal(store.recovery, undefined);
+    const behind = mayBeBehind && withLedger && store.recovery ? 'ledger-behind' : undefined;
+    assert.equal(store.recovery?.found, behind);
     assert.ok(store.isHealthy());
     store.transaction(() => {
       store.appendAudit({ type: 'service_started' });
