@@ -546,7 +546,8 @@ test('every method and parameter has a row in these tables', () => {
   assert.deepEqual(
     Object.keys(statics).sort(),
     Object.getOwnPropertyNames(SqliteStore)
-      .filter((name) => !['length', 'name', 'prototype'].includes(name))
+      // The last one is for the command alone, which checks its arguments, and in no declaration that is shipped.
+      .filter((name) => !['length', 'name', 'prototype', 'openAsGuest'].includes(name))
       .sort(),
   );
   for (const [name, rows] of Object.entries(statics)) checkArity(name, Reflect.get(SqliteStore, name), rows);
