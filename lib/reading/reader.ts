@@ -148,6 +148,7 @@ export class ReadOnlyFile implements Reader {
   /** The files that were there when the handle was opened, and the mode it was opened in. */
   #found: (Surroundings & { mode: Mode }) | undefined;
   #copyNext = false;
+  #isReading = false;
 
   /** Opens nothing yet; the first `read` does. */
   constructor(path: string, busyTimeoutMs: number) {
@@ -163,9 +164,20 @@ export class ReadOnlyFile implements Reader {
 
   /**
    * Runs a read. In `live` mode SQLite's own locks make it consistent. The other modes have no locks, so if a file was
-   * written meanwhile, the result is discarded and the read is repeated.
+   * written meanwhile, the result is discarded and the read is repeated. A read inside of another is a part of that: a
+   * new handle would end the transaction in which the outer one reads.
    */
   read<T>(fn: () => T): T {
+    if (this.#isReading) return fn();
+    this.#isReading = true;
+    try {
+      return this.#readUntilCurrent(fn);
+    } finally {
+      this.#isReading = false;
+    }
+  }
+
+  #readUntilCurrent<T>(fn: () => T): T {
     const deadline = Date.now() + this.#busyTimeoutMs;
     for (let attempt = 1; ; attempt++) {
       try {
@@ -173,7 +185,7 @@ export class ReadOnlyFile implements Reader {
         const result = fn();
         if (this.#isCurrent()) return result;
       } catch (error) {
-        if (!this.#canRepeat(error)) throw error;
+        if (!this.#canRepeat(error, attempt)) throw error;
       }
       if (attempt < minAttempts) continue;
       if (Date.now() >= deadline) {
@@ -188,7 +200,7 @@ export class ReadOnlyFile implements Reader {
     return this.#found !== undefined && isCurrent(this.path, this.#found);
   }
 
-  #canRepeat(error: unknown): boolean {
+  #canRepeat(error: unknown, attempt: number): boolean {
     const { errcode, code, path } = error as { errcode?: number; code?: string; path?: string };
     // A writer removed a -wal, -shm or -journal before it could be read. Any other missing file stays missing.
     if (code === 'ENOENT' && companionsOf(this.path).includes(path ?? '')) return true;
@@ -197,6 +209,9 @@ export class ReadOnlyFile implements Reader {
       this.#copyNext = true;
       return true;
     }
+    // CANTOPEN: a process that closed the store has taken the -shm away since the look, and another has made one again,
+    // which often gets the same inode number.
+    if (this.#found?.mode === 'live' && ((errcode ?? 0) & 0xff) === 14 && attempt < minAttempts) return true;
     return this.#found !== undefined && !this.#isCurrent();
   }
 
