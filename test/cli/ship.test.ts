@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { nextWaitMs } from '../../lib/cli/ship.ts';
 import { type CoreEvent, SqliteStore } from '../../lib/index.ts';
 import { Ledger } from '../../lib/ledger/index.ts';
+import { backup, restore } from '../../lib/modules/backup/backup.ts';
 import { Outbox, type Position } from '../../lib/modules/outbox/outbox.ts';
 import { plainEnvironment, Worker } from '../support/child.ts';
 import { type Said, shepherd } from '../support/command.ts';
@@ -411,6 +412,32 @@ test('--remove removes the outbox, says so, and says where there is none', async
   assert.deepEqual(JSON.parse((await remove('--json')).out), { outbox: 'centre', removed: false });
   await ship(folder, [], ...taking(folder));
   assert.deepEqual(arrived(folder), [...upTo(5), ...upTo(5)]);
+});
+
+test('a batch that arrives while a backup is restored is not noted, and what the log has now is sent', async (t) => {
+  const folder = filled(t, 5);
+  {
+    using store = folder.open();
+    await backup(store, folder.file('backup.db'));
+  }
+  append(folder, 15, 'tetris');
+  const waiting = taking(folder, 'touch "$0.begun"; while [ ! -e "$0.go" ]; do sleep 0.02; done');
+  const sending = ship(folder, [], ...waiting);
+  try {
+    await until(() => existsSync(folder.file('taken.begun')), () => 'the command was not started');
+    await restore(folder.file('backup.db'), folder.file());
+  } finally {
+    writeFileSync(folder.file('taken.go'), '');
+  }
+  assert.deepEqual(await sending, {
+    code: 1,
+    out: '',
+    err: 'shepherd-store: rows 1 to 20 arrived, and the store was restored or renewed meanwhile\n',
+  });
+  assert.equal(positionIn(folder).id, 0);
+  const { code } = await ship(folder, [], ...taking(folder));
+  assert.equal(code, 0);
+  assert.deepEqual(arrived(folder), [...upTo(20), ...upTo(5)]);
 });
 
 test('a place that is ahead of a restored backup is told once, and gets the rows of the log', async (t) => {
