@@ -42,6 +42,12 @@ function taking(folder: TestFolder, script = ''): string[] {
   return ['sh', '-c', `cat >> "$0" || exit 9\n${script}`, folder.file('taken')];
 }
 
+/** The same; it says by the file `taken.begun` that it has begun, and waits for `taken.go`, at most a minute. */
+function waiting(folder: TestFolder): string[] {
+  const wait = 'for i in $(seq 3000); do [ -e "$0.go" ] && break; sleep 0.02; done';
+  return taking(folder, `touch "$0.begun"; ${wait}`);
+}
+
 /** The ids that have arrived, in their order, repeated ones too. */
 function arrived(folder: TestFolder): number[] {
   const path = folder.file('taken');
@@ -252,7 +258,7 @@ test('killed between the end of the command and the word that it arrived, it sen
 test('with --follow it sends what is written later, and a signal ends it between two batches with 0', async (t) => {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     const folder = filled(t, 20);
-    const slow = taking(folder, 'touch "$0.begun"; while [ ! -e "$0.go" ]; do sleep 0.02; done');
+    const slow = waiting(folder);
     const running = start(t, folder, ['--follow', '--every', '1s', '--batch', '10'], slow);
     await until(() => existsSync(folder.file('taken.begun')), () => running.said().err);
     running.child.kill(signal);
@@ -274,7 +280,7 @@ test('with --follow it sends what is written later, and a signal ends it between
 
 test('without --follow a signal ends it after the batch on its way, as one', async (t) => {
   const folder = filled(t, 20);
-  const slow = taking(folder, 'touch "$0.begun"; while [ ! -e "$0.go" ]; do sleep 0.02; done');
+  const slow = waiting(folder);
   const running = start(t, folder, ['--batch', '10'], slow);
   await until(() => existsSync(folder.file('taken.begun')), () => running.said().err);
   running.child.kill('SIGTERM');
@@ -327,7 +333,7 @@ test('the waits after failures double from a second to 15 minutes, less up to a 
 
 test('a second one for the same name is refused, one for another name is not', async (t) => {
   const folder = filled(t, 5);
-  const slow = taking(folder, 'touch "$0.begun"; while [ ! -e "$0.go" ]; do sleep 0.02; done');
+  const slow = waiting(folder);
   const running = start(t, folder, [], slow);
   await until(() => existsSync(folder.file('taken.begun')), () => running.said().err);
   const second = await ship(folder, [], 'cat');
@@ -421,14 +427,11 @@ test('a batch that arrives while a backup is restored is not noted, and what the
     await backup(store, folder.file('backup.db'));
   }
   append(folder, 15, 'tetris');
-  const waiting = taking(folder, 'touch "$0.begun"; while [ ! -e "$0.go" ]; do sleep 0.02; done');
-  const sending = ship(folder, [], ...waiting);
-  try {
-    await until(() => existsSync(folder.file('taken.begun')), () => 'the command was not started');
-    await restore(folder.file('backup.db'), folder.file());
-  } finally {
-    writeFileSync(folder.file('taken.go'), '');
-  }
+  const slow = waiting(folder);
+  const sending = ship(folder, [], ...slow);
+  await until(() => existsSync(folder.file('taken.begun')), () => 'the command was not started');
+  await restore(folder.file('backup.db'), folder.file());
+  writeFileSync(folder.file('taken.go'), '');
   assert.deepEqual(await sending, {
     code: 1,
     out: '',

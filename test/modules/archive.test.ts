@@ -545,9 +545,12 @@ test('verifying while rows are archived finds nothing, and says at most that it 
     }
   })();
   mkdirSync(kiosk.archives);
-  for (const id of [700, 1_900, 1_950, 3_200]) await archiveUpTo(kiosk, id, id < 1_000);
-  isDone = true;
-  await verifying;
+  try {
+    for (const id of [700, 1_900, 1_950, 3_200]) await archiveUpTo(kiosk, id, id < 1_000);
+  } finally {
+    isDone = true;
+    await verifying;
+  }
   outcomes.delete('ERR_STORE_BUSY');
   assert.deepEqual([...outcomes], ['ok']);
 });

@@ -79,7 +79,9 @@ export class PostgreSql {
   /** Starts the server, again after `kill`. */
   async start(): Promise<void> {
     const isRoot = process.getuid?.() === 0;
-    const settings = ['listen_addresses=', `unix_socket_directories=${this.#folder}`, ...this.#settings];
+    // A statement that waits for what never comes fails after ten minutes, and does not hang the run.
+    const always = ['listen_addresses=', `unix_socket_directories=${this.#folder}`, 'statement_timeout=10min'];
+    const settings = [...always, ...this.#settings];
     const args = ['-D', join(this.#folder, 'data'), ...settings.flatMap((each) => ['-c', each])];
     this.#server = spawn(program('postgres'), args, {
       stdio: 'ignore', cwd: this.#folder, ...(isRoot ? { uid: nobody, gid: nobody } : undefined),
