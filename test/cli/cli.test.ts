@@ -980,7 +980,7 @@ test('a signal ends it as one, after it removed its private copy of a database w
       env: { ...plainEnvironment(), TMPDIR: folder.file('tmp') },
       stdio: ['ignore', 'pipe', 'inherit'],
     });
-    t.after(() => child.kill('SIGKILL'));
+    t.signal.addEventListener('abort', () => child.kill('SIGKILL'));
     let out = '';
     child.stdout.on('data', (text: Buffer) => (out += text.toString()));
     const ended = new Promise((resolve) => child.once('close', (_code, signal) => resolve(signal)));

@@ -189,7 +189,7 @@ test('a demo that is interrupted leaves no service behind', async (t) => {
     env: plainEnvironment(),
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  t.after(() => child.kill('SIGKILL'));
+  t.signal.addEventListener('abort', () => child.kill('SIGKILL'));
   child.stdout.on('data', (text: Buffer) => {
     if (text.includes('09:00')) child.kill('SIGTERM');
   });

@@ -52,7 +52,7 @@ function waiting(folder: TestFolder): string[] {
 function arrived(folder: TestFolder): number[] {
   const path = folder.file('taken');
   if (!existsSync(path)) return [];
-  const lines = readFileSync(path, 'utf8').split('\n').filter((line) => line !== '');
+  const lines = readFileSync(path, 'utf8').split('\n').slice(0, -1); // a line without its end is just being written
   return lines.map((line) => JSON.parse(line) as { id?: number }).flatMap(({ id }) => id ?? []);
 }
 
@@ -86,7 +86,7 @@ function start(
   const ended = new Promise<number | string | null>((resolve) => {
     child.once('close', (code, signal) => resolve(code ?? signal));
   });
-  t.after(() => child.kill('SIGKILL'));
+  t.signal.addEventListener('abort', () => child.kill('SIGKILL'));
   return { child, said: () => said, ended };
 }
 

@@ -126,7 +126,7 @@ test('a store that another thread reads is busy to a writer of this process unti
     });`,
     { eval: true, workerData: { index: new URL('index.ts', library).href, path: folder.file() } },
   );
-  t.after(() => thread.terminate());
+  t.signal.addEventListener('abort', () => void thread.terminate());
   assert.deepEqual(await once(thread, 'message'), [1]);
   assert.throws(() => folder.open(), { code: 'ERR_STORE_BUSY' });
   thread.postMessage('close');

@@ -62,7 +62,8 @@ export class Worker {
       });
     });
     this.#ended.catch(() => {}); // whoever asks for the end gets the error
-    t.after(() => this.#process.kill('SIGKILL'));
+    // Not by after: one that fails, such as the check of the folder, keeps those behind it from running.
+    t.signal.addEventListener('abort', () => this.kill());
   }
 
   #wake(reached = this.lines.length): void {

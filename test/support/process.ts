@@ -101,7 +101,7 @@ export class Companion {
     this.#process = spawn(...commandOf(path, code, settings), { env: plainEnvironment() });
     this.#process.stderr.setEncoding('utf8').on('data', (text: string) => (this.#errors += text));
     this.#lines = createInterface({ input: this.#process.stdout })[Symbol.asyncIterator]();
-    t.after(() => this.kill());
+    t.signal.addEventListener('abort', () => this.kill()); // not by after, as in child.ts
   }
 
   /** The next value that the process reports. */
