@@ -195,13 +195,18 @@ test('a backup behind the position is rewound, and sent again from the last row 
   assert.deepEqual([second, by], [11, 12]);
 });
 
-test('what was written behind a restore and not sent is not known to both after another restore', async (t) => {
-  const folder = new TestFolder(t);
+/** A store of five rows in the backup `first.db`, and of so many more that have arrived. */
+async function sentBehindBackup(folder: TestFolder, more: number): Promise<SqliteStore> {
   const store = storeWith(folder, 5);
   await backup(store, folder.file('first.db'));
-  for (let count = 0; count < 4; count++) store.appendAudit({ type: 'service_stopped' });
+  for (let count = 0; count < more; count++) store.appendAudit({ type: 'service_stopped' });
   new Outbox(store, 'centre').acknowledge(store.auditHead()!);
-  store.close();
+  return store;
+}
+
+test('what was written behind a restore and not sent is not known to both after another restore', async (t) => {
+  const folder = new TestFolder(t);
+  (await sentBehindBackup(folder, 4)).close();
   await restore(folder.file('first.db'), folder.file());
   const again = folder.open();
   again.appendAudit({ type: 'service_started' });
@@ -247,10 +252,7 @@ test('rows that were archived since a backup do not make its log another one', a
 
 test('an outbox is not rewound by a backup that has its last row', async (t) => {
   const folder = new TestFolder(t);
-  const store = storeWith(folder, 5);
-  await backup(store, folder.file('first.db'));
-  for (let count = 0; count < 5; count++) store.appendAudit({ type: 'service_stopped' });
-  new Outbox(store, 'centre').acknowledge(store.auditHead()!);
+  const store = await sentBehindBackup(folder, 5);
   await backup(store, folder.file('second.db'));
   store.close();
   assert.deepEqual((await restore(folder.file('first.db'), folder.file())).rewound, ['centre']);
