@@ -89,7 +89,6 @@ function readAnew({ connection, watch }: Opened, path: string): void {
 /** Collects everything that `health()` returns. What cannot be read is a finding and is shown as absent or damaged. */
 export function describeHealth(opened: Opened): StoreHealth {
   const { connection, pair } = opened;
-  const now = connection.now();
   let failed: unknown;
   const readIfPossible = <T>(read: () => T): T | undefined => {
     try {
@@ -99,7 +98,9 @@ export function describeHealth(opened: Opened): StoreHealth {
       return undefined;
     }
   };
-  const clockBehindMs = readIfPossible(() => clockBehind(connection, now));
+  const newest = readIfPossible(() => newestTime(connection));
+  // The clock is read last, because an event that another process appends meanwhile would seem to be still to come.
+  const clockBehindMs = newest === undefined ? undefined : clockBehind(connection, newest, connection.now());
   const archived = readIfPossible(() => archivedRow(connection));
   const health = {
     schemaVersion: connection.newerVersion ?? schemaVersion,
@@ -108,7 +109,7 @@ export function describeHealth(opened: Opened): StoreHealth {
     ...(readIfPossible(() => sizes(connection)) ?? { databaseBytes: 0, walBytes: 0 }),
     freePageBytes: readIfPossible(() => freePageBytes(connection)) ?? 0,
     ...(archived ? { archivedId: archived.id } : undefined),
-    snapshot: pair.copies(now, readIfPossible),
+    snapshot: pair.copies(readIfPossible),
     ...(clockBehindMs === undefined ? undefined : { clockBehindMs }),
     timeZone: timeZoneInUse(),
   };
@@ -137,16 +138,20 @@ function journalMode(connection: Connection): string {
   return readHeader(path, 20)[18] === 2 ? 'wal' : mode;
 }
 
-/** Finds a clock that is behind: without a battery it restarts in 1970 or at the power-off, and events look too old. */
-function clockBehind(connection: Connection, now: Date): number | undefined {
+/** When the newest event was recorded; null where there is none, or its time cannot be read. */
+function newestTime(connection: Connection): Date | null {
   const [timestamp] = connection.get<[string]>('SELECT timestamp FROM audit_log ORDER BY id DESC LIMIT 1') ?? [];
-  const newest = parseInstant(timestamp);
+  return parseInstant(timestamp) ?? null;
+}
+
+/** Finds a clock that is behind: without a battery it restarts in 1970 or at the power-off, and events look too old. */
+function clockBehind({ faults }: Connection, newest: Date | null, now: Date): number | undefined {
   if (!newest || newest <= now) {
-    connection.faults.clear('clock-behind');
+    faults.clear('clock-behind');
     return undefined;
   }
   const message = `the clock says ${now.toISOString()} and the newest event is of ${newest.toISOString()}`;
-  connection.faults.report('clock-behind', message);
+  faults.report('clock-behind', message);
   return newest.getTime() - now.getTime();
 }
 

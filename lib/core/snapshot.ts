@@ -239,7 +239,7 @@ export class SnapshotPair implements CommitParticipant {
    * Both copies, for `health()`. `readIfPossible` runs a read and gives its result, or `undefined` where a damaged page
    * of the database has ended the read, which says nothing of the file.
    */
-  copies(now: Date, readIfPossible: <T>(read: () => T) => T | undefined): { row: SnapshotCopy; file: SnapshotCopy } {
+  copies(readIfPossible: <T>(read: () => T) => T | undefined): { row: SnapshotCopy; file: SnapshotCopy } {
     this.#found = undefined;
     const { faults } = this.#connection;
     const seen = this.#lookAtFile(); // before the row, because a save is in the database before its file is in place
@@ -253,7 +253,7 @@ export class SnapshotPair implements CommitParticipant {
       const loss = file.state === 'whole' ? compareHead(this.#connection, file.content) : undefined;
       reportLoss(faults, this.#path, loss);
     });
-    return describeCopies(file, found?.row, now, found !== undefined);
+    return describeCopies(file, found?.row, this.#connection.now(), found !== undefined);
   }
 
   /** What a file is once the row and the log are known: one that would be taken may be older than the archives. */
