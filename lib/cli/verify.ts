@@ -1,5 +1,6 @@
 // The command verify: checks the database, the log and the ledger, and compares them.
 import type { Anchor } from '../core/chain.ts';
+import type { VerifiedPart } from '../core/events.ts';
 import type { Ledger, ParityReport } from '../ledger/index.ts';
 import type { PageReport } from '../modules/backup/page-check.ts';
 import { connect, type SqliteStore } from '../store.ts';
@@ -11,10 +12,11 @@ import { type Args, storeFile } from './args.ts';
 import { type Command, dbOption, type Io, jsonOption, long, print, printJson } from './command.ts';
 import { isWrongUse, UsageError } from './failures.ts';
 import { holdersOf } from './holders.ts';
-import { publicKeyOf } from './keys.ts';
+import { keyOption, publicKeyOf, signingKeyOf } from './keys.ts';
 import { findLedger } from './ledger-path.ts';
 import { ifThere, needed } from './left-out.ts';
 import { pageLines, parityLines, settled, walkLines, type WalkReport } from './parity.ts';
+import { record, recordOption, type Recording } from './record.ts';
 import { errorLines, type RowError } from './rows.ts';
 import { checkLedgerIsThere, hasLedger, openStore, storePath } from './store-path.ts';
 import { count, painter, plain, shellWord } from './text.ts';
@@ -31,6 +33,8 @@ export const verify: Command = {
     'public-key': { value: 'FILE', help: 'the key that every event must be signed with' },
     anchor: { value: 'ID:HASH', help: 'a row noted earlier that must still be there' },
     quick: { help: 'leaves out the pages, which take longest' },
+    ...recordOption,
+    ...keyOption,
     ...jsonOption,
   },
   notes: [
@@ -45,6 +49,9 @@ export const verify: Command = {
     '',
     'It prints the newest row as an anchor. Keep that elsewhere: a chain alone cannot',
     'show that its end was cut off, the next check with --anchor can.',
+    'With --record the log gets the event store_verified when all of that was found',
+    'right, so that status and metrics know when that was last so. Where it cannot be',
+    'written, the error says so; --key is for this alone.',
     'The exit code is 1 when a page is damaged, a row was changed, is missing or is',
     'not the anchor, and when anything differs.',
   ],
@@ -59,9 +66,13 @@ export const verify: Command = {
     const publicKey = publicKeyOf(args);
     const checks = { anchor, publicKey };
     const path = args.text('ledger');
+    if (args.flag('record')) signingKeyOf(args); // a key that cannot be read is found before all of the work
     const report = path === undefined ? await verifyLog(args, io, checks) : await verifyBoth(args, io, path, checks);
-    if (args.flag('json')) printJson(io, documentOf(report));
-    else print(io, linesOf(io, report, checks));
+    const recording = args.flag('record') && report.ok ? await recorded(args, io, report, checks) : undefined;
+    const { recorded: row } = recording ?? {};
+    if (args.flag('json')) printJson(io, { ...documentOf(report), ...(recording ? { recorded: row } : undefined) });
+    else print(io, linesOf(io, report, checks, recording));
+    if (recording?.error !== undefined) throw recording.error;
     return exitCode(report);
   },
 };
@@ -71,6 +82,8 @@ type Part<T> = { report: T; error?: undefined } | { report?: undefined; error: R
 
 interface Report {
   ok: boolean;
+  /** The store that was verified; absent where it cannot be opened. */
+  uuid?: string | undefined;
   /** Absent where `--quick` leaves the pages out, and where the store cannot be opened. */
   pages?: Part<PageReport>;
   log: Part<WalkReport>;
@@ -93,7 +106,22 @@ async function verifyLog(args: Args, io: Io, checks: VerifyOptions): Promise<Rep
   const path = storePath(args);
   const uncheckedPath = has ? await findLedger(store, path, holdersOf(path)) : undefined;
   const ok = log.report?.ok === true && (!pages || pages.report?.ok === true);
-  return { ok, ...(pages ? { pages } : undefined), log, archivedId, hasLedger: has, uncheckedPath };
+  const { uuid } = connect(store);
+  return { ok, uuid, ...(pages ? { pages } : undefined), log, archivedId, hasLedger: has, uncheckedPath };
+}
+
+/** Records what was found right. A ledger that is an archive is none that the store writes to. */
+function recorded(args: Args, io: Io, report: Report, { anchor, publicKey }: VerifyOptions): Promise<Recording> {
+  const { uuid, pages, log, ledger } = report;
+  const found: Record<VerifiedPart, boolean> = {
+    pages: pages !== undefined, log: true, archives: args.text('archives') !== undefined, ledger: ledger !== undefined,
+    signatures: publicKey !== undefined, anchor: anchor !== undefined,
+  };
+  const parts = (Object.keys(found) as VerifiedPart[]).filter((name) => found[name]);
+  return record(args, io, {
+    done: 'all that was verified is right', event: { type: 'store_verified', parts }, head: log.report?.head,
+    uuid: uuid!, ledger: ledger?.isArchive ? undefined : ledger?.path,
+  });
 }
 
 async function checkedLog(store: SqliteStore, args: Args, io: Io, checks: VerifyOptions): Promise<Part<WalkReport>> {
@@ -143,7 +171,7 @@ async function verifyBoth(args: Args, io: Io, path: string, checks: VerifyOption
     const isSound = log.report?.ok === true && lines.report?.ok === true && (!pages || pages.report?.ok === true);
     const ok = isSound && (isArchive || parity?.report?.isConsistent === true);
     return {
-      ok, ...(pages ? { pages } : undefined), log, archivedId, hasLedger: has,
+      ok, uuid: store && connect(store).uuid, ...(pages ? { pages } : undefined), log, archivedId, hasLedger: has,
       ledger: { path, archivedId: begun, isArchive, ...lines },
       ...(parity ? { parity } : undefined),
     };
@@ -210,7 +238,9 @@ function documentOf({ ok, pages, log, archivedId, hasLedger: has, ledger, parity
   };
 }
 
-function linesOf(io: Io, report: Report, { anchor, publicKey }: VerifyOptions): string[] {
+function linesOf(
+  io: Io, report: Report, { anchor, publicKey }: VerifyOptions, recording: Recording | undefined,
+): string[] {
   const { pages, log, hasLedger: has, uncheckedPath, ledger, parity } = report;
   const anchorFits = anchor ? `, and row ${count(anchor.id)} is the anchor's` : '';
   const fits = `every hash${publicKey ? ' and signature' : ''} fits${anchorFits}`;
@@ -236,6 +266,7 @@ function linesOf(io: Io, report: Report, { anchor, publicKey }: VerifyOptions): 
   else if (parity) lines.push(...failure('parity    ', parity.error));
   else if (ledger?.isArchive) lines.push('parity    not compared: the log has the rows of this archive no more');
   else if (ledger) lines.push('parity    not compared');
+  lines.push(...(recording?.lines ?? []));
   if (begun !== undefined && !log.report?.findings.some(({ kind }) => kind === 'archived')) {
     const archived = `The rows up to ${count(begun)} are archived, and were not checked`;
     lines.push('', `${archived}: --archives DIR does it.`);

@@ -33,7 +33,8 @@ export function toldBy(args: Args): { source: string; reason: string | undefined
   return { source: userName(), reason: args.text('reason') };
 }
 
-function userName(): string {
+/** The name of the user whose process this is. */
+export function userName(): string {
   try {
     return userInfo().username || 'cli';
   } catch {

@@ -70,7 +70,21 @@ export type StoreEvent =
     }
   | { type: 'cooldown_cleared'; entryId: string }
   | LimitEvent
-  | RetentionEvent;
+  | RetentionEvent
+  | UpkeepEvent;
+
+/**
+ * What was done for the store from outside, recorded where a caller asked for it. `anchor`: the last row of the copy, or
+ * of what was verified, as `verify --anchor` takes it; absent for an empty log.
+ */
+export type UpkeepEvent =
+  /** A copy was checked, and is durable under its name; it does not have this event. */
+  | { type: 'store_backed_up'; file: string; bytes: number; anchor?: string }
+  /** `parts`: what was found whole. */
+  | { type: 'store_verified'; parts: VerifiedPart[]; anchor?: string };
+
+/** A part of a store that a verification looks at. */
+export type VerifiedPart = 'pages' | 'log' | 'archives' | 'ledger' | 'signatures' | 'anchor';
 
 /**
  * What is recorded where a log is shortened. `from`, `to`: the first and the last row; `hash`: that of the last one;

@@ -13,7 +13,8 @@ const insertSql = `INSERT INTO audit_log (${chainedColumns}, event_hash, signatu
 /** Reads every part of the newest row that is ever read, so that damage there is found. */
 export const newestRowSql: string =
   `SELECT ${chainedColumns}, event_hash, signature FROM audit_log ORDER BY id DESC LIMIT 1`;
-const eventIdSql = "json_extract(event_meta, '$.eventId')";
+/** The id of an event in SQL, as the index of event ids has it. */
+export const eventIdSql: string = "json_extract(event_meta, '$.eventId')";
 /**
  * Finds the events of the type `?1` to which the store itself has given ids, by the index of event ids: such an id
  * begins with the type and a colon.

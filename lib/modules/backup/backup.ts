@@ -1,6 +1,6 @@
 // Online backup and restore. Both make a copy under a temporary name, check it, and only then give it its place.
 import { lstatSync, rmSync, statSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Anchor } from '../../core/chain.ts';
 import type { ModuleConnection } from '../../core/door.ts';
@@ -10,6 +10,7 @@ import { type CheckedOptions, checkOpenOptions, type OpenOptions, snapshotPathFo
 import { readSnapshotFile } from '../../core/snapshot-file.ts';
 import { compareHead } from '../../core/snapshot-findings.ts';
 import type { DatabaseSync } from '../../core/sqlite.ts';
+import { anchorOf, recordUpkeep, unrecorded } from '../../core/upkeep.ts';
 import { FileWatch } from '../../core/watch.ts';
 import { lockOut } from '../../opening/alone.ts';
 import { newerSchema } from '../../reading/newer.ts';
@@ -44,6 +45,12 @@ export interface Backup {
   head?: Anchor;
   /** The snapshot file beside it (`x.db` → `x.snapshot.json`); absent where no state was saved. */
   snapshotPath?: string;
+}
+
+/** How to back up. */
+export interface BackupOptions extends LongOperation {
+  /** Whether the store records the backup, once that is durable, as the event `store_backed_up`. */
+  record?: boolean | undefined;
 }
 
 /** How to restore: the same options as the store is opened with. */
@@ -84,19 +91,25 @@ export interface Restored {
  * The pages are copied by a connection and in a thread of their own, so that neither the event loop nor another writer
  * waits; meanwhile the WAL of the store is not emptied. `onProgress` counts every page twice: copied, and checked.
  *
+ * With `record`, a store that may not be written to is refused before anything is made. The copy does not have the event
+ * `store_backed_up`, which follows it. Where the event cannot be written the promise rejects, and says that the backup
+ * was made.
+ *
  * Rejects with `ERR_STORE_CONFLICT` where something stands at `destination` or beside it, `ERR_STORE_CORRUPT` where the
  * copy does not pass its checks, `ERR_STORE_IO` where the store's file was replaced, `ERR_STORE_DISK_FULL`,
  * `ERR_STORE_PERMISSION`, `ERR_STORE_BUSY`, `ERR_STORE_CLOSED`, and with `signal.reason` when aborted.
  */
 export async function backup(
-  store: SqliteStore, destination: string, options?: LongOperation,
+  store: SqliteStore, destination: string, options?: BackupOptions,
 ): Promise<Backup> {
   const connection = connect(store);
   const target = checkPath(destination, 'destination');
-  const long = checkLong(options);
+  const { record = false, ...long } = checkLong(options, ['record']);
+  if (typeof record !== 'boolean') throw invalid('options.record', record, 'true or false');
   const snapshotPath = snapshotPathOf(target);
   return run(`back up to ${target}`, long, async () => {
-    connection.read('back up the store', () => {}); // refuses a closed store before anything is made
+    // Refuses a closed store, and one in which the backup cannot be recorded, before anything is made.
+    connection[record ? 'write' : 'read']('back up the store', () => {});
     checkFree('back up', target, [...companionsOf(target), snapshotPath]);
     prepareFolder(dirname(target));
     // The copy is private whatever the store's mode is, because it may lie where more people come by.
@@ -110,8 +123,18 @@ export async function backup(
     }
     placeNew('back up', copy.temporary, target);
     if (copy.snapshot !== undefined) placeBeside(copy.snapshot, snapshotPath, target);
-    return { path: target, bytes: copy.bytes, ...resultOf(copy, snapshotPath) };
+    const made = { path: target, bytes: copy.bytes, ...resultOf(copy, snapshotPath) };
+    if (record) recordBackup(connection, made);
+    return made;
   });
+}
+
+function recordBackup(connection: ModuleConnection, { path, bytes, head }: Backup): void {
+  try {
+    recordUpkeep(connection, { type: 'store_backed_up', file: resolve(path), bytes, ...anchorOf(head) });
+  } catch (error) {
+    throw unrecorded(`the backup ${path} was made`, error);
+  }
 }
 
 /**
