@@ -1,5 +1,4 @@
 // The program `shepherd-store`: finds the command, runs it, and turns an error into a line on stderr and an exit code.
-import { readFileSync } from 'node:fs';
 import { inspect } from 'node:util';
 import { didYouMean } from '../values/near-miss.ts';
 import { Args, wantsJson } from './args.ts';
@@ -8,6 +7,7 @@ import { exitCodeOf, Failure, UsageError, writeError } from './failures.ts';
 import { generalHelp, generalUsage, helpOf, usageOf } from './help.ts';
 import { ifThere, needed } from './left-out.ts';
 import { plain } from './text.ts';
+import { version } from './version.ts';
 
 /** What imports each command: a copy of this package without a folder has the commands that do without it. */
 const commands: Record<string, () => Promise<Command>> = {
@@ -28,6 +28,7 @@ const commands: Record<string, () => Promise<Command>> = {
   correct: async () => (await import('./balances.ts')).correct,
   cooldown: async () => (await import('./cooldowns.ts')).cooldown,
   limits: async () => (await import('./limits.ts')).limits,
+  metrics: async () => (await import('./metrics.ts')).metrics,
   verify: async () => (await import('./verify.ts')).verify,
   anchor: async () => (await import('./anchor.ts')).anchorCommand,
   replay: async () => (await import('./ledger.ts')).replayCommand,
@@ -95,11 +96,6 @@ async function helpOn([name, extra]: readonly string[]): Promise<string> {
   if (!isGeneral) return helpOf(await commandOf(name));
   const loaded = await Promise.all(Object.values(commands).map((load) => ifThere(load)));
   return generalHelp(loaded.filter((command) => command !== undefined));
-}
-
-function version(): string {
-  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
 }
 
 /** Writes a text as it is and gives the exit code 0. */

@@ -1,6 +1,7 @@
 // The command status: shows whether the store is well, and what is going on today.
 import type { Anchor } from '../core/chain.ts';
 import type { SessionSnapshot } from '../core/state.ts';
+import { lastRecorded, type Recorded } from '../core/upkeep.ts';
 import type { StoreHealth } from '../health.ts';
 import type { OutboxState } from '../modules/outbox/list.ts';
 import type { CountedSession } from '../modules/session-days.ts';
@@ -17,6 +18,7 @@ import {
   attemptRow, cooldownLines, type CooldownRow, readCooldowns, readUsage, type RowError, unreadable, usageLines,
   type UsageRow,
 } from './rows.ts';
+import { runningSession } from './running-session.ts';
 import { copyText, findingLines, section, sessionRows } from './snapshot.ts';
 import { hasLedger, openStore, storePath } from './store-path.ts';
 import { ago, bytes, count, counted, dayLabel, fit, nameColumn, nameRoom, painter, plain } from './text.ts';
@@ -66,6 +68,9 @@ interface Report {
   archives: FoundArchives | null | undefined;
   /** `null` in a copy of the package without them. */
   outboxes: OutboxState[] | null | undefined;
+  /** The last backup and the last verification that were recorded. */
+  backup: Recorded | null | undefined;
+  verification: Recorded | null | undefined;
   holders: Holders;
   day: string;
   usage: UsageRow[] | undefined;
@@ -100,6 +105,9 @@ async function inspect(store: SqliteStore, path: string, at: Date, archiveFolder
   const archives = list ? part(() => findArchives(list, store, path, archiveFolder)) : null;
   const lister = await ifThere(() => import('../modules/outbox/list.ts'));
   const outboxes = lister ? part(() => lister.listOutboxes(store)) : null;
+  const door = connect(store);
+  const backup = part(() => lastRecorded(door, 'store_backed_up') ?? null);
+  const verification = part(() => lastRecorded(door, 'store_verified') ?? null);
   const stored = part(() => readUsage(store, day, day));
   const sessions = await ifThere(() => import('../modules/session-days.ts'));
   const counted = session && state ? sessions?.countedSession(session, state.timestamp, undefined) : undefined;
@@ -112,21 +120,9 @@ async function inspect(store: SqliteStore, path: string, at: Date, archiveFolder
   return {
     healthy: store.isHealthy(), health, head, newest, session, savedAt: state && state.timestamp, hasLedger: has,
     ledgerPath: has ? await findLedger(store, path, holders) : undefined,
-    archives, outboxes, holders, day, usage,
+    archives, outboxes, backup, verification, holders, day, usage,
     isSessionCounted: !session || counted !== undefined, cooldowns, overrides, balances, errors,
   };
-}
-
-/** The session, unless the log says that it has ended: an older copy of the snapshot may still hold it. */
-function runningSession(store: SqliteStore, session: SessionSnapshot | undefined): SessionSnapshot | undefined {
-  if (!session) return undefined;
-  const door = connect(store);
-  // The partial index on event ids serves only a query that repeats its condition.
-  const sql = `SELECT 1 FROM audit_log
-    WHERE json_extract(event_meta, '$.eventId') = ? AND json_extract(event_meta, '$.eventId') IS NOT NULL`;
-  const endId = `session_ended:${session.sessionId}`;
-  const ended = door.read('look for the end of the session', () => door.prepare(sql).get(endId));
-  return ended ? undefined : session;
 }
 
 /** The totals of a day, with the time that the running session has used of that day so far. */
@@ -141,17 +137,17 @@ function withSession(rows: readonly UsageRow[], { entryId, days }: CountedSessio
 /** A part that could not be read is null and named in `unreadable`, because null alone means that there is none. */
 function documentOf(path: string, report: Report, ok: boolean): object {
   const { health, head, newest, session, savedAt, holders, usage, isSessionCounted, ...others } = report;
-  const { cooldowns, overrides, balances, archives, outboxes, ...rest } = others;
+  const { cooldowns, overrides, balances, archives, outboxes, backup, verification, ...rest } = others;
   const { isOpenForWriting, processes } = holders;
   const limits = { overrides, balances };
   const { hasLedger: has } = report;
-  const sent = { archives, outboxes };
+  const sent = { archives, outboxes, backup, verification };
   const parts = { health, head, newest, session, savedAt, hasLedger: has, ...sent, usage, cooldowns, ...limits };
   const unread = Object.entries(parts).filter(([, part]) => part === undefined).map(([name]) => name);
   return {
     path, ...(health ?? { findings: null, snapshot: null }), ok, unreadable: unread, ...rest,
     hasLedger: has ?? null, ledgerPath: report.ledgerPath ?? null, archives: archives ?? null,
-    outboxes: outboxes ?? null,
+    outboxes: outboxes ?? null, backup: backup ?? null, verification: verification ?? null,
     isOpenForWriting, openBy: processes,
     head: head ?? null, newest: newest ?? null, session: session ?? null, savedAt: savedAt ?? null,
     usage: usage ?? null, ...(isSessionCounted ? undefined : { isSessionCounted }), cooldowns: cooldowns ?? null,
@@ -175,6 +171,7 @@ function statusLines(io: Io, path: string, report: Report, ok: boolean): string[
     ['events', report.head === undefined ? unknown : eventsText(report, at)],
     ...archiveRows(io, report),
     ...outboxRows(io, report, at),
+    ...upkeepRows(io, report, at),
     ['snapshot', health ? copyText('row', health.snapshot.row) : unknown],
   ];
   if (health) rows.push(['', copyText('file', health.snapshot.file)]);
@@ -257,6 +254,21 @@ function outboxText({ position, lag: { events, since } }: OutboxState, at: Date)
     acknowledgedAt ? `last acknowledged ${agoAt(acknowledgedAt)}` : 'nothing acknowledged yet',
     ...(rewound === undefined ? [] : [`it has rows up to ${count(rewound)} from before a backup was restored`]),
   ].join(', ');
+}
+
+/** Absent where nothing was recorded. */
+function upkeepRows(io: Io, { backup, verification }: Report, at: Date): [string, string][] {
+  const rows: [string, Recorded | null | undefined, (fields: Recorded['fields']) => unknown][] = [
+    ['backup', backup, ({ file }) => file],
+    ['verified', verification, ({ parts }) => Array.isArray(parts) && parts.join(', ')],
+  ];
+  return rows.flatMap(([name, last, detailOf]): [string, string][] => {
+    if (last === null) return [];
+    if (last === undefined) return [[name, painter(io.stdout)('red', unreadable)]];
+    const detail = detailOf(last.fields);
+    const shown = typeof detail === 'string' ? `, ${fit(detail, nameRoom(io.stdout, 32))}` : '';
+    return [[name, `${ago(at.getTime() - last.at.getTime())}${shown}`]];
+  });
 }
 
 function ledgerText({ hasLedger: has, ledgerPath }: Report): string {

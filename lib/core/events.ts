@@ -74,8 +74,8 @@ export type StoreEvent =
   | UpkeepEvent;
 
 /**
- * What was done for the store from outside, recorded where a caller asked for it. `anchor`: the last row of the copy, or
- * of what was verified, as `verify --anchor` takes it; absent for an empty log.
+ * What was done for the store from outside, recorded where a caller asked for it. `anchor`: the last row of the copy,
+ * or of what was verified, as `verify --anchor` takes it; absent for an empty log.
  */
 export type UpkeepEvent =
   /** A copy was checked, and is durable under its name; it does not have this event. */
