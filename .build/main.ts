@@ -1,6 +1,6 @@
 // `npm run build` (`node build/main.ts [FOLDER]`, dist/ by default): compiles lib/ to what is shipped.
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { writeBundles } from './bundle.ts';
@@ -30,6 +30,9 @@ function entryPoints(): string[] {
   });
 }
 
+/** What systemd, Prometheus and Grafana are given beside the command. */
+const monitoring = 'cli/monitoring';
+
 function build(folder: string): void {
   const work = mkdtempSync(join(tmpdir(), 'shepherd-store-build-'));
   try {
@@ -42,6 +45,9 @@ function build(folder: string): void {
     cpSync(join(root, 'lib/package.json'), join(folder, 'package.json')); // the command says which version it is
     const centre = 'fleet/postgresql.sql'; // the command prints it
     cpSync(join(root, 'lib', centre), join(folder, centre));
+    for (const file of readdirSync(join(root, 'lib', monitoring)).filter((name) => !name.endsWith('.md'))) {
+      cpSync(join(root, 'lib', monitoring, file), join(folder, monitoring, file));
+    }
     withProgram(scripts, '.js', (program) => writeBundles(program, entries, folder));
     withProgram(declarations, '.d.ts', (program) => writeDeclarations(program, entries, folder));
   } finally {

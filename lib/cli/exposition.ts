@@ -16,6 +16,13 @@ export interface Sample {
   value: number;
 }
 
+/** The families with one label more on every sample. */
+export function withLabel(families: readonly Family[], name: string, value: string): Family[] {
+  return families.map((family) => {
+    return { ...family, samples: family.samples.map((each) => ({ ...each, labels: { [name]: value, ...each.labels } })) };
+  });
+}
+
 /** The text of families, which have different names; one without a sample is left out. */
 export function exposition(families: readonly Family[]): string {
   return families.filter(({ samples }) => samples.length > 0).map(familyText).join('');

@@ -47,7 +47,7 @@ export function familiesOf(read: Read): Family[] {
 function fileFamilies({ health, uuid }: Read): Family[] {
   const { databaseBytes, walBytes, freeBytes, freePageBytes, schemaVersion, sqliteVersion, timeZone } = health;
   const found = new Set<string>(health.findings.map(({ kind }) => kind));
-  const info = { store: uuid, version: version(), sqlite_version: sqliteVersion, time_zone: labelOf(timeZone) };
+  const info = { uuid, version: version(), sqlite_version: sqliteVersion, time_zone: labelOf(timeZone) };
   return [
     family('info', 'The store, by its UUID, and what reads it.', [{ labels: info, value: 1 }]),
     family('schema_version', 'The schema version of the database.', schemaVersion),

@@ -152,7 +152,7 @@ function readLag(store: SqliteStore, id: number): Pick<Sent, 'events' | 'since'>
 }
 
 const pageRows = 1_000;
-// A kiosk has some hundred events a day. This many are read in a tenth of a second.
+// A kiosk has some hundred events a day. This many are read in a quarter of a second.
 const mostPages = 100;
 
 type Page = [rows: number, first: number, ofToday: number, denied: number, unreadable: number];

@@ -2,7 +2,7 @@
 import { hasCode, StoreError } from '../values/errors.ts';
 import { type Args, storeFile } from './args.ts';
 import { type Command, dbOption, type Io, jsonOption, now, printJson } from './command.ts';
-import { exposition, type Family } from './exposition.ts';
+import { exposition, type Family, labelOf, withLabel } from './exposition.ts';
 import { Failure, UsageError, writeError } from './failures.ts';
 import { familiesOf, familiesOfNone } from './metrics-families.ts';
 import { readFigures } from './metrics-read.ts';
@@ -17,6 +17,7 @@ export const metrics: Command = {
   options: {
     ...dbOption,
     textfile: { value: 'FILE', help: 'a file to replace by them; its name ends in .prom' },
+    label: { value: 'NAME', help: 'the label "store" of every figure, to tell several stores apart' },
     ...jsonOption,
   },
   notes: [
@@ -26,7 +27,8 @@ export const metrics: Command = {
     'A store that cannot be read or found is shepherd_store_up 0 and nothing else, and',
     'the exit code is 1. It is 1 as well where a part cannot be read; then all of its',
     'figures are left out, and shepherd_store_unreadable says which part it is.',
-    'A finding is a figure, and no reason for that.',
+    'A finding is a figure, and no reason for that. An exporter takes the figures of',
+    'two stores only where --label tells them apart.',
     'Today is what it is in the local time zone (TZ). The session is the one of the',
     'last snapshot. Backups and verifications are known where --record was given.',
   ],
@@ -39,7 +41,9 @@ export const metrics: Command = {
     if (textfile !== undefined && !textfile.endsWith(textfileEnding)) {
       throw new UsageError(`--textfile must end in ${textfileEnding}, or node_exporter passes over it: "${textfile}"`);
     }
-    const { families, errors } = await familiesIn(args, io);
+    const label = args.text('label');
+    const { families: all, errors } = await familiesIn(args, io);
+    const families = label === undefined ? all : withLabel(all, 'store', labelOf(label));
     for (const error of errors) writeError({ stderr: io.stderr, asJson: args.flag('json') }, error);
     if (textfile !== undefined) replaceTextfile(textfile, exposition(families));
     else if (args.flag('json')) printJson(io, { metrics: families.filter(({ samples }) => samples.length > 0) });

@@ -31,6 +31,8 @@ test('the tarball holds what was built and the texts, and nothing else', () => {
     ...['LICENSE', 'README.md', 'package.json', 'dist/package.json'],
     ...['row-reader', 'save-again'].map((name) => `dist/modules/${name}.js`), // modules share them
     'dist/fleet/postgresql.sql', // the command prints it
+    // systemd, Prometheus and Grafana are given them
+    ...globSync('lib/cli/monitoring/*.{service,timer,yml,json}', { cwd: root }).map((path) => path.replace('lib', 'dist')),
     ...rooms.flatMap((path) => [`dist/${path}.js`, `dist/${path}.d.ts`]),
     ...command.map((name) => `dist/cli/${name}.js`), // nobody imports them
     ...importedLater,

@@ -15,6 +15,8 @@ const tools = {
   perl: ['perl', '--version'],
   'mkfs.vfat': ['sh', '-c', 'command -v mkfs.vfat'],
   'mkfs.exfat': ['sh', '-c', 'command -v mkfs.exfat'], // it ends with 1 whatever it is asked
+  promtool: ['promtool', '--version'], // of Debian's package prometheus
+  'prometheus-node-exporter': ['prometheus-node-exporter', '--version'],
   postgres: ['sh', '-c', 'ls /usr/lib/postgresql/*/bin/postgres || command -v postgres'], // 15 or later, with psql
   users: ['unshare', '-Ur', 'true'],
   root: ['sh', '-c', 'test "$(id -u)" = 0'],
