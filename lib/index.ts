@@ -25,6 +25,7 @@ export type { SessionSnapshot, StateSnapshot } from './core/state.ts';
 export type { SnapshotCopy } from './core/snapshot-findings.ts';
 export type { StoreHealth } from './health.ts';
 export type { Fault, HealthFinding } from './core/faults.ts';
+export type { EndedWrite } from './core/writes.ts';
 export type { Recovery } from './recovery/heal.ts';
 export type { MigrationReport } from './opening/migrate.ts';
 export type { MigrationStep } from './core/sql-files.ts';

@@ -64,7 +64,8 @@ export class StoreOfLimits {
     const asked = { subject, day, durationMs: checkChange(durationMs) };
     const checked = checkTold(told);
     const { connection, limits } = this.#parts;
-    return connection.write(`grant time to ${quote(subject)} on ${day}`, () => limits.grant(asked, checked));
+    const what = `grant time to ${quote(subject)} on ${day}`;
+    return connection.write('grantTime', what, () => limits.grant(asked, checked));
   }
 
   /**
@@ -84,7 +85,7 @@ export class StoreOfLimits {
     const checked = checkTold(told);
     const { connection, limits } = this.#parts;
     const what = `set the availability of ${quote(subject)} on ${day}`;
-    connection.write(what, () => limits.setAvailability(asked, checked));
+    connection.write('setAvailability', what, () => limits.setAvailability(asked, checked));
   }
 
   /** What was permitted for a subject on a day beyond its rules. Throws `ERR_STORE_CORRUPT` for a damaged override. */
@@ -122,7 +123,8 @@ export class StoreOfLimits {
     const asked = { subject, durationMs: checkChange(durationMs), capMs };
     const checked = checkTold(told);
     const { connection, limits } = this.#parts;
-    return connection.write(`adjust the balance of ${quote(subject)}`, () => limits.adjust(asked, checked));
+    const what = `adjust the balance of ${quote(subject)}`;
+    return connection.write('adjustBalance', what, () => limits.adjust(asked, checked));
   }
 
   /** The time that a subject has earned and not yet spent, in milliseconds; 0 where it never earned any. */
@@ -154,6 +156,7 @@ export class StoreOfLimits {
     const asked = { entryId, day, durationMs: checkChange(durationMs) };
     const checked = { ...checkTold(told), reason: checkText('options.reason', told.reason) };
     const { connection, limits } = this.#parts;
-    return connection.write(`correct the usage of ${quote(entryId)} on ${day}`, () => limits.correct(asked, checked));
+    const what = `correct the usage of ${quote(entryId)} on ${day}`;
+    return connection.write('correctUsage', what, () => limits.correct(asked, checked));
   }
 }

@@ -154,7 +154,7 @@ export class SqliteStore<in E extends EventBase = never> extends StoreOfLimits i
    * that is recorded already, `ERR_STORE_POLICY` where a rule refuses the event in a store with a ledger.
    */
   appendAudit<Known extends EventBase = E>(event: E | CoreEvent, attributes?: AuditAttributes): AuditEvent<Known> {
-    return this.#append<Known>([encodeEvent(event, attributes)])[0]!;
+    return this.#append<Known>('appendAudit', [encodeEvent(event, attributes)])[0]!;
   }
 
   /**
@@ -164,17 +164,17 @@ export class SqliteStore<in E extends EventBase = never> extends StoreOfLimits i
   appendAudits<Known extends EventBase = E>(
     items: readonly { event: E | CoreEvent; attributes?: AuditAttributes | undefined }[],
   ): AuditEvent<Known>[] {
-    return this.#append<Known>(encodeEvents(items));
+    return this.#append<Known>('appendAudits', encodeEvents(items));
   }
 
-  #append<Known extends EventBase>(encoded: readonly EncodedEvent[]): AuditEvent<Known>[] {
+  #append<Known extends EventBase>(operation: string, encoded: readonly EncodedEvent[]): AuditEvent<Known>[] {
     const { log } = this.#parts;
     if (!log.ledger && encoded.some(({ policy }) => policy)) {
       const message = 'policy and breakGlass are for a store with a ledger, and this one was opened without';
       throw new StoreError('ERR_STORE_INVALID_ARGUMENT', message);
     }
     const what = encoded.length === 1 ? `the event ${quote(encoded[0]!.type)}` : `${encoded.length} events`;
-    return this.#connection.write(`append ${what}`, () => {
+    return this.#connection.write(operation, `append ${what}`, () => {
       const now = this.#connection.now();
       const timestamp = now.toISOString();
       const permitted = log.ledger?.permit(encoded) ?? encoded;
@@ -257,7 +257,7 @@ export class SqliteStore<in E extends EventBase = never> extends StoreOfLimits i
     checkDay('day', day);
     const duration = checkDuration('durationMs', durationMs);
     const what = `add usage for ${quote(entryId)} on ${day}`;
-    return this.#connection.write(what, () => this.#parts.usage.add(entryId, day, duration));
+    return this.#connection.write('addUsage', what, () => this.#parts.usage.add(entryId, day, duration));
   }
 
   /** An entry's total of a day in milliseconds; 0 where there is none. */
@@ -299,7 +299,8 @@ export class SqliteStore<in E extends EventBase = never> extends StoreOfLimits i
   setCooldownUntil(entryId: string, until: Date): void {
     checkText('entryId', entryId);
     const text = checkInstant('until', until);
-    this.#connection.write(`set the cooldown of ${quote(entryId)}`, () => this.#parts.cooldowns.set(entryId, text));
+    const what = `set the cooldown of ${quote(entryId)}`;
+    this.#connection.write('setCooldownUntil', what, () => this.#parts.cooldowns.set(entryId, text));
   }
 
   /**
@@ -314,7 +315,8 @@ export class SqliteStore<in E extends EventBase = never> extends StoreOfLimits i
   /** Removes an entry's cooldown, if there is one. */
   clearCooldown(entryId: string): void {
     checkText('entryId', entryId);
-    this.#connection.write(`clear the cooldown of ${quote(entryId)}`, () => this.#parts.cooldowns.clear(entryId));
+    const what = `clear the cooldown of ${quote(entryId)}`;
+    this.#connection.write('clearCooldown', what, () => this.#parts.cooldowns.clear(entryId));
   }
 
   /** All cooldowns by entry id, those that have ended included. */
@@ -330,7 +332,7 @@ export class SqliteStore<in E extends EventBase = never> extends StoreOfLimits i
    */
   saveSnapshot(snapshot: StateSnapshot): void {
     const text = encodeState(snapshot);
-    this.#connection.write('save the snapshot', () => this.#parts.pair.save(text));
+    this.#connection.write('saveSnapshot', 'save the snapshot', () => this.#parts.pair.save(text));
   }
 
   /** The state saved last, from the newer whole copy of the two. `undefined` where none was ever saved. */
@@ -383,7 +385,7 @@ export class SqliteStore<in E extends EventBase = never> extends StoreOfLimits i
       all: (sql, ...values) => connection.all(sql, ...values),
       now: () => connection.now(),
       read: (what, fn) => connection.read(what, fn),
-      write: (what, fn) => connection.write(what, () => {
+      write: (operation, what, fn) => connection.write(operation, what, () => {
         log.ledger?.noteOther();
         return fn();
       }),

@@ -9,6 +9,10 @@ import type { CommitParticipant, LastParticipant } from './commit-participant.ts
 import { Faults } from './faults.ts';
 import { type Reader, readTogether } from './handle.ts';
 import { Statements } from './statements.ts';
+import { beginAtOnce, beginTimed, type EndedWrite, publishWrite, writeChannel } from './writes.ts';
+
+// IMMEDIATE, because a transaction that reads before it writes fails with BUSY_SNAPSHOT whatever the timeout.
+const beginSql = 'BEGIN IMMEDIATE';
 
 export class Connection extends Statements {
   readonly faults: Faults;
@@ -72,6 +76,10 @@ export class Connection extends Statements {
 
   get inTransaction(): boolean {
     return this.#depth > 0;
+  }
+
+  get #timeoutMs(): number {
+    return this.get<[number]>('PRAGMA busy_timeout')![0];
   }
 
   /** Has these take part in every transaction from now on, in this order. */
@@ -143,27 +151,31 @@ export class Connection extends Statements {
 
   /**
    * Runs a write in a transaction of its own, durable on return, or as a savepoint of the open transaction, durable
-   * with that. Whatever `fn` throws undoes all that `fn` did.
+   * with that. Whatever `fn` throws undoes all that `fn` did. `what` completes "failed to …"; `operation`, and how long
+   * the caller has waited for others, are what `EndedWrite` has.
    */
-  write<T>(what: string, fn: () => T): T {
+  write<T>(operation: string, what: string, fn: () => T, waitedMs = 0): T {
     this.#checkWritable(what);
-    return this.#depth === 0 ? this.#outermost(what, fn) : this.#nested(what, fn);
+    if (this.#depth > 0) return this.#nested(what, fn);
+    if (!writeChannel.hasSubscribers) return this.#outermost(what, fn);
+    const { path } = this;
+    return publishWrite({ path, operation, waitedMs }, (ended) => this.#outermost(what, fn, false, ended));
   }
 
   /** Runs a write of its own, unless another process writes at this moment; says whether it ran. */
-  writeAtOnce(what: string, fn: () => void): boolean {
+  writeAtOnce(operation: string, what: string, fn: () => void, waitedMs = 0): boolean {
     this.#checkWritable(what);
-    const [timeout] = this.get<[number]>('PRAGMA busy_timeout')!;
+    const startedMs = performance.now();
+    let run = (): void => this.#outermost(what, fn, true);
     try {
-      this.db.exec('PRAGMA busy_timeout = 0');
-      this.statement('BEGIN IMMEDIATE').run();
+      beginAtOnce(this.db, this.statement(beginSql), this.#timeoutMs);
     } catch (error) {
-      if (codeOf(error) !== 'ERR_STORE_BUSY') throw this.#failed(error, what, true);
-      return false;
-    } finally {
-      this.db.exec(`PRAGMA busy_timeout = ${timeout}`);
+      if (codeOf(error) === 'ERR_STORE_BUSY') return false;
+      run = () => {
+        throw this.#failed(error, what, true);
+      };
     }
-    this.#outermost(what, fn, true);
+    publishWrite({ path: this.path, operation, waitedMs }, run, startedMs);
     return true;
   }
 
@@ -180,7 +192,7 @@ export class Connection extends Statements {
       }
     };
     try {
-      return this.write('run a transaction', () => checkSettled(run()));
+      return this.write('transaction', 'run a transaction', () => checkSettled(run()));
     } catch (error) {
       throw error instanceof CallersError ? error.error : error;
     }
@@ -236,12 +248,12 @@ export class Connection extends Statements {
     return [...this.#attending, ...this.#joined, ...(this.#last ? [this.#last] : [])];
   }
 
-  #outermost<T>(what: string, fn: () => T, isBegun = false): T {
+  #outermost<T>(what: string, fn: () => T, isBegun = false, ended?: EndedWrite): T {
     let committing = false;
     let result: T | undefined;
     try {
-      // IMMEDIATE, because a transaction that reads before it writes fails with BUSY_SNAPSHOT whatever the timeout.
-      if (!isBegun) this.statement('BEGIN IMMEDIATE').run();
+      if (ended) beginTimed(this.db, this.statement(beginSql), this.#timeoutMs, ended);
+      else if (!isBegun) this.statement(beginSql).run();
       this.#depth = 1;
       this.uses = 0;
       const [dataVersion] = this.#dataVersionStatement.get() as unknown as [number];
@@ -313,7 +325,7 @@ export class Connection extends Statements {
    * changes no page commits nothing.
    */
   locked<T>(fn: () => T): T {
-    this.statement('BEGIN IMMEDIATE').run();
+    this.statement(beginSql).run();
     try {
       return fn();
     } finally {

@@ -15,8 +15,11 @@ export interface ModuleConnection {
   now(): Date;
   /** Runs a read. `what` completes "failed to …"; errors get it as their context. */
   read<T>(what: string, fn: () => T): T;
-  /** Runs a write of the module's own tables, in a transaction of its own or as a part of the open one. */
-  write<T>(what: string, fn: () => T): T;
+  /**
+   * Runs a write of the module's own tables, in a transaction of its own or as a part of the open one. `operation` is
+   * the public name of what writes; `EndedWrite` has it.
+   */
+  write<T>(operation: string, what: string, fn: () => T): T;
   /** Runs several reads that see one state of the database. */
   readTogether<T>(what: string, fn: () => T): T;
   /** Appends an event of any type inside a `write`; `timestamp` is the text of its time where that is not now. */

@@ -77,7 +77,7 @@ export async function importStore(from: string, to: string, options?: LongOperat
 /** Walks the source a second time, and takes each row that the store, asked under its write lock, does not have yet. */
 function take(source: Source, kind: SourceKind, to: string, step: (rows: number) => void): ImportReport {
   using store = SqliteStore.open(to);
-  return connect(store).write(`import ${source.path}`, () => {
+  return connect(store).write('importStore', `import ${source.path}`, () => {
     const has = kind.has?.bind(kind, source) ?? (() => false);
     const sink = new TakingSink(store, kind.identity(source), kind.tables?.(source) ?? [], has);
     for (const rows of kind.walk(source, sink)) step(rows);

@@ -93,7 +93,7 @@ export class AttachedLedger implements LedgerPort {
     this.#parts.log.ledger = this;
     this.#connection.attendLast(this);
     const attached: Attached = { replayed: 0, written: 0, setAside: [] };
-    writeInTurnSync(this.#connection, `attach the ledger ${this.#ledger.path}`, () => {
+    writeInTurnSync(this.#connection, 'open', `attach the ledger ${this.#ledger.path}`, () => {
       attached.replayed = (this.#head()?.id ?? 0) - before;
       this.#watch();
       if (!this.#parts.log.hasLedger()) this.#turnOn();
@@ -353,13 +353,13 @@ export class AttachedLedger implements LedgerPort {
   async cutBehind(row: Anchor, signal: AbortSignal | undefined): Promise<void> {
     using temporary = TemporaryFile.beside(this.#ledger.path);
     using cut = new LedgerCut(this.#ledger, temporary.path);
-    const what = `cut the ledger ${this.#ledger.path}`;
+    const [operation, what] = ['archiveAudits', `cut the ledger ${this.#ledger.path}`];
     const committed = async (): Promise<End> => {
-      await writeInTurn(this.#connection, what, () => void this.#ledger.refresh(true), signal);
+      await writeInTurn(this.#connection, operation, what, () => void this.#ledger.refresh(true), signal);
       return this.#ledger.end;
     };
     if (!await cut.copy(row, committed, signal)) return;
-    await writeInTurn(this.#connection, what, () => {
+    await writeInTurn(this.#connection, operation, what, () => {
       cut.place();
       this.#watchAnew();
       // Another process looks for the new file only after a commit of somebody else.

@@ -42,7 +42,8 @@ export function mirrorEvent(store: SqliteStore, line: LedgerLine): 'inserted' | 
   if (!isSound(checked)) {
     throw new StoreError('ERR_STORE_PARITY', `line of row ${checked.id} does not have the hash of its content`);
   }
-  return connection.write(`insert row ${checked.id} of the ledger`, () => insertMissing(connection, toRow(checked)));
+  const what = `insert row ${checked.id} of the ledger`;
+  return connection.write('mirrorEvent', what, () => insertMissing(connection, toRow(checked)));
 }
 
 function insertMissing(connection: ModuleConnection, row: LedgerRow, hasLedger = true): 'inserted' | 'already-present' {
@@ -77,7 +78,7 @@ export async function replay(
   const connection = connect(store);
   checkLedger(connection, ledger);
   const counts = { replayed: 0, skippedExisting: 0 };
-  connection.write(`replay ${ledger.path}`, () => {
+  connection.write('replay', `replay ${ledger.path}`, () => {
     for (const line of wholeGroups(ledger)) {
       if (insertMissing(connection, toRow(line)) === 'inserted') counts.replayed++;
       else counts.skippedExisting++;
@@ -164,15 +165,16 @@ export async function rebuildDatabase(
     using store = SqliteStore.open(temporary.path);
     const connection = connect(store);
     const done: Rebuilt = { events: 0, hasLedger: 0 };
-    if (after) connection.write('begin the log', () => connection.parts.log.beginBehind(after));
+    const write = <T>(step: string, fn: () => T): T => connection.write('rebuildDatabase', step, fn);
+    if (after) write('begin the log', () => connection.parts.log.beginBehind(after));
     for (let more = true; more; ) {
-      more = connection.write('replay the ledger', () => replayNext(connection, lines, done));
+      more = write('replay the ledger', () => replayNext(connection, lines, done));
       signal?.throwIfAborted();
       onProgress?.({ done: done.events, total: Math.max(head?.id ?? 0, done.events) });
       await nextTurn();
     }
     const finishSql = 'UPDATE store_meta SET has_ledger = ? WHERE id = 1';
-    connection.write('finish the database', () => connection.prepare(finishSql).run(done.hasLedger));
+    write('finish the database', () => connection.prepare(finishSql).run(done.hasLedger));
     store.close();
     attempt(what, () => placeNew('rebuild the database', temporary.path, target));
     return { events: done.events };

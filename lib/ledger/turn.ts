@@ -11,26 +11,29 @@ import { pauseSync } from '../values/pause.ts';
  * a thousand times in a second, as long as the store waits for others. Throws what `write` throws.
  */
 export async function writeInTurn(
-  connection: Connection, what: string, fn: () => void, signal: AbortSignal | undefined,
+  connection: Connection, operation: string, what: string, fn: () => void, signal: AbortSignal | undefined,
 ): Promise<void> {
-  if (connection.writeAtOnce(what, fn)) return;
+  if (connection.writeAtOnce(operation, what, fn)) return;
   const [timeoutMs] = connection.get<[number]>('PRAGMA busy_timeout')!;
-  for (const startedMs = performance.now(); performance.now() - startedMs < timeoutMs; ) {
+  const startedMs = performance.now();
+  for (let waitedMs = 0; waitedMs < timeoutMs; ) {
     await sleep(1);
     signal?.throwIfAborted();
-    if (connection.writeAtOnce(what, fn)) return;
+    waitedMs = performance.now() - startedMs;
+    if (connection.writeAtOnce(operation, what, fn, waitedMs)) return;
   }
-  connection.write(what, fn);
+  connection.write(operation, what, fn, performance.now() - startedMs);
 }
 
 /** `writeInTurn` for an open, which cannot be asynchronous. SQLite itself waits for the second half of the time. */
-export function writeInTurnSync(connection: Connection, what: string, fn: () => void): void {
+export function writeInTurnSync(connection: Connection, operation: string, what: string, fn: () => void): void {
   const [timeoutMs] = connection.get<[number]>('PRAGMA busy_timeout')!;
-  for (const startedMs = performance.now(); performance.now() - startedMs < timeoutMs / 2; ) {
-    if (connection.writeAtOnce(what, fn)) return;
+  const startedMs = performance.now();
+  for (let waitedMs = 0; waitedMs < timeoutMs / 2; waitedMs = performance.now() - startedMs) {
+    if (connection.writeAtOnce(operation, what, fn, waitedMs)) return;
     pauseSync(1);
   }
-  connection.write(what, fn);
+  connection.write(operation, what, fn, timeoutMs > 0 ? performance.now() - startedMs : 0);
 }
 
 // Who has not written for so many looks does not write without a pause.

@@ -49,7 +49,7 @@ export function writeAlone<T>(
 export function detach(connection: Connection, ledger: LedgerPort | undefined, force: boolean): void {
   const what = 'detach the ledger';
   const isNested = connection.inTransaction;
-  const write = (): void => connection.write(what, () => {
+  const write = (): void => connection.write('detachLedger', what, () => {
     const why = ledger ? 'a transaction is open' : 'the store was opened without one';
     if (!ledger || isNested) throw new StoreError('ERR_STORE_CONFLICT', `failed to ${what}: ${why}`);
     ledger.detach();

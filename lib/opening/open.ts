@@ -196,7 +196,8 @@ function settle(opened: Opened, ledger: LedgerPort | undefined, opening: Opening
   const content = snapshot.state === 'whole' && log.owns(originOf(snapshot.content)) ? snapshot.content : undefined;
   const had = log.head()?.id ?? 0;
   const { replayed, ...ofLedger } = ledger ? attach(opened, ledger, opening) : noLedger;
-  if (limits.isBehind()) connection.write('take in what an older version has passed over', () => limits.takeIn());
+  const what = 'take in what an older version has passed over';
+  if (limits.isBehind()) connection.write('open', what, () => limits.takeIn());
   const found = findLoss(opened, opening, content);
   const taken = content && isOutdated(connection, content) ? undefined : content;
   const healed = found && heal(opened, { found, moved, replayed, lastId: had + replayed }, taken);

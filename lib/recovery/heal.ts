@@ -57,7 +57,7 @@ interface Loss {
 export function heal(opened: Opened, loss: Loss, content: ReadContent | undefined): Recovery {
   const { connection, log, pair } = opened;
   const { found, moved, replayed } = loss;
-  return connection.write('recover what was lost', () => {
+  return connection.write('open', 'recover what was lost', () => {
     const row = pair.row();
     const restored: Recovery['restored'] = { usage: 0, cooldowns: 0, snapshot: false };
     if (replayed > 0) restored.events = replayed;

@@ -10,7 +10,7 @@ import { fleet } from './fleet.ts';
 import { growth } from './growth.ts';
 import { limits } from './limits.ts';
 import { table } from './measure.ts';
-import { reads, snapshots, writes } from './operations.ts';
+import { measuredWrites, reads, snapshots, writes } from './operations.ts';
 import { buildPackage, packed } from './package.ts';
 import { findPeers, noPeers, type Peers } from './peers.ts';
 import { memory, starts } from './processes.ts';
@@ -88,7 +88,7 @@ async function measure(folder: string, peers: Peers, sizes: Sizes): Promise<Row[
   buildPackage(built);
   const rows: Row[] = [];
   const parts: [name: string, part: () => Row[] | Promise<Row[]>][] = [
-    ['writes', () => writes(folder, peers, sizes)],
+    ['writes', () => [...writes(folder, peers, sizes), measuredWrites(folder, sizes)]],
     ['reads', () => reads(folder, peers, sizes)],
     ['limits', () => limits(folder, sizes)],
     ['snapshots', () => snapshots(folder, peers, sizes)],

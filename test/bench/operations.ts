@@ -1,11 +1,13 @@
 // Single operations, each beside the same work done with the peer's bare statements.
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { join } from 'node:path';
+import type { EndedWrite } from '../../lib/index.ts';
 import { syncFolder } from '../../lib/values/folders.ts';
 import { type BareStore, nodeSqlite } from './bare.ts';
 import { type Both, cooldownEnd, day, ended, entries, entry, openBoth, otherDay, started, state } from './both.ts';
-import { alternate } from './measure.ts';
+import { alternate, inTurn, timed } from './measure.ts';
 import type { Peers } from './peers.ts';
-import { type Row, speed } from './row.ts';
+import { cost, type Row, speed } from './row.ts';
 import type { Sizes } from './sizes.ts';
 
 /** A session's end, as one transaction. */
@@ -79,6 +81,34 @@ export function writes(folder: string, { betterSqlite3 }: Peers, { write, togeth
   );
   both.close();
   return rows;
+}
+
+/** What it costs that a service measures its writes; where nobody does, a write asks whether anybody does. */
+export function measuredWrites(folder: string, { write: { batches, size } }: Pick<Sizes, 'write'>): Row {
+  const { store, close } = openBoth(folder, 'measured writes', undefined);
+  let totalMs = 0;
+  const listener = (ended: unknown): void => void (totalMs += (ended as EndedWrite).durationMs);
+  const batch = (): number => {
+    const batchMs = timed(() => {
+      for (let number = 0; number < size; number++) store.addUsage(entry(number), day, 1_500);
+    });
+    return (batchMs * 1_000) / size;
+  };
+  const measured = (): number => {
+    subscribe('shepherd-store:write', listener);
+    try {
+      return batch();
+    } finally {
+      unsubscribe('shepherd-store:write', listener);
+    }
+  };
+  const row = cost(
+    'durable addUsage with a subscriber to each write', 'the same without one', inTurn(batches, measured, batch),
+    undefined, 'µs',
+  );
+  close();
+  if (!(totalMs > 0)) throw new Error('the subscriber was told of nothing');
+  return row;
 }
 
 /** Reads. */

@@ -55,7 +55,7 @@ class Filled {
     const { prepare, write } = connect(this.store);
     const numbers = `WITH RECURSIVE numbers (value) AS
       (SELECT 0 UNION ALL SELECT value + 1 FROM numbers WHERE value < ${count - 1})`;
-    write('fill the store', () => fillSql.forEach((sql) => prepare(`${numbers} ${sql}`).run()));
+    write('bench', 'fill the store', () => fillSql.forEach((sql) => prepare(`${numbers} ${sql}`).run()));
   }
 
   /** One of the newest 100 runs. */

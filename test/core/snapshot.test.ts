@@ -497,7 +497,7 @@ test('the file has the usage and cooldowns of the moment of each save, whoever c
       other.addUsage('b', day, 1),
       other.saveSnapshot(later),
     ],
-    'rows deleted by a module': () => write('delete', () => prepare('DELETE FROM usage').run()),
+    'rows deleted by a module': () => write('test', 'delete', () => prepare('DELETE FROM usage').run()),
     'usage that is undone': () => undone(() => store.addUsage('a', day, 5)),
     'usage and a save that are undone': () => undone(() => [store.addUsage('a', day, 5), store.saveSnapshot(state)]),
     'usage and a save inside that are undone, in a transaction that saves': () =>

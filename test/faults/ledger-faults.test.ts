@@ -469,7 +469,7 @@ test('but not with a snapshot or a row of a module beside them, which no ledger 
     store.addUsage('a', day, 7);
     store.saveSnapshot({ timestamp: new Date(5) });
   }));
-  await wait((store) => connect(store).write('note the days', () => {
+  await wait((store) => connect(store).write('test', 'note the days', () => {
     store.addUsage('a', day, 7);
     connect(store).prepare("INSERT INTO facts VALUES ('f', 'a', 'b', 'c', '1', 0, NULL, 'x', 'x')").run();
   }));

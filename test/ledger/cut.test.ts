@@ -169,7 +169,7 @@ test('a process that dies between the cut and its commit does not stop the other
   const committed = async (): Promise<End> => tail.refresh(true);
   assert.equal(await cut.copy({ id: row.id, hash: log.hashAt(row.id)! }, committed, undefined), true);
   const died = new Error('died');
-  assert.throws(() => connect(kiosk.store).write('cut', () => {
+  assert.throws(() => connect(kiosk.store).write('test', 'cut', () => {
     cut.place();
     throw died;
   }), (error: Error) => error === died || error.cause === died);

@@ -710,7 +710,7 @@ test('an event from before the ledger may have one of its types and hold anythin
   const folder = new TestFolder(t);
   const store = folder.open({ clock });
   const door = connect(store);
-  door.write('adopt', () => door.appendAudit({ type: 'usage_added', data: 'null', meta: null }));
+  door.write('test', 'adopt', () => door.appendAudit({ type: 'usage_added', data: 'null', meta: null }));
   store.close();
   folder.open({ clock, ledger: ledgerOf(folder) }).close();
   assert.ok((await verifyParity(readerOf(folder), ledgerOf(folder))).isConsistent);

@@ -99,7 +99,7 @@ test('a project keeps the path it is known by: its folder was moved behind a lin
   // As an import brings them.
   const { prepare, write } = connect(store);
   const foreign = ['~/src', 'relative/project', folder.file('old/from-elsewhere')];
-  write('take over', () =>
+  write('test', 'take over', () =>
     foreign.forEach((path) => prepare('INSERT INTO projects (path, run_count) VALUES (?, 7)').run(path)),
   );
   const intervals = { lint: hourMs };

@@ -106,5 +106,5 @@ function bytesOf(name: string): number {
 test('a bundle has no more of it than its program uses', needs('esbuild'), () => {
   const [day, store] = [bytesOf('localDay'), bytesOf('SqliteStore')];
   assert.ok(day <= 3_000, `localDay: ${day} bytes`);
-  assert.ok(store <= 145_000, `SqliteStore: ${store} bytes`);
+  assert.ok(store <= 146_000, `SqliteStore: ${store} bytes`);
 });

@@ -9,7 +9,7 @@ export type Statement = readonly [sql: string, ...values: SQLInputValue[]];
 /** Runs statements on a store, as one transaction. */
 export function runSql(store: SqliteStore, ...statements: Statement[]): void {
   const door = connect(store);
-  door.write('change rows', () => {
+  door.write('test', 'change rows', () => {
     for (const [sql, ...values] of statements) door.prepare(sql).run(...values);
   });
 }

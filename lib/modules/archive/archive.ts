@@ -78,7 +78,7 @@ export async function archiveAudits(store: SqliteStore, options: ArchiveOptions)
   try {
     if (connection.parts.connection.inTransaction) throw new StoreError('ERR_STORE_CONFLICT', 'a transaction is open');
     // Refuses a store that may not be written before anything is made.
-    await writeInTurn(connection.parts.connection, 'archive the log', () => {}, signal);
+    await writeInTurn(connection.parts.connection, 'archiveAudits', 'archive the log', () => {}, signal);
     prepareFolder(target);
     using _lock = lockArchives(path);
     removeDead(target); // a run that only finishes what was cut short makes no file, which would remove them
@@ -214,7 +214,7 @@ class Archiving {
   async #write(what: string, fn: () => void): Promise<void> {
     const { connection } = this.#connection.parts;
     let startedMs = 0;
-    await writeInTurn(connection, what, () => {
+    await writeInTurn(connection, 'archiveAudits', what, () => {
       startedMs = performance.now();
       fn();
     }, this.#signal);

@@ -27,7 +27,7 @@ export function forgetUsage(store: SqliteStore, options: { before: string }): nu
   const connection = connect(store);
   const { before } = checkOptions('options', options, ['before']);
   checkDay('options.before', before);
-  return connection.write(`forget the usage before ${before}`, () => {
+  return connection.write('forgetUsage', `forget the usage before ${before}`, () => {
     const today = Date.parse(`${localDay(connection.now())}T00:00:00Z`);
     const first = new Date(today - (countedDays - 1) * dayMs).toISOString().slice(0, 10);
     if (before > first) throw invalid('options.before', before, `a day up to ${first}, because later ones still count`);
@@ -53,7 +53,8 @@ export function forgetArchives(store: SqliteStore, folder: string, options: { be
   const { path } = connection;
   if (path === undefined) throw invalid('store', 'a store in memory', 'a store in a file');
   return attempt(`forget archives of ${path}`, () => {
-    connection.write('forget archives', () => {}); // refuses a store that may not be written before anything is read
+    // Refuses a store that may not be written before anything is read.
+    connection.write('forgetArchives', 'forget archives', () => {});
     using _lock = lockArchives(path);
     const { log } = connection.parts;
     const begun = connection.read('read where the log begins', () => log.beginning().id);
@@ -68,7 +69,7 @@ export function forgetArchives(store: SqliteStore, folder: string, options: { be
     }
     const to = old.at(-1)?.to;
     if (to === undefined) return [];
-    connection.write('record which archives are forgotten', () => {
+    connection.write('forgetArchives', 'record which archives are forgotten', () => {
       const eventId = `archives_forgotten:${to}`;
       if (log.hasEvent(eventId)) return; // a call that was cut short has recorded it
       const files = old.map((file) => basename(file.path));

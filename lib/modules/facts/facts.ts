@@ -74,7 +74,7 @@ export class FactStore {
     const name = checkName('fact.', targetId, namespace, key);
     const ttl = checkInteger('fact.ttlSeconds', ttlSeconds, 0);
     const text = JSON.stringify(checkJson('fact.value', value));
-    return this.#connection.write(`upsert ${describe(name)}`, () => {
+    return this.#connection.write('FactStore.upsertFact', `upsert ${describe(name)}`, () => {
       const now = this.#connection.now();
       const nowText = now.toISOString();
       this.#connection.prepare(`DELETE FROM facts WHERE ${named} AND expires_at <= ?`).run(...name, nowText);
@@ -123,7 +123,7 @@ export class FactStore {
   /** Deletes a fact, and says whether there was one that had not expired. */
   deleteFact(targetId: string, namespace: string, key: string): boolean {
     const name = checkName('', targetId, namespace, key);
-    return this.#connection.write(`delete ${describe(name)}`, () => {
+    return this.#connection.write('FactStore.deleteFact', `delete ${describe(name)}`, () => {
       // A fact that has expired is deleted as well: a clock that is set back must not bring back what was deleted.
       const sql = `DELETE FROM facts WHERE ${named} RETURNING ${holds}`;
       const row = this.#connection.prepare(sql).get(...name, this.#nowText());
@@ -133,7 +133,7 @@ export class FactStore {
 
   /** Removes every fact that has expired from the file, and gives how many there were. */
   deleteExpiredFacts(): number {
-    return this.#connection.write('delete the expired facts', () => {
+    return this.#connection.write('FactStore.deleteExpiredFacts', 'delete the expired facts', () => {
       const { changes } = this.#connection.prepare('DELETE FROM facts WHERE expires_at <= ?').run(this.#nowText());
       return Number(changes);
     });

@@ -43,7 +43,7 @@ export function renewIdentity(store: SqliteStore): Renewed {
   const what = 'renew the identity of the store';
   // Inside a transaction no lock is taken any more that would exclude the others.
   if (connection.inTransaction) throw new StoreError('ERR_STORE_CONFLICT', `failed to ${what}: a transaction is open`);
-  const renewed = writeAlone(connection, what, undefined, () => door.write(what, () => {
+  const renewed = writeAlone(connection, what, undefined, () => door.write('renewIdentity', what, () => {
     const from = log.uuid;
     const unsent = door.all<[string, number]>(unsentSql).map(([outbox, events]) => ({ outbox, events }));
     const event: StoreEvent = { type: 'store_identity_renewed', from, to };
@@ -55,7 +55,7 @@ export function renewIdentity(store: SqliteStore): Renewed {
     return { from, to, id, unsent };
   }));
   // The first line of the ledger has the UUID before, as after a crash: the next write makes it anew.
-  if (log.ledger) door.write('write the ledger anew', () => {});
+  if (log.ledger) door.write('renewIdentity', 'write the ledger anew', () => {});
   reportMachine(connection);
   return renewed;
 }
@@ -67,6 +67,6 @@ export function renewIdentity(store: SqliteStore): Renewed {
 export function keepIdentity(store: SqliteStore): void {
   const door = connect(store);
   const { connection } = door.parts;
-  door.write('keep the identity of the store', () => moveHere(connection));
+  door.write('keepIdentity', 'keep the identity of the store', () => moveHere(connection));
   reportMachine(connection);
 }

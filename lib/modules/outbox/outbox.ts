@@ -52,7 +52,7 @@ export class Outbox {
     this.#connection = connect(store);
     this.name = checkName(name);
     if (this.#connection.isReadOnly || this.#read(() => readPosition(this.#connection, this.name))) return;
-    this.#connection.write(`make the outbox ${this.name}`, () => {
+    this.#connection.write('Outbox', `make the outbox ${this.name}`, () => {
       const { id, hash } = startOf(this.#connection);
       const sql = 'INSERT INTO outboxes (name, id, hash) VALUES (?, ?, ?) ON CONFLICT DO NOTHING';
       this.#connection.prepare(sql).run(this.name, id, hash);
@@ -109,7 +109,7 @@ export class Outbox {
     const what = `acknowledge row ${id} in the outbox ${this.name}`;
     const current = this.#read(() => this.#known());
     if (current.id === id && current.hash === hash) return;
-    this.#connection.write(what, () => {
+    this.#connection.write('Outbox.acknowledge', what, () => {
       const position = this.#known();
       const refused = (why: string): StoreError => new StoreError('ERR_STORE_CONFLICT', `failed to ${what}: ${why}`);
       if (id < position.id) throw refused(`row ${position.id} is acknowledged already`);
@@ -121,7 +121,7 @@ export class Outbox {
 
   /** Removes the outbox, so that its rows may be archived: durable on return. Says whether there was one. */
   remove(): boolean {
-    return this.#connection.write(`remove the outbox ${this.name}`, () => {
+    return this.#connection.write('Outbox.remove', `remove the outbox ${this.name}`, () => {
       return this.#connection.prepare('DELETE FROM outboxes WHERE name = ?').run(this.name).changes === 1;
     });
   }

@@ -83,7 +83,8 @@ export class ProjectStore {
   recordTaskRun(path: string, taskType: string): void {
     const project = projectPath(this.#connection, 'path', path);
     checkText('taskType', taskType);
-    this.#connection.write(`record a run of ${quote(taskType)} in ${quote(project)}`, () => {
+    const what = `record a run of ${quote(taskType)} in ${quote(project)}`;
+    this.#connection.write('ProjectStore.recordTaskRun', what, () => {
       makeKnown(this.#connection, project);
       const sql = `INSERT INTO task_history (project_path, task_type, last_run_at) VALUES (?, ?, ?)
         ON CONFLICT (project_path, task_type) DO UPDATE SET last_run_at = excluded.last_run_at`;
@@ -156,7 +157,7 @@ export class ProjectStore {
     const { windowMs = defaultWindowMs, force = false } = checkOptions('options', options, ['windowMs', 'force']);
     checkDuration('options.windowMs', windowMs);
     if (typeof force !== 'boolean') throw invalid('options.force', force, 'true or false');
-    return this.#connection.write(`claim a run of ${quote(project)}`, () => {
+    return this.#connection.write('ProjectStore.claimProjectRun', `claim a run of ${quote(project)}`, () => {
       makeKnown(this.#connection, project);
       if (!force && isHeld(this.#connection, project, windowMs)) return false;
       if (force) this.#record({ type: 'project_claim_forced', path: project });
@@ -168,7 +169,7 @@ export class ProjectStore {
   /** Records that a run of a project has succeeded: sets the last run to its start, counts it, and ends the claim. */
   recordProjectRun(path: string): void {
     const project = projectPath(this.#connection, 'path', path);
-    this.#connection.write(`record a run of ${quote(project)}`, () => {
+    this.#connection.write('ProjectStore.recordProjectRun', `record a run of ${quote(project)}`, () => {
       makeKnown(this.#connection, project);
       // A damaged count is refused, because it would be added to. Damaged times are not, because they are replaced.
       const countSql = 'SELECT run_count FROM projects WHERE path = ?';
@@ -183,7 +184,7 @@ export class ProjectStore {
   /** Ends the claim of a project after a failure, so that the next caller gets it; does nothing where there is none. */
   releaseProjectClaim(path: string): void {
     const project = projectPath(this.#connection, 'path', path);
-    this.#connection.write(`release the claim of ${quote(project)}`, () => {
+    this.#connection.write('ProjectStore.releaseProjectClaim', `release the claim of ${quote(project)}`, () => {
       this.#connection.prepare('UPDATE projects SET claimed_at = NULL WHERE path = ?').run(project);
     });
   }
@@ -195,7 +196,7 @@ export class ProjectStore {
    */
   addRunRecord(record: NewRunRecord): string {
     const { row, projects } = encodeRunRecord(this.#connection, record);
-    return this.#connection.write(`add the run record ${row[0]}`, () => {
+    return this.#connection.write('ProjectStore.addRunRecord', `add the run record ${row[0]}`, () => {
       insertRunRecord(this.#connection, row, projects);
       return row[0];
     });
@@ -211,7 +212,7 @@ export class ProjectStore {
   pruneRunRecords(options: { keep: number }): number {
     const { keep } = checkOptions<{ keep?: unknown }>('options', options, ['keep']);
     const count = checkInteger('options.keep', keep, 0);
-    return this.#connection.write('prune the run records', () => {
+    return this.#connection.write('ProjectStore.pruneRunRecords', 'prune the run records', () => {
       const removed = deleteOldRunRecords(this.#connection, count);
       if (removed > 0) this.#record({ type: 'run_records_pruned', removed });
       return removed;
@@ -236,7 +237,7 @@ export class ProjectStore {
     checkText('task.taskId', taskId);
     const path = projectPath(this.#connection, 'task.project', project);
     checkText('task.taskType', taskType);
-    this.#connection.write(`assign the task ${quote(taskId)}`, () => {
+    this.#connection.write('ProjectStore.assignTask', `assign the task ${quote(taskId)}`, () => {
       makeKnown(this.#connection, path);
       if (insertAssignment(this.#connection, [taskId, path, taskType, this.#nowText()])) return;
       throw new StoreError('ERR_STORE_CONFLICT', `failed to assign the task ${quote(taskId)}: it is assigned already`);
@@ -262,7 +263,7 @@ export class ProjectStore {
   /** Ends the assignment of a task, done or not; does nothing where there is none. */
   clearAssigned(taskId: string): void {
     checkText('taskId', taskId);
-    this.#connection.write(`clear the task ${quote(taskId)}`, () => {
+    this.#connection.write('ProjectStore.clearAssigned', `clear the task ${quote(taskId)}`, () => {
       this.#connection.prepare('DELETE FROM assigned_tasks WHERE task_id = ?').run(taskId);
     });
   }
@@ -273,7 +274,7 @@ export class ProjectStore {
    */
   clearStaleAssignments(maxAgeMs: number): number {
     checkDuration('maxAgeMs', maxAgeMs);
-    return this.#connection.write('clear the stale assignments', () => {
+    return this.#connection.write('ProjectStore.clearStaleAssignments', 'clear the stale assignments', () => {
       const now = this.#connection.now();
       const sql = 'UPDATE assigned_tasks SET assigned_at = ?1 WHERE assigned_at > ?1';
       this.#connection.prepare(sql).run(now.toISOString());
@@ -294,7 +295,7 @@ export class ProjectStore {
     const project = projectPath(this.#connection, 'path', path);
     checkText('label', label);
     const text = value === undefined ? null : JSON.stringify(checkJson('value', value));
-    return this.#connection.write(`capture the project ${quote(project)}`, () => {
+    return this.#connection.write('ProjectStore.captureProject', `capture the project ${quote(project)}`, () => {
       makeKnown(this.#connection, project);
       return capture(this.#connection, project, label, text);
     });
@@ -323,7 +324,7 @@ export class ProjectStore {
   restoreProjectSnapshot(id: string): string {
     const what = 'restore the project snapshot';
     checkText('id', id);
-    return this.#connection.write(what, () => {
+    return this.#connection.write('ProjectStore.restoreProjectSnapshot', what, () => {
       const { state, snapshot } = readSnapshot(this.#connection, what, id);
       const replacedId = capture(this.#connection, snapshot.path, `before the restore of ${id}`, null);
       putBack(this.#connection, snapshot.path, state);
@@ -336,7 +337,9 @@ export class ProjectStore {
   deleteProjectSnapshot(id: string): void {
     const what = 'delete the project snapshot';
     checkText('id', id);
-    this.#connection.write(what, () => deleteSnapshot(this.#connection, what, id));
+    this.#connection.write('ProjectStore.deleteProjectSnapshot', what, () => {
+      deleteSnapshot(this.#connection, what, id);
+    });
   }
 
   #record(event: ProjectAuditEvent): void {

@@ -74,7 +74,7 @@ export class RunStore {
   /** Creates a run. A run that is created as running starts now, unless `startedAt` says when. */
   createRun(run: NewRun): Run {
     const checked = checkNewRun(run);
-    return this.#write(`create the run ${quote(checked.id)}`, (what) => {
+    return this.#write('RunStore.createRun', `create the run ${quote(checked.id)}`, (what) => {
       const created = insertRun(this.#connection, what, checked);
       const { id, planPath, status } = created;
       this.#record({ type: 'run_created', runId: id, planPath, status }, id);
@@ -96,7 +96,7 @@ export class RunStore {
     checkText('id', id);
     checkRunStatus('status', status);
     checkOptionalText('error', error);
-    return this.#write(`change the run ${quote(id)} to ${status}`, (what) => {
+    return this.#write('RunStore.updateRunStatus', `change the run ${quote(id)} to ${status}`, (what) => {
       const [before, after] = changeRunStatus(this.#connection, what, id, status, error);
       const why = error === undefined ? undefined : { error };
       this.#record({ type: 'run_status_changed', runId: id, from: before.status, to: status, ...why }, id);
@@ -123,7 +123,7 @@ export class RunStore {
    * last run.
    */
   deleteRun(id: string): void {
-    this.#write(`delete the run ${quote(checkText('id', id))}`, (what) => {
+    this.#write('RunStore.deleteRun', `delete the run ${quote(checkText('id', id))}`, (what) => {
       const { planPath, status } = removeRun(this.#connection, what, id);
       this.#record({ type: 'run_deleted', runId: id, planPath, status }, id);
     });
@@ -138,7 +138,7 @@ export class RunStore {
    */
   createPlanUnit(unit: NewPlanUnit): PlanUnit {
     const checked = checkNewUnit(unit);
-    return this.#write(`create the plan unit ${quote(checked.id)}`, (what) => {
+    return this.#write('RunStore.createPlanUnit', `create the plan unit ${quote(checked.id)}`, (what) => {
       const created = insertUnit(this.#connection, what, checked);
       const { id, runId, resourceType, resourceName, action } = created;
       this.#record({ type: 'plan_unit_created', runId, planUnitId: id, resourceType, resourceName, action }, id);
@@ -162,7 +162,7 @@ export class RunStore {
     checkText('id', id);
     checkUnitStatus('status', status);
     const checked = checkOutcome(outcome);
-    return this.#write(`change the plan unit ${quote(id)} to ${status}`, (what) => {
+    return this.#write('RunStore.updatePlanUnitStatus', `change the plan unit ${quote(id)} to ${status}`, (what) => {
       const [before, after] = changeUnitStatus(this.#connection, what, id, status, checked);
       const error = checked.error === null ? undefined : { error: checked.error };
       this.#record({
@@ -174,7 +174,8 @@ export class RunStore {
 
   /** Counts one more retry of a unit and gives how many there are now. Throws `ERR_STORE_NOT_FOUND`. */
   incrementPlanUnitRetries(id: string): number {
-    return this.#write(`count a retry of the plan unit ${quote(checkText('id', id))}`, (what) => {
+    const text = `count a retry of the plan unit ${quote(checkText('id', id))}`;
+    return this.#write('RunStore.incrementPlanUnitRetries', text, (what) => {
       const { runId, retries } = countRetry(this.#connection, what, id);
       this.#record({ type: 'plan_unit_retried', runId, planUnitId: id, retries }, id);
       return retries;
@@ -199,7 +200,7 @@ export class RunStore {
 
   /** Deletes a unit and its events. Throws `ERR_STORE_NOT_FOUND`, `ERR_STORE_CONFLICT` where another depends on it. */
   deletePlanUnit(id: string): void {
-    this.#write(`delete the plan unit ${quote(checkText('id', id))}`, (what) => {
+    this.#write('RunStore.deletePlanUnit', `delete the plan unit ${quote(checkText('id', id))}`, (what) => {
       const { runId, status } = removeUnit(this.#connection, what, id);
       this.#record({ type: 'plan_unit_deleted', runId, planUnitId: id, status }, id);
     });
@@ -213,7 +214,9 @@ export class RunStore {
    */
   appendRunEvent(event: NewRunEvent): RunEvent {
     const checked = checkNewEvent(event);
-    return this.#write('append a run event', (what) => insertEvent(this.#connection, what, checked));
+    return this.#write('RunStore.appendRunEvent', 'append a run event', (what) => {
+      return insertEvent(this.#connection, what, checked);
+    });
   }
 
   /** Gives the run events that match, newest first; those of a run include those of its units. */
@@ -233,7 +236,7 @@ export class RunStore {
   upsertResourceState(resource: NewResourceState): ResourceState {
     const checked = checkNewState(resource);
     const name = nameOf(checked.resourceType, checked.resourceName);
-    return this.#write(`set the state of ${quote(name)}`, (what) => {
+    return this.#write('RunStore.upsertResourceState', `set the state of ${quote(name)}`, (what) => {
       const state = setState(this.#connection, what, checked);
       const { resourceType, resourceName, hash, lastRunId } = state;
       this.#record({ type: 'resource_state_set', resourceType, resourceName, hash, runId: lastRunId }, name);
@@ -259,7 +262,7 @@ export class RunStore {
   /** Deletes what is known of a resource, and says whether there was something. */
   deleteResourceState(resourceType: string, resourceName: string): boolean {
     const name = nameOf(checkText('resourceType', resourceType), checkText('resourceName', resourceName));
-    return this.#write(`delete the state of ${quote(name)}`, () => {
+    return this.#write('RunStore.deleteResourceState', `delete the state of ${quote(name)}`, () => {
       const hash = removeState(this.#connection, resourceType, resourceName);
       if (hash !== undefined) this.#record({ type: 'resource_state_deleted', resourceType, resourceName, hash }, name);
       return hash !== undefined;
@@ -270,8 +273,8 @@ export class RunStore {
     return this.#connection.read(what, () => fn(what));
   }
 
-  #write<T>(what: string, fn: (what: string) => T): T {
-    return this.#connection.write(what, () => fn(what));
+  #write<T>(operation: string, what: string, fn: (what: string) => T): T {
+    return this.#connection.write(operation, what, () => fn(what));
   }
 
   /** Appends an event, inside the transaction that makes the change. */

@@ -146,7 +146,7 @@ export class SessionTracker {
     checkOptionalText('options.balance', balance);
     const startedMs = this.#readMonotonic();
     const what = `start a session of ${quote(entryId)}`;
-    return this.#connection.write(what, () => {
+    return this.#connection.write('SessionTracker.start', what, () => {
       const other = this.#store.loadSnapshot()?.activeSession;
       if (other && !this.#isEnded(other.sessionId)) {
         const why = `session ${quote(other.sessionId)} of ${quote(other.entryId)} is active`;
@@ -177,7 +177,7 @@ export class SessionTracker {
     const { warningsIssued } = checkOptions('options', options, ['warningsIssued']);
     const warnings = warningsIssued === undefined ? undefined
       : checkArray('options.warningsIssued', warningsIssued, 'an array of whole seconds', checkCount);
-    this.#connection.write('touch the session', () => {
+    this.#connection.write('SessionTracker.touch', 'touch the session', () => {
       const session = this.#mustBeActive('touch the session');
       const activeSession = { ...session, ...(warnings ? { warningsIssued: warnings } : undefined) };
       this.#store.saveSnapshot({ timestamp: this.#connection.now(), activeSession });
@@ -192,7 +192,7 @@ export class SessionTracker {
   extend(options: { deadline: Date }): SessionSnapshot {
     const { deadline } = checkOptions('options', options, ['deadline']);
     const deadlineText = checkInstant('options.deadline', deadline);
-    return this.#connection.write('extend the session', () => {
+    return this.#connection.write('SessionTracker.extend', 'extend the session', () => {
       const session = this.#mustBeActive('extend the session');
       const { sessionId, entryId } = session;
       const activeSession = { ...session, deadline: new Date(deadlineText) };
@@ -211,7 +211,7 @@ export class SessionTracker {
   end(reason: SessionEndReason, options?: { cooldownMs?: number | undefined }): EndedSession {
     const cooldownMs = checkCooldown(options);
     const checked = checkReason(reason);
-    return this.#connection.write('end the session', () => {
+    return this.#connection.write('SessionTracker.end', 'end the session', () => {
       return this.#finish(this.#mustBeActive('end the session'), checked, cooldownMs);
     });
   }
@@ -227,7 +227,7 @@ export class SessionTracker {
    */
   recover(options?: { cooldownMs?: number | undefined }): EndedSession | undefined {
     const cooldownMs = checkCooldown(options);
-    return this.#connection.write('recover the session', () => {
+    return this.#connection.write('SessionTracker.recover', 'recover the session', () => {
       const own = this.#stored();
       if (own) {
         throw new StoreError('ERR_STORE_CONFLICT', `failed to recover: session ${quote(own.sessionId)} is running`);
