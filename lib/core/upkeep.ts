@@ -23,12 +23,16 @@ export function anchorOf(head: Anchor | undefined): Pick<UpkeepEvent, 'anchor'> 
   return head ? { anchor: `${head.id}:${head.hash}` } : {};
 }
 
+/** What the diagnostics channel calls the write of each event. */
+const operations: Record<UpkeepEvent['type'], string> = { store_backed_up: 'backup', store_verified: 'verify' };
+
 /**
  * Appends the event and gives its row. The event id ends with the number of that row in 16 digits: so each time is
  * recorded, also where the log was the same before, and the newest event has the last id in the index of event ids.
  */
 export function recordUpkeep(door: ModuleConnection, event: UpkeepEvent, source?: string): number {
-  return door.write(`record ${event.type}`, () => {
+  const operation = operations[event.type];
+  return door.write(operation, `record ${event.type}`, () => {
     const row = (door.parts.log.head()?.id ?? 0) + 1;
     const eventId = `${event.type}:${String(row).padStart(16, '0')}`;
     const meta = JSON.stringify({ eventId, ...(source === undefined ? undefined : { source }) });

@@ -109,7 +109,8 @@ export async function backup(
   const snapshotPath = snapshotPathOf(target);
   return run(`back up to ${target}`, long, async () => {
     // Refuses a closed store, and one in which the backup cannot be recorded, before anything is made.
-    connection[record ? 'write' : 'read']('back up the store', () => {});
+    if (record) connection.write('backup', 'back up the store', () => {});
+    else connection.read('back up the store', () => {});
     checkFree('back up', target, [...companionsOf(target), snapshotPath]);
     prepareFolder(dirname(target));
     // The copy is private whatever the store's mode is, because it may lie where more people come by.
