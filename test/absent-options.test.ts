@@ -10,7 +10,7 @@ import {
   composePolicyOutcomes, Ledger, type LedgerLine, type LedgerOptions, mirrorEvent, type PolicyContribution,
   rebuildDatabase, rebuildLedger, replay, verifyParity,
 } from '../lib/ledger/index.ts';
-import { backup, restore, type RestoreOptions } from '../lib/modules/backup/backup.ts';
+import { backup, type BackupOptions, restore, type RestoreOptions } from '../lib/modules/backup/backup.ts';
 import { type FactFilter, type FactInput, FactStore } from '../lib/modules/facts/facts.ts';
 import { Outbox } from '../lib/modules/outbox/outbox.ts';
 import { type NewRunRecord, ProjectStore } from '../lib/modules/projects/projects.ts';
@@ -216,7 +216,9 @@ const ofModules: Row[] = [
     projects.addRunRecord({ startedAt: timestamp, status: 'success', ...absent });
     return projects.getRunRecords(5);
   }],
-  ['backup', async ({ store, folder }, given) => backup(store, folder.file('backup.db'), given<LongOperation>(long))],
+  ['backup', async ({ store, folder }, given) => {
+    return backup(store, folder.file('backup.db'), given<BackupOptions>({ ...long, record: undefined }));
+  }],
   ['restore', async ({ folder }, given) => {
     const options = given<RestoreOptions>({ ...long, ...reading });
     return restore(folder.file('backup.db'), folder.file('restored.db'), options);

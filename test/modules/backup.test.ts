@@ -536,5 +536,7 @@ test('backup refuses every bad value of every argument, and makes nothing', asyn
     await refused(backup(store, folder.file('copy.db'), { onProgress: bad as never }), name);
   for (const bad of [null, new AbortController(), { aborted: false }])
     await refused(backup(store, folder.file('copy.db'), { signal: bad as never }), 'signal');
+  for (const bad of [null, 1, 'true', {}])
+    await refused(backup(store, folder.file('copy.db'), { record: bad as never }), 'record');
   assert.deepEqual(namesIn(folder.path), ['store.db', 'store.db-shm', 'store.db-wal']);
 });
