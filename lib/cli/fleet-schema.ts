@@ -11,6 +11,7 @@ export const fleetSchema: Command = {
   summary: 'Prints the SQL that makes the centre of a fleet',
   takes: ['DATABASE'],
   options: { ...jsonOption },
+  words: { DATABASE: databases },
   notes: [
     'DATABASE is postgresql, of version 15 or later. Run the SQL there as the owner of',
     'the database; it can be run again, and brings an older one of these up to date.',

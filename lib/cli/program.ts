@@ -4,7 +4,7 @@ import { didYouMean } from '../values/near-miss.ts';
 import { Args, wantsJson } from './args.ts';
 import type { Command, Io } from './command.ts';
 import { exitCodeOf, Failure, UsageError, writeError } from './failures.ts';
-import { generalHelp, generalUsage, helpOf, usageOf } from './help.ts';
+import { generalHelp, generalUsage, helpOf, ownSummaries, usageOf } from './help.ts';
 import { ifThere, needed } from './left-out.ts';
 import { plain } from './text.ts';
 import { version } from './version.ts';
@@ -48,10 +48,12 @@ const commands: Record<string, () => Promise<Command>> = {
   import: async () => (await import('./import.ts')).importCommand,
   migrate: async () => (await import('./migrate.ts')).migrate,
   demo: async () => (await import('./demo.ts')).demo,
+  completion: async () => (await import('./completion.ts')).completion(loadedCommands),
+  man: async () => (await import('./manual.ts')).manual(loadedCommands, version()),
 };
 
 /** The names that `main` answers itself, without a command. */
-const ownNames: readonly string[] = ['help', 'version'];
+const ownNames: readonly string[] = Object.keys(ownSummaries);
 
 /**
  * Runs the command that `argv` (without the program's own name) names and gives the exit code: 0, 1 for a finding, 2
@@ -94,8 +96,13 @@ async function helpOn([name, extra]: readonly string[]): Promise<string> {
   // Users may ask for help on `help` and `version` as if these were commands; the general help describes both.
   const isGeneral = name === undefined || name.startsWith('-') || ownNames.includes(name);
   if (!isGeneral) return helpOf(await commandOf(name));
+  return generalHelp(await loadedCommands());
+}
+
+/** Every command, but for those of which this copy has not all of the files. */
+async function loadedCommands(): Promise<Command[]> {
   const loaded = await Promise.all(Object.values(commands).map((load) => ifThere(load)));
-  return generalHelp(loaded.filter((command) => command !== undefined));
+  return loaded.filter((command) => command !== undefined);
 }
 
 /** Writes a text as it is and gives the exit code 0. */

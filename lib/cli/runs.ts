@@ -52,6 +52,7 @@ export const runs: Command = {
     limit: { value: 'N', help: 'how many at most; 20 by default' },
     ...jsonOption,
   },
+  words: { STATUS: statuses },
   notes: ['A run that cannot be read is shown as an error, and the exit code is 1.'],
   examples: ['runs --db store.db --status running'],
   run: async (args, io) => {

@@ -194,6 +194,10 @@ test('the command, copied with the core alone, does what it can and says what is
   const help = command('help').stdout;
   assert.match(help, /^  status /m);
   assert.doesNotMatch(help, /^  (runs|facts|replay|backup|import) /m);
+  assert.match(command('completion', 'bash').stdout, /^  status\)$/m);
+  assert.doesNotMatch(command('completion', 'bash').stdout, /^  (runs|facts|replay|backup|import)\)$/m);
+  assert.match(command('man').stdout, /^\.SS status$/m);
+  assert.doesNotMatch(command('man').stdout, /^\.SS (runs|facts|replay|backup|import)$/m);
 });
 
 test('nothing is imported but built-in modules of Node, by their full names, and files of lib/', () => {

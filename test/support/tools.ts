@@ -13,6 +13,11 @@ const tools = {
   jq: ['jq', '--version'],
   openssl: ['openssl', 'version'],
   perl: ['perl', '--version'],
+  bash: ['bash', '--version'],
+  zsh: ['zsh', '--version'],
+  fish: ['fish', '--version'],
+  mandoc: ['sh', '-c', 'command -v mandoc'], // it has no option for its version
+  groff: ['groff', '--version'],
   'mkfs.vfat': ['sh', '-c', 'command -v mkfs.vfat'],
   'mkfs.exfat': ['sh', '-c', 'command -v mkfs.exfat'], // it ends with 1 whatever it is asked
   promtool: ['promtool', '--version'], // of Debian's package prometheus
