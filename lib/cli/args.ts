@@ -24,7 +24,7 @@ export interface CommandSyntax {
   /** The arguments without a name are files that exist, such as a backup. */
   takesFiles?: true;
   options: Record<string, Option>;
-  /** The words that a placeholder of `takes` or of an option stands for, where there are only these: shells offer them. */
+  /** The words for which a placeholder of `takes` or of an option stands, where there are few: shells offer them. */
   words?: Record<string, readonly string[]>;
   /**
    * Behind `--` stands a command of the caller's, shown like this at the end of the usage line. Nothing of it is taken

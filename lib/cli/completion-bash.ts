@@ -1,4 +1,4 @@
-// The completion for bash, 4 or later. Options that take no value come from lists, all else from a table of cases.
+// The completion for bash, 4 or later: a function, and a table of the options and values of each command.
 import type { Choice, Syntax } from './syntax.ts';
 import { shellWord } from './text.ts';
 
@@ -79,7 +79,8 @@ function caseOf({ name, options, places }: Syntax): string {
   for (const [index, { choice, repeats }] of places.entries()) add(repeats ? '[0-9]*' : String(index), choice);
   const lines = [...values].map(([text, patterns]) => `    ${patterns.join(' | ')}) choice=(${text}) ;;\n`);
   const cases = lines.length > 0 ? `    case $2 in\n${lines.join('')}    esac\n` : '';
-  return `  ${shellWord(name)})\n    options=(${options.map(({ name: option }) => `--${option}`).join(' ')})\n${cases}    ;;\n`;
+  const names = options.map(({ name: option }) => `--${option}`).join(' ');
+  return `  ${shellWord(name)})\n    options=(${names})\n${cases}    ;;\n`;
 }
 
 function choiceText(choice: Choice): string {

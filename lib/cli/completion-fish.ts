@@ -16,7 +16,8 @@ export function fishScript(syntaxes: readonly Syntax[]): string {
     const withValue = options.filter(({ value }) => value).map(({ name: option }) => `--${option}`);
     const ofPlaces = places.flatMap(({ choice, repeats }, index) => {
       if (choice === 'nothing') return [];
-      const condition = ['__shepherd_store_at', word(name), repeats ? `${index}-` : String(index), ...withValue].join(' ');
+      const at = repeats ? `${index}-` : String(index);
+      const condition = ['__shepherd_store_at', word(name), at, ...withValue].join(' ');
       return [complete(`-n ${quote(condition)}`, placeOf(choice))];
     });
     const behind = complete(`-n ${quote(`__shepherd_store_behind ${word(name)}`)}`, "-a '(__shepherd_store_run)'");

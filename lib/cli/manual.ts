@@ -54,7 +54,8 @@ function manualPage(commands: readonly Command[], version: string): string {
     '.SH COMMANDS', ...listed(Object.entries(ownSummaries)), ...commands.flatMap(sectionOf),
     '.SH ENVIRONMENT', ...listed(variables),
     '.SH FILES', ...listed(files),
-    '.SH EXIT STATUS', 'They are the same in every command.', ...listed(exitCodes.map(([code, text]) => [`${code}`, text])),
+    '.SH EXIT STATUS', 'They are the same in every command.',
+    ...listed(exitCodes.map(([code, meaning]) => [String(code), meaning])),
     '.SH SEE ALSO', '.BR sqlite3 (1)', '',
   ].join('\n');
 }

@@ -40,7 +40,7 @@ const dayWords: Record<string, readonly string[]> = {
   WHEN: ['today', 'yesterday'],
 };
 
-/** What stands for a placeholder, such as `[FILE]`, `DAY` or `csv|jsonl`. Words in small letters stand for themselves. */
+/** What stands for a placeholder, such as `[FILE]`, `DAY` or `csv|jsonl`; words in small letters are what they say. */
 function choiceOf(placeholder: string, ofCommand: Command['words'] = {}, isPlace = false): Choice {
   const name = bare(placeholder);
   const known = ofCommand[name] ?? dayWords[name];

@@ -51,7 +51,7 @@ const words = (offered: readonly string[] | undefined): string[] => {
 };
 
 for (const shell of names) {
-  test(`${shell} completes every command, and every option that the help of a command shows`, needs(shell), async (t) => {
+  test(`${shell} completes every command, and every option that its help shows`, needs(shell), async (t) => {
     const commands = [...options.keys()];
     const lines = ['shepherd-store ', ...commands.map((name) => `shepherd-store ${name} --`)];
     const offered = shells[shell](folderOf(t), await scriptOf(shell), lines);
@@ -62,7 +62,7 @@ for (const shell of names) {
     }
   });
 
-  test(`${shell} completes files, folders, days and fixed words where they stand for a value`, needs(shell), async (t) => {
+  test(`${shell} completes files, folders, days and fixed words where they belong`, needs(shell), async (t) => {
     // bash is asked for what it looks for itself.
     const files = shell === 'bash' ? ['<default>'] : ['folder', 'one.db', 'two words.db'];
     const folders = shell === 'bash' ? ['<dirnames>'] : ['folder'];
@@ -123,11 +123,13 @@ for (const shell of names) {
     const folder = folderOf(t);
     const texts = [
       ...['$(touch obeyed)', '`touch obeyed`', "';touch obeyed;'", '"; touch obeyed; "', '[a:b]:c:(touch obeyed)'],
-      ...['%F{red}%1d', '\\', '$HOME', '*', '{a,b}', '~', '!!', '#', ...hostileTexts],
+      ...['a:(touch obeyed):b', '%F{red}%1d', '\\', '$HOME', '*', '{a,b}', '~', '!!', '#', ...hostileTexts],
     ].filter((text) => !/[\0\r\n\t]/.test(text) && text.length < 200);
     const commands = texts.map((text, index): Command => ({
       name: `command-${index}`, summary: text, takes: [text.replaceAll(/[[\]…|]/g, '')], notes: [], examples: [],
-      options: { switch: { help: text }, value: { value: text, help: text }, word: { value: 'WORD', help: text } },
+      options: {
+        switch: { help: text }, value: { value: `V${text}`, help: text }, word: { value: 'WORD', help: text },
+      },
       words: { WORD: [text] }, run: () => 0,
     }));
     let script = '';
@@ -142,6 +144,7 @@ for (const shell of names) {
     for (const { name } of commands) {
       const found = words(offered.get(`shepherd-store ${name} --`));
       assert.deepEqual(found, ['--help', '--switch', '--value', '--word'], name);
+      assert.deepEqual(offered.get(`shepherd-store ${name} --value `), [], name);
     }
     // zsh quotes a word for the line, and bash gives it as it is.
     if (shell !== 'zsh') {

@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** Asks a shell that has read the script what it offers at the end of each line; the folder is the one it is asked in. */
+/** Asks a shell that has read the script, and is in the folder, what it offers at the end of each line. */
 export type Asking = (folder: string, script: string, lines: readonly string[]) => Map<string, string[]>;
 
 function run(folder: string, command: readonly string[], env: NodeJS.ProcessEnv = {}): string {
