@@ -16,15 +16,22 @@ export type AuditRow = AuditEvent<EventBase> | { id: number; error: RowError };
 // A longer type stands on a line of its own, so that it takes no room from the details of the other events.
 const typeColumns = 22;
 
-/** A table of events that is written page by page. The first page decides how wide its columns are. */
+/** How wide the columns of a table are. */
+interface Columns {
+  id: number;
+  type: number;
+}
+
+/** A table of events that is written page by page. The first page decides how wide its columns are, unless given. */
 export class AuditTable {
   readonly #io: Io;
   #heading = '';
-  #columns: { id: number; type: number } | undefined;
+  #columns: Columns | undefined;
   lastId = 0;
 
-  constructor(io: Io) {
+  constructor(io: Io, columns?: Columns) {
     this.#io = io;
+    this.#columns = columns;
   }
 
   /** The text of the next rows, a newline after each line. */
@@ -38,7 +45,7 @@ export class AuditTable {
     return rows.flatMap((row) => this.#linesOf(row, columns)).map((line) => `${line}\n`).join('');
   }
 
-  #linesOf(row: AuditRow, columns: { id: number; type: number }): string[] {
+  #linesOf(row: AuditRow, columns: Columns): string[] {
     const { stdout } = this.#io;
     if ('error' in row) return errorLines(stdout, [row]);
     const paint = painter(stdout);

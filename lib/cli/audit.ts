@@ -1,16 +1,15 @@
 // The command audit, which shows the newest events or the newest that match a filter.
-import { setImmediate as nextTurn } from 'node:timers/promises';
-import { type AuditRow as StoredRow, decodeEvent } from '../core/events.ts';
-import { endOf, type LogReader, matchingRows, type Page, pageUpTo, type SearchFilter } from '../reading/filter.ts';
+import type { LogReader, SearchFilter } from '../reading/filter.ts';
 import { connect } from '../store.ts';
 import { didYouMean } from '../values/near-miss.ts';
 import { type Args, storeFile } from './args.ts';
-import { type AuditRow, AuditTable } from './audit-lines.ts';
+import { followAudit } from './audit-follow.ts';
+import { AuditTable } from './audit-lines.ts';
 import { type Command, dbOption, type Io, now, print, write } from './command.ts';
 import { UsageError } from './failures.ts';
-import { attemptRow } from './rows.ts';
+import { preferExactSession, search } from './search.ts';
 import { openStore } from './store-path.ts';
-import { count, json, painter, plain } from './text.ts';
+import { count, json, type Output, painter, plain } from './text.ts';
 import { addDays, midnight } from './times.ts';
 
 /** `audit`: shows the newest events that match a filter. */
@@ -20,6 +19,7 @@ export const audit: Command = {
   takes: [storeFile],
   options: {
     ...dbOption,
+    follow: { help: 'goes on with what is written later, the newest last' },
     limit: { value: 'N', help: 'how many at most; 20 by default' },
     type: { value: 'TYPE', help: 'only events of this type, such as session_ended' },
     entry: { value: 'ID', help: 'only events that name this entry in any field' },
@@ -39,16 +39,55 @@ export const audit: Command = {
     'shown in the local time zone (TZ).',
     'Long values are cut; --json has them whole, and the event ids.',
     'An event that cannot be read is shown as an error, and the exit code is 1.',
+    'With --follow the newest come last, and then each new one within about a second,',
+    'until Ctrl-C, SIGTERM or the end of the pipe, with the exit code 0. It goes on',
+    'through a restart of the service and a restore, shows no event twice, and says on',
+    'stderr where a log went back, and where the store cannot be read for a while.',
   ],
   examples: [
     'audit --db shepherdd.db --type launch_denied --since yesterday', 'audit shepherdd.db --entry minecraft --since 2h',
+    'audit shepherdd.db --follow --limit 5',
   ],
-  run: runAudit,
+  run: (args, io) => (args.flag('follow') ? follow(args, io) : runAudit(args, io)),
 };
+
+async function follow(args: Args, io: Io): Promise<number> {
+  const optionFilter = followedFilter(args, now(io));
+  const limit = limitOf(args);
+  io.endsWell?.();
+  try {
+    using store = await openStore(args, io);
+    const reader = connect(store);
+    const filter = await preferExactSession(reader, optionFilter, io.signal);
+    const { done } = await search(reader, 1, filter, io.signal).next();
+    if (done && !args.flag('json')) io.stderr.write(noMatchLines(io.stderr, args, reader).map((line) => `${line}\n`).join(''));
+    await followAudit(args, io, store, { filter, limit });
+  } catch (error) {
+    if (!io.signal?.aborted) throw error;
+  }
+  return 0;
+}
+
+/** The filter of events that may still come. */
+function followedFilter(args: Args, now: Date): SearchFilter {
+  if (args.text('before-id') !== undefined) {
+    throw new UsageError('--before-id does not go with --follow, which goes on with what comes later');
+  }
+  const filter = filterOf(args, now);
+  if (filter.until && filter.until <= now) {
+    const option = args.text('day') === undefined ? '--until' : '--day';
+    throw new UsageError(`${option} ${args.text(option.slice(2))} is over: --follow would wait for ever`);
+  }
+  return filter;
+}
+
+function limitOf(args: Args): number {
+  return args.integer('limit', 1, 1_000_000) ?? 20;
+}
 
 async function runAudit(args: Args, io: Io): Promise<number> {
   const optionFilter = filterOf(args, now(io));
-  const limit = args.integer('limit', 1, 1_000_000) ?? 20;
+  const limit = limitOf(args);
   using store = await openStore(args, io);
   const reader = connect(store);
   const filter = await preferExactSession(reader, optionFilter, io.signal);
@@ -61,7 +100,7 @@ async function runAudit(args: Args, io: Io): Promise<number> {
   }
   if (args.flag('json')) return unreadable > 0 ? 1 : 0;
   const archivedId = reader.read('read where the log begins', () => reader.parts.log.beginning().id);
-  if (shown === 0) print(io, noMatchLines(io, args, reader));
+  if (shown === 0) print(io, noMatchLines(io.stdout, args, reader));
   else if (shown === limit && table.lastId > archivedId + 1) {
     print(io, ['', painter(io.stdout)('dim', `Older events: --before-id ${table.lastId}`)]);
   }
@@ -94,64 +133,8 @@ function filterOf(args: Args, now: Date): SearchFilter {
   return Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== undefined));
 }
 
-/** Where a session has exactly the given id, the filter matches that session alone and none with a longer id. */
-async function preferExactSession(
-  reader: LogReader, filter: SearchFilter, signal: AbortSignal | undefined,
-): Promise<SearchFilter> {
-  const { sessionPrefix, ...otherFilters } = filter;
-  if (sessionPrefix === undefined) return filter;
-  // A damaged row matches every filter, so the first match is not enough.
-  for await (const rows of search(reader, Number.MAX_SAFE_INTEGER, { sessionId: sessionPrefix }, signal)) {
-    if (rows.some((row) => !('error' in row))) return { ...otherFilters, sessionId: sessionPrefix };
-  }
-  return filter;
-}
-
-/**
- * The matching events, newest first and a page at a time as in `findAudits`. A row that cannot be read is given as an
- * error, so that it hides no other row.
- */
-async function* search(
-  reader: LogReader, limit: number, filter: SearchFilter, signal: AbortSignal | undefined,
-): AsyncGenerator<AuditRow[]> {
-  let remaining = limit;
-  let page = readPage(reader, endOf(filter));
-  while (page && remaining > 0) {
-    signal?.throwIfAborted();
-    const rows = rowsOf(reader, filter, page, remaining);
-    if (rows.length > 0) yield rows;
-    remaining -= rows.length;
-    await nextTurn();
-    page = readPage(reader, page.from - 1);
-  }
-}
-
-function readPage(reader: LogReader, to: Page['to'], rows?: number): Page | undefined {
-  return reader.read('find events', () => pageUpTo(reader, to, rows));
-}
-
-function rowsOf(reader: LogReader, filter: SearchFilter, page: Page, limit: number): AuditRow[] {
-  const wholePage = attemptRow(() => reader.read('read events', () => matchingRows(reader, filter, page, limit)));
-  if (wholePage.value) return wholePage.value.map(decodeRow);
-  const rows: AuditRow[] = [];
-  for (let to = page.to; rows.length < limit; ) {
-    const oneRow = readPage(reader, to, 1);
-    if (!oneRow || oneRow.from < page.from) break;
-    const { value, error } = attemptRow(() => reader.read('read events', () => matchingRows(reader, filter, oneRow)));
-    // An unreadable row is always shown, because nobody can say whether it would match the filter.
-    rows.push(...(error ? [{ id: oneRow.from, error }] : value.map(decodeRow)));
-    to = oneRow.from - 1;
-  }
-  return rows;
-}
-
-function decodeRow(row: StoredRow): AuditRow {
-  const { value, error } = attemptRow(() => decodeEvent(row));
-  return value ?? { id: row[0], error: error! };
-}
-
 /** The lines for a search that matched nothing: what was searched for, and which known words are near to it. */
-function noMatchLines(io: Io, args: Args, reader: LogReader): string[] {
+function noMatchLines(output: Output, args: Args, reader: LogReader): string[] {
   const names = ['type', 'entry', 'session', 'source', 'target', 'day', 'since', 'until', 'before-id'];
   const givenNames = names.filter((name) => args.text(name) !== undefined);
   if (givenNames.length === 0) return ['No events.'];
@@ -160,7 +143,7 @@ function noMatchLines(io: Io, args: Args, reader: LogReader): string[] {
     suggestionFor(reader, args.text('type'), 'SELECT DISTINCT event_type FROM audit_log'),
     suggestionFor(reader, args.text('entry'), 'SELECT entry_id FROM usage UNION SELECT entry_id FROM cooldowns'),
   ].filter((line) => line !== undefined);
-  const paint = painter(io.stdout);
+  const paint = painter(output);
   return [`No event matches ${plain(words)}.`, ...suggestions.map((line) => paint('yellow', plain(line)))];
 }
 

@@ -10,7 +10,8 @@ import { attempt, hasCode } from '../values/errors.ts';
 import { pathBeside } from '../values/stem.ts';
 import type { Args } from './args.ts';
 import { type Command, type Io, now, print } from './command.ts';
-import { exitCodeOf, Failure, UsageError, writeError } from './failures.ts';
+import { Failure, UsageError, writeError } from './failures.ts';
+import { mayPass } from './follow.ts';
 import { openAgain, openStore } from './store-path.ts';
 import { bytes, clockTime, count, json, painter, plain, shellWord, span } from './text.ts';
 import { handOver } from './transport.ts';
@@ -166,11 +167,6 @@ async function follow(shipper: Shipper, io: Io, everyMs: number): Promise<number
     if (waitMs > 0) await sleep(waitMs, undefined, io.signal ? { signal: io.signal } : {}).catch(() => {});
   }
   return 0;
-}
-
-/** Whether trying again can help; only a start of a newer version of this package reads a store of a newer version. */
-function mayPass(error: unknown): boolean {
-  return exitCodeOf(error) !== undefined && !hasCode(error, 'ERR_STORE_SCHEMA_TOO_NEW');
 }
 
 const longestWaitMs = 15 * 60 * secondMs;
