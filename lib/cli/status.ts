@@ -1,12 +1,9 @@
 // The command status: shows whether the store is well, and what is going on today.
 import type { Anchor } from '../core/chain.ts';
-import type { SessionSnapshot } from '../core/state.ts';
 import { lastRecorded, type Recorded } from '../core/upkeep.ts';
 import type { StoreHealth } from '../health.ts';
 import type { OutboxState } from '../modules/outbox/list.ts';
-import type { CountedSession } from '../modules/session-days.ts';
 import { connect, type SqliteStore } from '../store.ts';
-import { localDay } from '../values/days.ts';
 import { storeFile } from './args.ts';
 import { type Command, dbOption, type Io, jsonOption, now, print, printJson } from './command.ts';
 import { archivesTexts, type FoundArchives, findArchives } from './archive-files.ts';
@@ -14,14 +11,11 @@ import { type Holders, holdersOf } from './holders.ts';
 import { findLedger } from './ledger-path.ts';
 import { ifThere } from './left-out.ts';
 import { type BalanceRow, limitLines, type OverrideRow, readBalances, readOverrides } from './limit-rows.ts';
-import {
-  attemptRow, cooldownLines, type CooldownRow, readCooldowns, readUsage, type RowError, unreadable, usageLines,
-  type UsageRow,
-} from './rows.ts';
-import { runningSession } from './running-session.ts';
+import { cooldownLines, type RowError, unreadable, usageLines } from './rows.ts';
 import { copyText, findingLines, section, sessionRows } from './snapshot.ts';
 import { hasLedger, openStore, storePath } from './store-path.ts';
 import { ago, bytes, count, counted, dayLabel, fit, nameColumn, nameRoom, painter, plain } from './text.ts';
+import { partReader, readToday, type Today } from './today.ts';
 
 /** `status`: shows whether the store is well, and what is going on today. */
 export const status: Command = {
@@ -55,13 +49,11 @@ export const status: Command = {
 };
 
 /** A part is `undefined` where it could not be read, and `null` where the store has none. */
-interface Report {
+interface Report extends Today {
   healthy: boolean;
   health: StoreHealth | undefined;
   head: Anchor | null | undefined;
   newest: Date | null | undefined;
-  session: SessionSnapshot | null | undefined;
-  savedAt: Date | null | undefined;
   hasLedger: boolean | undefined;
   ledgerPath: string | undefined;
   /** `null` where the log was not shortened, and none were asked for. */
@@ -72,11 +64,6 @@ interface Report {
   backup: Recorded | null | undefined;
   verification: Recorded | null | undefined;
   holders: Holders;
-  day: string;
-  usage: UsageRow[] | undefined;
-  /** False where there is a session, and this copy of the package was made without what counts its time. */
-  isSessionCounted: boolean;
-  cooldowns: CooldownRow[] | undefined;
   /** What was permitted for today beyond the rules. */
   overrides: OverrideRow[] | undefined;
   balances: BalanceRow[] | undefined;
@@ -86,18 +73,11 @@ interface Report {
 
 /** Reads part by part, so that a damaged part hides no other. */
 async function inspect(store: SqliteStore, path: string, at: Date, archiveFolder?: string): Promise<Report> {
-  const errors: RowError[] = [];
-  const part = <T>(fn: () => T): T | undefined => {
-    const { value, error } = attemptRow(fn);
-    if (error && !errors.some(({ message }) => message === error.message)) errors.push(error);
-    return value;
-  };
-  const day = localDay(at);
+  const { errors, part } = partReader();
   const health = part(() => store.health());
   const head = part(() => store.auditHead() ?? null);
   const newest = part(() => store.getRecentAudits(1)[0]?.timestamp ?? null);
-  const state = part(() => store.loadSnapshot() ?? null);
-  const session = part(() => runningSession(store, state?.activeSession)) ?? (state === undefined ? undefined : null);
+  const today = await readToday(store, at, part);
   const has = part(() => hasLedger(store));
   const holders = holdersOf(path);
   const isShortened = archiveFolder !== undefined || health?.archivedId !== undefined;
@@ -108,30 +88,15 @@ async function inspect(store: SqliteStore, path: string, at: Date, archiveFolder
   const door = connect(store);
   const backup = part(() => lastRecorded(door, 'store_backed_up') ?? null);
   const verification = part(() => lastRecorded(door, 'store_verified') ?? null);
-  const stored = part(() => readUsage(store, day, day));
-  const sessions = await ifThere(() => import('../modules/session-days.ts'));
-  const counted = session && state ? sessions?.countedSession(session, state.timestamp, undefined) : undefined;
-  const usage = stored && (counted ? withSession(stored, counted, day) : stored);
-  const cooldowns = part(() => readCooldowns(store, at));
-  const overrides = part(() => readOverrides(store, day));
+  const overrides = part(() => readOverrides(store, today.day));
   const balances = part(() => readBalances(store));
-  const lists: (readonly { error?: RowError }[] | undefined)[] = [usage, cooldowns, overrides, balances];
+  const lists: (readonly { error?: RowError }[] | undefined)[] = [today.usage, today.cooldowns, overrides, balances];
   for (const { error } of lists.flatMap((list) => list ?? [])) if (error) errors.push(error);
   return {
-    healthy: store.isHealthy(), health, head, newest, session, savedAt: state && state.timestamp, hasLedger: has,
+    healthy: store.isHealthy(), health, head, newest, ...today, hasLedger: has,
     ledgerPath: has ? await findLedger(store, path, holders) : undefined,
-    archives, outboxes, backup, verification, holders, day, usage,
-    isSessionCounted: !session || counted !== undefined, cooldowns, overrides, balances, errors,
+    archives, outboxes, backup, verification, holders, overrides, balances, errors,
   };
-}
-
-/** The totals of a day, with the time that the running session has used of that day so far. */
-function withSession(rows: readonly UsageRow[], { entryId, days }: CountedSession, day: string): UsageRow[] {
-  const runningMs = days.find((part) => part.day === day)?.durationMs ?? 0;
-  if (runningMs === 0) return [...rows];
-  const hasEntry = rows.some((row) => row.entryId === entryId);
-  const rowsWithEntry = hasEntry ? rows : [...rows, { entryId, day, durationMs: 0 }];
-  return rowsWithEntry.map((row) => (row.entryId === entryId ? { ...row, runningMs } : row));
 }
 
 /** A part that could not be read is null and named in `unreadable`, because null alone means that there is none. */
