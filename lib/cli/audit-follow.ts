@@ -8,7 +8,7 @@ import type { Args } from './args.ts';
 import { type AuditRow, AuditTable } from './audit-lines.ts';
 import { type Io, now, write } from './command.ts';
 import { writeError } from './failures.ts';
-import { everyMs, everySecond, type Next, Reopened } from './follow.ts';
+import { everyMs, everySecond, type Next, quietMs, Reopened } from './follow.ts';
 import { PassedRows, remembered } from './passed-rows.ts';
 import { attemptRow } from './rows.ts';
 import { readPage, rowsOf, search } from './search.ts';
@@ -39,9 +39,6 @@ interface Found {
   /** The last id of what was read, where there may be more behind it. */
   moreBehind?: number | undefined;
 }
-
-// A service that is started again, and a restore, take a second or two, and nobody has to be told of them.
-const quietMs = 3_000;
 
 class Follower {
   readonly #io: Io;

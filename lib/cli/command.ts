@@ -4,10 +4,15 @@ import type { LongOperation } from '../values/long.ts';
 import type { Args, CommandSyntax, Option } from './args.ts';
 import { bar, count, json, type Output, pad } from './text.ts';
 
+/** The stream of what is typed: that of a terminal gives each key at once in raw mode. */
+export type Input = NodeJS.ReadableStream & { isTTY?: boolean; isRaw?: boolean; setRawMode?(isRaw: boolean): unknown };
+
 /** The streams, the clock and the signal that a command works with. A test gives its own. */
 export interface Io {
   stdout: Output;
   stderr: Output;
+  /** Where the keys come from that end a screen. */
+  stdin?: Input;
   /** Tells the time; the system's clock by default. */
   clock?: () => Date;
   /** Ends a long command when the process gets a signal or when nobody reads its output any more. */

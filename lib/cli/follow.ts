@@ -12,6 +12,9 @@ import { openAgain, storePath } from './store-path.ts';
 /** How often a store is looked at: new events are to be seen within a second, and the disk is not asked more often. */
 export const everyMs = 1_000;
 
+/** How long a store may be away before it is told: a service's restart and a restore take a second or two. */
+export const quietMs = 3_000;
+
 /** What comes after a turn: the next one at once, or when its second comes, or none. */
 export type Next = 'at once' | 'later' | 'none';
 

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import {
   checkPolicy, evaluateAll, type LimitPolicy, type LimitReason, type Verdict,
 } from '../modules/limits/limits.ts';
+import type { SqliteStore } from '../store.ts';
 import { localDay } from '../values/days.ts';
 import { attempt, StoreError } from '../values/errors.ts';
 import { didYouMean } from '../values/near-miss.ts';
@@ -34,6 +35,16 @@ export const limits: Command = {
 
 type Row = Verdict & { entryId: string };
 
+/** What reads which entries of the policy in a file may start, and gives it as lines, for a screen that shows it. */
+export function judgeBy(path: string): (store: SqliteStore, at: Date) => (stdout: Output) => string[] {
+  const policy = readPolicy(path);
+  const known = Object.keys(policy.entries);
+  return (store, at) => {
+    const rows = evaluateAll(store, policy, known, { at });
+    return (stdout) => verdictLines(stdout, rows, known, at);
+  };
+}
+
 async function runLimits(args: Args, io: Io): Promise<number> {
   const [path = '', entryId] = args.positionals;
   const policy = readPolicy(path);
@@ -47,7 +58,8 @@ async function runLimits(args: Args, io: Io): Promise<number> {
   return rows.some(({ reasons }) => reasons.some(({ code }) => code === 'unreadable')) ? 1 : 0;
 }
 
-function readPolicy(path: string): LimitPolicy {
+/** Reads a policy from a file. Throws `UsageError` for one that is no JSON. */
+export function readPolicy(path: string): LimitPolicy {
   const text = attempt(`read the policy ${path}`, () => readFileSync(path, 'utf8'));
   let value: unknown;
   try {
@@ -64,7 +76,7 @@ function readPolicy(path: string): LimitPolicy {
 }
 
 /** A line for each entry, and below it one for each reason against it. */
-function verdictLines(stdout: Output, rows: readonly Row[], known: readonly string[], at: Date): string[] {
+export function verdictLines(stdout: Output, rows: readonly Row[], known: readonly string[], at: Date): string[] {
   const paint = painter(stdout);
   const names = nameColumn(stdout, rows.map(({ entryId }) => entryId), 52);
   return rows.flatMap((row) => {

@@ -13,6 +13,7 @@ import { version } from './version.ts';
 const commands: Record<string, () => Promise<Command>> = {
   status: async () => (await import('./status.ts')).status,
   audit: async () => (await import('./audit.ts')).audit,
+  watch: async () => (await import('./watch.ts')).watch,
   usage: async () => (await import('./usage.ts')).usage,
   cooldowns: async () => (await import('./cooldowns.ts')).cooldowns,
   snapshot: async () => (await import('./snapshot.ts')).snapshot,
@@ -151,6 +152,10 @@ async function runArguments(): Promise<void> {
   const code = await main(argv, {
     stdout: process.stdout,
     stderr: process.stderr,
+    // Asked for by a screen alone: to make this stream would begin to read what a child of this process is to get.
+    get stdin() {
+      return process.stdin;
+    },
     signal: controller.signal,
     endsWell: () => {
       isEndedWell = true;

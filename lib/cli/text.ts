@@ -1,9 +1,9 @@
 // The texts that people and machines are shown: harmless texts, durations, instants, sizes, columns and bars.
-import { styleText } from 'node:util';
+import { stripVTControlCharacters, styleText } from 'node:util';
 import { localDay } from '../values/days.ts';
 
 /** The stream that a command writes to: a terminal, a pipe, a file, or a test's own stream. */
-export type Output = NodeJS.WritableStream & { isTTY?: boolean; columns?: number };
+export type Output = NodeJS.WritableStream & { isTTY?: boolean; columns?: number; rows?: number };
 
 /** Colours texts for one stream, where that is a terminal; NO_COLOR and FORCE_COLOR override this. */
 export function painter(stream: Output): (format: Parameters<typeof styleText>[0], text: string) => string {
@@ -98,6 +98,19 @@ function beginning(text: string, width: number): string {
     part += segment;
   }
   return part;
+}
+
+/** A line with colours, cut with an ellipsis where it is wider than `width`. Its other texts are harmless already. */
+export function cutLine(line: string, width: number): string {
+  if (textWidth(stripVTControlCharacters(line)) <= width) return line;
+  let room = width - 1;
+  const parts = line.split(/(\x1b\[[\d;]*m)/).map((part, index) => {
+    if (index % 2 === 1) return part; // a colour, which takes no room; the one that ends it stays too
+    const shown = room > 0 ? beginning(part, room) : '';
+    room = shown.length < part.length ? 0 : room - textWidth(shown);
+    return shown;
+  });
+  return `${parts.join('')}…`;
 }
 
 /** A text filled with spaces to a width. The spaces follow it or, with `alignRight`, stand before it. */
