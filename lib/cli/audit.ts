@@ -41,12 +41,12 @@ export const audit: Command = {
     'An event that cannot be read is shown as an error, and the exit code is 1.',
     'With --follow the newest come last, and then each new one within about a second,',
     'until Ctrl-C, SIGTERM or the end of the pipe, with the exit code 0. It goes on',
-    'through a restart of the service and a restore, shows no event twice, and says on',
+    "through a service's restart and a restore, and shows no event twice. It says on",
     'stderr where a log went back, and where the store cannot be read for a while.',
   ],
   examples: [
-    'audit --db shepherdd.db --type launch_denied --since yesterday', 'audit shepherdd.db --entry minecraft --since 2h',
-    'audit shepherdd.db --follow --limit 5',
+    'audit --db shepherdd.db --type launch_denied --since yesterday',
+    'audit shepherdd.db --entry minecraft --since 2h', 'audit shepherdd.db --follow --limit 5',
   ],
   run: (args, io) => (args.flag('follow') ? follow(args, io) : runAudit(args, io)),
 };
@@ -60,7 +60,8 @@ async function follow(args: Args, io: Io): Promise<number> {
     const reader = connect(store);
     const filter = await preferExactSession(reader, optionFilter, io.signal);
     const { done } = await search(reader, 1, filter, io.signal).next();
-    if (done && !args.flag('json')) io.stderr.write(noMatchLines(io.stderr, args, reader).map((line) => `${line}\n`).join(''));
+    // On stderr: what is shown later is not to stand below words.
+    if (done && !args.flag('json')) io.stderr.write(`${noMatchLines(io.stderr, args, reader).join('\n')}\n`);
     await followAudit(args, io, store, { filter, limit });
   } catch (error) {
     if (!io.signal?.aborted) throw error;

@@ -1,6 +1,7 @@
 // The command watch: a screen that shows what is going on, and is drawn anew each second.
 import type { StoreHealth } from '../health.ts';
 import { connect, type SqliteStore } from '../store.ts';
+import { StoreError } from '../values/errors.ts';
 import { type Args, storeFile } from './args.ts';
 import { type AuditRow, AuditTable } from './audit-lines.ts';
 import { type Command, dbOption, type Io, now } from './command.ts';
@@ -23,6 +24,7 @@ export const watch: Command = {
   takes: [storeFile],
   options: {
     ...dbOption, policy: { value: 'FILE', help: 'shows as well which entries of this policy may start' },
+    json: { help: 'errors as JSON lines, for machines' },
   },
   notes: [
     'The screen is drawn anew each second, until q, Ctrl-C or SIGTERM ends it with 0.',
@@ -65,7 +67,7 @@ interface Seen {
   health: StoreHealth | undefined;
   isLeft: boolean;
   limits: ((stdout: Output) => string[]) | undefined;
-  events: AuditRow[];
+  events: AuditRow[] | undefined;
   errors: RowError[];
 }
 
@@ -109,8 +111,7 @@ class Watched {
     const health = part(() => store.health());
     const today = await readToday(store, at, part);
     const limits = part(() => this.#judge?.(store, at));
-    const events: AuditRow[] = [];
-    for await (const rows of search(connect(store), mostEvents, {}, this.#io.signal)) events.push(...rows);
+    const events = await lastEvents(store, errors, this.#io.signal);
     return { at, today, health, isLeft: this.#isLeft, limits, events, errors };
   }
 
@@ -145,14 +146,30 @@ class Watched {
     const running = cooldowns?.filter((row) => row.error || (row.until && row.until > at));
     const session = isLeft ? 'the session that a crash left' : undefined;
     const used = usage && (usage.length > 0 ? usageLines(stdout, usage, undefined, session) : ['  nothing was used']);
-    const eventLines = new AuditTable(this.#io).add(events).split('\n').slice(0, -1);
+    const eventLines = events && new AuditTable(this.#io).add(events).split('\n').slice(0, -1);
+    const shownEvents = eventLines?.length === 0 ? ['  none'] : eventLines ?? unknown;
     return [
       { title: `Today, ${dayLabel(today.day)}`, lines: used ?? unknown },
       { title: 'Cooldowns', lines: running ? cooldownLines(stdout, running, at) : unknown },
       { title: 'What may start', lines: limits?.(stdout) ?? (this.#judge ? unknown : []) },
       { title: 'Errors', lines: errorLines(stdout, errors.map((error) => ({ error }))).map((line) => `  ${line}`) },
-      { title: 'Last events', lines: eventLines.length > 0 ? eventLines : ['  none'], isOpen: true },
+      { title: 'Last events', lines: shownEvents, isOpen: true },
     ];
+  }
+}
+
+/** The last events, newest first; `undefined`, and the error among `errors`, where the log cannot be read. */
+async function lastEvents(
+  store: SqliteStore, errors: RowError[], signal: AbortSignal | undefined,
+): Promise<AuditRow[] | undefined> {
+  const events: AuditRow[] = [];
+  try {
+    for await (const rows of search(connect(store), mostEvents, {}, signal)) events.push(...rows);
+    return events;
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    errors.push({ code: error.code, message: error.message });
+    return undefined;
   }
 }
 

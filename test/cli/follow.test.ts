@@ -378,7 +378,7 @@ test('a second without events costs a few stats, and neither a sync nor a write'
   assert.deepEqual(idle.filter((name) => !/stat|readlink/.test(name)), []);
 });
 
-test('a write within the step of the clock of a file system is found, though no size and no time changes', async (t) => {
+test("a write within one step of a file system's clock is found, though neither size nor time changes", async (t) => {
   const folder = new TestFolder(t);
   append(folder, 1, 3);
   const changes = new Changes(folder.file());

@@ -30,11 +30,11 @@ export class Terminal {
       stty cols ${columns} rows ${rows}; tty > "$NOTES.tty"; stty -g > "$NOTES.before"
       sh -c 'echo $$ > "$NOTES.pid"; exec "$@"' sh "$NODE" "$MAIN" ${argv.map((each) => `'${each}'`).join(' ')}
       echo $? > "$NOTES.code"; stty -g > "$NOTES.after"`;
-    const env = {
-      ...plainEnvironment(), NOTES: notes, NODE: process.execPath, MAIN: program, TERM: 'xterm-256color', SHELL: '/bin/sh',
-      TZ: 'UTC',
+    const env: NodeJS.ProcessEnv = {
+      ...plainEnvironment(), NOTES: notes, NODE: process.execPath, MAIN: program, TERM: 'xterm-256color', TZ: 'UTC',
+      SHELL: '/bin/sh',
     };
-    for (const name of ['CI', 'NO_COLOR', 'FORCE_COLOR', 'NODE_DISABLE_COLORS']) delete (env as NodeJS.ProcessEnv)[name];
+    for (const name of ['CI', 'NO_COLOR', 'FORCE_COLOR', 'NODE_DISABLE_COLORS']) delete env[name];
     this.#child = spawn('script', ['-qfec', code, '/dev/null'], { env });
     this.#child.stdout.setEncoding('utf8').on('data', (text: string) => (this.output += text));
     this.#child.stdin.on('error', () => {}); // it may have ended before it read
