@@ -13,6 +13,7 @@ const alwaysShipped = ['core', 'values', 'opening', 'recovery', 'reading', 'migr
 const apart = [
   ...['main', 'demo-service', 'archive', 'backup', 'facts', 'import', 'ledger', 'limits', 'projects', 'runs'],
   ...['renew-identity', 'ship', 'transport', 'vacuum', 'with-ledger'],
+  ...['export-archives', 'export-facts', 'export-projects', 'export-runs'],
 ];
 
 /** The built file of a file of lib/; both by their paths there, without the ending. */

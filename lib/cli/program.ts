@@ -30,6 +30,7 @@ const commands: Record<string, () => Promise<Command>> = {
   cooldown: async () => (await import('./cooldowns.ts')).cooldown,
   limits: async () => (await import('./limits.ts')).limits,
   metrics: async () => (await import('./metrics.ts')).metrics,
+  export: async () => (await import('./export.ts')).exportCommand,
   verify: async () => (await import('./verify.ts')).verify,
   anchor: async () => (await import('./anchor.ts')).anchorCommand,
   replay: async () => (await import('./ledger.ts')).replayCommand,
