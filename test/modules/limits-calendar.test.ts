@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { localDay, splitByDay } from '../../lib/index.ts';
-import { Calendar, dayIn, textOf, weekdayOf, weekStart } from '../../lib/modules/limits/calendar.ts';
+import { Calendar, dayIn, textOf, weekdayOf, weekStart } from '../../lib/modules/calendar.ts';
 
 const minuteMs = 60_000;
 const hourMs = 60 * minuteMs;

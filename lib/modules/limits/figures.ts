@@ -7,9 +7,9 @@ import type { SqliteStore } from '../../store.ts';
 import { checkJsonLength } from '../../values/json.ts';
 import { type DayPart, nameable, splitByDay } from '../../values/days.ts';
 import { hasCode, toStoreError } from '../../values/errors.ts';
+import { type Calendar, dayIn, textOf, weekStart } from '../calendar.ts';
+import type { Rules, SubjectRules } from '../limit-policy.ts';
 import { countedSession } from '../session-days.ts';
-import { type Calendar, dayIn, textOf, weekStart } from './calendar.ts';
-import type { Rules, SubjectRules } from './policy.ts';
 
 /** For how many days after today limits are looked at. */
 const daysAhead = 14;

@@ -3,13 +3,13 @@
 import { connect, type SqliteStore } from '../../store.ts';
 import { checkArray, checkDate, checkOptions, checkText, quote } from '../../values/checks.ts';
 import { hasCode } from '../../values/errors.ts';
-import { Calendar } from './calendar.ts';
+import { Calendar } from '../calendar.ts';
+import { type LimitPolicy, rulesFor } from '../limit-policy.ts';
 import { type Figures, readFigures } from './figures.ts';
-import { type LimitPolicy, rulesFor } from './policy.ts';
 import { Judge, type Verdict } from './verdict.ts';
 
-export { checkPolicy } from './policy.ts';
-export type { EntryRules, GroupRules, LimitPolicy, LimitWindow } from './policy.ts';
+export { checkPolicy } from '../limit-policy.ts';
+export type { EntryRules, GroupRules, LimitPolicy, LimitWindow } from '../limit-policy.ts';
 export type { LimitCode, LimitReason, Verdict } from './verdict.ts';
 
 /** When and where an evaluation is made. */

@@ -1,7 +1,7 @@
 // What follows from rules and figures: whether an entry may start, why not, how much is left, and when that changes.
-import { type Calendar, weekStart } from './calendar.ts';
+import { type Calendar, weekStart } from '../calendar.ts';
 import type { Figures } from './figures.ts';
-import type { KnownEntry, Rules, SubjectRules } from './policy.ts';
+import type { KnownEntry, Rules, SubjectRules } from '../limit-policy.ts';
 import { Openings } from './windows.ts';
 
 /** Why an entry may not start. */

@@ -1,6 +1,6 @@
 // When a subject is open: inside one of its windows, or on a day on which they are lifted.
-import { type Calendar, weekdayOf } from './calendar.ts';
-import type { Window } from './policy.ts';
+import { type Calendar, weekdayOf } from '../calendar.ts';
+import type { Window } from '../limit-policy.ts';
 
 /** From an instant to before another one. */
 type Span = readonly [from: number, to: number];

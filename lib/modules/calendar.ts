@@ -1,6 +1,6 @@
 // The days of a time zone: when each begins, and at which instant its clocks show a time. Days are whole numbers, as
 // many days after 1970-01-01.
-import { isDay, localDay } from '../../values/days.ts';
+import { isDay, localDay } from '../values/days.ts';
 
 export const minuteMs = 60_000;
 const hourMs = 60 * minuteMs;

@@ -1,7 +1,7 @@
 // A policy of limits: its types, and the check that refuses it or gives a copy that nobody can change any more.
 import {
   checkArray, checkDuration, checkInteger, checkOptions, checkRecord, checkText, invalid,
-} from '../../values/checks.ts';
+} from '../values/checks.ts';
 import { minuteMs } from './calendar.ts';
 
 /**
