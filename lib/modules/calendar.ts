@@ -11,7 +11,7 @@ const lastDay = Date.UTC(9999, 11, 31) / dayMs;
 const firstDay = Date.parse('0000-01-01T00:00:00Z') / dayMs;
 
 /** A part of a day during which the clocks were not changed. */
-interface Stretch {
+export interface Stretch {
   from: number;
   to: number;
   /** What the clocks show at `from`, in milliseconds after midnight. */
@@ -91,14 +91,15 @@ export class Calendar {
    * the end of the day where they never do.
    */
   instantOf(day: number, reading: number): number {
-    for (const stretch of this.#stretchesOf(day)) {
+    for (const stretch of this.stretchesOf(day)) {
       const time = stretch.from + Math.max(0, reading - stretch.reading);
       if (time < stretch.to) return time;
     }
     return this.startOf(day + 1);
   }
 
-  #stretchesOf(day: number): Stretch[] {
+  /** The parts of a day, in order; none of one that was left out. */
+  stretchesOf(day: number): readonly Stretch[] {
     let stretches = this.#stretches.get(day);
     if (!stretches) this.#stretches.set(day, stretches = this.#findStretches(day));
     return stretches;
