@@ -28,7 +28,7 @@ export function damage(path: string, table: string, sql: string): void {
   using db = new DatabaseSync(path, { defensive: false, enableForeignKeyConstraints: false });
   db.exec(`PRAGMA writable_schema = ON; PRAGMA ignore_check_constraints = ON;
     CREATE TEMP TABLE kept AS SELECT rowid AS place, * FROM sqlite_schema WHERE tbl_name = '${table}';
-    DELETE FROM sqlite_schema WHERE tbl_name = '${table}' AND type = 'index' AND sql IS NOT NULL;
+    DELETE FROM sqlite_schema WHERE tbl_name = '${table}' AND type IN ('index', 'trigger') AND sql IS NOT NULL;
     UPDATE sqlite_schema SET sql = replace(replace(sql, ') STRICT', ')'), ' NOT NULL', '') WHERE name = '${table}';
     PRAGMA writable_schema = RESET; PRAGMA writable_schema = ON`);
   db.exec(`UPDATE ${table} SET ${sql}`);
