@@ -11,8 +11,8 @@ const alwaysShipped = ['core', 'values', 'opening', 'recovery', 'reading', 'migr
 
 /** Files of the command that stay files: processes of their own, and commands that import an optional part. */
 const apart = [
-  ...['main', 'demo-service', 'archive', 'backup', 'facts', 'import', 'ledger', 'limits', 'projects', 'runs'],
-  ...['renew-identity', 'ship', 'transport', 'vacuum', 'with-ledger'],
+  ...['main', 'demo-service', 'archive', 'backup', 'facts', 'import', 'ledger', 'limits', 'policy-file', 'projects'],
+  ...['report', 'runs', 'renew-identity', 'ship', 'transport', 'vacuum', 'with-ledger'],
   ...['export-archives', 'export-facts', 'export-projects', 'export-runs'],
 ];
 

@@ -12,6 +12,8 @@ export interface Option {
   help: string;
   /** The usage line shows the option, and the command reads it with `Args.required`. */
   required?: true;
+  /** It may be given again and again, and the command reads it with `Args.texts`. */
+  isRepeated?: true;
 }
 
 /** The arguments that a command takes. */
@@ -74,8 +76,8 @@ export class Args {
     const [own, behind] = runs === undefined ? [argv, undefined] : splitAtDashes(argv);
     this.behind = behind ?? [];
     const misplaced = runs === undefined || behind ? '' : '; the command to run stands behind --';
-    const optionTypes = Object.entries(options).map(([name, { value }]) => {
-      return [name, { type: value === undefined ? 'boolean' : 'string' } as const];
+    const optionTypes = Object.entries(options).map(([name, { value, isRepeated = false }]) => {
+      return [name, { type: value === undefined ? 'boolean' : 'string', multiple: isRepeated } as const];
     });
     try {
       const { values, positionals } = parseArgs({
@@ -132,6 +134,13 @@ export class Args {
     const value = given === undefined ? undefined : unmasked(given);
     if (value === '') throw new UsageError(`--${name} is empty`);
     return value;
+  }
+
+  /** The values of an option that may be repeated, without those that were given twice. */
+  texts(name: string): string[] {
+    const given = ((this.#values[name] ?? []) as string[]).map(unmasked);
+    if (given.includes('')) throw new UsageError(`--${name} is empty`);
+    return [...new Set(given)];
   }
 
   required(name: string): string {

@@ -1,15 +1,11 @@
 // The command limits: which entries of a policy may start now, why not, and until when.
-import { readFileSync } from 'node:fs';
-import {
-  checkPolicy, evaluateAll, type LimitPolicy, type LimitReason, type Verdict,
-} from '../modules/limits/limits.ts';
+import { evaluateAll, type LimitReason, type Verdict } from '../modules/limits/limits.ts';
 import type { SqliteStore } from '../store.ts';
 import { localDay } from '../values/days.ts';
-import { attempt, StoreError } from '../values/errors.ts';
 import { didYouMean } from '../values/near-miss.ts';
 import type { Args } from './args.ts';
 import { type Command, dbOption, type Io, jsonOption, now, print, printJson } from './command.ts';
-import { UsageError } from './failures.ts';
+import { readPolicy } from './policy-file.ts';
 import { openStore } from './store-path.ts';
 import {
   clockTime, fit, instantText, lineWidth, nameColumn, nameRoom, type Output, painter, span, wrap,
@@ -56,23 +52,6 @@ async function runLimits(args: Args, io: Io): Promise<number> {
   else if (rows.length === 0) print(io, ['The policy has no entries.']);
   else print(io, verdictLines(io.stdout, rows, known, at));
   return rows.some(({ reasons }) => reasons.some(({ code }) => code === 'unreadable')) ? 1 : 0;
-}
-
-/** Reads a policy from a file. Throws `UsageError` for one that is no JSON. */
-export function readPolicy(path: string): LimitPolicy {
-  const text = attempt(`read the policy ${path}`, () => readFileSync(path, 'utf8'));
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw new UsageError(`${path} is no JSON: ${(error as Error).message}`);
-  }
-  try {
-    return checkPolicy(value as LimitPolicy);
-  } catch (error) {
-    if (!(error instanceof StoreError)) throw error;
-    throw new StoreError(error.code, `${path}: ${error.message}`, { cause: error });
-  }
 }
 
 /** A line for each entry, and below it one for each reason against it. */

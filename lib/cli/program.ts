@@ -15,6 +15,7 @@ const commands: Record<string, () => Promise<Command>> = {
   audit: async () => (await import('./audit.ts')).audit,
   watch: async () => (await import('./watch.ts')).watch,
   usage: async () => (await import('./usage.ts')).usage,
+  report: async () => (await import('./report.ts')).report,
   cooldowns: async () => (await import('./cooldowns.ts')).cooldowns,
   snapshot: async () => (await import('./snapshot.ts')).snapshot,
   runs: async () => (await import('./runs.ts')).runs,

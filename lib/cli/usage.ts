@@ -1,8 +1,7 @@
 // The command usage: shows how long entries were used.
-import { localDay } from '../values/days.ts';
 import type { Args } from './args.ts';
 import { type Command, dbOption, type Io, jsonOption, now, print, printJson } from './command.ts';
-import { UsageError } from './failures.ts';
+import { rangeOf } from './day-range.ts';
 import { errorLines, readUsage, unreadable, usageLines, type UsageRow } from './rows.ts';
 import { openStore } from './store-path.ts';
 import { bar, columnWidth, counted, dayLabel, duration, fit, lineWidth, nameRoom, pad, painter, wrap } from './text.ts';
@@ -32,31 +31,13 @@ export const usage: Command = {
 };
 
 async function runUsage(args: Args, io: Io): Promise<number> {
-  const { from, to } = rangeOf(args, now(io));
+  const { from, to } = rangeOf(args, now(io), { usual: 7, most: 36_600 });
   const entryId = args.positionals[0];
   using store = await openStore(args, io);
   const rows = readUsage(store, from, to, entryId);
   if (args.flag('json')) printJson(io, { from, to, ...(entryId === undefined ? undefined : { entryId }), usage: rows });
   else print(io, chart(io, rows, from, to, entryId));
   return rows.some(({ error }) => error) ? 1 : 0;
-}
-
-function rangeOf(args: Args, now: Date): { from: string; to: string } {
-  const today = localDay(now);
-  const [day, from, to] = ['day', 'from', 'to'].map((name) => args.day(name, now));
-  const days = args.integer('days', 1, 36_600);
-  const ways = [
-    ...(day === undefined ? [] : ['--day']), ...((from ?? to) === undefined ? [] : ['--from and --to']),
-    ...(days === undefined ? [] : ['--days']),
-  ];
-  if (ways.length > 1) throw new UsageError(`${ways.join(' do not go with ')}: give one of them`);
-  if (day !== undefined) return { from: day, to: day };
-  if (to !== undefined && from === undefined) throw new UsageError('--to needs --from');
-  if (from !== undefined && from > (to ?? today)) {
-    throw new UsageError(`--from ${from} is after ${to === undefined ? `today, ${today}` : `--to ${to}`}`);
-  }
-  if (from !== undefined) return { from, to: to ?? today };
-  return { from: addDays(today, 1 - (days ?? 7)), to: today };
 }
 
 // In a range of more than two months, the days on which nothing was used would push all others off the screen.

@@ -65,7 +65,7 @@ function copied(purpose: string): string[] {
 
 const purposes: Record<string, string> = {
   'the core': 'lib/index.ts', sessions: 'lib/modules/sessions/sessions.ts', limits: 'lib/modules/limits/limits.ts',
-  runs: 'lib/modules/runs/runs.ts', facts: 'lib/modules/facts/facts.ts',
+  report: 'lib/modules/report/report.ts', runs: 'lib/modules/runs/runs.ts', facts: 'lib/modules/facts/facts.ts',
   projects: 'lib/modules/projects/projects.ts', backup: 'lib/modules/backup/backup.ts',
   archive: 'lib/modules/archive/archive.ts', outbox: 'lib/modules/outbox/outbox.ts',
   identity: 'lib/modules/identity/identity.ts',

@@ -12,6 +12,7 @@ import * as identity from '../../lib/modules/identity/identity.ts';
 import * as limits from '../../lib/modules/limits/limits.ts';
 import * as outboxes from '../../lib/modules/outbox/outbox.ts';
 import * as projects from '../../lib/modules/projects/projects.ts';
+import * as reports from '../../lib/modules/report/report.ts';
 import * as runs from '../../lib/modules/runs/runs.ts';
 import * as sessions from '../../lib/modules/sessions/sessions.ts';
 import { nothing } from './equal.ts';
@@ -45,6 +46,7 @@ export function takesUndefined(): void {
   nothing<RefusingMember<core.SqliteStore>>(); // what it takes of the core's events
   nothing<RefusedBy<typeof sessions>>();
   nothing<RefusedBy<typeof limits>>();
+  nothing<RefusedBy<typeof reports>>();
   nothing<RefusedBy<typeof runs>>();
   nothing<RefusedBy<typeof facts>>();
   nothing<RefusedBy<typeof projects>>();

@@ -7,6 +7,7 @@ import { type Ledger, mirrorEvent, rebuildLedger, replay, verifyParity } from '.
 import { backup } from '../../lib/modules/backup/backup.ts';
 import { FactStore } from '../../lib/modules/facts/facts.ts';
 import { checkPolicy, evaluate, evaluateAll } from '../../lib/modules/limits/limits.ts';
+import { renderReport } from '../../lib/modules/report/report.ts';
 import { ProjectStore } from '../../lib/modules/projects/projects.ts';
 import { RunStore } from '../../lib/modules/runs/runs.ts';
 import { SessionTracker } from '../../lib/modules/sessions/sessions.ts';
@@ -52,6 +53,7 @@ export async function handsToModules(doors: SqliteStore<DoorEvent>, ledger: Ledg
   const [facts, projects]: [FactStore, ProjectStore] = [new FactStore(doors), new ProjectStore(doors)];
   await backup(doors, 'backup.db');
   const policy = checkPolicy({ entries: { minecraft: { dailyMs: 3_600_000 } } });
+  void renderReport(doors);
   void [evaluate(doors, policy, 'minecraft'), evaluateAll(doors, policy, ['minecraft'])];
   for (const line of ledger.iterate()) mirrorEvent(doors, line);
   await replay(doors, ledger);
