@@ -6,7 +6,7 @@ import { SqliteStore } from '../../lib/index.ts';
 import type { Contents } from '../../lib/modules/report/contents.ts';
 import { damage } from '../support/damage.ts';
 import { TestFolder } from '../support/folder.ts';
-import { readable, reportOf } from '../support/report.ts';
+import { readable, reportOf } from '../support/report-figures.ts';
 
 const now = new Date('2026-11-21T12:00:00Z');
 const clock = (): Date => now;

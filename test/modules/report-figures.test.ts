@@ -12,7 +12,7 @@ import { snapshotPathOf } from '../../lib/values/paths.ts';
 import { damage } from '../support/damage.ts';
 import { TestFolder } from '../support/folder.ts';
 import { manifest } from '../support/project.ts';
-import { readable, reportOf, usageIn } from '../support/report.ts';
+import { readable, reportOf, usageIn } from '../support/report-figures.ts';
 import { randomNumbers } from '../support/values.ts';
 
 const hourMs = 3_600_000;

@@ -8,7 +8,7 @@ import { SessionTracker } from '../../lib/modules/sessions/sessions.ts';
 import { Clocks } from '../support/clocks.ts';
 import { TestFolder } from '../support/folder.ts';
 import { hostileTexts } from '../support/hostile.ts';
-import { historyIn, readable, reportOf } from '../support/report.ts';
+import { historyIn, readable, reportOf } from '../support/report-figures.ts';
 
 const minuteMs = 60_000;
 const hourMs = 60 * minuteMs;

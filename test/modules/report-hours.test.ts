@@ -5,7 +5,7 @@ import { localDay, type SessionSnapshot, SqliteStore } from '../../lib/index.ts'
 import { ReportDays } from '../../lib/modules/report/report-days.ts';
 import { SessionTracker } from '../../lib/modules/sessions/sessions.ts';
 import { Clocks } from '../support/clocks.ts';
-import { historyIn, hoursUsed, usageIn } from '../support/report.ts';
+import { historyIn, hoursUsed, usageIn } from '../support/report-figures.ts';
 import { randomNumbers } from '../support/values.ts';
 
 const minuteMs = 60_000;

@@ -8,12 +8,12 @@ import { packageVersion } from '../../values/package-version.ts';
 import { timeZoneInUse } from '../../values/time-zone.ts';
 import type { Rules } from '../limit-policy.ts';
 import type { Contents, Part, Proof, Quota } from './contents.ts';
-import { readHistory } from './history.ts';
+import { readHistory } from './read-history.ts';
 import { checkReportOptions, type CheckedReport, type ReportOptions } from './options.ts';
-import { readQuotas } from './quotas.ts';
+import { readQuotas } from './read-quotas.ts';
 import { isUnreadable, partOf } from './reading.ts';
 import { ReportDays } from './report-days.ts';
-import { readTotals, type Totals, usageOf } from './usage.ts';
+import { readTotals, type Totals, usageOf } from './read-usage.ts';
 
 /** The contents of a report, and the title that was given. Throws and rejects as `renderReport` does. */
 export async function readReport(

@@ -5,7 +5,7 @@ import { checkJsonLength } from '../../values/json.ts';
 import type { Rules, SubjectRules } from '../limit-policy.ts';
 import type { Quota } from './contents.ts';
 import type { ReportDays } from './report-days.ts';
-import { type Totals, usedTogether } from './usage.ts';
+import { type Totals, usedTogether } from './read-usage.ts';
 
 const grantsSql = `SELECT asked.key, day,
     CASE WHEN typeof(granted_ms) = 'integer' AND granted_ms BETWEEN -${maxMs} AND ${maxMs} THEN granted_ms END

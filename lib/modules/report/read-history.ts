@@ -4,12 +4,12 @@ import type { ModuleConnection } from '../../core/door.ts';
 import { fieldsOf } from '../../core/retention-events.ts';
 import type { SessionSnapshot } from '../../core/state.ts';
 import { isText } from '../../values/checks.ts';
-import { changeIn } from './changes.ts';
+import { changeIn } from './read-changes.ts';
 import type { DayRecord, History } from './contents.ts';
 import { type LogRow, walkLog } from './log-rows.ts';
-import { Machine, machineTypes } from './machine.ts';
+import { Machine, machineTypes } from './read-machine.ts';
 import type { ReportDays } from './report-days.ts';
-import { Sessions } from './sessions.ts';
+import { Sessions } from './read-sessions.ts';
 
 const askedTypes: readonly string[] = [
   ...machineTypes, 'session_started', 'session_ended', 'launch_denied',
