@@ -1,6 +1,9 @@
 // The texts that people and machines are shown: harmless texts, durations, instants, sizes, columns and bars.
 import { stripVTControlCharacters, styleText } from 'node:util';
 import { localDay } from '../values/days.ts';
+import { plain } from '../values/plain.ts';
+
+export { plain };
 
 /** The stream that a command writes to: a terminal, a pipe, a file, or a test's own stream. */
 export type Output = NodeJS.WritableStream & { isTTY?: boolean; columns?: number; rows?: number };
@@ -39,18 +42,6 @@ export function nameColumn(stream: Output, names: readonly string[], taken: numb
   const room = nameRoom(stream, taken);
   const width = columnWidth(names, Number.isFinite(room) ? room : widestFill);
   return { width, cell: (name) => pad(fit(name, room), width) };
-}
-
-// Control characters move the cursor, set the window's title or make the terminal answer as if somebody typed; format
-// characters reverse or hide text. Only the two joiners stay, because emoji and some scripts are written with them.
-const unsafe = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
-
-/** A stored or given text on one line, without the characters that a terminal obeys. */
-export function plain(text: string): string {
-  return text.replace(unsafe, (character) => {
-    const code = character.codePointAt(0)!;
-    return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u{${code.toString(16)}}`;
-  });
 }
 
 /** A value as JSON. Characters that JSON leaves raw and a terminal would obey are escaped, which changes no value. */
