@@ -14,7 +14,6 @@ interface Notice {
 }
 
 /** Whatever a command of the browser gives. */
-// eslint-disable-next-line @typescript-eslint/no-explicit-any
 type Answer = any;
 
 // The page is the tests' own, and a container refuses the sandbox, whoever runs the browser in it.

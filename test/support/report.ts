@@ -93,7 +93,7 @@ function sessionsOf(days: readonly string[], usage: Usage, each: number, random:
   const { entryId } = usage.entries[0] ?? { entryId: 'app-0' };
   const late = new Date(`${lastDay}T22:30:00Z`);
   return [
-    ...sessions,
+    ...sessions.sort((one, other) => one.from!.getTime() - other.from!.getTime()),
     { sessionId: 'late', entryId, from: late, to: new Date(late.getTime() + 5_400_000), durationMs: 5_400_000, reason: ends[0] },
     { sessionId: 'lost', entryId, from: new Date(`${lastDay}T08:00:00Z`) },
     { sessionId: 'begun', entryId, to: new Date(`${lastDay}T09:00:00Z`), durationMs: 60_000, reason: ends[1] },

@@ -19,6 +19,7 @@ const tools = {
   mandoc: ['sh', '-c', 'command -v mandoc'], // it has no option for its version
   groff: ['groff', '--version'],
   script: ['script', '--version'], // gives a command a terminal
+  chromium: ['chromium', '--version'],
   'mkfs.vfat': ['sh', '-c', 'command -v mkfs.vfat'],
   'mkfs.exfat': ['sh', '-c', 'command -v mkfs.exfat'], // it ends with 1 whatever it is asked
   promtool: ['promtool', '--version'], // of Debian's package prometheus

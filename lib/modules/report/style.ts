@@ -5,7 +5,7 @@ const day = `
 --back:#fff;--soft:#f3f5f7;--ink:#1b2026;--quiet:#56606b;--line:#d5dae0;--track:#eef1f4;--link:#1f5fa8;
 --c0:#1f5fa8;--c1:#b0480f;--c2:#1b7444;--c3:#7446a3;--c4:#b02a56;--c5:#0e6f7a;--c6:#6f6500;--c7:#5d4037;
 --others:#666d75;--on:#fff;--before:#858d97;--use:#1f5fa8;--over:#b3261e;--mark:#1b2026;
---h1:#5b8fc9;--h2:#3b76b8;--h3:#1f5fa8;--h4:#123f73;--ok:#1b6b3c;--bad:#a32018;`;
+--h1:#4a80bd;--h2:#336fb3;--h3:#1f5fa8;--h4:#123f73;--ok:#1b6b3c;--bad:#a32018;`;
 const night = `
 --back:#14181c;--soft:#1e242a;--ink:#e6e9ec;--quiet:#a5aeb8;--line:#39424b;--track:#20272e;--link:#8ab8f0;
 --c0:#7db0ee;--c1:#f0a062;--c2:#6ecb95;--c3:#c3a3ee;--c4:#f08cab;--c5:#5cc6d0;--c6:#d3c25c;--c7:#c9a993;
