@@ -1,4 +1,4 @@
-// The report as a browser shows it: on narrow and wide screens, by day and by night, on paper, and to who cannot see it.
+// The report as a browser shows it: on narrow and wide screens, by day and by night, on paper, and by name.
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { test, type TestContext } from 'node:test';
@@ -179,8 +179,9 @@ test('who cannot see it is told the parts, the pictures and the tables by name',
 async function tree(browser: Chromium): Promise<Told[]> {
   const { nodes } = await browser.ask('Accessibility.getFullAXTree') as { nodes: Record<string, any>[] };
   return nodes.filter((node) => !node['ignored']).map((node) => ({
-    role: String(node['role']?.value), name: String(node['name']?.value ?? ''),
-    level: node['properties']?.find((each: { name: string }) => each.name === 'level')?.value?.value as number | undefined,
+    role: String(node['role']?.value),
+    name: String(node['name']?.value ?? ''),
+    level: node['properties']?.find(({ name }: { name: string }) => name === 'level')?.value.value as number | undefined,
   }));
 }
 
@@ -211,6 +212,6 @@ test('on paper it has A4 pages in light colours, with the tables open', needs('c
   });
   assert.equal(await browser.evaluate(probes.background()), 'rgb(255, 255, 255)');
   assert.deepEqual(await browser.evaluate(probes.faint()), []);
-  const shortest = 'Math.min(...[...document.querySelectorAll("details table")].map((each) => each.getBoundingClientRect().height))';
-  assert.ok(await browser.evaluate<number>(shortest) > 40);
+  const heights = '[...document.querySelectorAll("details table")].map((each) => each.getBoundingClientRect().height)';
+  assert.ok(Math.min(...await browser.evaluate<number[]>(heights)) > 40);
 });

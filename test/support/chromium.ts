@@ -124,7 +124,9 @@ export class Chromium {
     const { result, exceptionDetails } = await this.ask('Runtime.evaluate', {
       expression, returnByValue: true, awaitPromise: true,
     });
-    if (exceptionDetails) throw new Error(`the page: ${exceptionDetails.exception?.description ?? exceptionDetails.text}`);
+    if (exceptionDetails) {
+      throw new Error(`the page: ${exceptionDetails.exception?.description ?? exceptionDetails.text}`);
+    }
     return result.value as T;
   }
 
@@ -138,7 +140,7 @@ export class Chromium {
   async picture(): Promise<Buffer> {
     const { cssContentSize } = await this.ask('Page.getLayoutMetrics');
     const { data } = await this.ask('Page.captureScreenshot', {
-      captureBeyondViewport: true, clip: { x: 0, y: 0, width: cssContentSize.width, height: Math.min(cssContentSize.height, 12000), scale: 1 },
+      captureBeyondViewport: true, clip: { ...cssContentSize, scale: 1 },
     });
     return Buffer.from(data as string, 'base64');
   }

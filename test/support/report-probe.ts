@@ -18,7 +18,8 @@ function beyondScreen(): Faults {
   const faults = [...document.querySelectorAll('body *')].flatMap((element: Element) => {
     const { left, right } = element.getBoundingClientRect();
     if (right <= width + 0.5 && left >= -0.5) return [];
-    return [`${element.tagName}.${element.getAttribute('class')} ${left} to ${right}: ${element.textContent?.slice(0, 40)}`];
+    const name = `${element.tagName}.${element.getAttribute('class')}`;
+    return [`${name} from ${left} to ${right}: ${element.textContent.slice(0, 40)}`];
   });
   const { scrollWidth } = document.scrollingElement!;
   return scrollWidth > innerWidth ? [`the page is ${scrollWidth} wide`, ...faults] : faults;

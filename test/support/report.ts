@@ -73,8 +73,8 @@ function quotasOf(days: readonly string[], usage: Usage, count: number, random: 
 }
 
 const ends = [
-  { type: 'expired' }, { type: 'user_stop' }, { type: 'process_exited', exitCode: 0 }, { type: 'process_exited', exitCode: 3 },
-  { type: 'launch_failed', error: 'no such file' }, { type: 'service_crashed' },
+  { type: 'expired' }, { type: 'user_stop' }, { type: 'process_exited', exitCode: 0 },
+  { type: 'process_exited', exitCode: 3 }, { type: 'launch_failed', error: 'no such file' }, { type: 'service_crashed' },
 ] as const;
 
 function sessionsOf(days: readonly string[], usage: Usage, each: number, random: () => number): ReportSession[] {
@@ -92,9 +92,10 @@ function sessionsOf(days: readonly string[], usage: Usage, each: number, random:
   const lastDay = days.at(-2) ?? days[0]!;
   const { entryId } = usage.entries[0] ?? { entryId: 'app-0' };
   const late = new Date(`${lastDay}T22:30:00Z`);
+  const lateMs = 5_400_000;
   return [
     ...sessions.sort((one, other) => one.from!.getTime() - other.from!.getTime()),
-    { sessionId: 'late', entryId, from: late, to: new Date(late.getTime() + 5_400_000), durationMs: 5_400_000, reason: ends[0] },
+    { sessionId: 'late', entryId, from: late, to: new Date(late.getTime() + lateMs), durationMs: lateMs, reason: ends[0] },
     { sessionId: 'lost', entryId, from: new Date(`${lastDay}T08:00:00Z`) },
     { sessionId: 'begun', entryId, to: new Date(`${lastDay}T09:00:00Z`), durationMs: 60_000, reason: ends[1] },
     { sessionId: 'now', entryId, from: new Date(`${lastDay}T19:45:00Z`), isRunning: true },
@@ -115,7 +116,9 @@ function historyOf(
   const reasons = [['daily_quota'], ['outside_window', 'cooldown'], ['school_day'], ['unknown_entry']];
   return {
     recorded, sessions, hours, weekdays,
-    denied: reasons.map((each, index) => ({ at: at(index * 5 + 1, '17:30:12'), entryId: `app-${index}`, reasons: each })),
+    denied: reasons.map((codes, index) => {
+      return { at: at(index * 5 + 1, '17:30:12'), entryId: `app-${index}`, reasons: codes };
+    }),
     changes: changesAt(at, days), machine: machineAt(at), unreadable: 0,
   };
 }
@@ -123,9 +126,12 @@ function historyOf(
 function changesAt(at: (index: number, time: string) => Date, days: readonly string[]): Change[] {
   const day = days[0]!;
   return [
-    { at: at(1, '08:00:00'), kind: 'granted', subject: 'app-0', day, durationMs: 1_800_000, reason: 'did the dishes', source: 'mum' },
+    {
+      at: at(1, '08:00:00'), kind: 'granted', subject: 'app-0', day, durationMs: 1_800_000, reason: 'did the dishes',
+      source: 'mum',
+    },
     { at: at(2, '08:00:00'), kind: 'granted', subject: 'group:games', day, durationMs: -900_000 },
-    { at: at(3, '08:00:00'), kind: 'availability', subject: 'app-1', day, availability: 'denied', reason: 'exam tomorrow' },
+    { at: at(3, '08:00:00'), kind: 'availability', subject: 'app-1', day, availability: 'denied', reason: 'exam' },
     { at: at(4, '08:00:00'), kind: 'availability', subject: 'app-1', day, availability: 'allowed' },
     { at: at(5, '08:00:00'), kind: 'availability', subject: 'app-1', day, availability: null },
     { at: at(6, '08:00:00'), kind: 'earned', subject: 'app-2', durationMs: 600_000, reason: 'reading', source: 'dad' },
@@ -159,11 +165,13 @@ export function hostileContents(): Contents {
   history.sessions.push({ sessionId: 'odd', entryId: text(0), reason: { type: text(1) as 'expired' } });
   history.denied = hostileTexts.map((each) => ({ at: contents.madeAt, entryId: each, reasons: [each] }));
   history.changes = hostileTexts.map((each) => ({
-    at: contents.madeAt, kind: 'corrected', subject: `group:${each}`, day: each, durationMs: 1, reason: each, source: each,
+    at: contents.madeAt, kind: 'corrected', subject: `group:${each}`, day: each, durationMs: 1,
+    reason: each, source: each,
   }));
   history.machine = hostileTexts.map((each) => ({ at: contents.madeAt, kind: 'recovered', found: each }));
   contents.usage.value!.unreadable = hostileTexts.map((each) => ({ entryId: each, day: each, message: each }));
-  contents.proof = { value: { ok: false, checkedRows: 1, problems: [...hostileTexts], anchor: { id: 1, hash: text(0) } } };
+  const anchor = { id: 1, hash: text(0) };
+  contents.proof = { value: { ok: false, checkedRows: 1, problems: [...hostileTexts], anchor } };
   contents.quotas!.value!.forEach((quota, index) => (quota.subject = `group:${text(index)}`));
   contents.entryIds = [...hostileTexts];
   return { ...contents, uuid: text(1), versions: { package: text(2), schema: 1, node: text(3), sqlite: text(4) } };

@@ -98,7 +98,7 @@ class DaysPicture {
     this.#layers = layers;
     this.#scale = scale;
     this.#isShort = isShort;
-    this.#rowHeight = isShort ? 27 : 14;
+    this.#rowHeight = isShort ? 23 : 14;
   }
 
   blocks(): Content {

@@ -8,6 +8,9 @@ const rowHeight = 30;
 const cellHeight = 24;
 const minute = 60_000;
 
+/** Minutes for which a whole bar can stand: their quarters are whole minutes. */
+const wholes = [4, 8, 20, 40, 60];
+
 /** The picture of the hours, and its table. */
 export function drawHours(frame: Frame, history: History): Content {
   const { texts } = frame;
@@ -17,7 +20,7 @@ export function drawHours(frame: Frame, history: History): Content {
   const longest = Math.max(...means.flat());
   if (longest === 0) return html`<p>${texts.noSessions}</p>`;
   // Within an hour there are 60 minutes, or more where several sessions run at once.
-  const whole = Math.max(60 * minute, longest);
+  const whole = minute * (wholes.find((minutes) => longest <= minutes * minute) ?? Math.ceil(longest / minute));
   return [
     key(frame, whole),
     html`<figure><div class="picture" role="img" aria-label="${texts.hoursPicture}"><svg class="heat" height="${

@@ -14,9 +14,10 @@ export function drawDenied(frame: Frame, { denied }: History): Content {
   const { shown, note } = latest(frame, denied, listed, {
     one: 'refusal', many: 'refusals', command: 'shepherd-store audit --type launch_denied',
   });
+  const columns = [texts.when, texts.entry, texts.why];
   return [
     html`<p>${texts.deniedOf(denied.length)}</p>`, note,
-    table('list when', texts.deniedCaption, [texts.when, texts.entry, texts.why], shown.map(({ at, entryId, reasons }) => {
+    table('list when', texts.deniedCaption, columns, shown.map(({ at, entryId, reasons }) => {
       return row(undefined, [frame.when(at), frame.name(entryId), reasonsOf(frame, reasons)]);
     })),
   ];

@@ -79,9 +79,8 @@ function quotaRow(frame: Frame, quota: Quota, scale: Scale, index: number, y: nu
   const label = parts ? `${texts.weekdays[parts.weekday]} ${parts.day}` : '';
   const isBlank = used === undefined || used === 0;
   const note = used === undefined ? texts.cannotBeRead : used === 0 ? stateOf(frame, index) : undefined;
-  const marker = allowed !== undefined && note === undefined && html`<line class="q" x1="${percent(allowed, scale)}" x2="${
-    percent(allowed, scale)
-  }" y1="0" y2="14"/>`;
+  const place = allowed !== undefined && note === undefined ? percent(allowed, scale) : undefined;
+  const marker = place !== undefined && html`<line class="q" x1="${place}" x2="${place}" y1="0" y2="14"/>`;
   return html`<g transform="translate(0 ${y})"><text class="d" x="-8" y="11">${label}</text>${
     !isBlank && bar(used, allowed ?? Infinity, scale)
   }${marker}${note !== undefined && html`<text class="n" x="4" y="11">${note}</text>`}${

@@ -56,10 +56,10 @@ svg text{font:11px system-ui,sans-serif;fill:var(--ink)}
 .bars.thin{width:calc(100% - 68px);margin:0 44px 0 24px}
 .bars.quota{width:calc(100% - 114px);margin:0 64px 0 50px}
 .heat{width:calc(100% - 50px);margin:0 10px 0 40px}
-.bars rect{height:14px}
+.bars rect{height:13px}
 .thin rect{height:11px}
 .quota rect{y:3px;height:8px}
-rect.w{y:15.5px;height:5px;fill:var(--before)}
+rect.w{y:14px;height:5px;fill:var(--before)}
 svg.key rect.w{y:6px}
 rect.s{width:1px;fill:var(--back)}
 rect.t{height:24px;fill:var(--track)}
@@ -87,9 +87,11 @@ caption{text-align:left;font-weight:600;padding:0 0 4px}
 th,td{text-align:left;vertical-align:top;padding:3px 8px 3px 0;border-bottom:1px solid var(--line);font-weight:400}
 th:last-child,td:last-child{padding-right:0}
 thead th{font-weight:600;vertical-align:bottom}
-.figures{table-layout:fixed;flex:0 1 328px;width:328px;max-width:100%}
+.figures{table-layout:fixed;flex:0 1 328px;width:328px;max-width:100%;font-size:12px}
+.figures caption{font-size:13px}
+.figures th,.figures td{padding-right:6px}
 .figures td,.figures thead th+th{text-align:right}
-.figures th:first-child{width:25%}
+.figures th:first-child{width:24%}
 .totals th:first-child{width:66%}
 .hours th:first-child{width:14%}
 .hours th,.hours td{padding-right:4px}
@@ -111,14 +113,21 @@ thead th{font-weight:600;vertical-align:bottom}
 .list{font-size:14px}.list th,.list td{padding-right:16px}.when th:first-child{width:180px}}
 @page{size:A4;margin:14mm}
 @media print{:root{color-scheme:light}
-body{padding:0;max-width:none;font-size:13px}
+body{padding:0;max-width:none;font-size:12px}
+h1{font-size:22px}
 nav{display:none}
-section{margin-top:18px;padding-top:14px}
-.picture,tr,.cards div,.facts div,.legend{break-inside:avoid}
+section{margin-top:14px;padding-top:12px}
+.cards div{padding:8px 10px}
+.cards strong{font-size:17px}
+.legend{font-size:12px;margin-bottom:8px;break-after:avoid}
+.picture,tr,.cards div,.facts div,.legend,.sessions tbody{break-inside:avoid}
+.picture{zoom:.8}
 .picture.months{break-inside:auto}
+.months{grid-template-columns:repeat(3,1fr);gap:14px 18px}
+.bars:not(.thin,.quota) text{font-size:13px}
+.day,caption{break-after:avoid}
 thead{display:table-header-group}
 summary{display:none}
 details::details-content{content-visibility:visible;display:block;block-size:auto}
-.figures{flex-basis:300px;width:300px}
 }
 `;

@@ -46,6 +46,7 @@ function comparison(frame: Frame, usage: Usage): Html | undefined {
     before += usage.weekBefore[index] ?? 0;
   }
   if (now === 0 && before === 0) return undefined;
+  if (before === 0) return card(texts.comparison, texts.nothingBefore, texts.nothingCompared);
   const by = texts.hours(Math.abs(now - before));
   const figure = now > before ? texts.moreUsed(by) : now < before ? texts.lessUsed(by) : texts.equallyUsed;
   return card(texts.comparison, figure, texts.compared(texts.hours(before)));

@@ -59,16 +59,18 @@ export const english = {
 
   summary: 'In short',
   used: 'Used',
-  mean: 'On a day',
+  mean: 'A day’s mean',
   meanOf: (days: number, left: number): string => {
     const note = left === 0 ? '' : `; ${count(left, 'day')} without a record left out`;
-    return `mean of ${count(days, 'day')}${note}`;
+    return `of ${count(days, 'day')}${note}`;
   },
   comparison: 'The week before',
-  compared: (before: string): string => `than on the same days a week before (${before})`,
-  moreUsed: (by: string): string => `${by} more`,
-  lessUsed: (by: string): string => `${by} less`,
-  equallyUsed: 'as much',
+  compared: (before: string): string => `the same days a week before: ${before}`,
+  moreUsed: (by: string): string => `${by} more now`,
+  lessUsed: (by: string): string => `${by} less now`,
+  equallyUsed: 'as much now',
+  nothingBefore: 'nothing',
+  nothingCompared: 'was used on the same days a week before',
   mostUsed: 'Most used',
   lacking: 'The totals are without what cannot be read:',
 
