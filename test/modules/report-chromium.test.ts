@@ -178,10 +178,11 @@ test('who cannot see it is told the parts, the pictures and the tables by name',
 
 async function tree(browser: Chromium): Promise<Told[]> {
   const { nodes } = await browser.ask('Accessibility.getFullAXTree') as { nodes: Record<string, any>[] };
+  const isLevel = ({ name }: { name: string }): boolean => name === 'level';
   return nodes.filter((node) => !node['ignored']).map((node) => ({
     role: String(node['role']?.value),
     name: String(node['name']?.value ?? ''),
-    level: node['properties']?.find(({ name }: { name: string }) => name === 'level')?.value.value as number | undefined,
+    level: node['properties']?.find(isLevel)?.value.value as number | undefined,
   }));
 }
 

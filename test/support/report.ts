@@ -74,7 +74,8 @@ function quotasOf(days: readonly string[], usage: Usage, count: number, random: 
 
 const ends = [
   { type: 'expired' }, { type: 'user_stop' }, { type: 'process_exited', exitCode: 0 },
-  { type: 'process_exited', exitCode: 3 }, { type: 'launch_failed', error: 'no such file' }, { type: 'service_crashed' },
+  { type: 'process_exited', exitCode: 3 }, { type: 'launch_failed', error: 'no such file' },
+  { type: 'service_crashed' },
 ] as const;
 
 function sessionsOf(days: readonly string[], usage: Usage, each: number, random: () => number): ReportSession[] {
@@ -95,7 +96,10 @@ function sessionsOf(days: readonly string[], usage: Usage, each: number, random:
   const lateMs = 5_400_000;
   return [
     ...sessions.sort((one, other) => one.from!.getTime() - other.from!.getTime()),
-    { sessionId: 'late', entryId, from: late, to: new Date(late.getTime() + lateMs), durationMs: lateMs, reason: ends[0] },
+    {
+      sessionId: 'late', entryId, from: late, to: new Date(late.getTime() + lateMs), durationMs: lateMs,
+      reason: ends[0],
+    },
     { sessionId: 'lost', entryId, from: new Date(`${lastDay}T08:00:00Z`) },
     { sessionId: 'begun', entryId, to: new Date(`${lastDay}T09:00:00Z`), durationMs: 60_000, reason: ends[1] },
     { sessionId: 'now', entryId, from: new Date(`${lastDay}T19:45:00Z`), isRunning: true },

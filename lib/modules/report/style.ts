@@ -126,7 +126,7 @@ section{margin-top:14px;padding-top:12px}
 .months{grid-template-columns:repeat(3,1fr);gap:14px 18px}
 .bars:not(.thin,.quota) text{font-size:13px}
 .day,caption{break-after:avoid}
-thead{display:table-header-group}
+thead{display:table-header-group;break-after:avoid}
 summary{display:none}
 details::details-content{content-visibility:visible;display:block;block-size:auto}
 }
