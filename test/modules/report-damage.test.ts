@@ -103,7 +103,7 @@ test('a row whose own pages are damaged hides no other', async (t) => {
   assert.equal(readable(usage).total, entries * 1_500);
 });
 
-test('events that cannot be read are counted, and only those of days of the report where their time can be', async (t) => {
+test('events that cannot be read are counted, but not those whose time is of no day of the report', async (t) => {
   const bad: [sql: string, unreadable: number, sessions: number][] = [
     ["event_data = '{' WHERE id = 2", 1, 200], ["event_data = x'7b7d' WHERE id = 1", 1, 200],
     ["event_data = NULL WHERE id IN (1, 2)", 2, 199], ["timestamp = 'soon' WHERE id = 2", 1, 200],

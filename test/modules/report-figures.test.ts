@@ -55,7 +55,8 @@ test('the totals of a report are those of usage, to the millisecond, on stores a
     const folder = new TestFolder(t, { checked: false, inMemory: true });
     const store = folder.open({ clock });
     const days = daysFrom('2026-09-01', 100);
-    const ids = Array.from({ length: between(1, 12) }, (_, index) => pick(['a', 'ä', '<b>', '=1+1', '__proto__']) + index);
+    const names = ['a', 'ä', '<b>', '=1+1', '__proto__'];
+    const ids = Array.from({ length: between(1, 12) }, (_, index) => pick(names) + pick(['', index]));
     store.transaction(() => {
       for (let count = between(0, 400); count > 0; count--) {
         store.addUsage(pick(ids), pick(days), pick([0, 1, 999, between(0, 86_400_000), between(0, 2 ** 40)]));
@@ -101,7 +102,8 @@ test('the week before a report is that of the same entries', async () => {
 
 test('a session that runs is in no total, because it is charged when it ends', async () => {
   using store = SqliteStore.inMemory({ clock });
-  const activeSession = { sessionId: 's', entryId: 'a', startedAt: new Date('2026-11-21T10:00:00Z'), warningsIssued: [] };
+  const startedAt = new Date('2026-11-21T10:00:00Z');
+  const activeSession: SessionSnapshot = { sessionId: 's', entryId: 'a', startedAt, warningsIssued: [] };
   store.saveSnapshot({ timestamp: now, activeSession });
   assert.equal((await usageIn(store, week)).total, 0);
 });

@@ -28,8 +28,8 @@ function session(
   fields: object = {},
 ): void {
   clocks.wall = at(time).getTime();
-  const ended = { reason: { type: 'expired' }, durationMs: 1_000 };
-  store.appendAudit({ type: `session_${what}`, sessionId, entryId: 'a', ...(what === 'ended' && ended), ...fields } as never);
+  const ended = what === 'ended' && { reason: { type: 'expired' }, durationMs: 1_000 };
+  store.appendAudit({ type: `session_${what}`, sessionId, entryId: 'a', ...ended, ...fields } as never);
 }
 
 test('a session that touches a day of the report is shown, the oldest first, with what is known of it', async () => {
@@ -80,7 +80,8 @@ test('the session that the snapshot names runs, also where its start is in no lo
   assert.deepEqual((await historyIn(store, days)).sessions.map(({ isRunning, to }) => [isRunning, to]), [
     [undefined, at('21T10:00')],
   ]);
-  const activeSession: SessionSnapshot = { sessionId: 'x', entryId: 'b', startedAt: at('21T09:00'), warningsIssued: [] };
+  const startedAt = at('21T09:00');
+  const activeSession: SessionSnapshot = { sessionId: 'x', entryId: 'b', startedAt, warningsIssued: [] };
   store.saveSnapshot({ timestamp: at('21T10:00'), activeSession });
   assert.deepEqual((await historyIn(store, { ...days, entryIds: ['b'] })).sessions, [
     { sessionId: 'x', entryId: 'b', from: at('21T09:00'), isRunning: true },
@@ -181,7 +182,8 @@ test('a service that starts again without having stopped has crashed', async () 
     clocks.pass(minuteMs);
     store.appendAudit({ type } as never);
   };
-  for (const what of ['started', 'stopped', 'started', 'started', 'stopped', 'stopped', 'started']) tell(`service_${what}`);
+  const all = ['started', 'stopped', 'started', 'started', 'stopped', 'stopped', 'started'];
+  for (const what of all) tell(`service_${what}`);
   clocks.set('2026-11-23T08:00:00Z');
   tell('service_started');
   assert.deepEqual(withoutTimes((await historyIn(store, days)).machine).map((event) => Object.values(event)[0]), [
@@ -236,7 +238,7 @@ test('recoveries are shown with what was found and lost', async (t) => {
   assert.deepEqual([ok, problems.length, checkedRows], [false, 6, 6]);
 });
 
-test('a day without an event is silent, whatever was used on it, and one that has not begun is yet to come', async () => {
+test('a day without an event is silent, whatever was used on it, and one that is to come is not', async () => {
   using made = kept('2026-11-20T08:00:00Z');
   const { store, clocks } = made;
   store.appendAudit({ type: 'service_started' });

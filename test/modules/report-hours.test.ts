@@ -75,8 +75,8 @@ async function ofSession(
 }
 
 test('what a session ran is counted back from its end where the machine slept meanwhile', async () => {
-  const hours = await ofSession({ started: '2026-11-21T08:00:00Z', ended: '2026-11-21T20:30:00Z', durationMs: 2 * hourMs });
-  assert.deepEqual(hours, { '5 18': 30 * minuteMs, '5 19': hourMs, '5 20': 30 * minuteMs });
+  const [started, ended] = ['2026-11-21T08:00:00Z', '2026-11-21T20:30:00Z'];
+  assert.deepEqual(await ofSession({ started, ended, durationMs: 2 * hourMs }), { '5 18': 30 * minuteMs, '5 19': hourMs, '5 20': 30 * minuteMs });
 });
 
 test('where the clock was set back meanwhile, no more is shown than passed between start and end', async () => {
@@ -89,9 +89,10 @@ test('where the clock was set back meanwhile, no more is shown than passed betwe
   });
 });
 
-test('only the part of a session that is on the days of the report counts, also where its start is not in the log', async () => {
+test('only what of a session is on the days of the report counts, also where its start is not in the log', async () => {
   const days = { from: '2026-11-21', to: '2026-11-22' };
-  assert.deepEqual(await ofSession({ ended: '2026-11-21T00:20:00Z', durationMs: hourMs }, days), { '5 0': 20 * minuteMs });
+  const overStart = { ended: '2026-11-21T00:20:00Z', durationMs: hourMs };
+  assert.deepEqual(await ofSession(overStart, days), { '5 0': 20 * minuteMs });
   const overEnd = { started: '2026-11-22T23:30:00Z', ended: '2026-11-23T00:30:00Z', durationMs: hourMs };
   assert.deepEqual(await ofSession(overEnd, days), { '6 23': 30 * minuteMs });
   const around = { started: '2026-11-20T00:00:00Z', ended: '2026-11-24T00:00:00Z', durationMs: 96 * hourMs };

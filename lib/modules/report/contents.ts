@@ -105,7 +105,9 @@ export interface Change {
 /** What the machine or its operator did. `clock_back`: the event's time is before that of the one before it. */
 export interface MachineEvent {
   at: Date;
-  kind: 'started' | 'stopped' | 'crashed' | 'recovered' | 'clock_back' | 'archived' | 'backed_up' | 'verified' | 'identity';
+  kind:
+    | 'started' | 'stopped' | 'crashed' | 'recovered' | 'clock_back' | 'archived' | 'backed_up' | 'verified'
+    | 'identity';
   /** For `recovered`: what was found; for `clock_back`: by how many ms. */
   found?: string;
   lost?: { from?: number; to: number };
