@@ -76,7 +76,9 @@ async function ofSession(
 
 test('what a session ran is counted back from its end where the machine slept meanwhile', async () => {
   const [started, ended] = ['2026-11-21T08:00:00Z', '2026-11-21T20:30:00Z'];
-  assert.deepEqual(await ofSession({ started, ended, durationMs: 2 * hourMs }), { '5 18': 30 * minuteMs, '5 19': hourMs, '5 20': 30 * minuteMs });
+  assert.deepEqual(await ofSession({ started, ended, durationMs: 2 * hourMs }), {
+    '5 18': 30 * minuteMs, '5 19': hourMs, '5 20': 30 * minuteMs,
+  });
 });
 
 test('where the clock was set back meanwhile, no more is shown than passed between start and end', async () => {
