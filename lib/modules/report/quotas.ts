@@ -78,7 +78,7 @@ function quotaRow(frame: Frame, quota: Quota, scale: Scale, index: number, y: nu
   const parts = dayParts(frame.contents.days[index]!);
   const label = parts ? `${texts.weekdays[parts.weekday]} ${parts.day}` : '';
   const isBlank = used === undefined || used === 0;
-  const note = used === undefined ? texts.cannotBeRead : used === 0 ? stateOf(frame, index) : undefined;
+  const note = noteOf(frame, used, index);
   const place = allowed !== undefined && note === undefined ? percent(allowed, scale) : undefined;
   const marker = place !== undefined && html`<line class="q" x1="${place}" x2="${place}" y1="0" y2="14"/>`;
   return html`<g transform="translate(0 ${y})"><text class="d" x="-8" y="11">${label}</text>${
@@ -89,6 +89,13 @@ function quotaRow(frame: Frame, quota: Quota, scale: Scale, index: number, y: nu
     }</text>`
   }</g>
 `;
+}
+
+/** What stands in place of a bar. That a day's events are archived takes nothing away from what is known of its usage. */
+function noteOf(frame: Frame, used: number | undefined, index: number): string | undefined {
+  if (used === undefined) return frame.texts.cannotBeRead;
+  const isArchived = frame.contents.history.value?.recorded[index] === 'archived';
+  return used > 0 || isArchived ? undefined : stateOf(frame, index);
 }
 
 // The hatching is lines and not a pattern, because a pattern is referred to by a url().

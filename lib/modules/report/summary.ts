@@ -47,7 +47,8 @@ function comparison(frame: Frame, usage: Usage): Html | undefined {
   }
   if (now === 0 && before === 0) return undefined;
   if (before === 0) return card(texts.comparison, texts.nothingBefore, texts.nothingCompared);
+  if (now === before) return card(texts.comparison, texts.equallyUsed, texts.comparedEqual(texts.hours(before)));
   const by = texts.hours(Math.abs(now - before));
-  const figure = now > before ? texts.moreUsed(by) : now < before ? texts.lessUsed(by) : texts.equallyUsed;
+  const figure = now > before ? texts.moreUsed(by) : texts.lessUsed(by);
   return card(texts.comparison, figure, texts.compared(texts.hours(before)));
 }

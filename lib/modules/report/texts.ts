@@ -64,11 +64,12 @@ export const english = {
     const note = left === 0 ? '' : `; ${count(left, 'day')} without a record left out`;
     return `of ${count(days, 'day')}${note}`;
   },
-  comparison: 'The week before',
-  compared: (before: string): string => `the same days a week before: ${before}`,
-  moreUsed: (by: string): string => `${by} more now`,
-  lessUsed: (by: string): string => `${by} less now`,
-  equallyUsed: 'as much now',
+  comparison: 'A week before',
+  compared: (before: string): string => `than the ${before} of the same days a week before`,
+  comparedEqual: (before: string): string => `as the ${before} of the same days a week before`,
+  moreUsed: (by: string): string => `${by} more`,
+  lessUsed: (by: string): string => `${by} less`,
+  equallyUsed: 'as much',
   nothingBefore: 'nothing',
   nothingCompared: 'was used on the same days a week before',
   mostUsed: 'Most used',
