@@ -14,6 +14,7 @@ import { backup, type BackupOptions, restore, type RestoreOptions } from '../lib
 import { type FactFilter, type FactInput, FactStore } from '../lib/modules/facts/facts.ts';
 import { Outbox } from '../lib/modules/outbox/outbox.ts';
 import { type NewRunRecord, ProjectStore } from '../lib/modules/projects/projects.ts';
+import { renderReport, type ReportOptions } from '../lib/modules/report/report.ts';
 import {
   type NewPlanUnit, type NewResourceState, type NewRun, type NewRunEvent, type PlanUnitOutcome,
   type ResourceStateFilter, type RunEventFilter, type RunFilter, RunStore,
@@ -218,6 +219,14 @@ const ofModules: Row[] = [
   }],
   ['backup', async ({ store, folder }, given) => {
     return backup(store, folder.file('backup.db'), given<BackupOptions>({ ...long, record: undefined }));
+  }],
+  ['renderReport', async (_, given) => {
+    using store = SqliteStore.inMemory({ clock: () => timestamp });
+    const page = await renderReport(store, given<ReportOptions>({
+      from: undefined, to: undefined, entryIds: undefined, policy: undefined, title: undefined, timeZone: undefined,
+      signal: undefined,
+    }));
+    return page.length; // only the UUID is another one
   }],
   ['restore', async ({ folder }, given) => {
     const options = given<RestoreOptions>({ ...long, ...reading });

@@ -38,6 +38,7 @@ const files: Record<string, string> = {
   'migrate/first-version.test.ts': 'index', 'modules/sessions.test.ts': 'modules/sessions/sessions',
   'modules/limits-refusals.test.ts': 'modules/limits/limits', 'modules/runs.test.ts': 'modules/runs/runs',
   'modules/facts.test.ts': 'modules/facts/facts', 'modules/project-plans.test.ts': 'modules/projects/projects',
+  'modules/report-refusals.test.ts': 'modules/report/report',
   'ledger/cooldowns.test.ts': 'ledger/index', 'import/lunchbox.test.ts': 'import/index',
   'cli/audit.test.ts': 'cli/program', 'cli/backup.test.ts': 'cli/program',
 };
