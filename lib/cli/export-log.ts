@@ -39,17 +39,23 @@ export interface LogPage {
   place: Place;
 }
 
+/** Which events are read: those of some types, and of these perhaps only those of some sessions. */
+export interface Wanted {
+  types: readonly string[];
+  sessionIds?: readonly string[];
+}
+
 /**
- * The events behind a place, oldest first, those of some types or all. No statement is open between two pages. Each
- * page begins behind the row at which the last one ended; where that is another row now, as after a restore, or has
- * gone into an archive and these are not asked for, it throws `ERR_STORE_BUSY`.
+ * The events behind a place, oldest first, all or those that are wanted, and of archives those of the wanted types. No
+ * statement is open between two pages. Each page begins behind the row at which the last one ended; where that is
+ * another row now, as after a restore, or has gone into an archive and these are not asked for, it throws
+ * `ERR_STORE_BUSY`.
  */
 export function* logPages(
-  { door, lastId, archived }: LogToRead, after: Place, types?: readonly string[],
+  { door, lastId, archived }: LogToRead, after: Place, wanted?: Wanted,
 ): Generator<LogPage, void, undefined> {
-  const wanted = types && ((row: LogRow): boolean => types.includes(row[2]));
   for (let place = after; place.id < lastId; ) {
-    const found = door.readTogether('read the log', () => nextPage(door, place, lastId, types));
+    const found = door.readTogether('read the log', () => nextPage(door, place, lastId, wanted));
     if (!(found instanceof Array)) {
       place = found.place;
       yield { rows: found.rows, place };
@@ -60,7 +66,7 @@ export function* logPages(
     for (const rows of archived(place, beginning)) {
       const [id, , , , , hash] = rows.at(-1)!;
       place = { id, hash: hash as string };
-      yield { rows: (wanted ? rows.filter(wanted) : rows).map(decoded), place };
+      yield { rows: rows.filter((row) => isWanted(row, wanted)).map(decoded), place };
     }
     place = beginning;
   }
@@ -70,22 +76,29 @@ function busy(why: string): StoreError {
   return new StoreError('ERR_STORE_BUSY', `failed to export the log: ${why}`);
 }
 
+function isWanted(row: LogRow, wanted: Wanted | undefined): boolean {
+  return !wanted || wanted.types.includes(row[2]);
+}
+
 const select = `SELECT ${chainedColumns}, event_hash FROM audit_log`;
-// A page of one or two types is read faster, and holds few of its rows.
-const scannedRows = 10 * pageSize;
+
+/** How many rows are gone through for a page, of which some may be wanted. That takes a few milliseconds. */
+function rowsOfPage(wanted: Wanted | undefined): number {
+  if (!wanted) return pageSize;
+  return wanted.sessionIds ? 200 * pageSize : 2 * pageSize;
+}
 
 /** The page behind a place; instead of it, the row that the log begins behind where the place lies before that. */
 function nextPage(
-  door: ModuleConnection, place: Place, lastId: number, types: readonly string[] | undefined,
+  door: ModuleConnection, place: Place, lastId: number, wanted: Wanted | undefined,
 ): LogPage | [beginning: Anchor] {
   const { log } = door.parts;
   const beginning = log.beginning();
   if (beginning.id > place.id) return [beginning];
   const isAnother = place.hash !== undefined && log.hashAt(place.id) !== place.hash;
   if (isAnother) throw busy(`row ${place.id} is another one than before, as after a restore: export again`);
-  const size = types ? scannedRows : pageSize;
-  const whole = attemptRow(() => door.read('read the log', () => rowsBehind(door, place.id, lastId, size, types)));
-  const { rows, endId } = whole.value ?? singleRows(door, place.id, lastId, whole.error, types);
+  const whole = attemptRow(() => door.read('read the log', () => rowsBehind(door, place.id, lastId, wanted)));
+  const { rows, endId } = whole.value ?? singleRows(door, place.id, lastId, whole.error, wanted);
   const end = attemptRow(() => door.read('read a hash', () => log.hashAt(endId)));
   return { rows, place: { id: endId, hash: end.value } };
 }
@@ -95,23 +108,28 @@ interface Rows {
   endId: number;
 }
 
-function rowsBehind(
-  door: ModuleConnection, after: number, lastId: number, size: number, types: readonly string[] | undefined,
-): Rows {
+const wantedSql = `event_type IN (SELECT value FROM json_each(?3))
+  AND (?4 IS NULL OR CASE WHEN json_valid(event_data)
+    THEN json_extract(event_data, '$.sessionId') IN (SELECT value FROM json_each(?4)) END)`;
+
+function rowsBehind(door: ModuleConnection, after: number, lastId: number, wanted: Wanted | undefined): Rows {
   const endSql = 'SELECT max(id) FROM (SELECT id FROM audit_log WHERE id > ? AND id <= ? ORDER BY id LIMIT ?)';
-  const endId = door.get<[number | null]>(endSql, after, lastId, size)?.[0] ?? lastId;
+  const endId = door.get<[number | null]>(endSql, after, lastId, rowsOfPage(wanted))?.[0] ?? lastId;
   checkAdvance(endId, after);
-  const ofTypes = 'event_type IN (SELECT value FROM json_each(?))';
-  const rows = types
-    ? door.all<LogRow>(`${select} WHERE id > ? AND id <= ? AND ${ofTypes} ORDER BY id`, after, endId,
-      JSON.stringify(types))
-    : door.all<LogRow>(`${select} WHERE id > ? AND id <= ? ORDER BY id`, after, endId);
+  const range = 'id > ?1 AND id <= ?2';
+  if (!wanted) {
+    const rows = door.all<LogRow>(`${select} WHERE ${range} ORDER BY id`, after, endId);
+    return { rows: rows.map(decoded), endId };
+  }
+  const [types, ids] = [wanted.types, wanted.sessionIds].map((list) => (list ? JSON.stringify(list) : null));
+  const sql = `${select} WHERE ${range} AND ${wantedSql} ORDER BY id`;
+  const rows = door.all<LogRow>(sql, after, endId, types ?? null, ids ?? null);
   return { rows: rows.map(decoded), endId };
 }
 
 /** Reads row by row where a page cannot be read. Throws the error of the page where not even the ids can be found. */
 function singleRows(
-  door: ModuleConnection, after: number, lastId: number, pageError: RowError, types: readonly string[] | undefined,
+  door: ModuleConnection, after: number, lastId: number, pageError: RowError, wanted: Wanted | undefined,
 ): Rows {
   const found: Rows = { rows: [], endId: after };
   for (let count = 0; count < pageSize; count++) {
@@ -121,7 +139,7 @@ function singleRows(
     const read = (): LogRow | undefined => door.get<LogRow>(`${select} WHERE id = ?`, id);
     const { value, error } = attemptRow(() => door.read(`read row ${id}`, read));
     if (error) found.rows.push(new Unread({ id }, error));
-    else if (value && (!types || types.includes(value[2]))) found.rows.push(decoded(value));
+    else if (value && isWanted(value, wanted)) found.rows.push(decoded(value));
   }
   return found;
 }

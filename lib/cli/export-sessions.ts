@@ -51,12 +51,12 @@ function* sessionsIn(
     return !at || hasInstant(range, at);
   };
   const queue = new SessionQueue();
-  for (const { rows, place } of logPages(log, after, types)) {
+  for (const { rows, place } of logPages(log, after, { types })) {
     for (const row of rows) queue.add(row);
     yield queue.takeSettled().filter(isAsked);
     if (!queue.isFull) continue;
     // One of them runs for very long, or its end was lost with the power: the rest of the log shows which.
-    for (const ahead of logPages(log, place, [endType])) {
+    for (const ahead of logPages(log, place, { types: [endType], sessionIds: queue.waitingIds })) {
       for (const row of ahead.rows) queue.lookAhead(row);
       yield []; // gives other work its turn
       if (queue.isSettled) break;
@@ -80,6 +80,10 @@ class SessionQueue {
     return this.#held.length > mostHeld || this.#characters > mostCharacters;
   }
 
+  get waitingIds(): string[] {
+    return [...this.#open.keys()];
+  }
+
   get isSettled(): boolean {
     return this.#open.size === 0;
   }
@@ -95,6 +99,7 @@ class SessionQueue {
 
   /** An end behind the rows that were added, which will be added later: that of a session that waits, perhaps. */
   lookAhead(row: LogEvent | Unread): void {
+    // One of an archive may be that of any session.
     if (!(row instanceof Unread) && this.#end(row)) this.#foundAhead.add(row.id);
   }
 

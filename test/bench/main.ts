@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util';
 import { archiving } from './archiving.ts';
 import { bytes, fsyncs } from './counts.ts';
 import { experiment } from './experiment.ts';
+import { exporting } from './exporting.ts';
 import { fleet } from './fleet.ts';
 import { growth } from './growth.ts';
 import { limits } from './limits.ts';
@@ -98,6 +99,7 @@ async function measure(folder: string, peers: Peers, sizes: Sizes): Promise<Row[
     ['bytes', () => bytes(folder, sizes)],
     ['walks', () => walks(folder, built, sizes)],
     ['archiving', () => archiving(folder, built, sizes)],
+    ['exporting', () => exporting(folder, built, sizes)],
     ['growth', () => growth(folder, sizes)],
     ['size', () => packed(built)],
   ];

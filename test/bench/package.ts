@@ -19,7 +19,8 @@ export function buildPackage(folder: string): void {
     ...manifest.files.filter((name) => !name.includes('dist')),
   ])
     cpSync(join(root, name), join(folder, name), { recursive: true });
-  for (const name of ['start-worker', 'memory-worker', 'walk-worker', 'append-worker', 'archive-worker', 'bare']) {
+  const workers = ['start', 'memory', 'walk', 'append', 'archive', 'export'].map((name) => `${name}-worker`);
+  for (const name of [...workers, 'bare']) {
     const text = stripTypeScriptTypes(readFileSync(join(import.meta.dirname, `${name}.ts`), 'utf8'));
     writeFileSync(
       join(folder, `${name}.js`),

@@ -37,6 +37,8 @@ const targets = {
   'longest wait of a service, # events archived with a ledger': '≤ 500',
   'memory above idle, # events archived with a ledger': '≤ 32',
   'largest -wal, # events archived with a ledger': '≤ 16',
+  'export of # events as CSV, an event': '≥ 0.2',
+  'memory of an export of # events, above idle': '≤ 32',
   'open at # rows': '≤ 1.2',
   'getRecentAudits(100) at # rows': '≤ 1.2',
   'getUsage at # rows': '≤ 1.2',
