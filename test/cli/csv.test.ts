@@ -11,7 +11,9 @@ const asStored = (text: string): string => text.replace(/(^|[;\t\r\n])'/g, '$1')
 const formula = /^(?:\s|[\p{C}"])*[=+\-@＝＋－＠]|^[\t\r\n]/u;
 
 test('an apostrophe stands before whatever may be a formula, and taking it away gives the exact text', () => {
-  const formulas = ['=1', '+1', '-1', '@A1', '＝1', '－1', '\t=1', '\r\n=1', '\tx', '  =1', '\u200b=1', '\ufeff@x', '"=1', "'"];
+  const formulas = [
+    '=1', '+1', '-1', '@A1', '＝1', '－1', '\t=1', '\r\n=1', '\tx', '  =1', '\u200b=1', '\ufeff@x', '"=1', "'",
+  ];
   for (const text of formulas) {
     assert.equal(harmless(text)[0], "'", JSON.stringify(text));
   }
