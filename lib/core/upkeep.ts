@@ -48,8 +48,8 @@ export function unrecorded(done: string, error: unknown): unknown {
 }
 
 const newestSql = `SELECT id, timestamp, event_data ${namedSql} ORDER BY ${eventIdSql} DESC LIMIT 1`;
-// The event ids of archives have another order than their rows. The sign keeps SQLite from walking the log by its ids.
-const archivedSql = `SELECT id, timestamp, event_data FROM audit_log WHERE id = (SELECT max(+id) ${namedSql})`;
+// The event ids of archives have another order than their rows.
+const archivedSql = `SELECT id, timestamp, event_data FROM audit_log WHERE id = (SELECT max(id) ${namedSql})`;
 
 /**
  * The newest event of this type that is still in the log: one that went into an archive is forgotten. Throws
