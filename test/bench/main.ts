@@ -15,6 +15,7 @@ import { measuredWrites, reads, snapshots, writes } from './operations.ts';
 import { buildPackage, packed } from './package.ts';
 import { findPeers, noPeers, type Peers } from './peers.ts';
 import { memory, starts } from './processes.ts';
+import { report } from './report.ts';
 import { type Row, shown } from './row.ts';
 import { compareRuns } from './runs.ts';
 import { full, quick, type Sizes } from './sizes.ts';
@@ -92,6 +93,7 @@ async function measure(folder: string, peers: Peers, sizes: Sizes): Promise<Row[
     ['writes', () => [...writes(folder, peers, sizes), measuredWrites(folder, sizes)]],
     ['reads', () => reads(folder, peers, sizes)],
     ['limits', () => limits(folder, sizes)],
+    ['report', () => report(folder, sizes)],
     ['snapshots', () => snapshots(folder, peers, sizes)],
     ['process start', () => starts(folder, built, sizes)],
     ['memory', () => memory(folder, built, sizes)],

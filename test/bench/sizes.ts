@@ -21,6 +21,8 @@ export interface Sizes {
   /** Operations whose bytes are counted, and after which the memory is. */
   counted: number;
   memoryRounds: number;
+  /** The days that a report is of. */
+  reportDays: number;
 }
 
 export const full: Sizes = {
@@ -37,6 +39,7 @@ export const full: Sizes = {
   traced: 100,
   counted: 10_000,
   memoryRounds: 3,
+  reportDays: 366,
 };
 
 export const quick: Sizes = {
@@ -53,4 +56,5 @@ export const quick: Sizes = {
   traced: 5,
   counted: 50,
   memoryRounds: 1,
+  reportDays: 20,
 };

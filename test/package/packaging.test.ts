@@ -33,8 +33,8 @@ test('the tarball holds what was built and the texts, and nothing else', () => {
     ...['calendar', 'limit-policy', 'row-reader', 'save-again'].map((name) => `dist/modules/${name}.js`), // shared
     'dist/modules/limit-policy.d.ts', // what limits and report take
     'dist/fleet/postgresql.sql', // the command prints it
-    // systemd, Prometheus and Grafana are given them
-    ...globSync('lib/cli/monitoring/*.{service,timer,yml,json}', { cwd: root }).map((path) => path.replace('lib', 'dist')),
+    ...globSync('lib/cli/monitoring/*.{service,timer,yml,json}', { cwd: root }) // for systemd, Prometheus and Grafana
+      .map((path) => path.replace('lib', 'dist')),
     ...rooms.flatMap((path) => [`dist/${path}.js`, `dist/${path}.d.ts`]),
     ...command.map((name) => `dist/cli/${name}.js`), // nobody imports them
     ...importedLater,
