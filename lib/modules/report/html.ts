@@ -42,6 +42,7 @@ const graphemes = new Intl.Segmenter('en', { granularity: 'grapheme' });
 
 /** The beginning of a text that anybody may have given, with an ellipsis where it is cut, and harmless. */
 export function shortened(text: string, length: number): string {
+  if (text.length <= length && /^[\x20-\x7e]*$/.test(text)) return text;
   // A character can be made of any number of marks, so that what is kept of a text is limited by its units as well.
   const most = 8 * length;
   const whole = plain(text.length > most ? text.slice(0, most) : text);

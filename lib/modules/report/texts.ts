@@ -15,8 +15,13 @@ export interface DayParts {
   weekday: number;
 }
 
+// Not by toLocaleString, whose first call takes longer than a whole page of numbers.
+function grouped(value: number): string {
+  return String(value).replace(/\B(?=(?:\d{3})+$)/g, ',');
+}
+
 function count(value: number, one: string, many = `${one}s`): string {
-  return `${value.toLocaleString('en-US')} ${value === 1 ? one : many}`;
+  return `${grouped(value)} ${value === 1 ? one : many}`;
 }
 
 /** The texts in English. */
@@ -43,7 +48,7 @@ export const english = {
     if (minutes === 0) return ms === 0 ? '0 min' : `${Math.floor(ms / 1000)} s`;
     const hours = Math.floor(minutes / 60);
     const rest = minutes % 60 === 0 ? '' : `${minutes % 60} min`;
-    return hours === 0 ? rest : `${hours.toLocaleString('en-US')} h${rest && ` ${rest}`}`;
+    return hours === 0 ? rest : `${grouped(hours)} h${rest && ` ${rest}`}`;
   },
   unreadable: 'This cannot be read:',
   cannotBeRead: 'cannot be read',
