@@ -85,7 +85,7 @@ const select = `SELECT ${chainedColumns}, event_hash FROM audit_log`;
 /** How many rows are gone through for a page, of which some may be wanted. That takes a few milliseconds. */
 function rowsOfPage(wanted: Wanted | undefined): number {
   if (!wanted) return pageSize;
-  return wanted.sessionIds ? 200 * pageSize : 2 * pageSize;
+  return wanted.sessionIds ? 200 * pageSize : pageSize;
 }
 
 /** The page behind a place; instead of it, the row that the log begins behind where the place lies before that. */
