@@ -136,15 +136,6 @@ export class Chromium {
     await this.ask('Emulation.setEmulatedMedia', { features: [{ name: 'prefers-color-scheme', value: scheme }] });
   }
 
-  /** A picture of the whole page. */
-  async picture(): Promise<Buffer> {
-    const { cssContentSize } = await this.ask('Page.getLayoutMetrics');
-    const { data } = await this.ask('Page.captureScreenshot', {
-      captureBeyondViewport: true, clip: { ...cssContentSize, scale: 1 },
-    });
-    return Buffer.from(data as string, 'base64');
-  }
-
   /** The page on paper, as it says itself how large. */
   async paper(): Promise<Buffer> {
     const { data } = await this.ask('Page.printToPDF', { preferCSSPageSize: true, printBackground: true });

@@ -42,9 +42,10 @@ export function drawDays(frame: Frame, usage: Usage): Content {
   const layers = layersOf(usage, days.length);
   const isShort = days.length <= daysWithWeekBefore;
   const longest = isShort ? Math.max(...usage.dayTotals, ...usage.weekBefore) : usage.dayTotals.reduce(greater, 0);
+  const hasWeekBefore = isShort && usage.weekBefore.some((ms) => ms > 0);
   const picture = new DaysPicture(frame, usage, layers, scaleFor(longest), isShort);
   return [
-    legend(frame, usage, layers, isShort),
+    legend(frame, usage, layers, hasWeekBefore),
     html`<figure><div class="${isShort ? 'picture' : 'picture months'}" role="img"
  aria-label="${texts.daysPicture(layers.length)}">${picture.blocks()}</div></figure>`,
     behind(frame, texts.days, dayTables(frame, usage)),

@@ -209,7 +209,9 @@ export const english = {
 
   proof: 'How far this can be trusted',
   log: 'The log',
-  verifies: (rows: number): string => `verifies: each of ${count(rows, 'row')} follows from the one before it`,
+  verifies: (rows: number): string => {
+    return rows === 0 ? 'is empty' : `verifies: each of ${count(rows, 'row')} follows from the one before it`;
+  },
   doesNotVerify: (rows: number): string => `DOES NOT VERIFY (${count(rows, 'row')} checked)`,
   archivedUpTo: (id: number): string => `It begins behind row ${id}; the rows up to it are in an archive.`,
   anchor: 'Anchor',
