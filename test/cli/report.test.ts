@@ -181,7 +181,7 @@ test('what is called wrongly is refused', async (t) => {
   for (const [argv, message] of refused) assert.match(await kiosk.refusal(...argv), message, argv.join(' '));
 });
 
-test('where something cannot be read or the log does not verify, the page is there and the exit code is 1', async (t) => {
+test('where something cannot be read or the log does not verify, the page is there, and the code is 1', async (t) => {
   const damages: [table: string, sql: string][] = [
     ['usage', "duration_secs = 'x' WHERE entry_id = 'a'"],
     ['audit_log', "event_data = '{'"],
