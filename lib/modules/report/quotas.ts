@@ -91,7 +91,7 @@ function quotaRow(frame: Frame, quota: Quota, scale: Scale, index: number, y: nu
 `;
 }
 
-/** What stands in place of a bar. That a day's events are archived takes nothing away from what is known of its usage. */
+/** What stands in place of a bar. Where a day's events are archived, its usage is known all the same. */
 function noteOf(frame: Frame, used: number | undefined, index: number): string | undefined {
   if (used === undefined) return frame.texts.cannotBeRead;
   const isArchived = frame.contents.history.value?.recorded[index] === 'archived';
