@@ -69,6 +69,7 @@ export const exportCommand: Command = {
     archives: { value: 'DIR', help: 'the folder of its archives, read first (audit, sessions)' },
     json: { help: 'the same as --format jsonl' },
   },
+  words: { SUBJECT: Object.keys(subjects), FORMAT: ['csv', 'jsonl'] },
   notes: [
     `SUBJECT is one of ${Object.keys(subjects).slice(0, 4).join(', ')},`,
     `${Object.keys(subjects).slice(4).join(', ')}. Rows come oldest first, facts and projects by name.`,

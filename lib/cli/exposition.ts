@@ -18,9 +18,8 @@ export interface Sample {
 
 /** The families with one label more on every sample. */
 export function withLabel(families: readonly Family[], name: string, value: string): Family[] {
-  return families.map((family) => {
-    return { ...family, samples: family.samples.map((each) => ({ ...each, labels: { [name]: value, ...each.labels } })) };
-  });
+  const labelled = ({ labels, ...sample }: Sample): Sample => ({ ...sample, labels: { [name]: value, ...labels } });
+  return families.map((family) => ({ ...family, samples: family.samples.map(labelled) }));
 }
 
 /** The text of families, which have different names; one without a sample is left out. */

@@ -91,9 +91,9 @@ export interface Restored {
  * The pages are copied by a connection and in a thread of their own, so that neither the event loop nor another writer
  * waits; meanwhile the WAL of the store is not emptied. `onProgress` counts every page twice: copied, and checked.
  *
- * With `record`, a store that may not be written to is refused before anything is made. The copy does not have the event
- * `store_backed_up`, which follows it. Where the event cannot be written the promise rejects, and says that the backup
- * was made.
+ * With `record`, a store that may not be written to is refused before anything is made. The copy does not have the
+ * event `store_backed_up`, which follows it. Where the event cannot be written the promise rejects, and says that the
+ * backup was made.
  *
  * Rejects with `ERR_STORE_CONFLICT` where something stands at `destination` or beside it, `ERR_STORE_CORRUPT` where the
  * copy does not pass its checks, `ERR_STORE_IO` where the store's file was replaced, `ERR_STORE_DISK_FULL`,
