@@ -178,8 +178,7 @@ function readDenied(store: SqliteStore, day: string): number | null {
   for (let pages = 0; pages < mostPages; pages++) {
     const [rows, first, ofToday, deniedHere, unreadable] = door.get<Page>(pageSql, before, from!, to!)!;
     if (unreadable > 0) {
-      const message = `audit_log: the time of a denied launch before row ${before} cannot be read`;
-      throw new StoreError('ERR_STORE_CORRUPT', message);
+      throw new StoreError('ERR_STORE_CORRUPT', 'audit_log: the time of a denied launch cannot be read');
     }
     denied += deniedHere;
     if (rows < pageRows || ofToday === 0) return denied;
