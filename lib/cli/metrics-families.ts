@@ -1,10 +1,10 @@
 // The figures by their names, which follow Prometheus' rules: units are seconds and bytes, a time is an instant and not
 // an age, because it is read later than it was written, and only what never falls is a counter.
 import type { HealthFinding } from '../core/faults.ts';
+import { packageVersion } from '../values/package-version.ts';
 import { type Family, labelOf, type Sample } from './exposition.ts';
 import type { Read } from './metrics-read.ts';
 import type { UsageRow } from './rows.ts';
-import { version } from './version.ts';
 
 const prefix = 'shepherd_store_';
 
@@ -47,7 +47,7 @@ export function familiesOf(read: Read): Family[] {
 function fileFamilies({ health, uuid }: Read): Family[] {
   const { databaseBytes, walBytes, freeBytes, freePageBytes, schemaVersion, sqliteVersion, timeZone } = health;
   const found = new Set<string>(health.findings.map(({ kind }) => kind));
-  const info = { uuid, version: version(), sqlite_version: sqliteVersion, time_zone: labelOf(timeZone) };
+  const info = { uuid, version: packageVersion, sqlite_version: sqliteVersion, time_zone: labelOf(timeZone) };
   return [
     family('info', 'The store, by its UUID, and what reads it.', [{ labels: info, value: 1 }]),
     family('schema_version', 'The schema version of the database.', schemaVersion),

@@ -6,8 +6,8 @@ import { exposition, type Family, labelOf, withLabel } from './exposition.ts';
 import { Failure, UsageError, writeError } from './failures.ts';
 import { familiesOf, familiesOfNone } from './metrics-families.ts';
 import { readFigures } from './metrics-read.ts';
+import { replaceTextfile } from './replaced-file.ts';
 import { openStore } from './store-path.ts';
-import { replaceTextfile, textfileEnding } from './textfile.ts';
 
 /** `metrics`: gives a monitor its figures. */
 export const metrics: Command = {
@@ -38,8 +38,8 @@ export const metrics: Command = {
   ],
   run: async (args, io) => {
     const textfile = args.text('textfile');
-    if (textfile !== undefined && !textfile.endsWith(textfileEnding)) {
-      throw new UsageError(`--textfile must end in ${textfileEnding}, or node_exporter passes over it: "${textfile}"`);
+    if (textfile !== undefined && !textfile.endsWith('.prom')) {
+      throw new UsageError(`--textfile must end in .prom, or node_exporter passes over it: "${textfile}"`);
     }
     const label = args.text('label');
     const { families: all, errors } = await familiesIn(args, io);

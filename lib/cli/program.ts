@@ -1,13 +1,13 @@
 // The program `shepherd-store`: finds the command, runs it, and turns an error into a line on stderr and an exit code.
 import { inspect } from 'node:util';
 import { didYouMean } from '../values/near-miss.ts';
+import { packageVersion } from '../values/package-version.ts';
 import { Args, wantsJson } from './args.ts';
 import type { Command, Io } from './command.ts';
 import { exitCodeOf, Failure, UsageError, writeError } from './failures.ts';
 import { generalHelp, generalUsage, helpOf, ownSummaries, usageOf } from './help.ts';
 import { ifThere, needed } from './left-out.ts';
 import { plain } from './text.ts';
-import { version } from './version.ts';
 
 /** What imports each command: a copy of this package without a folder has the commands that do without it. */
 const commands: Record<string, () => Promise<Command>> = {
@@ -52,7 +52,7 @@ const commands: Record<string, () => Promise<Command>> = {
   migrate: async () => (await import('./migrate.ts')).migrate,
   demo: async () => (await import('./demo.ts')).demo,
   completion: async () => (await import('./completion.ts')).completion(loadedCommands),
-  man: async () => (await import('./manual.ts')).manual(loadedCommands, version()),
+  man: async () => (await import('./manual.ts')).manual(loadedCommands, packageVersion),
 };
 
 /** The names that `main` answers itself, without a command. */
@@ -69,7 +69,7 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
   try {
     const [name, ...rest] = argv;
     if (name === undefined) throw new UsageError('no command given');
-    if (name === '--version' || name === 'version') return printText(io, `${version()}\n`);
+    if (name === '--version' || name === 'version') return printText(io, `${packageVersion}\n`);
     if (name === '--help' || name === '-h' || name === 'help') return printText(io, await helpOn(rest));
     const command = await commandOf(name);
     usage = usageOf(command);

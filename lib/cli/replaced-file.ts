@@ -1,8 +1,11 @@
-// A file that a command writes again at each call, such as a report: it is there as a whole, or as it was before.
-import { closeSync, fsyncSync, lstatSync, openSync, readSync, rmSync, writeFileSync } from 'node:fs';
-import { resolve } from 'node:path';
+// Files that a command writes again at each call, a report and the figures of a monitor: each is there as a whole, or
+// as it was before.
+import { closeSync, fsyncSync, lstatSync, openSync, readSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { attempt } from '../values/errors.ts';
-import { renameTo, temporaryName } from '../values/files.ts';
+import { temporariesOf, temporaryName } from '../values/files.ts';
+import { syncFolder } from '../values/folders.ts';
+import { setMode } from '../values/owner.ts';
 import { openPrivate } from '../values/place.ts';
 import { UsageError } from './failures.ts';
 
@@ -10,31 +13,62 @@ import { UsageError } from './failures.ts';
 const knownBytes = 15;
 
 /**
- * Writes a private file (0600), durable on return, and gives its size. It is written under a name that nobody can
- * guess, and renamed, so that no reader finds a part of it, and a link that stands there is replaced and not followed.
- * Throws `UsageError` for what is no file, and for a file that does not begin as the new one does, such as the store.
+ * Writes a private file (0600), durable on return, and gives its size. Throws `UsageError` for what is no file, and for
+ * a file that does not begin as the new one does, such as the store.
  */
 export function replaceFile(path: string, text: string): number {
   const target = resolve(path);
   checkReplaceable(path, target, text);
-  return attempt(`write ${path}`, () => {
-    const bytes = Buffer.from(text);
-    const temporary = temporaryName(target);
-    const fd = openPrivate(temporary);
-    try {
-      try {
-        writeFileSync(fd, bytes);
-        fsyncSync(fd);
-      } finally {
-        closeSync(fd);
-      }
-      renameTo(temporary, target);
-    } catch (error) {
-      rmSync(temporary, { force: true });
-      throw error;
-    }
-    return bytes.length;
+  attempt(`write ${path}`, () => {
+    rename(target, text, fsyncSync);
+    syncFolder(dirname(target));
   });
+  return Buffer.byteLength(text);
+}
+
+/**
+ * Puts figures in the place of what is at a path, for every user to read (0644): the exporter that reads them is
+ * another user's process, and who may come by is for the folder to say. They are not synced. They are worth nothing
+ * after a power cut, the next ones come within a minute, and an fsync each minute would wear out a card.
+ */
+export function replaceTextfile(path: string, text: string): void {
+  const target = resolve(path);
+  attempt(`write ${path}`, () => {
+    removeLeft(target);
+    rename(target, text, (fd) => setMode(fd, 0o644)); // whatever the umask is
+  });
+}
+
+/**
+ * Writes a file under a name that nobody can guess, and renames it: so no reader finds a part of it, and a link that
+ * stands at the path is replaced and not followed.
+ */
+function rename(target: string, text: string, complete: (fd: number) => void): void {
+  const temporary = temporaryName(target);
+  const fd = openPrivate(temporary);
+  try {
+    try {
+      writeFileSync(fd, text);
+      complete(fd);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(temporary, target);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+}
+
+// A call takes a second or two, so what is older has no living process.
+const leftMs = 600_000;
+
+/** Removes what killed processes have left: of a call each minute, a machine that is switched off leaves one a day. */
+function removeLeft(target: string): void {
+  for (const file of temporariesOf(target)) {
+    const stat = lstatSync(file, { throwIfNoEntry: false });
+    if (stat && Date.now() - stat.mtimeMs > leftMs) rmSync(file, { force: true });
+  }
 }
 
 function checkReplaceable(path: string, target: string, text: string): void {

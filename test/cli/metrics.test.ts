@@ -4,9 +4,9 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
-  chmodSync, lstatSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync,
+  chmodSync, lstatSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, utimesSync, writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test, type TestContext } from 'node:test';
 import { labelOf } from '../../lib/cli/exposition.ts';
@@ -16,6 +16,7 @@ import { archiveAudits } from '../../lib/modules/archive/archive.ts';
 import { backup } from '../../lib/modules/backup/backup.ts';
 import { Outbox } from '../../lib/modules/outbox/outbox.ts';
 import { SessionTracker } from '../../lib/modules/sessions/sessions.ts';
+import { temporaryName } from '../../lib/values/files.ts';
 import { Worker } from '../support/child.ts';
 import { type Said, shepherd } from '../support/command.ts';
 import { byLabel, type Figure, figureOf, figuresIn } from '../support/figures.ts';
@@ -373,6 +374,17 @@ test('where the file cannot be written the old one stays, and nothing else is le
   assert.deepEqual(readdirSync(folder.file('out')), ['taken.prom']);
   assert.match((await metrics(path, '--textfile', folder.file('none/x.prom'))).err, /ERR_STORE_NOT_FOUND/);
   assert.deepEqual(readdirSync(folder.path).includes('none'), false);
+});
+
+test('what a killed call has left beside the file is removed once it is old, and what one writes stays', async (t) => {
+  const { folder, path } = await fill(t);
+  mkdirSync(folder.file('out'));
+  const file = folder.file('out/kiosk.prom');
+  const [left, written] = [temporaryName(file), temporaryName(file)];
+  for (const name of [left, written]) writeFileSync(name, 'half');
+  utimesSync(left, new Date(0), new Date(0));
+  await metrics(path, '--textfile', file);
+  assert.deepEqual(readdirSync(folder.file('out')).sort(), [basename(written), 'kiosk.prom'].sort());
 });
 
 test('it changes nothing, and reads one state beside a writer', async (t) => {
