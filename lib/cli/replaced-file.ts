@@ -9,16 +9,13 @@ import { setMode } from '../values/owner.ts';
 import { openPrivate } from '../values/place.ts';
 import { UsageError } from './failures.ts';
 
-// As many bytes as tell a page or a document of ours from other files: `<!doctype html>`.
-const knownBytes = 15;
-
 /**
  * Writes a private file (0600), durable on return, and gives its size. Throws `UsageError` for what is no file, and for
- * a file that does not begin as the new one does, such as the store.
+ * a file without the beginning that all of this kind have, such as the store.
  */
-export function replaceFile(path: string, text: string): number {
+export function replaceFile(path: string, text: string, beginning: string): number {
   const target = resolve(path);
-  checkReplaceable(path, target, text);
+  checkReplaceable(path, target, Buffer.from(beginning));
   attempt(`write ${path}`, () => {
     rename(target, text, fsyncSync);
     syncFolder(dirname(target));
@@ -71,19 +68,19 @@ function removeLeft(target: string): void {
   }
 }
 
-function checkReplaceable(path: string, target: string, text: string): void {
+function checkReplaceable(path: string, target: string, beginning: Buffer): void {
   const stat = attempt(`look at ${path}`, () => lstatSync(target, { throwIfNoEntry: false }));
   if (!stat || stat.isSymbolicLink() || (stat.isFile() && stat.size === 0)) return;
   if (!stat.isFile()) throw new UsageError(`${path} is no file`);
-  const found = Buffer.alloc(knownBytes);
+  const found = Buffer.alloc(beginning.length);
   attempt(`read ${path}`, () => {
     const fd = openSync(target, 'r');
     try {
-      readSync(fd, found, 0, knownBytes, 0);
+      readSync(fd, found, 0, found.length, 0);
     } finally {
       closeSync(fd);
     }
   });
-  if (found.equals(Buffer.from(text).subarray(0, knownBytes))) return;
+  if (found.equals(beginning)) return;
   throw new UsageError(`${path} is there, and is nothing that this command has written: move it away first`);
 }

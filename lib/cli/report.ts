@@ -2,7 +2,7 @@
 import type { Contents } from '../modules/report/contents.ts';
 import { readReport } from '../modules/report/figures.ts';
 import { maxReportDays } from '../modules/report/options.ts';
-import { renderPage } from '../modules/report/page.ts';
+import { pageBeginning, renderPage } from '../modules/report/page.ts';
 import { type Args, storeFile } from './args.ts';
 import { type Command, dbOption, type Io, now, print, printJson, write } from './command.ts';
 import { rangeOf } from './day-range.ts';
@@ -61,7 +61,7 @@ async function runReport(args: Args, io: Io): Promise<number> {
   });
   const text = asJson ? documentOf(contents) : renderPage(contents, { title });
   if (path === undefined || path === '-') await write(io, text);
-  else tellFile(io, path, replaceFile(path, text), asJson);
+  else tellFile(io, path, replaceFile(path, text, asJson ? documentBeginning : pageBeginning), asJson);
   if (isSound(contents)) return 0;
   if (!asJson) {
     const told = 'something cannot be read, or the log does not verify: the page says what';
@@ -69,6 +69,9 @@ async function runReport(args: Args, io: Io): Promise<number> {
   }
   return 1;
 }
+
+// The first of the figures are the days.
+const documentBeginning = '{\n  "days": [\n    "';
 
 function documentOf(contents: Contents): string {
   return `${json({ ...contents, labels: Object.fromEntries(contents.labels) }, 2)}\n`;

@@ -136,6 +136,8 @@ test('what is no earlier report is not replaced, least of all the store', async 
   const before = readFileSync(kiosk.file());
   assert.match(await kiosk.refusal('--out', kiosk.file()), /is nothing that this command has written/);
   assert.match(await kiosk.refusal('--out', kiosk.with('other.html', '<html>')), /other\.html is there/);
+  const site = kiosk.with('index.html', '<!DOCTYPE html>\n<html lang="en">\n<title>Our site</title>');
+  assert.match(await kiosk.refusal('--out', site), /index\.html is there/);
   const list = kiosk.with('list.json', '[1, 2, 3, 4, 5]');
   assert.match(await kiosk.refusal('--json', '--out', list), /list\.json is there/);
   mkdirSync(kiosk.file('folder'));

@@ -23,14 +23,16 @@ export interface PageOptions {
 // So many entries are named where the report is limited to some.
 const namedEntries = 20;
 
+/** How every page begins, in any language: by this, whoever is to replace a page tells it from other files. */
+export const pageBeginning = '<!DOCTYPE html>\n<html class="shepherd-store-report"';
+
 /** The whole document. */
 export function renderPage(contents: Contents, { title }: PageOptions = {}, texts: Texts = english): string {
   const frame = new Frame(contents, texts);
   const sections = sectionsOf(frame);
   const heading = title === undefined ? texts.title : shortened(title, 200);
   const range = rangeOf(frame);
-  return html`<!DOCTYPE html>
-<html lang="${texts.language}">
+  return html`${new Html(pageBeginning)} lang="${texts.language}">
 <head>
 <meta charset="utf-8"/>
 <meta http-equiv="Content-Security-Policy" content="${policyFor(style)}"/>
