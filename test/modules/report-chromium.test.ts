@@ -119,12 +119,12 @@ function assertQuotas(rows: DrawnBar[][], quotas: readonly Quota[], days: number
   });
 }
 
-function assertHours(rows: DrawnBar[][], { hours, weekdays }: { hours: number[][]; weekdays: number[] }): void {
+function assertHours(rows: DrawnBar[][], { hours, clockHours }: { hours: number[][]; clockHours: number[][] }): void {
   assert.equal(rows.length, 7);
   rows.forEach((bars, weekday) => {
-    const means = hours[weekday]!.map((ms) => ms / weekdays[weekday]!).filter((ms) => ms > 0);
+    const means = hours[weekday]!.map((ms, hour) => ms / clockHours[weekday]![hour]!).filter((share) => share > 0);
     assert.equal(bars.length, means.length);
-    const expected = means.map((ms) => (ms / 3_600_000) * 24);
+    const expected = means.map((share) => share * 24);
     bars.forEach(({ height }, place) => assert.ok(Math.abs(height - expected[place]!) <= 1));
   });
 }

@@ -116,14 +116,35 @@ test('a session that has no end counts in no hour', async () => {
   assert.deepEqual(hoursUsed(await historyIn(store, { timeZone: 'UTC' })), {});
 });
 
-test('each day of the week is counted as often as it comes, and one that the zone left out is none', () => {
-  assert.deepEqual(new ReportDays('2026-11-16', '2026-11-29', 'UTC').weekdays(), [2, 2, 2, 2, 2, 2, 2]);
-  assert.deepEqual(new ReportDays('2026-11-21', '2026-11-23', 'UTC').weekdays(), [1, 0, 0, 0, 0, 1, 1]);
+test('the clocks showed each hour as often as its day came, and none of a day that the zone left out', () => {
+  const hoursOf = (...range: ConstructorParameters<typeof ReportDays>): number[][] => {
+    return new ReportDays(...range).clockHours(() => true).map((hours) => [...new Set(hours.map((ms) => ms / hourMs))]);
+  };
+  assert.deepEqual(hoursOf('2026-11-16', '2026-11-29', 'UTC'), [[2], [2], [2], [2], [2], [2], [2]]);
+  assert.deepEqual(hoursOf('2026-11-21', '2026-11-23', 'UTC'), [[1], [0], [0], [0], [0], [1], [1]]);
   // Samoa went from Thursday to Saturday.
   const days = new ReportDays('2011-12-29', '2011-12-31', 'Pacific/Apia');
-  assert.deepEqual(days.weekdays(), [0, 0, 0, 1, 0, 1, 0]);
+  assert.deepEqual(hoursOf('2011-12-29', '2011-12-31', 'Pacific/Apia'), [[0], [0], [0], [1], [0], [1], [0]]);
   assert.deepEqual(days.texts, ['2011-12-29', '2011-12-30', '2011-12-31']);
   assert.equal(days.placeOf(days.startAt(1)), 2);
+  const clockHours = (day: string, zone: string): number[] => {
+    return new ReportDays(day, day, zone).clockHours(() => true)[6]!.slice(1, 4).map((ms) => ms / hourMs);
+  };
+  assert.deepEqual(clockHours('2026-03-29', 'Europe/Berlin'), [1, 0, 1]);
+  assert.deepEqual(clockHours('2026-10-25', 'Europe/Berlin'), [1, 2, 1]);
+  assert.deepEqual(clockHours('2026-04-05', 'Australia/Lord_Howe'), [1.5, 1, 1]);
+});
+
+test('an hour is one of the days that are known: not of silent ones, archived ones and those to come', async () => {
+  const clocks = new Clocks('2026-11-07T08:00:00Z');
+  using store = SqliteStore.inMemory(clocks.options);
+  store.appendAudit({ type: 'service_started' }); // a Saturday without a session, and none is known of the next one
+  clocks.set('2026-11-21T09:00:00Z');
+  const ended = { type: 'session_ended', sessionId: 's', entryId: 'a', reason: { type: 'expired' } } as const;
+  store.appendAudit({ ...ended, durationMs: 25 * hourMs }); // ran through a Friday without an event
+  const { hours, clockHours } = await historyIn(store, { from: '2026-11-02', to: '2026-11-30', timeZone: 'UTC' });
+  assert.deepEqual(clockHours.map((ofDay) => ofDay[8]! / hourMs), [0, 0, 0, 0, 1, 2, 0]);
+  assert.deepEqual(hours.map((ofDay) => ofDay[8]! / hourMs), [0, 0, 0, 0, 1, 1, 0]);
 });
 
 test('the day of every instant is the day that the rest of the package names', (t) => {

@@ -62,8 +62,11 @@ export interface History {
   sessions: ReportSession[];
   /** How long sessions ran within each hour of the day, 24 numbers for each of seven weekdays; Monday is the first. */
   hours: number[][];
-  /** On how many days of the report each weekday comes, Monday first. */
-  weekdays: number[];
+  /**
+   * How long the clocks showed each of these hours, on the days that are recorded or on which a session ran: an hour
+   * that comes twice, as in autumn, is twice as long.
+   */
+  clockHours: number[][];
   denied: { at: Date; entryId: string; reasons: string[] }[];
   /** Time granted or taken away, days opened or closed, corrections, and what was earned or spent by hand. */
   changes: Change[];

@@ -14,10 +14,8 @@ const wholes = [4, 8, 20, 40, 60];
 /** The picture of the hours, and its table. */
 export function drawHours(frame: Frame, history: History): Content {
   const { texts } = frame;
-  const means = history.hours.map((hours, weekday) => {
-    return hours.map((ms) => (history.weekdays[weekday]! > 0 ? ms / history.weekdays[weekday]! : 0));
-  });
-  const longest = Math.max(...means.flat());
+  const means = meansOf(history);
+  const longest = Math.max(...means.flat().map((ms) => ms ?? 0));
   if (longest === 0) return html`<p>${texts.noSessions}</p>`;
   // Within an hour there are 60 minutes, or more where several sessions run at once.
   const whole = minute * (wholes.find((minutes) => longest <= minutes * minute) ?? Math.ceil(longest / minute));
@@ -27,8 +25,16 @@ export function drawHours(frame: Frame, history: History): Content {
       18 + 7 * rowHeight
     }" aria-hidden="true">
 ${axis()}${means.map((hours, weekday) => heatRow(frame, hours, weekday, whole))}</svg></div></figure>`,
-    behind(frame, texts.hoursOfDay, hoursTable(frame, means, history.weekdays)),
+    behind(frame, texts.hoursOfDay, hoursTable(frame, means)),
   ];
+}
+
+/** How long sessions ran of an hour, by weekday and hour; `undefined` where it was on no day of which that is known. */
+function meansOf({ hours, clockHours }: History): (number | undefined)[][] {
+  return hours.map((ofDay, weekday) => ofDay.map((ms, hour) => {
+    const clockMs = clockHours[weekday]![hour]!;
+    return clockMs > 0 ? (ms / clockMs) * 60 * minute : undefined;
+  }));
 }
 
 function axis(): Html[] {
@@ -48,8 +54,8 @@ function heightOf(ms: number, whole: number): number {
   return Math.max(1, Math.round((ms / whole) * cellHeight * 100) / 100);
 }
 
-function heatRow({ texts }: Frame, hours: readonly number[], weekday: number, whole: number): Html {
-  const cells = hours.map((ms, hour) => {
+function heatRow({ texts }: Frame, hours: readonly (number | undefined)[], weekday: number, whole: number): Html {
+  const cells = hours.map((ms = 0, hour) => {
     const x = `${Math.round((hour / 24) * 1e4) / 100}%`;
     const height = heightOf(ms, whole);
     return ms > 0 && html`<rect class="h${stepOf(ms, whole)}" x="${x}" y="${
@@ -81,10 +87,12 @@ function meanText(ms: number): string {
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`;
 }
 
-function hoursTable({ texts }: Frame, means: readonly number[][], weekdays: readonly number[]): Html {
+function hoursTable({ texts }: Frame, means: readonly (number | undefined)[][]): Html {
   const rows = Array.from({ length: 24 }, (_, hour) => {
-    const cells = means.map((hours, weekday) => (weekdays[weekday]! > 0 ? meanText(hours[hour]!) : texts.noWeekday));
-    return row(texts.hour(hour), cells);
+    return row(texts.hour(hour), means.map((hours) => {
+      const mean = hours[hour];
+      return mean === undefined ? texts.noHour : meanText(mean);
+    }));
   });
   return table('figures hours', texts.hoursCaption, [texts.hourColumn, ...texts.weekdays], rows);
 }

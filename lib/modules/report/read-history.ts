@@ -80,11 +80,14 @@ class Gathering {
 
   end(isShortened: boolean): History {
     const { days, now, running } = this.#asked;
+    const recorded = days.texts.map((_, place) => this.#recordOf(place, isShortened));
+    const { hours, places } = this.#sessions.hours();
     return {
-      recorded: days.texts.map((_, place) => this.#recordOf(place, isShortened)),
+      recorded,
       sessions: this.#sessions.list(running, now),
-      hours: this.#sessions.hours(),
-      weekdays: days.weekdays(),
+      hours,
+      // A mean is not to be less for days of which nobody knows whether a session ran.
+      clockHours: days.clockHours((place) => recorded[place] === 'recorded' || places.has(place)),
       denied: this.#denied,
       changes: this.#changes,
       machine: this.#machine.events,

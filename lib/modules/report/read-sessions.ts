@@ -4,7 +4,7 @@ import type { SessionSnapshot } from '../../core/state.ts';
 import { isText } from '../../values/checks.ts';
 import type { JsonObject } from '../../values/json.ts';
 import type { ReportSession } from './contents.ts';
-import type { ReportDays } from './report-days.ts';
+import { addParts, noHours, type ReportDays } from './report-days.ts';
 
 /** A session while its events are gathered; times are milliseconds. */
 interface Found {
@@ -87,17 +87,21 @@ export class Sessions {
   /**
    * How long sessions ran in each hour of the day, by days of the week, Monday first. What a session ran is counted
    * back from its end, as it is for its days (session-days.ts), but never to before its beginning: where the clock was
-   * set back meanwhile, nobody knows the hours of the rest. One without an end or a duration counts nowhere.
+   * set back meanwhile, nobody knows the hours of the rest. One without an end or a duration counts nowhere. `places`
+   * are those of the days on which it ran.
    */
-  hours(): number[][] {
-    const hours = Array.from({ length: 7 }, () => Array<number>(24).fill(0));
+  hours(): { hours: number[][]; places: Set<number> } {
+    const hours = noHours();
+    const places = new Set<number>();
     for (const { entryId, from, to, durationMs } of this.#found) {
       if (to === undefined || durationMs === undefined || !this.#isWanted(entryId)) continue;
       const countedBack = to - durationMs;
       const start = from !== undefined && from <= to ? Math.max(from, countedBack) : countedBack;
-      for (const part of this.#days.hoursOf(start, to)) hours[part.weekday]![part.hour]! += part.durationMs;
+      const parts = [...this.#days.hoursOf(start, to)];
+      addParts(hours, parts);
+      for (const { place } of parts) places.add(place);
     }
-    return hours;
+    return { hours, places };
   }
 }
 

@@ -3,11 +3,22 @@ import { Calendar, dayIn, textOf, weekdayOf } from '../calendar.ts';
 
 const hourMs = 3_600_000;
 
-/** A time within one hour of the clock; `weekday` is 0 for Monday, `hour` 0 to 23. */
+/** A time within one hour of the clock, on the day at a place; `weekday` is 0 for Monday, `hour` 0 to 23. */
 export interface HourPart {
+  place: number;
   weekday: number;
   hour: number;
   durationMs: number;
+}
+
+/** Seven days of the week, Monday first, of 24 hours each, in which nothing has been. */
+export function noHours(): number[][] {
+  return Array.from({ length: 7 }, () => Array<number>(24).fill(0));
+}
+
+/** Adds parts to the hours that they are in. */
+export function addParts(hours: number[][], parts: Iterable<HourPart>): void {
+  for (const { weekday, hour, durationMs } of parts) hours[weekday]![hour]! += durationMs;
 }
 
 /** The days of a report, by their places from 0 on. */
@@ -65,13 +76,13 @@ export class ReportDays {
     return day === undefined ? undefined : day - this.first;
   }
 
-  /** How many of these days each day of the week is, Monday first. A day that the zone left out is none. */
-  weekdays(): number[] {
-    const counts = Array<number>(7).fill(0);
+  /** How long the clocks showed each hour of each day of the week, on those of these days that `isCounted` names. */
+  clockHours(isCounted: (place: number) => boolean): number[][] {
+    const hours = noHours();
     for (const place of this.texts.keys()) {
-      if (this.startAt(place) < this.startAt(place + 1)) counts[this.#weekday(place)]!++;
+      if (isCounted(place)) addParts(hours, this.hoursOf(this.startAt(place), this.startAt(place + 1)));
     }
-    return counts;
+    return hours;
   }
 
   #weekday(place: number): number {
@@ -92,7 +103,7 @@ export class ReportDays {
           const hour = Math.floor((stretch.reading + time - stretch.from) / hourMs);
           const next = Math.min(last, stretch.from + (hour + 1) * hourMs - stretch.reading);
           // Where clocks are set back over a midnight, the new day goes on, and they show hours of the day before.
-          yield { weekday: this.#weekday(place), hour: ((hour % 24) + 24) % 24, durationMs: next - time };
+          yield { place, weekday: this.#weekday(place), hour: ((hour % 24) + 24) % 24, durationMs: next - time };
           time = next;
         }
       }

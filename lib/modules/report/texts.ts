@@ -125,7 +125,7 @@ export const english = {
   hour: (hour: number): string => `${hour}–${hour + 1}`,
   hourColumn: 'Hour',
   hoursCaption: 'Mean within each hour, in minutes and seconds, by weekday',
-  noWeekday: '–',
+  noHour: '–',
 
   sessions: 'Sessions',
   sessionsOf: (sessions: number): string => count(sessions, 'session'),
