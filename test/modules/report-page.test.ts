@@ -1,7 +1,7 @@
 // The page of a report as a document: well-formed whatever is in it, complete, and of a size that can be sent.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Contents } from '../../lib/modules/report/contents.ts';
+import type { Contents, DayRecord, Usage } from '../../lib/modules/report/contents.ts';
 import { exact, rough } from '../../lib/modules/report/frame.ts';
 import { renderPage } from '../../lib/modules/report/page.ts';
 import { scaleFor } from '../../lib/modules/report/scale.ts';
@@ -166,6 +166,38 @@ test('where nothing has happened, words say so', () => {
   assert.ok(!renderPage(withoutPolicy).includes(english.quotas));
 });
 
+/** Contents of days on which nothing was used, and a session runs. */
+function unused(recorded: DayRecord[], unreadable: Usage['unreadable'] = []): Contents {
+  const contents = emptyContents();
+  const history = contents.history.value!;
+  history.recorded = recorded;
+  history.sessions = [{ sessionId: 's', entryId: 'a', from: contents.madeAt, isRunning: true }];
+  contents.usage.value!.unreadable = unreadable;
+  return contents;
+}
+
+const lost = { entryId: 'a', day: 'x', message: 'a text' };
+
+test('that nothing was used is said of days that are known alone', () => {
+  const wordsOf = (...settings: Parameters<typeof unused>): string => {
+    const contents = unused(...settings);
+    contents.quotas = { value: [{ subject: 'a', members: ['a'], dailyMs: 1, allowedMs: [], usedMs: [] }] };
+    const [days, quotas] = ['days', 'quotas'].map((id) => textOf(elementsOf(section(pageOf(contents), id), 'p')[0]!));
+    assert.equal(days, quotas);
+    return days!;
+  };
+  assert.equal(wordsOf(Array(7).fill('recorded')), english.nothingUsed);
+  assert.equal(wordsOf(['archived', 'recorded', 'future']), english.nothingUsed);
+  assert.equal(wordsOf(['archived', 'silent', 'recorded', 'silent']), english.nothingRecorded(2));
+  assert.match(english.nothingRecorded(1), /: 1 day is not recorded/);
+  assert.equal(wordsOf(['silent', 'silent', 'future']), english.noneRecorded);
+  assert.equal(wordsOf(['recorded'], [lost]), english.nothingReadable);
+});
+
+test('a session whose hours are not known is a session', () => {
+  assert.equal(textOf(elementsOf(section(pageOf(unused(['recorded'])), 'hours'), 'p')[0]!), english.noHours);
+});
+
 test('a year of 40 entries, all of them with a quota, is at most 2 MB, and drawn at once', () => {
   const contents = makeContents(year);
   const times = Array.from({ length: 4 }, () => {
@@ -260,7 +292,7 @@ test('every text is shown somewhere', () => {
   never.usage.value!.weekBefore.fill(0);
   const pages = [
     never, everything, earlier, same, makeContents(year), makeContents({ days: 3 }), hostileContents(), emptyContents(),
-    unreadableContents(), partlyReadable(),
+    unreadableContents(), partlyReadable(), unused(['silent']), unused(['silent', 'recorded']), unused([], [lost]),
   ];
   for (const contents of pages) renderPage(contents, {}, noting(english, used));
   assert.deepEqual(pathsOf(english).filter((path) => !used.has(path)), []);

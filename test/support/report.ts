@@ -189,7 +189,12 @@ export function emptyContents(): Contents {
   return {
     ...contents,
     usage: { value: { ...contents.usage.value!, weekBefore: contents.days.map(() => 0) } },
-    history: { value: { ...history, sessions: [], hours: none, denied: [], changes: [], machine: [] } },
+    history: {
+      value: {
+        ...history, recorded: contents.days.map(() => 'recorded'), sessions: [], hours: none, denied: [], changes: [],
+        machine: [],
+      },
+    },
     proof: { value: { ok: true, checkedRows: 0, problems: [] } },
   };
 }

@@ -1,7 +1,7 @@
 // How long each day: a bar for each day, made of a part for each entry, and the figures behind it.
 import type { Usage } from './contents.ts';
 import { dayTables } from './day-tables.ts';
-import { dayParts, type Frame, rough, stateOf } from './frame.ts';
+import { dayParts, type Frame, nothingUsed, rough, stateOf } from './frame.ts';
 import { type Content, Html, html } from './html.ts';
 import { axis, percent, type Scale, scaleFor } from './scale.ts';
 import { behind } from './tables.ts';
@@ -36,8 +36,8 @@ function layersOf(usage: Usage, days: number): Layer[] {
 /** The picture of the days, and its tables. */
 export function drawDays(frame: Frame, usage: Usage): Content {
   const { contents: { days }, texts } = frame;
-  if (usage.total === 0 && usage.entries.length === 0) {
-    return [html`<p>${texts.nothingUsed}</p>`, behind(frame, texts.days, dayTables(frame, usage))];
+  if (usage.entries.length === 0) {
+    return [html`<p>${nothingUsed(frame)}</p>`, behind(frame, texts.days, dayTables(frame, usage))];
   }
   const layers = layersOf(usage, days.length);
   const isShort = days.length <= daysWithWeekBefore;

@@ -150,3 +150,13 @@ export function stateOf({ contents, texts }: Frame, index: number): string | und
   const state = contents.history.value?.recorded[index];
   return state === undefined || state === 'recorded' ? undefined : texts[state];
 }
+
+/** That nothing was used, and of how many days that is not known. */
+export function nothingUsed({ contents, texts }: Frame): string {
+  if (contents.usage.value && contents.usage.value.unreadable.length > 0) return texts.nothingReadable;
+  const recorded = contents.history.value?.recorded ?? [];
+  const silent = recorded.filter((state) => state === 'silent').length;
+  if (silent === 0) return texts.nothingUsed;
+  return recorded.some((state) => state === 'recorded' || state === 'archived')
+    ? texts.nothingRecorded(silent) : texts.noneRecorded;
+}

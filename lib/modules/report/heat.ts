@@ -16,7 +16,7 @@ export function drawHours(frame: Frame, history: History): Content {
   const { texts } = frame;
   const means = meansOf(history);
   const longest = Math.max(...means.flat().map((ms) => ms ?? 0));
-  if (longest === 0) return html`<p>${texts.noSessions}</p>`;
+  if (longest === 0) return html`<p>${history.sessions.length > 0 ? texts.noHours : texts.noSessions}</p>`;
   // Within an hour there are 60 minutes, or more where several sessions run at once.
   const whole = minute * (wholes.find((minutes) => longest <= minutes * minute) ?? Math.ceil(longest / minute));
   return [

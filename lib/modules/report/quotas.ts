@@ -1,7 +1,7 @@
 // The days against their quotas: a picture for each subject, and the figures behind it.
 import type { Quota } from './contents.ts';
 import { daysWithWeekBefore } from './bars.ts';
-import { dayParts, exact, type Frame, rough, stateOf } from './frame.ts';
+import { dayParts, exact, type Frame, nothingUsed, rough, stateOf } from './frame.ts';
 import { type Content, type Html, html, shortened } from './html.ts';
 import { axis, percent, type Scale, scaleFor } from './scale.ts';
 import { abreast, behind, cell, row, table } from './tables.ts';
@@ -37,7 +37,7 @@ export function drawQuotas(frame: Frame, quotas: readonly Quota[]): Content {
   const isUsed = drawn.some((quota) => usedOf(quota) > 0);
   return [
     legend(frame, drawn.length, quotas.length, from),
-    !isUsed && html`<p>${texts.nothingUsed}</p>`,
+    !isUsed && html`<p>${nothingUsed(frame)}</p>`,
     html`<div class="months">${drawn.map((quota) => picture(frame, quota, from))}</div>`,
     behind(frame, texts.quotas, tables(frame, quotas)),
   ];

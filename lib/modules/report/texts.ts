@@ -86,6 +86,12 @@ export const english = {
     return `Bars: how long each day, of up to ${parts} in the order of the list. The table has the figures.`;
   },
   nothingUsed: 'Nothing was used.',
+  nothingRecorded: (silent: number): string => {
+    const days = silent === 1 ? '1 day is' : `${grouped(silent)} days are`;
+    return `Nothing was used, as far as that is known: ${days} not recorded.`;
+  },
+  noneRecorded: 'Not recorded: the service wrote nothing on these days, so what happened is not known.',
+  nothingReadable: 'Nothing was used, as far as that can be read.',
   others: (entries: number): string => `others (${entries})`,
   weekBefore: 'a week before',
   weekBeforeKey: 'thin grey bar: the day a week before',
@@ -130,6 +136,7 @@ export const english = {
   sessions: 'Sessions',
   sessionsOf: (sessions: number): string => count(sessions, 'session'),
   noSessions: 'No session.',
+  noHours: 'No session of which the hours are known.',
   sessionsArchived: (days: number): string => {
     return `Not listed: sessions of ${count(days, 'day')} whose events are in an archive.`;
   },
