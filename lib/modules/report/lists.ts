@@ -6,14 +6,15 @@ import { latest, row, table } from './tables.ts';
 
 /** So many rows of a list are shown. */
 const listed = 500;
+const allEvents = 'shepherd-store export audit';
 
 /** What was refused, and why. */
 export function drawDenied(frame: Frame, { denied }: History): Content {
   const { texts } = frame;
   if (denied.length === 0) return html`<p>${texts.noneDenied}</p>`;
-  const { shown, note } = latest(frame, denied, listed, {
-    one: 'refusal', many: 'refusals', command: 'shepherd-store audit --type launch_denied',
-  });
+  const { shown, note } = latest(
+    denied, listed, texts.earlierDenied, 'shepherd-store audit --type launch_denied',
+  );
   const columns = [texts.when, texts.entry, texts.why];
   return [
     html`<p>${texts.deniedOf(denied.length)}</p>`, note,
@@ -35,9 +36,7 @@ function reasonsOf({ texts }: Frame, reasons: readonly string[]): Content {
 export function drawChanges(frame: Frame, { changes }: History): Content {
   const { texts } = frame;
   if (changes.length === 0) return html`<p>${texts.noChanges}</p>`;
-  const { shown, note } = latest(frame, changes, listed, {
-    one: 'change', many: 'changes', command: 'shepherd-store export audit',
-  });
+  const { shown, note } = latest(changes, listed, texts.earlierChanges, allEvents);
   const columns = [texts.when, texts.whom, texts.what, texts.why];
   return [note, table('list when', texts.changesCaption, columns, shown.map((change) => changeRow(frame, change)))];
 }
@@ -63,9 +62,7 @@ function changeText({ texts }: Frame, { kind, durationMs = 0, availability }: Ch
 export function drawMachine(frame: Frame, { machine }: History): Content {
   const { texts } = frame;
   if (machine.length === 0) return html`<p>${texts.noMachine}</p>`;
-  const { shown, note } = latest(frame, machine, listed, {
-    one: 'event', many: 'events', command: 'shepherd-store export audit',
-  });
+  const { shown, note } = latest(machine, listed, texts.earlierMachine, allEvents);
   const counts = Array.from(Map.groupBy(machine, ({ kind }) => kind), ([kind, events]) => {
     return html`<li>${machineKind(frame, kind)} <strong>${events.length} ×</strong></li>`;
   });

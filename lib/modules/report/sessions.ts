@@ -13,9 +13,9 @@ export function drawSessions(frame: Frame, history: History): Content {
   const archived = history.recorded.filter((state) => state === 'archived').length;
   const note = archived > 0 && html`<p class="quiet">${texts.sessionsArchived(archived)}</p>`;
   if (history.sessions.length === 0) return [html`<p>${texts.noSessions}</p>`, note];
-  const { shown, note: cut } = latest(frame, history.sessions, listed, {
-    one: 'session', many: 'sessions', command: 'shepherd-store export sessions',
-  });
+  const { shown, note: cut } = latest(
+    history.sessions, listed, texts.earlierSessions, 'shepherd-store export sessions',
+  );
   const columns = [texts.from, texts.to, texts.howLong, texts.entry, texts.ended];
   let sum = 0;
   for (const { durationMs } of history.sessions) sum += durationMs ?? 0;

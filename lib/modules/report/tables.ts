@@ -45,18 +45,11 @@ export function behind(frame: Frame, heading: string, tables: Content): Html {
   return html`<details><summary>${frame.texts.figures(heading)}</summary><div class="tables">${tables}</div></details>`;
 }
 
-/** How a list is called, and which command has all of it. */
-interface Listed {
-  one: string;
-  many: string;
-  command: string;
-}
-
-/** The newest of some rows, and a note about those before them. */
+/** The newest of some rows, and a note about those before them: how many they are, and which command has all. */
 export function latest<T>(
-  { texts }: Frame, all: readonly T[], most: number, { one, many, command }: Listed,
+  all: readonly T[], most: number, earlier: (more: number) => string, command: string,
 ): { shown: readonly T[]; note: Content } {
   const more = all.length - most;
   if (more <= 0) return { shown: all, note: undefined };
-  return { shown: all.slice(more), note: html`<p>${texts.more(more, one, many)} <code>${command}</code></p>` };
+  return { shown: all.slice(more), note: html`<p>${earlier(more)} <code>${command}</code></p>` };
 }

@@ -24,6 +24,10 @@ function count(value: number, one: string, many = `${one}s`): string {
   return `${grouped(value)} ${value === 1 ? one : many}`;
 }
 
+function leftOut(rows: string): string {
+  return `${rows} left out here. All of them:`;
+}
+
 /** The texts in English. */
 export const english = {
   language: 'en',
@@ -58,9 +62,6 @@ export const english = {
   figures: (of: string): string => `The figures: ${of}`,
   dayColumn: 'Day',
   total: 'Total',
-  more: (more: number, one: string, many: string): string => {
-    return `${count(more, `earlier ${one}`, `earlier ${many}`)} left out here. All of them:`;
-  },
 
   summary: 'In short',
   used: 'Used',
@@ -135,6 +136,7 @@ export const english = {
 
   sessions: 'Sessions',
   sessionsOf: (sessions: number): string => count(sessions, 'session'),
+  earlierSessions: (more: number): string => leftOut(count(more, 'earlier session')),
   noSessions: 'No session.',
   noHours: 'No session of which the hours are known.',
   sessionsArchived: (days: number): string => {
@@ -164,6 +166,7 @@ export const english = {
 
   denied: 'Refused',
   deniedOf: (denied: number): string => `${count(denied, 'time', 'times')}`,
+  earlierDenied: (more: number): string => leftOut(count(more, 'earlier refusal')),
   noneDenied: 'Nothing was refused.',
   deniedCaption: 'Launches that were refused',
   when: 'When',
@@ -180,6 +183,7 @@ export const english = {
   } as Record<string, string>,
 
   changes: 'Granted, corrected, earned',
+  earlierChanges: (more: number): string => leftOut(count(more, 'earlier change')),
   noChanges: 'Nothing was granted, corrected or earned.',
   changesCaption: 'What was changed by hand',
   what: 'What',
@@ -196,6 +200,7 @@ export const english = {
   bySource: (source: Html): Html => html`by ${source}`,
 
   machine: 'What the machine had',
+  earlierMachine: (more: number): string => leftOut(count(more, 'earlier event')),
   noMachine: 'Nothing is recorded of the machine.',
   machineCaption: 'Starts, stops and faults',
   machineKinds: {
