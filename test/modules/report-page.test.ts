@@ -29,6 +29,11 @@ function tablesOf(page: Element, id: string): string[][][] {
   return elementsOf(section(page, id), 'table').map(rowsOf);
 }
 
+/** The texts of a class in a picture. */
+function textsOf(element: Element, kind: string): string[] {
+  return elementsOf(element, 'text').filter(({ attributes }) => attributes.get('class') === kind).map(textOf);
+}
+
 const year = { days: 365, entries: 40, quotas: 40, sessions: 19 };
 
 test('hostile texts stay texts, and the page refers to nothing outside', () => {
@@ -145,6 +150,11 @@ test('what cannot be read says so in its place', () => {
   const [days, , byEntry] = tablesOf(partly, 'days');
   assert.equal(days![3]![1], 'part of it cannot be read');
   assert.equal(byEntry![3]![1], 'cannot be read');
+  const half = partlyReadable();
+  half.usage.value!.dayTotals[2] = 5_400_000;
+  const picture = section(pageOf(half), 'days');
+  assert.deepEqual(textsOf(picture, 'v').filter((text) => text.includes('?')), ['1:30 +?']);
+  assert.match(textOf(elementsOf(picture, 'ul')[0]!), /\+\?: part of it cannot be read/);
   const [quotas] = tablesOf(partly, 'quotas');
   assert.equal(quotas![3]![1], 'cannot be read');
   assert.match(quotas![4]![1]!, / of cannot be read$/);

@@ -1,6 +1,6 @@
 // How long each day: a bar for each day, made of a part for each entry, and the figures behind it.
 import type { Usage } from './contents.ts';
-import { dayTables } from './day-tables.ts';
+import { dayTables, isReadable } from './day-tables.ts';
 import { dayParts, type Frame, nothingUsed, rough, stateOf } from './frame.ts';
 import { type Content, Html, html } from './html.ts';
 import { axis, percent, type Scale, scaleFor } from './scale.ts';
@@ -69,6 +69,9 @@ function legend(frame: Frame, usage: Usage, layers: readonly Layer[], hasWeekBef
     items.push(html`<li><svg class="key" aria-hidden="true"><rect class="w" y="5" width="18" height="6"/></svg>
  ${texts.weekBeforeKey}</li>`);
   }
+  if (usage.dayTotals.some((ms, index) => ms > 0 && !isReadable(usage, index))) {
+    items.push(html`<li>+?: ${texts.partUnreadable}</li>`);
+  }
   const { recorded = [] } = frame.contents.history.value ?? {};
   if (recorded.includes('silent')) items.push(html`<li>${texts.silentMeaning}</li>`);
   if (recorded.includes('archived')) items.push(html`<li>${texts.archivedMeaning}</li>`);
@@ -125,21 +128,20 @@ ${axis(this.#frame, this.#scale, height)}${rows}</svg>
     const total = this.#usage.dayTotals[index] ?? 0;
     const parts = dayParts(days[index]!);
     const label = this.#isShort ? this.#frame.day(days[index]!) : parts ? String(parts.day) : '';
-    const note = this.#noteOf(index, total);
+    const isWhole = isReadable(this.#usage, index);
+    const note = this.#noteOf(index, total, isWhole);
     return html`<g transform="translate(0 ${y})"><text class="d" x="-8" y="11">${label}</text>${this.#stack(index)}${
       this.#isShort && this.#weekBefore(index)
     }${note !== undefined && html`<text class="n" x="4" y="11">${note}</text>`}${
-      (note === undefined || total > 0) && html`<text class="v" x="100%" dx="8" y="11">${rough(total)}</text>`
+      note === undefined && html`<text class="v" x="100%" dx="8" y="11">${rough(total)}${!isWhole && ' +?'}</text>`
     }</g>
 `;
   }
 
-  /** What stands in place of a bar, or upon the beginning of one. */
-  #noteOf(index: number, total: number): string | undefined {
+  /** What stands in place of a bar. */
+  #noteOf(index: number, total: number, isWhole: boolean): string | undefined {
     if (total > 0) return undefined;
-    const { texts } = this.#frame;
-    if (this.#usage.entries.some(({ byDay }) => byDay[index] === undefined)) return texts.partUnreadable;
-    return stateOf(this.#frame, index);
+    return isWhole ? stateOf(this.#frame, index) : this.#frame.texts.partUnreadable;
   }
 
   /** The parts of a bar. It is put together of numbers as one text, because a year has thousands of them. */

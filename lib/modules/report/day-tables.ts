@@ -20,12 +20,17 @@ function dayTable(frame: Frame, usage: Usage): Html {
   return table('figures', texts.daysCaption, [texts.dayColumn, texts.used, texts.weekBefore], rows);
 }
 
+/** Whether every entry's total of a day can be read. */
+export function isReadable({ entries }: Usage, index: number): boolean {
+  return entries.every(({ byDay }) => byDay[index] !== undefined);
+}
+
 /** A day's total; words where there is none because the day is not recorded, or cannot be read. */
-function dayFigure(frame: Frame, { dayTotals, entries }: Usage, index: number): string {
+function dayFigure(frame: Frame, usage: Usage, index: number): string {
   const notes = [stateOf(frame, index)];
-  if (entries.some(({ byDay }) => byDay[index] === undefined)) notes.push(frame.texts.partUnreadable);
+  if (!isReadable(usage, index)) notes.push(frame.texts.partUnreadable);
   const words = notes.filter((note) => note !== undefined).join(', ');
-  const used = dayTotals[index] ?? 0;
+  const used = usage.dayTotals[index] ?? 0;
   if (words === '') return exact(used);
   return used === 0 ? words : `${exact(used)} (${words})`;
 }
