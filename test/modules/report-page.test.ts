@@ -252,6 +252,23 @@ test('two entries of one name are told apart by their ids, and a group by the wo
   assert.match(text, /Chess \(app-0\)/);
   assert.match(text, /Chess \(app-1\)/);
   assert.match(text, /group board/);
+
+  const long = 'x'.repeat(60);
+  const alike = textOf(pageOf(makeContents({ days: 7, entries: 3, labels: [`${long}1`, `${long}2`, 'app-0'] })));
+  for (const id of ['app-0', 'app-1']) assert.match(alike, new RegExp(`x… \\(${id}\\)`));
+  const asId = makeContents({ days: 7, entries: 2, labels: ['app-1', 'app-1'] });
+  asId.labels.delete('app-1');
+  assert.match(textOf(pageOf(asId)), /app-1 \(app-0\)/);
+});
+
+test('a session that ended the day before it began, or without a reason that is whole, is told as it is', () => {
+  const contents = makeContents({ days: 7, sessions: 0 });
+  const [from, to] = [new Date('2026-11-28T10:00:00Z'), new Date('2026-11-27T04:00:00Z')];
+  const reason = { type: 'launch_failed' } as never; // another writer's, without an error
+  contents.history.value!.sessions = [{ sessionId: 's', entryId: 'a', from, to, durationMs: 1_000, reason }];
+  assert.deepEqual(tablesOf(pageOf(contents), 'sessions')[0]!.at(-1), [
+    '11:00', '05:00 −1 d', '0:00:01', 'a', 'could not be started',
+  ]);
 });
 
 test('with many quotas the most used are drawn, and the table has all', () => {

@@ -52,6 +52,7 @@ export class Frame {
   readonly texts: Texts;
   readonly #names = new Map<string, Html>();
   readonly #days = new Map<string, string>();
+  /** Names that more than one entry would have. */
   readonly #twice = new Set<string>();
   readonly #format: Intl.DateTimeFormat;
   readonly #needsYear: boolean;
@@ -60,7 +61,11 @@ export class Frame {
     this.contents = contents;
     this.texts = texts;
     const once = new Set<string>();
-    for (const label of contents.labels.values()) (once.has(label) ? this.#twice : once).add(label);
+    const used = contents.usage.value?.entries.map(({ entryId }) => entryId) ?? [];
+    for (const entryId of new Set([...contents.labels.keys(), ...used])) {
+      const name = this.#shortName(entryId);
+      (once.has(name) ? this.#twice : once).add(name);
+    }
     this.#format = new Intl.DateTimeFormat('en-US', {
       timeZone: contents.timeZone, calendar: 'gregory', numberingSystem: 'latn', hourCycle: 'h23',
       year: 'numeric', month: '2-digit', day: '2-digit', hour: '2-digit', minute: '2-digit', second: '2-digit',
@@ -79,16 +84,23 @@ export class Frame {
 
   /** The same, as the text of an attribute. */
   nameText(entryId: string): string {
-    const label = this.contents.labels.get(entryId);
-    if (label === undefined) return shortened(entryId, nameLength);
-    const name = shortened(label, nameLength);
-    return this.#twice.has(label) ? `${name} (${shortened(entryId, nameLength - 8)})` : name;
+    const name = this.#shortName(entryId);
+    return this.#isAmbiguous(entryId, name) ? `${name} (${shortened(entryId, nameLength - 8)})` : name;
+  }
+
+  #shortName(entryId: string): string {
+    return shortened(this.contents.labels.get(entryId) ?? entryId, nameLength);
+  }
+
+  // An entry without a label is named by its id, and to give that once more would not help.
+  #isAmbiguous(entryId: string, name: string): boolean {
+    return this.#twice.has(name) && this.contents.labels.has(entryId);
   }
 
   /** The id of an entry that has another name. */
   id(entryId: string): Html | undefined {
     const label = this.contents.labels.get(entryId);
-    if (label === undefined || label === entryId || this.#twice.has(label)) return undefined;
+    if (label === undefined || label === entryId || this.#twice.has(this.#shortName(entryId))) return undefined;
     return given(entryId, nameLength);
   }
 

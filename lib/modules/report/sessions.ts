@@ -51,13 +51,13 @@ function endOf(frame: Frame, { from, to }: ReportSession, day: string): Content 
   if (!to) return '–';
   const end = frame.moment(to);
   const later = from ? Math.round((Date.parse(end.day) - Date.parse(day)) / 86_400_000) : 0;
-  return [end.minute, later > 0 && html` <span class="quiet">${frame.texts.laterDay(later)}</span>`];
+  return [end.minute, later !== 0 && html` <span class="quiet">${frame.texts.laterDay(later)}</span>`];
 }
 
 function reasonOf({ texts }: Frame, { reason, isRunning, to }: ReportSession): Content {
   if (!reason) return isRunning ? html`<strong>${texts.running}</strong>` : to ? '–' : texts.endUnknown;
   const words = Object.hasOwn(texts.reasons, reason.type) ? texts.reasons[reason.type]! : given(reason.type, 60);
   if (reason.type === 'process_exited' && reason.exitCode) return [words, ` ${texts.exitCode(reason.exitCode)}`];
-  if (reason.type === 'launch_failed') return [words, ': ', given(String(reason.error), 120)];
+  if (reason.type === 'launch_failed' && reason.error) return [words, ': ', given(reason.error, 120)];
   return words;
 }

@@ -151,7 +151,7 @@ export const english = {
   noBeginning: 'not known',
   running: 'running',
   endUnknown: 'end not known',
-  laterDay: (days: number): string => `+${days} d`,
+  laterDay: (days: number): string => (days < 0 ? `−${-days} d` : `+${days} d`),
   reasons: {
     expired: 'its time was up',
     user_stop: 'stopped by the user',
