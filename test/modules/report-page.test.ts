@@ -204,6 +204,17 @@ test('that nothing was used is said of days that are known alone', () => {
   assert.equal(wordsOf(['recorded'], [lost]), english.nothingReadable);
 });
 
+test('a day of the week of which nothing is known has no row in the picture of the hours', () => {
+  const contents = makeContents({ days: 7 });
+  const { hours, clockHours } = contents.history.value!;
+  hours[3]!.fill(0);
+  clockHours[3]!.fill(0);
+  assert.deepEqual(textsOf(section(pageOf(contents), 'hours'), 'n'), [english.noHour]);
+  assert.match(textOf(section(pageOf(contents), 'hours')), new RegExp(english.noHourMeaning));
+  hours[4]!.fill(0); // a day on which nothing was used has one
+  assert.deepEqual(textsOf(section(pageOf(contents), 'hours'), 'n'), [english.noHour]);
+});
+
 test('a session whose hours are not known is a session', () => {
   assert.equal(textOf(elementsOf(section(pageOf(unused(['recorded'])), 'hours'), 'p')[0]!), english.noHours);
 });

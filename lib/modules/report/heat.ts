@@ -20,7 +20,7 @@ export function drawHours(frame: Frame, history: History): Content {
   // Within an hour there are 60 minutes, or more where several sessions run at once.
   const whole = minute * (wholes.find((minutes) => longest <= minutes * minute) ?? Math.ceil(longest / minute));
   return [
-    key(frame, whole),
+    key(frame, whole, means.every(isKnown)),
     html`<figure><div class="picture" role="img" aria-label="${texts.hoursPicture}"><svg class="heat" height="${
       18 + 7 * rowHeight
     }" aria-hidden="true">
@@ -35,6 +35,11 @@ function meansOf({ hours, clockHours }: History): (number | undefined)[][] {
     const clockMs = clockHours[weekday]![hour]!;
     return clockMs > 0 ? (ms / clockMs) * 60 * minute : undefined;
   }));
+}
+
+/** Whether there is anything of a day of the week. */
+function isKnown(hours: readonly (number | undefined)[]): boolean {
+  return hours.some((ms) => ms !== undefined);
 }
 
 function axis(): Html[] {
@@ -62,13 +67,14 @@ function heatRow({ texts }: Frame, hours: readonly (number | undefined)[], weekd
       Math.round((cellHeight - height) * 100) / 100
     }" height="${height}" data-mean="${Math.round(ms)}"/>`;
   });
-  return html`<g transform="translate(0 ${18 + weekday * rowHeight})"><rect class="t"/><text class="d" x="-8" y="17">${
+  const track = isKnown(hours) ? html`<rect class="t"/>` : html`<text class="n" x="4" y="17">${texts.noHour}</text>`;
+  return html`<g transform="translate(0 ${18 + weekday * rowHeight})">${track}<text class="d" x="-8" y="17">${
     texts.weekdays[weekday]
   }</text>${cells}</g>
 `;
 }
 
-function key({ texts }: Frame, whole: number): Html {
+function key({ texts }: Frame, whole: number, isComplete: boolean): Html {
   const items = [1, 2, 3, 4].map((step) => {
     const height = (step / 4) * cellHeight;
     const bar = html`<rect class="h${step}" y="${cellHeight - height}" width="18" height="${height}"/>`;
@@ -77,7 +83,9 @@ function key({ texts }: Frame, whole: number): Html {
       texts.minutes(minutes)
     }</li>`;
   });
-  return html`<ul class="legend"><li>${texts.hoursKey}</li>${items}</ul>`;
+  return html`<ul class="legend"><li>${texts.hoursKey}</li>${items}${
+    !isComplete && html`<li>${texts.noHourMeaning}</li>`
+  }</ul>`;
 }
 
 /** A mean as `m:ss`. */

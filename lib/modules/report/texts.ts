@@ -133,6 +133,7 @@ export const english = {
   hourColumn: 'Hour',
   hoursCaption: 'Mean within each hour, in minutes and seconds, by weekday',
   noHour: '–',
+  noHourMeaning: '–: no such day is recorded',
 
   sessions: 'Sessions',
   sessionsOf: (sessions: number): string => count(sessions, 'session'),
