@@ -258,15 +258,19 @@ test('days before the first row of a log that was shortened are archived', async
     store.appendAudit({ type: 'session_started', sessionId: day, entryId: 'a' });
   }
   const report = { from: '2026-11-02', to: '2026-11-13', timeZone: 'UTC' };
-  const before = (await historyIn(store, report)).recorded;
-  assert.deepEqual(before.slice(0, 2), ['silent', 'recorded']);
+  const before = await historyIn(store, report);
+  assert.deepEqual(before.recorded.slice(0, 2), ['silent', 'recorded']);
+  assert.deepEqual(before.recordedBefore, [
+    ...Array<string>(6).fill('silent'), 'recorded', 'silent', 'recorded', 'silent', 'silent', 'silent',
+  ]);
   clocks.set('2026-11-13T08:00:00Z');
   await archiveAudits(store, { folder: folder.file('archives'), upTo: { keepDays: 5 } });
   const contents = await reportOf(store, report);
-  const { recorded, machine } = readable(contents.history);
+  const { recorded, recordedBefore, machine } = readable(contents.history);
   assert.deepEqual(recorded, [
     ...Array<string>(8).fill('archived'), 'recorded', 'silent', 'recorded', 'recorded',
   ]);
+  assert.deepEqual(recordedBefore, Array<string>(12).fill('archived'));
   assert.deepEqual(machine, [{ at: at('13T08:00'), kind: 'archived' }]);
   assert.equal(readable(contents.proof).archivedId, 2);
 });

@@ -176,6 +176,28 @@ test('where nothing has happened, words say so', () => {
   assert.ok(!renderPage(withoutPolicy).includes(english.quotas));
 });
 
+test('that nothing was used a week before is said of days that are known alone', () => {
+  const contents = makeContents({ days: 7 });
+  const [usage, history] = [contents.usage.value!, contents.history.value!];
+  const shown = (): string[] => {
+    const page = pageOf(contents);
+    const cards = elementsOf(section(page, 'summary'), 'div').map(textOf);
+    const compared = cards.find((card) => card.startsWith(english.comparison));
+    return [compared!, ...tablesOf(page, 'days')[0]!.map((row) => row[2]!)];
+  };
+  usage.weekBefore.fill(0);
+  assert.match(shown()[0]!, /nothing was used on the same days a week before\s*$/);
+  history.recordedBefore.fill('silent', 0, 3);
+  const [card, , ...cells] = shown();
+  assert.match(card!, /nothing was used on the same days a week before; 3 of these not recorded/);
+  assert.deepEqual(cells.slice(0, 4), ['not recorded', 'not recorded', 'not recorded', '0:00:00']);
+  usage.weekBefore[0] = 60_000;
+  assert.match(shown()[0]!, /the 1 min of the same days a week before; 2 of these not recorded/);
+  usage.weekBefore[0] = 0;
+  history.recordedBefore.fill('silent');
+  assert.match(shown()[0]!, /not recorded.*is not known/);
+});
+
 /** Contents of days on which nothing was used, and a session runs. */
 function unused(recorded: DayRecord[], unreadable: Usage['unreadable'] = []): Contents {
   const contents = emptyContents();
@@ -326,10 +348,16 @@ test('every text is shown somewhere', () => {
   earlier.usage.value!.weekBefore.fill(1e9);
   const same = makeContents();
   same.usage.value!.weekBefore = same.usage.value!.dayTotals;
+  const [unknown, partly] = [makeContents(), makeContents()];
+  for (const { history, usage } of [unknown, partly]) {
+    history.value!.recordedBefore.fill('silent');
+    usage.value!.weekBefore.fill(0);
+  }
+  partly.usage.value!.weekBefore[0] = 1;
   const never = makeContents();
   never.usage.value!.weekBefore.fill(0);
   const pages = [
-    never, everything, earlier, same, makeContents(year), makeContents({ days: 3 }), hostileContents(), emptyContents(),
+    unknown, partly, never, everything, earlier, same, makeContents(year), makeContents({ days: 3 }), hostileContents(), emptyContents(),
     unreadableContents(), partlyReadable(), unused(['silent']), unused(['silent', 'recorded']), unused([], [lost]),
   ];
   for (const contents of pages) renderPage(contents, {}, noting(english, used));

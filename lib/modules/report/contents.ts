@@ -58,6 +58,8 @@ export interface Quota {
 export interface History {
   /** Along `Contents.days`. */
   recorded: DayRecord[];
+  /** The same of the day that lies a week before each one. */
+  recordedBefore: DayRecord[];
   /** Sessions that touch a day of the report, the oldest first. */
   sessions: ReportSession[];
   /** How long sessions ran within each hour of the day, 24 numbers for each of seven weekdays; Monday is the first. */

@@ -1,6 +1,6 @@
 // The figures behind the picture of the days: each day, each entry, and each day by entry.
 import type { Usage } from './contents.ts';
-import { exact, type Frame, stateOf } from './frame.ts';
+import { exact, type Frame, stateBefore, stateOf } from './frame.ts';
 import { type Content, given, type Html, html } from './html.ts';
 import { abreast, cell, row, table } from './tables.ts';
 
@@ -13,7 +13,9 @@ export function dayTables(frame: Frame, usage: Usage): Content {
 function dayTable(frame: Frame, usage: Usage): Html {
   const { contents: { days }, texts } = frame;
   const rows = days.map((day, index) => {
-    return row(frame.day(day), [dayFigure(frame, usage, index), exact(usage.weekBefore[index] ?? 0)]);
+    const before = usage.weekBefore[index] ?? 0;
+    const figure = before > 0 ? exact(before) : stateBefore(frame, index) ?? exact(0);
+    return row(frame.day(day), [dayFigure(frame, usage, index), figure]);
   });
   const before = usage.weekBefore.reduce((sum, ms) => sum + ms, 0);
   rows.push(row(texts.total, [exact(usage.total), exact(before)]));

@@ -163,6 +163,12 @@ export function stateOf({ contents, texts }: Frame, index: number): string | und
   return state === undefined || state === 'recorded' ? undefined : texts[state];
 }
 
+/** The same of the day a week before. */
+export function stateBefore({ contents, texts }: Frame, index: number): string | undefined {
+  const state = contents.history.value?.recordedBefore[index];
+  return state === undefined || state === 'recorded' ? undefined : texts[state];
+}
+
 /** That nothing was used, and of how many days that is not known. */
 export function nothingUsed({ contents, texts }: Frame): string {
   if (contents.usage.value && contents.usage.value.unreadable.length > 0) return texts.nothingReadable;

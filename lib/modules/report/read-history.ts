@@ -40,7 +40,9 @@ class Gathering {
   readonly #asked: Asked;
   readonly #sessions: Sessions;
   readonly #machine = new Machine();
-  readonly #hasEvent: boolean[];
+  /** The days of the report and those of the week before, and on which of them is an event. */
+  readonly #marked: Marked;
+  readonly #markedBefore: Marked;
   readonly #denied: History['denied'] = [];
   readonly #changes: History['changes'] = [];
   #firstTime: number | undefined;
@@ -49,14 +51,19 @@ class Gathering {
   constructor(asked: Asked, labels: Map<string, string>) {
     this.#asked = asked;
     this.#sessions = new Sessions(asked.days, asked.isWanted, labels);
-    this.#hasEvent = asked.days.texts.map(() => false);
+    this.#marked = marked(asked.days);
+    this.#markedBefore = marked(asked.days.weekBefore());
   }
 
   step(row: LogRow): void {
     const { time, type } = row;
     const place = time === undefined ? undefined : this.#asked.days.placeOf(time);
     this.#firstTime ??= time;
-    if (place !== undefined) this.#hasEvent[place] = true;
+    if (place !== undefined) this.#marked.hasEvent.add(place);
+    else if (time !== undefined) {
+      const placeBefore = this.#markedBefore.days.placeOf(time);
+      if (placeBefore !== undefined) this.#markedBefore.hasEvent.add(placeBefore);
+    }
     // Nobody knows of which day a row is whose time cannot be read.
     if (!row.isSound && (place !== undefined || time === undefined)) this.#unreadable++;
     this.#machine.step(row, place !== undefined);
@@ -80,10 +87,12 @@ class Gathering {
 
   end(isShortened: boolean): History {
     const { days, now, running } = this.#asked;
-    const recorded = days.texts.map((_, place) => this.#recordOf(place, isShortened));
+    const recorded = this.#recordsOf(this.#marked, isShortened);
+    const before = this.#recordsOf(this.#markedBefore, isShortened);
     const { hours, places } = this.#sessions.hours();
     return {
       recorded,
+      recordedBefore: [...before, ...recorded].slice(0, days.texts.length),
       sessions: this.#sessions.list(running, now),
       hours,
       // A mean is not to be less for days of which nobody knows whether a session ran.
@@ -95,11 +104,22 @@ class Gathering {
     };
   }
 
-  #recordOf(place: number, isShortened: boolean): DayRecord {
-    const { days, now } = this.#asked;
-    if (this.#hasEvent[place]) return 'recorded';
-    if (days.startAt(place) > now) return 'future';
-    const isBefore = this.#firstTime === undefined || days.startAt(place + 1) <= this.#firstTime;
-    return isShortened && isBefore ? 'archived' : 'silent';
+  #recordsOf({ days, hasEvent }: Marked, isShortened: boolean): DayRecord[] {
+    return days.texts.map((_, place) => {
+      if (hasEvent.has(place)) return 'recorded';
+      if (days.startAt(place) > this.#asked.now) return 'future';
+      const isBefore = this.#firstTime === undefined || days.startAt(place + 1) <= this.#firstTime;
+      return isShortened && isBefore ? 'archived' : 'silent';
+    });
   }
+}
+
+/** Days, and the places of those on which an event is. */
+interface Marked {
+  days: ReportDays;
+  hasEvent: Set<number>;
+}
+
+function marked(days: ReportDays): Marked {
+  return { days, hasEvent: new Set() };
 }

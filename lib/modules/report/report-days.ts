@@ -27,6 +27,7 @@ export class ReportDays {
   readonly texts: readonly string[];
   /** The day at place 0, in days after 1970-01-01. */
   readonly first: number;
+  readonly #timeZone: string | undefined;
   readonly #calendar: Calendar;
   /** When each begins, and at the end when the last one is over. */
   readonly #starts: readonly number[];
@@ -34,12 +35,18 @@ export class ReportDays {
   /** From one day to another, both inclusive. Throws `ERR_STORE_INVALID_ARGUMENT` for an unknown zone. */
   constructor(from: string, to: string, timeZone: string | undefined) {
     const calendar = new Calendar(timeZone);
+    this.#timeZone = timeZone;
     this.#calendar = calendar;
     this.first = dayIn(from)!;
     const days = Array.from({ length: dayIn(to)! - this.first + 2 }, (_, place) => this.first + place);
     // Kept because a report asks for the days of thousands of instants, and to ask the zone takes a microsecond each.
     this.#starts = days.map((day) => calendar.startOf(day));
     this.texts = days.slice(0, -1).map(textOf);
+  }
+
+  /** The seven days before these. */
+  weekBefore(): ReportDays {
+    return new ReportDays(textOf(this.first - 7), textOf(this.first - 1), this.#timeZone);
   }
 
   /** The first instant. */

@@ -41,14 +41,21 @@ function comparison(frame: Frame, usage: Usage): Html | undefined {
   const { texts } = frame;
   let now = 0;
   let before = 0;
-  for (const { index } of pastDays(frame, usage)) {
+  let unknown = 0;
+  const past = pastDays(frame, usage);
+  for (const { index } of past) {
     now += usage.dayTotals[index] ?? 0;
-    before += usage.weekBefore[index] ?? 0;
+    const used = usage.weekBefore[index] ?? 0;
+    before += used;
+    if (used === 0 && frame.contents.history.value?.recordedBefore[index] === 'silent') unknown++;
   }
   if (now === 0 && before === 0) return undefined;
-  if (before === 0) return card(texts.comparison, texts.nothingBefore, texts.nothingCompared);
-  if (now === before) return card(texts.comparison, texts.equallyUsed, texts.comparedEqual(texts.hours(before)));
+  if (unknown === past.length) return card(texts.comparison, texts.silent, texts.unknownBefore);
+  const note = unknown > 0 && texts.partUnknownBefore(unknown);
+  if (before === 0) return card(texts.comparison, texts.nothingBefore, [texts.nothingCompared, note]);
+  const whole = texts.hours(before);
+  if (now === before) return card(texts.comparison, texts.equallyUsed, [texts.comparedEqual(whole), note]);
   const by = texts.hours(Math.abs(now - before));
   const figure = now > before ? texts.moreUsed(by) : texts.lessUsed(by);
-  return card(texts.comparison, figure, texts.compared(texts.hours(before)));
+  return card(texts.comparison, figure, [texts.compared(whole), note]);
 }

@@ -78,6 +78,8 @@ export const english = {
   equallyUsed: 'as much',
   nothingBefore: 'nothing',
   nothingCompared: 'was used on the same days a week before',
+  unknownBefore: 'what was used on the same days a week before is not known',
+  partUnknownBefore: (days: number): string => `; ${grouped(days)} of these not recorded`,
   mostUsed: 'Most used',
   lacking: 'The totals are without what cannot be read:',
 
