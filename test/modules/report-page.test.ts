@@ -357,8 +357,8 @@ test('every text is shown somewhere', () => {
   const never = makeContents();
   never.usage.value!.weekBefore.fill(0);
   const pages = [
-    unknown, partly, never, everything, earlier, same, makeContents(year), makeContents({ days: 3 }), hostileContents(), emptyContents(),
-    unreadableContents(), partlyReadable(), unused(['silent']), unused(['silent', 'recorded']), unused([], [lost]),
+    unknown, partly, never, everything, earlier, same, makeContents(year), makeContents({ days: 3 }), hostileContents(),
+    emptyContents(), unreadableContents(), partlyReadable(), unused(['silent']), unused(['silent', 'recorded']), unused([], [lost]),
   ];
   for (const contents of pages) renderPage(contents, {}, noting(english, used));
   assert.deepEqual(pathsOf(english).filter((path) => !used.has(path)), []);

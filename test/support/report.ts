@@ -119,7 +119,8 @@ function historyOf(
   const at = (index: number, time: string): Date => new Date(`${days[Math.min(index, days.length - 1)]}T${time}Z`);
   const reasons = [['daily_quota'], ['outside_window', 'cooldown'], ['school_day'], ['unknown_entry']];
   return {
-    recorded, recordedBefore: days.map(() => 'recorded'), sessions, hours, clockHours: weekdays.map((count) => Array<number>(24).fill(count * 3_600_000)),
+    recorded, recordedBefore: days.map(() => 'recorded'), sessions, hours,
+    clockHours: weekdays.map((count) => Array<number>(24).fill(count * 3_600_000)),
     denied: reasons.map((codes, index) => {
       return { at: at(index * 5 + 1, '17:30:12'), entryId: `app-${index}`, reasons: codes };
     }),
