@@ -92,7 +92,10 @@ test('the tables have every figure to the millisecond, and headings for their co
     entries.forEach(({ byDay }, entry) => {
       const table = byEntry[Math.floor(entry / 3)]!;
       const column = table.slice(1).map((row) => row[(entry % 3) + 1]);
-      assert.deepEqual(column, byDay.map((ms) => (ms === 0 ? '0' : exact(ms!))));
+      assert.deepEqual(column, byDay.map((ms, index) => {
+        const isUnknown = ['silent', 'future'].includes(contents.history.value!.recorded[index]!);
+        return ms! > 0 ? exact(ms!) : isUnknown ? english.notKnown : '0';
+      }));
     });
     for (const table of elementsOf(page, 'table')) {
       assert.equal(elementsOf(table, 'caption').length, 1);
@@ -119,6 +122,12 @@ test('a day that is not recorded reads otherwise than one on which nothing was u
     seen.add(state);
   });
   assert.deepEqual([...seen].sort(), ['archived', 'future', 'recorded', 'silent']);
+
+  for (const id of ['days', 'quotas']) {
+    const byEntry = tablesOf(pageOf(contents), id).at(id === 'days' ? 2 : 0)!;
+    const cells = { recorded: /^(0|\d.*)$/, silent: /^–/, archived: /^0/, future: /^–/ };
+    recorded.forEach((state, index) => assert.match(byEntry[index + 1]![1]!, cells[state], id));
+  }
 
   dayTotals[recorded.indexOf('silent')] = 61_001;
   const [again] = tablesOf(pageOf(contents), 'days');
@@ -231,10 +240,10 @@ test('a day of the week of which nothing is known has no row in the picture of t
   const { hours, clockHours } = contents.history.value!;
   hours[3]!.fill(0);
   clockHours[3]!.fill(0);
-  assert.deepEqual(textsOf(section(pageOf(contents), 'hours'), 'n'), [english.noHour]);
+  assert.deepEqual(textsOf(section(pageOf(contents), 'hours'), 'n'), [english.notKnown]);
   assert.match(textOf(section(pageOf(contents), 'hours')), new RegExp(english.noHourMeaning));
   hours[4]!.fill(0); // a day on which nothing was used has one
-  assert.deepEqual(textsOf(section(pageOf(contents), 'hours'), 'n'), [english.noHour]);
+  assert.deepEqual(textsOf(section(pageOf(contents), 'hours'), 'n'), [english.notKnown]);
 });
 
 test('a session whose hours are not known is a session', () => {
@@ -358,7 +367,8 @@ test('every text is shown somewhere', () => {
   never.usage.value!.weekBefore.fill(0);
   const pages = [
     unknown, partly, never, everything, earlier, same, makeContents(year), makeContents({ days: 3 }), hostileContents(),
-    emptyContents(), unreadableContents(), partlyReadable(), unused(['silent']), unused(['silent', 'recorded']), unused([], [lost]),
+    emptyContents(), unreadableContents(), partlyReadable(), unused(['silent']), unused(['silent', 'recorded']),
+    unused([], [lost]),
   ];
   for (const contents of pages) renderPage(contents, {}, noting(english, used));
   assert.deepEqual(pathsOf(english).filter((path) => !used.has(path)), []);

@@ -50,7 +50,9 @@ function entryTables(frame: Frame, { entries }: Usage): Content {
   const { contents: { days }, texts } = frame;
   return abreast(entries, (columns, part, parts) => {
     const head = [texts.dayColumn, ...columns.map(({ entryId }) => frame.name(entryId))];
-    const rows = days.map((day, index) => row(frame.day(day), columns.map(({ byDay }) => cell(frame, byDay[index]))));
+    const rows = days.map((day, index) => {
+      return row(frame.day(day), columns.map(({ byDay }) => cell(frame, byDay[index], index)));
+    });
     return table('figures', texts.entriesCaption(part, parts), head, rows);
   });
 }

@@ -61,8 +61,8 @@ export class Frame {
     this.contents = contents;
     this.texts = texts;
     const once = new Set<string>();
-    const used = contents.usage.value?.entries.map(({ entryId }) => entryId) ?? [];
-    for (const entryId of new Set([...contents.labels.keys(), ...used])) {
+    const shown = [...contents.usage.value?.entries ?? [], ...contents.history.value?.sessions ?? []];
+    for (const entryId of new Set([...contents.labels.keys(), ...shown.map((each) => each.entryId)])) {
       const name = this.#shortName(entryId);
       (once.has(name) ? this.#twice : once).add(name);
     }

@@ -67,7 +67,7 @@ function heatRow({ texts }: Frame, hours: readonly (number | undefined)[], weekd
       Math.round((cellHeight - height) * 100) / 100
     }" height="${height}" data-mean="${Math.round(ms)}"/>`;
   });
-  const track = isKnown(hours) ? html`<rect class="t"/>` : html`<text class="n" x="4" y="17">${texts.noHour}</text>`;
+  const track = isKnown(hours) ? html`<rect class="t"/>` : html`<text class="n" x="4" y="17">${texts.notKnown}</text>`;
   return html`<g transform="translate(0 ${18 + weekday * rowHeight})">${track}<text class="d" x="-8" y="17">${
     texts.weekdays[weekday]
   }</text>${cells}</g>
@@ -99,7 +99,7 @@ function hoursTable({ texts }: Frame, means: readonly (number | undefined)[][]):
   const rows = Array.from({ length: 24 }, (_, hour) => {
     return row(texts.hour(hour), means.map((hours) => {
       const mean = hours[hour];
-      return mean === undefined ? texts.noHour : meanText(mean);
+      return mean === undefined ? texts.notKnown : meanText(mean);
     }));
   });
   return table('figures hours', texts.hoursCaption, [texts.hourColumn, ...texts.weekdays], rows);

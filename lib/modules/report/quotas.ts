@@ -130,7 +130,7 @@ function figure(frame: Frame, quota: Quota, index: number): Content {
   const allowed = quota.allowedMs[index];
   const isOther = allowed !== quota.dailyMs;
   return [
-    cell(frame, quota.usedMs[index]),
+    cell(frame, quota.usedMs[index], index),
     isOther && ` ${allowed === undefined ? texts.allowed(texts.cannotBeRead) : texts.allowed(exact(allowed))}`,
     isOver(quota, index) && html` <strong>${texts.over}</strong>`,
   ];

@@ -34,10 +34,12 @@ export function abreast<T>(
   });
 }
 
-/** A figure, short where it is none, so that those that are some can be seen. */
-export function cell({ texts }: Frame, ms: number | undefined): string {
+/** A figure of a day, short where it is none, so that those that are some can be seen; a dash where it is not known. */
+export function cell({ contents, texts }: Frame, ms: number | undefined, index: number): string {
   if (ms === undefined) return texts.cannotBeRead;
-  return ms === 0 ? '0' : exact(ms);
+  if (ms > 0) return exact(ms);
+  const state = contents.history.value?.recorded[index];
+  return state === 'silent' || state === 'future' ? texts.notKnown : '0';
 }
 
 /** The tables behind a picture, which are closed until somebody asks for them, and printed. */

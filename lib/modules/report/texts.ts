@@ -56,6 +56,7 @@ export const english = {
   },
   unreadable: 'This cannot be read:',
   cannotBeRead: 'cannot be read',
+  notKnown: '–',
   eventsUnreadable: (events: number): string => {
     return `${count(events, 'event')} could not be read, and nothing of them is shown.`;
   },
@@ -134,7 +135,6 @@ export const english = {
   hour: (hour: number): string => `${hour}–${hour + 1}`,
   hourColumn: 'Hour',
   hoursCaption: 'Mean within each hour, in minutes and seconds, by weekday',
-  noHour: '–',
   noHourMeaning: '–: no such day is recorded',
 
   sessions: 'Sessions',
