@@ -1,38 +1,17 @@
 // The page of a report as a document: well-formed whatever is in it, complete, and of a size that can be sent.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Contents, DayRecord, Usage } from '../../lib/modules/report/contents.ts';
+import type { Contents } from '../../lib/modules/report/contents.ts';
 import { exact, rough } from '../../lib/modules/report/frame.ts';
 import { renderPage } from '../../lib/modules/report/page.ts';
 import { scaleFor } from '../../lib/modules/report/scale.ts';
 import { english, type Texts } from '../../lib/modules/report/texts.ts';
 import { hostileTexts } from '../support/hostile.ts';
-import { type Element, elementsOf, readMarkup, textOf } from '../support/markup.ts';
-import { emptyContents, hostileContents, makeContents, unreadableContents } from '../support/report.ts';
-
-function pageOf(contents: Contents, title?: string): Element {
-  return readMarkup(renderPage(contents, { title }));
-}
-
-function section(page: Element, id: string): Element {
-  const found = elementsOf(page, 'section').find((each) => each.attributes.get('aria-labelledby') === id);
-  assert.ok(found, id);
-  return found;
-}
-
-/** The cells of a table, row by row; a row's heading is the first. */
-function rowsOf(table: Element): string[][] {
-  return elementsOf(table, 'tr').map((row) => row.children.filter((cell) => typeof cell !== 'string').map(textOf));
-}
-
-function tablesOf(page: Element, id: string): string[][][] {
-  return elementsOf(section(page, id), 'table').map(rowsOf);
-}
-
-/** The texts of a class in a picture. */
-function textsOf(element: Element, kind: string): string[] {
-  return elementsOf(element, 'text').filter(({ attributes }) => attributes.get('class') === kind).map(textOf);
-}
+import { elementsOf, readMarkup, textOf } from '../support/markup.ts';
+import {
+  emptyContents, hostileContents, makeContents, unreadableContents, unusedContents,
+} from '../support/report.ts';
+import { pageOf, section, tablesOf, textsOf } from '../support/report-page.ts';
 
 const year = { days: 365, entries: 40, quotas: 40, sessions: 19 };
 
@@ -109,31 +88,6 @@ test('the tables have every figure to the millisecond, and headings for their co
   }
 });
 
-test('a day that is not recorded reads otherwise than one on which nothing was used', () => {
-  const contents = makeContents({ days: 14 });
-  const { recorded } = contents.history.value!;
-  const { dayTotals } = contents.usage.value!;
-  const [days] = tablesOf(pageOf(contents), 'days');
-  const words = { recorded: '0:00:00', silent: 'not recorded', archived: 'events archived', future: 'not yet' };
-  const seen = new Set<string>();
-  recorded.forEach((state, index) => {
-    if (dayTotals[index]! > 0) return;
-    assert.equal(days![index + 1]![1], words[state]);
-    seen.add(state);
-  });
-  assert.deepEqual([...seen].sort(), ['archived', 'future', 'recorded', 'silent']);
-
-  for (const id of ['days', 'quotas']) {
-    const byEntry = tablesOf(pageOf(contents), id).at(id === 'days' ? 2 : 0)!;
-    const cells = { recorded: /^(0|\d.*)$/, silent: /^–/, archived: /^0/, future: /^–/ };
-    recorded.forEach((state, index) => assert.match(byEntry[index + 1]![1]!, cells[state], id));
-  }
-
-  dayTotals[recorded.indexOf('silent')] = 61_001;
-  const [again] = tablesOf(pageOf(contents), 'days');
-  assert.equal(again![recorded.indexOf('silent') + 1]![1], '0:01:01.001 (not recorded)');
-});
-
 /** Contents of which a day's total, a quota, an event and an instant cannot be read. */
 function partlyReadable(): Contents {
   const contents = makeContents({ days: 7, entries: 2, quotas: 1 });
@@ -183,71 +137,6 @@ test('where nothing has happened, words say so', () => {
   const withoutPolicy = emptyContents();
   delete withoutPolicy.quotas;
   assert.ok(!renderPage(withoutPolicy).includes(english.quotas));
-});
-
-test('that nothing was used a week before is said of days that are known alone', () => {
-  const contents = makeContents({ days: 7 });
-  const [usage, history] = [contents.usage.value!, contents.history.value!];
-  const shown = (): string[] => {
-    const page = pageOf(contents);
-    const cards = elementsOf(section(page, 'summary'), 'div').map(textOf);
-    const compared = cards.find((card) => card.startsWith(english.comparison));
-    return [compared!, ...tablesOf(page, 'days')[0]!.map((row) => row[2]!)];
-  };
-  usage.weekBefore.fill(0);
-  assert.match(shown()[0]!, /nothing was used on the same days a week before\s*$/);
-  history.recordedBefore.fill('silent', 0, 3);
-  const [card, , ...cells] = shown();
-  assert.match(card!, /nothing was used on the same days a week before; 3 of these not recorded/);
-  assert.deepEqual(cells.slice(0, 4), ['not recorded', 'not recorded', 'not recorded', '0:00:00']);
-  usage.weekBefore[0] = 60_000;
-  assert.match(shown()[0]!, /the 1 min of the same days a week before; 2 of these not recorded/);
-  usage.weekBefore[0] = 0;
-  history.recordedBefore.fill('silent');
-  assert.match(shown()[0]!, /not recorded.*is not known/);
-});
-
-/** Contents of days on which nothing was used, and a session runs. */
-function unused(recorded: DayRecord[], unreadable: Usage['unreadable'] = []): Contents {
-  const contents = emptyContents();
-  const history = contents.history.value!;
-  history.recorded = recorded;
-  history.sessions = [{ sessionId: 's', entryId: 'a', from: contents.madeAt, isRunning: true }];
-  contents.usage.value!.unreadable = unreadable;
-  return contents;
-}
-
-const lost = { entryId: 'a', day: 'x', message: 'a text' };
-
-test('that nothing was used is said of days that are known alone', () => {
-  const wordsOf = (...settings: Parameters<typeof unused>): string => {
-    const contents = unused(...settings);
-    contents.quotas = { value: [{ subject: 'a', members: ['a'], dailyMs: 1, allowedMs: [], usedMs: [] }] };
-    const [days, quotas] = ['days', 'quotas'].map((id) => textOf(elementsOf(section(pageOf(contents), id), 'p')[0]!));
-    assert.equal(days, quotas);
-    return days!;
-  };
-  assert.equal(wordsOf(Array(7).fill('recorded')), english.nothingUsed);
-  assert.equal(wordsOf(['archived', 'recorded', 'future']), english.nothingUsed);
-  assert.equal(wordsOf(['archived', 'silent', 'recorded', 'silent']), english.nothingRecorded(2));
-  assert.match(english.nothingRecorded(1), /: 1 day is not recorded/);
-  assert.equal(wordsOf(['silent', 'silent', 'future']), english.noneRecorded);
-  assert.equal(wordsOf(['recorded'], [lost]), english.nothingReadable);
-});
-
-test('a day of the week of which nothing is known has no row in the picture of the hours', () => {
-  const contents = makeContents({ days: 7 });
-  const { hours, clockHours } = contents.history.value!;
-  hours[3]!.fill(0);
-  clockHours[3]!.fill(0);
-  assert.deepEqual(textsOf(section(pageOf(contents), 'hours'), 'n'), [english.notKnown]);
-  assert.match(textOf(section(pageOf(contents), 'hours')), new RegExp(english.noHourMeaning));
-  hours[4]!.fill(0); // a day on which nothing was used has one
-  assert.deepEqual(textsOf(section(pageOf(contents), 'hours'), 'n'), [english.notKnown]);
-});
-
-test('a session whose hours are not known is a session', () => {
-  assert.equal(textOf(elementsOf(section(pageOf(unused(['recorded'])), 'hours'), 'p')[0]!), english.noHours);
 });
 
 test('a year of 40 entries, all of them with a quota, is at most 2 MB, and drawn at once', () => {
@@ -367,8 +256,8 @@ test('every text is shown somewhere', () => {
   never.usage.value!.weekBefore.fill(0);
   const pages = [
     unknown, partly, never, everything, earlier, same, makeContents(year), makeContents({ days: 3 }), hostileContents(),
-    emptyContents(), unreadableContents(), partlyReadable(), unused(['silent']), unused(['silent', 'recorded']),
-    unused([], [lost]),
+    emptyContents(), unreadableContents(), partlyReadable(), unusedContents(['silent']),
+    unusedContents(['silent', 'recorded']), unusedContents([], [{ entryId: 'a', day: 'x', message: 'a text' }]),
   ];
   for (const contents of pages) renderPage(contents, {}, noting(english, used));
   assert.deepEqual(pathsOf(english).filter((path) => !used.has(path)), []);

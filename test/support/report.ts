@@ -200,6 +200,16 @@ export function emptyContents(): Contents {
   };
 }
 
+/** Contents of days on which nothing was used, and a session runs. */
+export function unusedContents(recorded: DayRecord[], unreadable: Usage['unreadable'] = []): Contents {
+  const contents = emptyContents();
+  const history = contents.history.value!;
+  history.recorded = recorded;
+  history.sessions = [{ sessionId: 's', entryId: 'a', from: contents.madeAt, isRunning: true }];
+  contents.usage.value!.unreadable = unreadable;
+  return contents;
+}
+
 /** Contents of a store of which nothing can be read. */
 export function unreadableContents(): Contents {
   const unreadable = 'database disk image is malformed';
