@@ -68,8 +68,9 @@ class Follower {
     const headId = headIdOf(door); // read first, because what is written during the search comes behind it
     let first: number | undefined;
     for await (const rows of search(door, limit, filter, this.#io.signal)) first = rows.at(-1)!.id;
-    this.#next = first === undefined ? headId : first - 1;
-    this.#passed.begin(anchorsUpTo(door, this.#next));
+    const next = first === undefined ? headId : first - 1;
+    this.#passed.begin(anchorsUpTo(door, next)); // the last read, so that one which fails changes nothing
+    this.#next = next;
     this.#unread.clear();
     this.#table ??= new AuditTable(this.#io, { id: Math.max(3, String(headId).length), type: 16 });
   }
@@ -124,19 +125,26 @@ class Follower {
     return isNew;
   }
 
-  /** Finds where to go on in a log that does not have the row that was passed last. */
+  /**
+   * Finds where to go on in a log that does not have the row that was passed last. Where a read of that fails, the next
+   * turn has to find the same, so that nothing is changed before the last read.
+   */
   async #goBack(door: ModuleConnection): Promise<void> {
     const last = this.#passed.last!;
     const shared = door.read('look for the rows that were read', () => this.#passed.sharedWith(door.parts.log));
     const { hasForgotten } = this.#passed;
-    this.#passed.goBackTo(shared);
-    this.#next = undefined;
     let how = 'and it goes on behind the last row that is';
-    if (shared === 0 && hasForgotten) {
+    if (shared > 0) {
+      this.#passed.goBackTo(shared);
+      this.#next = undefined;
+    } else if (hasForgotten) {
       // Some of the rows that are there may have been shown, and nobody knows which.
-      this.#passed.add(anchorsUpTo(door, headIdOf(door)));
+      const there = anchorsUpTo(door, headIdOf(door));
+      this.#passed.goBackTo(0);
+      this.#passed.add(there);
+      this.#next = undefined;
       how = `nor is any of ${count(remembered)} rows before it, and it goes on with what comes now`;
-    } else if (shared === 0) {
+    } else {
       await this.begin(door);
       how = 'nor is any row before it, and it begins anew';
     }

@@ -14,8 +14,9 @@ export class PassedRows {
   #first = 0;
   #hasForgotten = false;
 
-  /** Begins anew; `rows` are those before the first one that is shown. */
+  /** Begins anew, and forgets all but what the rows were; `rows` are those before the first one that is shown. */
   begin(rows: readonly Anchor[]): void {
+    this.#abandon(this.#rows);
     this.#rows = [...rows];
     this.#first = rows.at(-1)?.id ?? 0;
     this.#hasForgotten = false;

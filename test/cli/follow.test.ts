@@ -40,6 +40,15 @@ function steps({ documents }: RunningCommand): unknown[] {
   return documents.flatMap(({ event }) => (event as Any)['step'] ?? []);
 }
 
+/** The pages with the rows of a table, in the order of their ids. */
+function pagesOf(folder: TestFolder, table: string): number[] {
+  const db = folder.raw();
+  const sql = "SELECT pageno FROM dbstat WHERE name = ? AND pagetype = 'leaf' ORDER BY path";
+  const rows = db.prepare(sql).all(table);
+  db.close();
+  return rows.map(({ pageno }) => pageno as number);
+}
+
 const upTo = (last: number, first = 1): number[] => Array.from({ length: last - first + 1 }, (_, at) => first + at);
 
 /** The lines on stderr, which are JSON documents too. */
@@ -234,6 +243,28 @@ test('another store in its place is begun anew, and the first one is gone on wit
   const [first, second] = told(running);
   assert.partialDeepStrictEqual(first, { exchanged: { last: { id: 10 }, behind: null } });
   assert.partialDeepStrictEqual(second, { exchanged: { last: { id: 30 }, behind: null } });
+});
+
+test('another store that cannot be read at first is begun anew as well when it can be', async (t) => {
+  const [folder, other] = [new TestFolder(t, { checked: false }), new TestFolder(t)];
+  append(folder, 1, 10);
+  append(other, 1_001, 1_200);
+  const running = follow(t, folder, '--json', '--limit', '20');
+  await running.until(() => steps(running).includes(10));
+  const whole = readFileSync(other.file());
+  const damaged = Buffer.from(whole);
+  const [page] = pagesOf(other, 'audit_log').slice(3);
+  damaged.fill(0, (page! - 1) * 4_096, page! * 4_096);
+  writeFileSync(folder.file('damaged.db'), damaged);
+  renameSync(folder.file('damaged.db'), folder.file());
+  await running.until(({ err }) => err.includes('ERR_STORE_CORRUPT'));
+  writeFileSync(folder.file('whole.db'), whole);
+  renameSync(folder.file('whole.db'), folder.file());
+  await running.until(() => steps(running).includes(1_200));
+  assert.equal(await running.stop(), 0);
+  assert.deepEqual(steps(running), [...upTo(10), ...upTo(1_200, 1_181)]);
+  const exchanged = told(running).filter((document) => 'exchanged' in (document as object));
+  assert.partialDeepStrictEqual(exchanged, [{ exchanged: { last: { id: 10 }, behind: null } }]);
 });
 
 test('it goes on through vacuum, archiving and steps of the schema, and says nothing of them', async (t) => {
