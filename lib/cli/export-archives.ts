@@ -11,12 +11,22 @@ import { pageSize } from './export-table.ts';
 import { Failure } from './failures.ts';
 import { count } from './text.ts';
 
+/** What the one who asks for archives is told. */
+interface ArchivesAsked {
+  /** Is told up to which row archives were deleted. */
+  onForgotten(id: number): void;
+  /** Whether `--after` is offered to leave a gap out. */
+  takesAfter: boolean;
+}
+
 /**
- * Reads a store's archives in a folder, whose files are found anew at each call. `onForgotten` is told up to which row
- * archives were deleted. Throws `ERR_STORE_NOT_FOUND` where there is no folder, `ERR_STORE_CORRUPT` for a file that is
- * damaged or has other rows than the store had, and `Failure` where rows are in none of them.
+ * Reads a store's archives in a folder, whose files are found anew at each call. Throws `ERR_STORE_NOT_FOUND` where
+ * there is no folder, `ERR_STORE_CORRUPT` for a file that is damaged or has other rows than the store had, and
+ * `Failure` where rows are in none of them.
  */
-export function archivesIn(door: ModuleConnection, folder: string, onForgotten: (id: number) => void): ArchivedRows {
+export function archivesIn(
+  door: ModuleConnection, folder: string, { onForgotten, takesAfter }: ArchivesAsked,
+): ArchivedRows {
   attempt(`list the archives in ${folder}`, () => findArchives(folder));
   return function* archivedRows(after, beginning) {
     const { log } = door.parts;
@@ -29,7 +39,7 @@ export function archivesIn(door: ModuleConnection, folder: string, onForgotten: 
       place = gone;
     }
     const genesis = door.read('read where the chain begins', () => log.genesis);
-    for (const file of filesFor(files, place, beginning, folder)) {
+    for (const file of filesFor(files, place, beginning, { folder, takesAfter })) {
       for (const rows of rowsIn(file, file.after ?? { id: 0, hash: genesis }, place, beginning)) {
         const [id, , , , , hash] = rows.at(-1)!;
         place = { id, hash: hash as string };
@@ -53,7 +63,8 @@ function goneBefore(door: ModuleConnection, files: readonly FoundArchive[], { id
 
 /** The files that have all rows behind a place up to where the log begins, each the one that leads farthest. */
 function filesFor(
-  files: readonly FoundArchive[], after: Place, beginning: Anchor, folder: string,
+  files: readonly FoundArchive[], after: Place, beginning: Anchor,
+  { folder, takesAfter }: { folder: string; takesAfter: boolean },
 ): FoundArchive[] {
   const chosen: FoundArchive[] = [];
   for (let id = after.id; id < beginning.id; id = chosen.at(-1)!.to) {
@@ -66,7 +77,7 @@ function filesFor(
     const behind = files.map((file) => file.after?.id ?? 0).filter((begun) => begun > id);
     const last = Math.min(beginning.id, ...behind);
     const rows = `the events ${count(id + 1)} to ${count(last)} are in no archive of this store in ${folder}`;
-    throw new Failure(`${rows}; --after ${last} leaves them out`);
+    throw new Failure(takesAfter ? `${rows}; --after ${last} leaves them out` : rows);
   }
   return chosen;
 }

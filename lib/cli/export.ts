@@ -163,8 +163,11 @@ async function archivesOf(
   door: ModuleConnection, folder: string, args: Args, io: Io,
 ): Promise<LogToRead['archived']> {
   const { archivesIn } = await needed('--archives', () => import('./export-archives.ts'));
-  return archivesIn(door, folder, (id) => {
-    tell(args, io, `the archives of the events up to ${count(id)} were deleted`, { forgottenId: id });
+  return archivesIn(door, folder, {
+    onForgotten: (id) => {
+      tell(args, io, `the archives of the events up to ${count(id)} were deleted`, { forgottenId: id });
+    },
+    takesAfter: subjectOf(args).takes.includes('after'),
   });
 }
 
