@@ -16,14 +16,15 @@ ${syntaxes.map(caseOf).join('')}  esac
 }
 
 _shepherd_store() {
-  local current=\${COMP_WORDS[COMP_CWORD]} command= option= joined= place=0 index word
+  # $2 is the word without what quotes it; a sign at which bash cuts words stands in COMP_WORDS alone.
+  local current=$2 command= option= joined= into= place=0 index word
   local -a options choice offered
   COMPREPLY=()
-  # bash cuts words at = and : as well.
-  [[ $current == [=:] ]] && current=
   for ((index = 1; index < COMP_CWORD; index++)); do
     word=\${COMP_WORDS[index]}
     if ((index == 1)); then command=$word
+    elif [[ -n $into ]]; then into=
+    elif [[ $word == [\\<\\>]* ]]; then into=1
     elif [[ $word == [=:] ]]; then [[ $word == = && -n $option ]] || joined=1
     elif [[ -n $joined ]]; then joined=
     elif [[ -n $option ]]; then option=
@@ -32,7 +33,9 @@ _shepherd_store() {
     elif [[ $word != -[!0-9]* ]]; then ((place++))
     fi
   done
-  [[ -n $joined && -z $option ]] && return
+  word=\${COMP_WORDS[COMP_CWORD]}
+  if [[ -n $into || $word == [\\<\\>]* ]]; then compopt -o default; return; fi
+  [[ -z $option && ( -n $joined || $word == [=:] ) ]] && return
   if ((COMP_CWORD == 1)); then
     offered=(${syntaxes.map(({ name }) => shellWord(name)).join(' ')})
     [[ $current == -* ]] && offered=(--help --version)

@@ -80,6 +80,10 @@ for (const shell of names) {
       'runs --status r': ['running'],
       'runs --status=r': ['running'],
       'audit --limit 5 ': files,
+      'audit --day "yes': ['yesterday'],
+      'completion bash > ': files,
+      'man >': files,
+      'man > one.db --j': ['--json'],
       'cooldown ': ['clear'],
       'correct minecraft ': days,
       'correct --reason text minecraft t': ['today', 'tomorrow'],
@@ -94,6 +98,8 @@ for (const shell of names) {
       '--v': ['--version'],
       'nonsense ': [],
     };
+    // bash takes what is behind the sign for a word of its own; the other two complete the file eq=….
+    if (shell === 'bash') Object.assign(expected, { 'audit eq=': [], 'audit eq=o': [], 'audit --json=': [] });
     for (const [name, known] of options) {
       for (const { name: option, value } of known) {
         if (value?.endsWith('FILE')) expected[`${name} --${option} `] = files;

@@ -34,17 +34,20 @@ function offeredIn(text: string, lines: readonly string[]): Map<string, string[]
   return new Map(lines.map((line, index) => [line, offered[index]!]));
 }
 
-// bash gives a function the words that it has made of the line, cut at = and : as well. Where the function asks for
-// file names, bash looks for them after it, which is shown here as what the function has asked for.
+// bash gives a function the words that it has made of the line, cut at =, : and > as well, and the word at the cursor
+// without a quote and without such a sign. Where the function asks for file names, bash looks for them after it, which
+// is shown here as what the function has asked for.
 const bashDriver = `
 compopt() { asked=$2; }
 source "$1"
 while IFS= read -r line; do
   cut=\${line//=/ = }
-  read -ra COMP_WORDS <<<"\${cut//:/ : }"
-  [[ $line == *[=:] || $line != *' ' ]] || COMP_WORDS+=('')
+  cut=\${cut//:/ : }
+  read -ra COMP_WORDS <<<"\${cut//>/ > }"
+  [[ $line == *[=:\\>] || $line != *' ' ]] || COMP_WORDS+=('')
   COMP_CWORD=$((\${#COMP_WORDS[@]} - 1)) asked=
-  _shepherd_store
+  word=\${COMP_WORDS[COMP_CWORD]#[=:\\>\\"]}
+  _shepherd_store shepherd-store "$word" "\${COMP_WORDS[COMP_CWORD - 1]}"
   echo "case $line"
   for word in "\${COMPREPLY[@]}" \${asked:+"<$asked>"}; do echo "$word"; done
 done <"$2"
