@@ -83,36 +83,57 @@ test('every expression of the dashboard, and every alert, is one that Prometheus
   }
 });
 
-test('the alerts fire where they should, and nowhere else', needs('promtool'), (t) => {
+test('every alert fires where it should, and nowhere else', needs('promtool'), (t) => {
   const folder = new TestFolder(t);
-  const well = `
-      - { series: 'shepherd_store_up{instance="well"}', values: '1x2000' }
-      - { series: 'shepherd_store_figures_timestamp_seconds{instance="well"}', values: '0+60x2000' }
-      - { series: 'shepherd_store_last_backup_timestamp_seconds{instance="well"}', values: '0x2000' }
-      - { series: 'shepherd_store_last_verification_timestamp_seconds{instance="well"}', values: '0x2000' }
-      - { series: 'shepherd_store_finding{instance="well",kind="behind"}', values: '0x2000' }
-      - { series: 'shepherd_store_unreadable{instance="well",part="usage"}', values: '0x2000' }
-      - { series: 'shepherd_store_filesystem_free_bytes{instance="well"}', values: '1e9x2000' }
-      - { series: 'shepherd_store_database_bytes{instance="well"}', values: '1e6x2000' }
-      - { series: 'shepherd_store_up{instance="ill"}', values: '0x2000' }
-      - { series: 'shepherd_store_up{instance="bare"}', values: '1x2000' }`;
-  const alert = (name: string, ...instances: string[]): string => `
-      - eval_time: 20h
-        alertname: ${name}
-        exp_alerts: [${instances.map((each) => `{ exp_labels: { instance: ${each}, severity: ${
-    name === 'ShepherdStoreDown' ? 'critical' : 'warning'} } }`).join(', ')}]`;
+  const series = (name: string, labels: string, values: string): string => (
+    `      - { series: 'shepherd_store_${name}{${labels}}', values: '${values}' }\n`
+  );
+  /** All figures of a store that an alert asks for. Those that go on are the time of the sample, and so never old. */
+  const machine = (name: string, well: boolean): string => {
+    const instance = `instance="${name}",store="hall"`;
+    const times = ['figures', 'last_backup', 'last_verification', 'outbox_oldest_unsent', 'snapshot'].map((each) => (
+      series(`${each}_timestamp_seconds`, `${instance}${each.startsWith('outbox') ? ',outbox="centre"' : ''}`,
+        well ? '0+60x13000' : '0x13000')
+    ));
+    const found = well ? '0x13000' : '1x13000';
+    return [
+      ...times, series('up', instance, '1x13000'), series('finding', `${instance},kind="behind"`, found),
+      series('unreadable', `${instance},part="usage"`, found), series('session_running', instance, '1x13000'),
+      series('filesystem_free_bytes', instance, well ? '1e9x13000' : '1e6x13000'),
+      series('database_bytes', instance, '1e6x13000'),
+    ].join('');
+  };
+  const others = series('up', 'instance="down"', '0x13000') + series('up', 'instance="bare"', '1x13000')
+    + series('up', 'instance="gone"', '1x12900');
+  const critical = ['ShepherdStoreDown', 'ShepherdStorePartUnreadable'];
+  const ofPart: Record<string, string> = {
+    ShepherdStorePartUnreadable: 'part: usage', ShepherdStoreFinding: 'kind: behind',
+    ShepherdStoreNotSent: 'outbox: centre',
+  };
+  const ill: Record<string, string> = { instance: 'ill', store: 'hall' };
+  const bare = { instance: 'bare' };
+  const firing: Record<string, Record<string, string>[]> = {
+    ShepherdStoreDown: [{ instance: 'down' }], ShepherdStoreNoFigures: [{ instance: 'gone' }],
+    ShepherdStoreNoBackup: [ill, bare], ShepherdStoreNotVerified: [ill, bare],
+  };
   const names = Array.from(rules.matchAll(/alert: (\w+)/g), ([, name]) => name!);
-  const firing: Record<string, string[]> = {
-    ShepherdStoreDown: ['ill'], ShepherdStoreNoBackup: ['bare'], ShepherdStoreNotVerified: ['bare'],
+  for (const name of [...Object.keys(firing), ...Object.keys(ofPart)]) assert.ok(names.includes(name), name);
+  const alert = (name: string, all: Record<string, string>[]): string => {
+    const severity = critical.includes(name) ? 'critical' : 'warning';
+    const labels = all.map((each) => Object.entries({ ...each, severity }).map((pair) => pair.join(': ')));
+    const texts = labels.map((each) => `{ exp_labels: { ${[...each, ofPart[name]].filter(Boolean).join(', ')} } }`);
+    return `      - { eval_time: 216h, alertname: ${name}, exp_alerts: [${texts.join(', ')}] }\n`;
   };
   writeFileSync(folder.file('rules.yml'), rules.replaceAll(/annotations:\n +summary: .*/g, 'annotations: {}'));
   writeFileSync(folder.file('test.yml'), `rule_files: [rules.yml]
-evaluation_interval: 1m
+evaluation_interval: 30m
 tests:
   - interval: 1m
-    input_series:${well}
-    alert_rule_test:${names.map((name) => alert(name, ...(firing[name] ?? []))).join('')}
-`);
+    input_series:
+${machine('well', true)}${machine('ill', false)}${others}    alert_rule_test:
+${names.map((name) => alert(name, firing[name] ?? [ill])).join('')}  - interval: 1m
+    alert_rule_test:
+${names.map((name) => alert(name, name === 'ShepherdStoreNoFigures' ? [{}] : [])).join('')}`);
   const args = ['test', 'rules', folder.file('test.yml')];
   const { status, stdout, stderr } = spawnSync('promtool', args, { encoding: 'utf8' });
   assert.equal(status, 0, stdout + stderr);
