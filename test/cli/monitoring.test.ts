@@ -83,6 +83,15 @@ test('every expression of the dashboard, and every alert, is one that Prometheus
   }
 });
 
+test('two stores of one machine are told apart in the dashboard and in what an alert says', () => {
+  const texts = Array.from(dashboard.matchAll(/"legendFormat": "(.*)"|by \((.*?)\)/g), ([, one, by]) => one ?? by!);
+  const summaries = Array.from(rules.matchAll(/summary: (.*)/g), ([, text]) => text!);
+  assert.ok(texts.length > 20 && summaries.length > 8);
+  for (const text of [...texts, ...summaries]) {
+    assert.equal(/\binstance\b/.test(text), /\bstore( ?\}|,)/.test(text), text);
+  }
+});
+
 test('every alert fires where it should, and nowhere else', needs('promtool'), (t) => {
   const folder = new TestFolder(t);
   const series = (name: string, labels: string, values: string): string => (
