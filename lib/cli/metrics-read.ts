@@ -5,7 +5,7 @@ import { lastRecorded } from '../core/upkeep.ts';
 import type { StoreHealth } from '../health.ts';
 import type { CountedSession } from '../modules/session-days.ts';
 import { connect, type SqliteStore } from '../store.ts';
-import { parseInstant } from '../values/checks.ts';
+import { parseInstant, show } from '../values/checks.ts';
 import { localDay } from '../values/days.ts';
 import { StoreError } from '../values/errors.ts';
 import { Failure } from './failures.ts';
@@ -136,9 +136,11 @@ function allOf<T extends { error?: RowError }>(rows: T[]): T[] {
 
 function readLog(store: SqliteStore): Log {
   const { log } = connect(store).parts;
-  return {
-    events: log.head()?.id ?? 0, archived: log.beginning().id, newest: store.getRecentAudits(1)[0]?.timestamp,
-  };
+  const { id: archived } = log.beginning();
+  if (!Number.isSafeInteger(archived) || archived < 0) {
+    throw new StoreError('ERR_STORE_CORRUPT', `store_meta: archived_id cannot be read: ${show(archived)}`);
+  }
+  return { events: log.head()?.id ?? 0, archived, newest: store.getRecentAudits(1)[0]?.timestamp };
 }
 
 /** How much stands behind a row, by the ids: to count the rows would read all of a log that nobody fetches any more. */

@@ -289,6 +289,9 @@ test('a value that cannot be right takes its part away and nothing else: no sum 
     ['denied', `DROP TRIGGER audit_log_no_update;
       UPDATE audit_log SET timestamp = 'then' WHERE event_type = 'launch_denied'`,
       /^(denied_|newest_|events_|archived_)/],
+    ...["'x'", "x'fffe'", '9e999', '-5', '0.5'].map((id): typeof cases[number] => (
+      ['log', `UPDATE store_meta SET archived_id = ${id}, archived_hash = ''`, /^(newest_|events_|archived_)/]
+    )),
     ['upkeep', `DROP TRIGGER audit_log_no_update;
       UPDATE audit_log SET timestamp = 'then' WHERE event_type = 'store_backed_up'`, /^last_/],
   ];
