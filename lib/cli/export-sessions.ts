@@ -2,6 +2,7 @@
 import { type Cell, durationCells, jsonCell } from './csv.ts';
 import { type LogEvent, logPages, type LogToRead, type Place, textIn } from './export-log.ts';
 import { type DayRange, hasInstant, type Table, Unread } from './export-table.ts';
+import { IdFilter } from './id-filter.ts';
 
 /**
  * A session. `endedAt` and what follows it are absent where it runs, and where its end was never recorded; `startedAt`
@@ -23,8 +24,9 @@ export interface SessionRow {
   unspent?: string;
 }
 
+const startType = 'session_started';
 const endType = 'session_ended';
-const types = ['session_started', endType];
+const types = [startType, endType];
 
 const columns = [
   'session_id', 'entry_id', 'label', 'started_at', 'ended_at', 'duration_ms', 'duration', 'reason', 'exit_code',
@@ -36,7 +38,11 @@ export function sessionsTable(log: LogToRead, after: Place, range: DayRange): Ta
   return { columns, pages: sessionsIn(log, after, range), cells: sessionCells, document: (session) => session };
 }
 
-type Held = { row: SessionRow | Unread; isSettled: boolean };
+interface Held {
+  row: SessionRow | Unread;
+  isWaiting: boolean;
+  characters: number;
+}
 
 // While a session has no end, those that began later are held back, because the order is that of the beginnings. So
 // many of them, and so many characters of theirs, take some megabytes.
@@ -55,24 +61,44 @@ function* sessionsIn(
     for (const row of rows) queue.add(row);
     yield queue.takeSettled().filter(isAsked);
     if (!queue.isFull) continue;
-    // One of them runs for very long, or its end was lost with the power: the rest of the log shows which.
-    for (const ahead of logPages(log, place, { types: [endType], sessionIds: queue.waitingIds })) {
-      for (const row of ahead.rows) queue.lookAhead(row);
-      yield []; // gives other work its turn
-      if (queue.isSettled) break;
-    }
-    queue.settleAll();
-    yield queue.takeSettled().filter(isAsked);
+    // The end of one was lost, as with the power. That may be so of many: one look at all ends shows which.
+    if (!queue.knowsEnds) yield* findEnds(queue, log, place);
+    else yield* findEndsOfWaiting(queue, log, place); // one runs for very long
   }
-  queue.settleAll();
+  queue.settleWaiting();
   yield queue.takeSettled().filter(isAsked);
+}
+
+/** Settles those that have no end. Its pages are empty, and give other work its turn. */
+function* findEnds(queue: SessionQueue, log: LogToRead, place: Place): Generator<[], void, undefined> {
+  const ended = new IdFilter();
+  for (const { rows } of logPages(log, place, { types: [endType] })) {
+    for (const row of rows) {
+      const { sessionId } = row instanceof Unread ? {} : namesOf(row);
+      if (sessionId !== undefined) ended.add(sessionId);
+    }
+    yield [];
+  }
+  queue.settleBut(ended);
+}
+
+/** Settles all that wait. Its pages are empty as well. */
+function* findEndsOfWaiting(queue: SessionQueue, log: LogToRead, place: Place): Generator<[], void, undefined> {
+  for (const { rows } of logPages(log, place, { types, sessionIds: queue.waitingIds })) {
+    for (const row of rows) queue.lookAhead(row);
+    yield [];
+    if (queue.waitingIds.length === 0) break;
+  }
+  queue.settleWaiting();
 }
 
 /** Sessions in the order of their beginnings, which wait for their ends. */
 class SessionQueue {
   #held: Held[] = [];
   #characters = 0;
-  readonly #open = new Map<string, Held & { row: SessionRow }>();
+  readonly #waiting = new Map<string, Held>();
+  /** Has the sessions that end behind the rows that were added up to when this was found out. */
+  #ended: IdFilter | undefined;
   /** The ends that were found by looking ahead, until they come by themselves. */
   readonly #foundAhead = new Set<number>();
 
@@ -80,70 +106,90 @@ class SessionQueue {
     return this.#held.length > mostHeld || this.#characters > mostCharacters;
   }
 
-  get waitingIds(): string[] {
-    return [...this.#open.keys()];
+  get knowsEnds(): boolean {
+    return this.#ended !== undefined;
   }
 
-  get isSettled(): boolean {
-    return this.#open.size === 0;
+  get waitingIds(): string[] {
+    return [...this.#waiting.keys()];
   }
 
   /** The next row of the log. */
   add(row: LogEvent | Unread): void {
-    if (row instanceof Unread) this.#held.push({ row, isSettled: true });
-    else if (row.event.type === 'session_started') this.#begin(row);
-    else if (!this.#foundAhead.delete(row.id) && !this.#end(row)) {
-      this.#held.push({ row: { ...namesOf(row), ...endOf(row) }, isSettled: true });
+    if (row instanceof Unread) this.#hold(row);
+    else if (row.event.type === startType) this.#begin(row);
+    else if (!this.#foundAhead.delete(row.id) && !this.#end(row)) this.#hold({ ...namesOf(row), ...endOf(row) });
+  }
+
+  /** A row behind those that were added, which will be added later. One of an archive may be of any session. */
+  lookAhead(row: LogEvent | Unread): void {
+    if (row instanceof Unread) return;
+    if (row.event.type === startType) this.#settle(namesOf(row).sessionId);
+    else if (this.#end(row)) this.#foundAhead.add(row.id);
+  }
+
+  /** From now on only sessions wait that these may have. */
+  settleBut(ended: IdFilter): void {
+    this.#ended = ended;
+    for (const sessionId of this.waitingIds) {
+      if (!ended.mayHave(sessionId)) this.#settle(sessionId);
     }
   }
 
-  /** An end behind the rows that were added, which will be added later: that of a session that waits, perhaps. */
-  lookAhead(row: LogEvent | Unread): void {
-    // One of an archive may be that of any session.
-    if (!(row instanceof Unread) && this.#end(row)) this.#foundAhead.add(row.id);
-  }
-
   /** Those that wait have no end. */
-  settleAll(): void {
-    for (const held of this.#open.values()) held.isSettled = true;
-    this.#open.clear();
+  settleWaiting(): void {
+    for (const sessionId of this.waitingIds) this.#settle(sessionId);
   }
 
   /** Takes away those before which none is waiting. */
   takeSettled(): (SessionRow | Unread)[] {
-    const waiting = this.#held.findIndex(({ isSettled }) => !isSettled);
+    const waiting = this.#held.findIndex(({ isWaiting }) => isWaiting);
     const settled = this.#held.splice(0, waiting < 0 ? this.#held.length : waiting);
-    if (this.#held.length === 0) this.#characters = 0;
+    for (const { characters } of settled) this.#characters -= characters;
     return settled.map(({ row }) => row);
   }
 
-  #begin({ timestamp, ...row }: LogEvent): void {
-    const names = namesOf(row);
-    const { label, balance } = row.event as { label?: unknown; balance?: unknown };
-    const session: SessionRow = { ...names, label: textIn(label), balance: textIn(balance), startedAt: timestamp };
-    const held = { row: session, isSettled: names.sessionId === undefined };
-    this.#lose(names.sessionId);
+  #hold(row: SessionRow | Unread): Held {
+    const held: Held = { row, isWaiting: false, characters: 0 };
     this.#held.push(held);
-    this.#characters += [names.sessionId, names.entryId, session.label].join('').length;
-    if (names.sessionId !== undefined) this.#open.set(names.sessionId, held);
+    this.#count(held, row);
+    return held;
   }
 
-  /** A session has no end where another one of its id begins. */
-  #lose(sessionId: string | undefined): void {
-    const held = sessionId === undefined ? undefined : this.#open.get(sessionId);
-    if (!held) return;
-    held.isSettled = true;
-    this.#open.delete(sessionId!);
+  #count(held: Held, added: object): void {
+    const characters = JSON.stringify(added).length;
+    held.characters += characters;
+    this.#characters += characters;
+  }
+
+  #begin(row: LogEvent): void {
+    const names = namesOf(row);
+    const { label, balance } = row.event as { label?: unknown; balance?: unknown };
+    const held = this.#hold({ ...names, label: textIn(label), balance: textIn(balance), startedAt: row.timestamp });
+    const { sessionId } = names;
+    this.#settle(sessionId); // an earlier one of this id has no end
+    if (sessionId === undefined || this.#ended?.mayHave(sessionId) === false) return;
+    held.isWaiting = true;
+    this.#waiting.set(sessionId, held);
   }
 
   /** Gives a session that waits its end; false where none waits for this one. */
   #end(row: LogEvent): boolean {
-    const { sessionId } = namesOf(row);
-    const held = sessionId === undefined ? undefined : this.#open.get(sessionId);
+    const held = this.#settle(namesOf(row).sessionId);
     if (!held) return false;
-    Object.assign(held.row, endOf(row));
-    this.#lose(sessionId);
+    const end = endOf(row);
+    Object.assign(held.row, end);
+    this.#count(held, end);
     return true;
+  }
+
+  /** Lets a session wait no longer; `undefined` where it does not wait. */
+  #settle(sessionId: string | undefined): Held | undefined {
+    const held = sessionId === undefined ? undefined : this.#waiting.get(sessionId);
+    if (!held) return undefined;
+    held.isWaiting = false;
+    this.#waiting.delete(sessionId!);
+    return held;
   }
 }
 
