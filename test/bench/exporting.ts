@@ -18,9 +18,12 @@ export async function exporting(folder: string, built: string, { walked, walks: 
   }, () => timed(() => readRows(path)) * 1000 / walked);
   const events = `${walked.toLocaleString('en')} events`;
   const bytes = Math.max(...told.map((each) => each.bytes));
+  // Each event begins a session, and none ends: no other log has as much that could wait.
+  const sessions = JSON.parse(ask(built, 'export', path, 'sessions')) as { bytes: number };
   return [
     speed(`export of ${events} as CSV, an event`, 'its columns read by node:sqlite, as JSON', [ours, theirs], 0.2),
     limited(`memory of an export of ${events}, above idle`, bytes / 1e6, 32, 'MB'),
+    limited('memory of an export of as many sessions, above idle', sessions.bytes / 1e6, 32, 'MB'),
   ];
 }
 
