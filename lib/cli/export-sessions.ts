@@ -45,9 +45,9 @@ interface Held {
 }
 
 // While a session has no end, those that began later are held back, because the order is that of the beginnings. So
-// many of them, and so many characters of theirs, take some megabytes.
-const mostHeld = 5_000;
-const mostCharacters = 4_000_000;
+// many of them, and so many characters of theirs, take a few megabytes.
+const mostHeld = 1_000;
+const mostCharacters = 1_000_000;
 
 function* sessionsIn(
   log: LogToRead, after: Place, range: DayRange,

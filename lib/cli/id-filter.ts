@@ -22,6 +22,7 @@ export class IdFilter {
 
 /** The eight bits of an id: the parts of its SHA-256. */
 function bitsOf(id: string): number[] {
-  const digest = hash('sha256', id, 'buffer');
-  return [0, 4, 8, 12, 16, 20, 24, 28].map((offset) => digest.readUInt32BE(offset) >>> (32 - bits));
+  const digest = hash('sha256', id, 'binary'); // a buffer takes memory of its own, which is given back late
+  const bytes = (at: number): number => (digest.charCodeAt(at) << 8) | digest.charCodeAt(at + 1);
+  return [0, 4, 8, 12, 16, 20, 24, 28].map((at) => ((bytes(at) << 16) | bytes(at + 2)) >>> (32 - bits));
 }
