@@ -66,7 +66,7 @@ export const english = {
 
   summary: 'In short',
   used: 'Used',
-  mean: 'A day’s mean',
+  mean: 'A day on average',
   meanOf: (days: number, left: number): string => {
     const note = left === 0 ? '' : `; ${count(left, 'day')} without a record left out`;
     return `of ${count(days, 'day')}${note}`;
@@ -130,11 +130,11 @@ export const english = {
 
   hoursOfDay: 'Hours of the day',
   hoursPicture: 'Seven weekdays by 24 hours: how long sessions ran, on average. The table has the figures.',
-  hoursKey: 'mean within the hour:',
+  hoursKey: 'average within the hour:',
   minutes: (minutes: number): string => `${minutes} min`,
   hour: (hour: number): string => `${hour}–${hour + 1}`,
   hourColumn: 'Hour',
-  hoursCaption: 'Mean within each hour, in minutes and seconds, by weekday',
+  hoursCaption: 'Average within each hour, in minutes and seconds, by weekday',
   noHourMeaning: '–: no such day is recorded',
 
   sessions: 'Sessions',
@@ -225,10 +225,11 @@ export const english = {
   proof: 'How far this can be trusted',
   log: 'The log',
   verifies: (rows: number): string => {
-    return rows === 0 ? 'is empty' : `verifies: each of ${count(rows, 'row')} follows from the one before it`;
+    if (rows === 0) return 'is empty';
+    return rows === 1 ? 'verifies: 1 row' : `verifies: each of ${count(rows, 'row')} follows from the one before it`;
   },
   doesNotVerify: (rows: number): string => `DOES NOT VERIFY (${count(rows, 'row')} checked)`,
-  archivedUpTo: (id: number): string => `It begins behind row ${id}; the rows up to it are in an archive.`,
+  archivedUpTo: (id: number): string => `It begins after row ${id}; the rows up to that one are in an archive.`,
   anchor: 'Anchor',
   anchorUse: 'the newest row and its hash: whoever keeps it can find out later whether the log was changed',
   noAnchor: 'none: the log is empty',
