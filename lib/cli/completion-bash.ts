@@ -22,7 +22,7 @@ _shepherd_store() {
   COMPREPLY=()
   for ((index = 1; index < COMP_CWORD; index++)); do
     word=\${COMP_WORDS[index]}
-    if ((index == 1)); then command=$word
+    if ((index == 1)); then command=\${word//[\\"\\']/}
     elif [[ -n $into ]]; then into=
     elif [[ $word == [\\<\\>]* ]]; then into=1
     elif [[ $word == [=:] ]]; then [[ $word == = && -n $option ]] || joined=1

@@ -18,7 +18,7 @@ ${syntaxes.map(({ name, summary }) => `    ${quote(`${escape(name)}:${summary}`)
     fi
     return
   fi
-  local command=$words[2]
+  local command=\${(Q)words[2]}
   local -i dashes
   shift words
   (( CURRENT-- ))

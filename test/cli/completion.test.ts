@@ -95,6 +95,7 @@ for (const shell of names) {
       'help comp': ['completion'],
       'help archive s': [],
       'aud': ['audit'],
+      '"audit" --lim': ['--limit'],
       '--v': ['--version'],
       'nonsense ': [],
     };
