@@ -12,6 +12,10 @@ export interface Section {
   lines: readonly string[];
   /** Nobody expects all of them, so that nothing is said of those that are left out. */
   isOpen?: boolean;
+  /** How few lines of it say anything; 1 by default. */
+  least?: number;
+  /** On a low screen it goes before the others do. */
+  isSpared?: boolean;
 }
 
 /** The screen of `io.stdout`, from when it is made until it is closed. */
@@ -65,19 +69,36 @@ export class Screen {
 
 /**
  * The lines of sections in so many lines of room. The longest ones are cut first, and say how many lines are left out;
- * where even the titles have no room, the last sections go.
+ * then the gaps between them go, and then whole sections, the last of those first that can be spared.
  */
 export function fitSections(stdout: Output, sections: readonly Section[], room: number): string[] {
   const there = sections.filter(({ lines }) => lines.length > 0);
+  const least = (): number[] => there.map(({ lines, least: asked = 1 }) => Math.min(asked, lines.length));
+  const height = (counts: readonly number[], gap: number): number => {
+    return counts.reduce((sum, count) => sum + gap + 1 + count, 0);
+  };
+  while (there.length > 1 && height(least(), 0) > room) {
+    const spared = there.findLastIndex(({ isSpared }) => isSpared);
+    there.splice(spared, 1); // -1, the last one, where none can be spared
+  }
+  const fewest = least();
+  const gap = height(fewest, 1) <= room ? 1 : 0;
   const counts = there.map(({ lines }) => lines.length);
-  const height = (): number => counts.reduce((sum, count) => sum + 2 + count, 0); // with a gap and the title
-  while (height() > room && Math.max(...counts) > 1) counts[counts.indexOf(Math.max(...counts))]! -= 1;
-  const paint = painter(stdout);
-  const lines = there.flatMap(({ title, lines: all, isOpen }, index) => {
-    const count = counts[index]!;
-    if (isOpen || count === all.length || count === 1) return ['', paint('bold', title), ...all.slice(0, count)];
-    const more = paint('dim', `  … ${all.length - count + 1} more`);
-    return ['', paint('bold', title), ...all.slice(0, count - 1), more];
-  });
+  while (height(counts, gap) > room) {
+    const most = Math.max(...counts.filter((count, index) => count > fewest[index]!));
+    if (most < 0) break;
+    counts[counts.findIndex((count, index) => count === most && count > fewest[index]!)]! -= 1;
+  }
+  const lines = there.flatMap((section, index) => [...(gap > 0 ? [''] : []), ...cut(stdout, section, counts[index]!)]);
   return lines.slice(0, Math.max(0, room));
+}
+
+/** The title of a section and so many lines, of which the last one says how many more there are. */
+function cut(stdout: Output, { title, lines, isOpen }: Section, count: number): string[] {
+  const paint = painter(stdout);
+  if (isOpen || count === lines.length) return [paint('bold', title), ...lines.slice(0, count)];
+  const more = (shown: number): string => paint('dim', `  … ${lines.length - shown} more`);
+  // The only line is not to be spent on that.
+  if (count === 1) return [paint('bold', title) + more(1), lines[0]!];
+  return [paint('bold', title), ...lines.slice(0, count - 1), more(count - 1)];
 }

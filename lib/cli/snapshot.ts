@@ -68,8 +68,9 @@ export function copyText(name: string, { state, generation, ageMs }: SnapshotCop
 }
 
 /**
- * The rows that show the running session, or one that says that there is none. `at` is the present time. `isLeft` says
- * that no service runs which could end it.
+ * The rows that show the running session, or one that says that there is none: the first two are what runs and how
+ * long yet, because a low screen shows no more. `at` is the present time. `isLeft` says that no service runs which
+ * could end it.
  */
 export function sessionRows(
   io: Io, session: SessionSnapshot | null, at: Date,
@@ -82,24 +83,31 @@ export function sessionRows(
     ...(elapsedMs === undefined ? [] : [`${duration(elapsedMs)} counted`]),
     ...(savedAt ? [`saved ${ago(at.getTime() - savedAt.getTime())}`] : []),
   ].join(', ');
-  const isOneLine = textWidth(name) + 2 + progress.length <= lineWidth(io.stdout) - 10;
+  const room = lineWidth(io.stdout) - 10;
+  const isOneLine = textWidth(name) + 2 + progress.length <= room;
   const rows: [string, string][] = [['session', isOneLine && progress !== '' ? `${name}, ${progress}` : name]];
-  if (!isOneLine && progress !== '') rows.push(['', progress]);
   if (isLeft) {
     const words = "left running by a crash; the service's next start charges it".split(' ');
-    rows.push(...wrap(words, lineWidth(io.stdout) - 10).map((line): [string, string] => ['', line]));
+    rows.push(...wrap(words, room).map((line): [string, string] => ['', line]));
   }
+  if (deadline) rows.push(['', deadlineText(deadline, at, { isLeft, room })]);
+  if (!isOneLine && progress !== '') rows.push(['', progress]);
   rows.push(['', `since ${instantText(startedAt)}`]);
-  if (deadline) {
-    const leftMs = deadline.getTime() - at.getTime();
-    const leftText = leftMs > 0 ? `${span(leftMs)} left` : `${span(-leftMs)} over`;
-    rows.push(['', `until ${instantText(deadline)}${isLeft ? '' : ` (${leftText})`}`]);
-  }
   if (warningsIssued.length > 0) {
     const thresholds = warningsIssued.map((secs) => duration(secs * 1000)).join(', ');
     rows.push(['', `warned ${thresholds} before the end`]);
   }
   return rows;
+}
+
+/** Until when a session may go on, and how long yet: what has no room at the end of the line is not that. */
+function deadlineText(deadline: Date, at: Date, { isLeft, room }: { isLeft: boolean; room: number }): string {
+  const until = `until ${instantText(deadline)}`;
+  if (isLeft) return until;
+  const leftMs = deadline.getTime() - at.getTime();
+  const left = leftMs > 0 ? `${span(leftMs)} left` : `${span(-leftMs)} over`;
+  const whole = `${until} (${left})`;
+  return whole.length <= room ? whole : `${left}, ${until}`;
 }
 
 /** The findings of the store, followed by the errors of what could not be read. */

@@ -134,7 +134,7 @@ class Watched {
       ? [['session', paint('red', unreadable)] as const]
       : sessionRows(this.#io, today.session, at, { savedAt: today.savedAt ?? undefined, isLeft });
     // On a low screen the other parts have to have room as well.
-    const sessionLines = session.slice(0, Math.max(1, Math.floor(rows / 4)));
+    const sessionLines = session.slice(0, Math.max(2, Math.floor(rows / 4)));
     head.push(...sessionLines.map(([name, text]) => `${name.padEnd(10)}${text}`));
     return [...head, ...fitSections(stdout, this.#sections(this.#seen, at), rows - head.length)];
   }
@@ -150,10 +150,10 @@ class Watched {
     const shownEvents = eventLines?.length === 0 ? ['  none'] : eventLines ?? unknown;
     return [
       { title: `Today, ${dayLabel(today.day)}`, lines: used ?? unknown },
-      { title: 'Cooldowns', lines: running ? cooldownLines(stdout, running, at) : unknown },
-      { title: 'What may start', lines: limits?.(stdout) ?? (this.#judge ? unknown : []) },
+      { title: 'Cooldowns', lines: running ? cooldownLines(stdout, running, at) : unknown, isSpared: true },
+      { title: 'What may start', lines: limits?.(stdout) ?? (this.#judge ? unknown : []), isSpared: true },
       { title: 'Errors', lines: errorLines(stdout, errors.map((error) => ({ error }))).map((line) => `  ${line}`) },
-      { title: 'Last events', lines: shownEvents, isOpen: true },
+      { title: 'Last events', lines: shownEvents, isOpen: true, least: 2 }, // the day and an event
     ];
   }
 }

@@ -168,8 +168,26 @@ test('in little room the longest parts are cut first, and say how much is missin
   const ofShort = ['', 'short', ...short.lines];
   assert.deepEqual(fitted(9, long, short), ['', 'long', 'long 0', 'long 1', '  … 7 more', ...ofShort]);
   assert.deepEqual(fitted(8, { ...long, isOpen: true }, short), ['', 'long', 'long 0', 'long 1', ...ofShort]);
-  assert.deepEqual(fitted(3, long, short), ['', 'long', 'long 0']);
+  assert.deepEqual(fitted(4, long, short), ['long  … 8 more', 'long 0', 'short  … 1 more', 'short 0']);
+  assert.deepEqual(fitted(3, long, short), ['', 'long  … 8 more', 'long 0']);
   assert.deepEqual([fitted(0, long), fitted(-5, long)], [[], []]);
+});
+
+test('a low screen shows what runs, how long yet, today and an event before all else', needs('script'), async (t) => {
+  const folder = new TestFolder(t);
+  fill(folder);
+  writeFileSync(folder.file('policy.json'), JSON.stringify({ entries: { tuxmath: {}, film: {} } }));
+  const size = { columns: 40, rows: 10 };
+  const terminal = watch(t, folder, size, '--policy', folder.file('policy.json'));
+  await terminal.shows(/session_started/);
+  const text = terminal.screen.join('\n');
+  for (const part of [
+    /^session +gcompris.*\n +\d\d min \d\d s left, until/m, /^Today, .*\n  minecraft +1 h 00 min/m,
+    /^Last events\n.*\n.* session_started/m,
+  ]) assert.match(text, part);
+  assertFits(terminal, size);
+  terminal.type('q');
+  assert.equal(await terminal.ended, 0);
 });
 
 test('a line with colours is cut to its width, and its last colour ends', () => {
