@@ -49,7 +49,7 @@ export interface Wanted {
  * The events behind a place, oldest first, all or those that are wanted, and of archives those of the wanted types. No
  * statement is open between two pages. Each page begins behind the row at which the last one ended; where that is
  * another row now, as after a restore, or has gone into an archive and these are not asked for, it throws
- * `ERR_STORE_BUSY`.
+ * `ERR_STORE_BUSY`, and so it does where the log now ends before the event that was the newest one.
  */
 export function* logPages(
   { door, lastId, archived }: LogToRead, after: Place, wanted?: Wanted,
@@ -74,6 +74,11 @@ export function* logPages(
 
 function busy(why: string): StoreError {
   return new StoreError('ERR_STORE_BUSY', `failed to export the log: ${why}`);
+}
+
+/** The error where the row that was the newest one is there no more, nor any other up to it. */
+function lost(lastId: number): StoreError {
+  return busy(`the rows up to ${lastId} are not there any more, as after a restore: export again`);
 }
 
 function isWanted(row: LogRow, wanted: Wanted | undefined): boolean {
@@ -114,7 +119,8 @@ const wantedSql = `event_type IN (SELECT value FROM json_each(?3))
 
 function rowsBehind(door: ModuleConnection, after: number, lastId: number, wanted: Wanted | undefined): Rows {
   const endSql = 'SELECT max(id) FROM (SELECT id FROM audit_log WHERE id > ? AND id <= ? ORDER BY id LIMIT ?)';
-  const endId = door.get<[number | null]>(endSql, after, lastId, rowsOfPage(wanted))?.[0] ?? lastId;
+  const endId = door.get<[number | null]>(endSql, after, lastId, rowsOfPage(wanted))?.[0] ?? undefined;
+  if (endId === undefined) throw lost(lastId);
   checkAdvance(endId, after);
   const range = 'id > ?1 AND id <= ?2';
   if (!wanted) {
@@ -134,7 +140,8 @@ function singleRows(
   const found: Rows = { rows: [], endId: after };
   for (let count = 0; count < pageSize; count++) {
     const id = idBehind(door, found.endId, lastId, pageError);
-    if (id === undefined) return { ...found, endId: lastId };
+    if (id === undefined && found.endId < lastId) throw lost(lastId);
+    if (id === undefined) return found;
     found.endId = id;
     const read = (): LogRow | undefined => door.get<LogRow>(`${select} WHERE id = ?`, id);
     const { value, error } = attemptRow(() => door.read(`read row ${id}`, read));

@@ -67,7 +67,7 @@ export const exportCommand: Command = {
     to: { value: 'DAY', help: 'up to this day' },
     after: { value: 'ID', help: 'only events behind this one (audit)' },
     archives: { value: 'DIR', help: 'the folder of its archives, read first (audit, sessions)' },
-    json: { help: 'the same as --format jsonl' },
+    json: { help: 'the same as --format jsonl, and errors as JSON too' },
   },
   words: { SUBJECT: Object.keys(subjects), FORMAT: ['csv', 'jsonl'] },
   notes: [

@@ -6,11 +6,13 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { forgetArchives } from '../../lib/modules/archive/archive.ts';
+import { logPages } from '../../lib/cli/export-log.ts';
+import { backup, restore } from '../../lib/modules/backup/backup.ts';
 import { FactStore } from '../../lib/modules/facts/facts.ts';
 import { ProjectStore } from '../../lib/modules/projects/projects.ts';
 import { RunStore } from '../../lib/modules/runs/runs.ts';
 import { SessionTracker } from '../../lib/modules/sessions/sessions.ts';
-import { connect } from '../../lib/store.ts';
+import { connect, SqliteStore } from '../../lib/store.ts';
 import { makeLong } from '../bench/fill.ts';
 import { archiveUpTo, dayMs, kioskIn, range } from '../support/archive.ts';
 import { plainEnvironment, Worker } from '../support/child.ts';
@@ -420,6 +422,25 @@ test('beside a service that writes, an export ends at the event that was the new
   }
   worker.kill();
   await worker.end();
+});
+
+test('where a restore takes away rows that an export was to have, it fails and does not end early', async (t) => {
+  const folder = new TestFolder(t);
+  const append = (rows: number): void => {
+    using store = folder.open<Any>();
+    store.transaction(() => range(1, rows).forEach((step) => store.appendAudit({ type: 'step', step })));
+  };
+  append(250);
+  {
+    using store = folder.open();
+    await backup(store, folder.file('older.db'));
+  }
+  append(250);
+  using store = SqliteStore.openReadOnly(folder.file());
+  const pages = logPages({ door: connect(store), lastId: 500, archived: undefined }, { id: 0, hash: undefined });
+  assert.equal(pages.next().value!.rows.length, 100);
+  await restore(folder.file('older.db'), folder.file());
+  assert.throws(() => [...pages], { code: 'ERR_STORE_BUSY' });
 });
 
 test('what does not go together is refused, and so is an option that a subject has no use for', async (t) => {
