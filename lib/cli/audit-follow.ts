@@ -53,7 +53,7 @@ class Follower {
   readonly #unread = new Set<number>();
   /** What there is to tell when the store is closed again: for people, and for machines. */
   #notices: [label: string, text: string, document: object][] = [];
-  #outage: { since: Date; isTold: boolean } | undefined;
+  #outage: { since: Date; sinceMs: number; isTold: boolean } | undefined;
 
   constructor(args: Args, io: Io, followed: Followed) {
     this.#io = io;
@@ -171,8 +171,8 @@ class Follower {
   #fails(error: Error): void {
     const { stderr } = this.#io;
     const at = now(this.#io);
-    this.#outage ??= { since: at, isTold: false };
-    if (this.#outage.isTold || at.getTime() - this.#outage.since.getTime() < quietMs) return;
+    this.#outage ??= { since: at, sinceMs: performance.now(), isTold: false };
+    if (this.#outage.isTold || performance.now() - this.#outage.sinceMs < quietMs) return;
     this.#outage.isTold = true;
     writeError({ stderr, asJson: this.#asJson }, error, { nextTry: new Date(at.getTime() + everyMs) });
     if (!this.#asJson) stderr.write(`${painter(stderr)('dim', 'it is tried again every second')}\n`);
@@ -180,7 +180,7 @@ class Follower {
 
   #isBack(): void {
     if (this.#outage?.isTold) {
-      const awayMs = now(this.#io).getTime() - this.#outage.since.getTime();
+      const awayMs = performance.now() - this.#outage.sinceMs;
       const document = { readable: { since: this.#outage.since, at: now(this.#io) } };
       this.#notices.push(['back', `the store can be read again, after ${span(awayMs)}`, document]);
       this.#tellNotices();
