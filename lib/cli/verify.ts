@@ -110,7 +110,7 @@ async function verifyLog(args: Args, io: Io, checks: VerifyOptions): Promise<Rep
   return { ok, uuid, ...(pages ? { pages } : undefined), log, archivedId, hasLedger: has, uncheckedPath };
 }
 
-/** Records what was found right. A ledger that is an archive is none that the store writes to. */
+/** Records what was found right. An archive, and a ledger of a store without one, were only there to be compared. */
 function recorded(args: Args, io: Io, report: Report, { anchor, publicKey }: VerifyOptions): Promise<Recording> {
   const { uuid, pages, log, ledger } = report;
   const found: Record<VerifiedPart, boolean> = {
@@ -120,7 +120,7 @@ function recorded(args: Args, io: Io, report: Report, { anchor, publicKey }: Ver
   const parts = (Object.keys(found) as VerifiedPart[]).filter((name) => found[name]);
   return record(args, io, {
     done: 'all that was verified is right', event: { type: 'store_verified', parts }, head: log.report?.head,
-    uuid: uuid!, ledger: ledger?.isArchive ? undefined : ledger?.path,
+    uuid: uuid!, ledger: report.hasLedger && !ledger?.isArchive ? ledger?.path : undefined,
   });
 }
 

@@ -259,7 +259,8 @@ test('each command that looks works on an empty and on a filled store, and leave
       pattern(
         /healthy[^]*events +13, the newest 20 min 00 s ago/,
         /[^]*session +minecraft, 10 min 00 s counted, saved 10 min 00 s ago/,
-        /[^]*until Sat 2026-11-21 18:10:00 \+01:00\n +warned 5 min 00 s before the end/,
+        /[^]*until Sat 2026-11-21 18:10:00 \+01:00\n +since Sat 2026-11-21 17:40:00 \+01:00\n/,
+        / +warned 5 min 00 s before the end/,
         /[^]*tiny +0\.500 s[^]*tuxmath +Sat 2026-11-21 19:30:00 \+01:00 +1 h 30 min left/,
       ),
     ],

@@ -60,6 +60,18 @@ test('backup --record says which file and anchor, in the log of the store and no
   assert.match((await call('audit', path)).out, /5 {2}13:00:00 {2}store_backed_up +file=/);
 });
 
+test('verify --record writes to no ledger that was only there to be compared', async (t) => {
+  const folder = new TestFolder(t);
+  const path = fill(folder);
+  const made = folder.file('made.jsonl');
+  assert.equal((await call('rebuild-ledger', path, '--ledger', made)).code, 0);
+  const before = readFileSync(made);
+  const { code, err } = await call('verify', path, '--ledger', made, '--record');
+  assert.deepEqual([code, err], [0, '']);
+  assert.deepEqual(newest(path).event['parts'], ['pages', 'log', 'ledger']);
+  assert.deepEqual(readFileSync(made), before);
+});
+
 test('verify --record says what was found right, and each time anew', async (t) => {
   const folder = new TestFolder(t);
   const path = fill(folder);

@@ -13,7 +13,7 @@ export type { ReportOptions } from './options.ts';
  * A report as the text of one HTML page, without scripts and without anything that it would load from elsewhere. Writes
  * nothing; the store may be open read-only. Its totals are those of `getUsage`: a session that runs is charged when it
  * ends. All figures are of one state of the store. Then the log is verified, which takes as long as `verifyAudit` does.
- * What cannot be read is said in its place, and hides nothing else. Rejects with `ERR_STORE_INVALID_ARGUMENT` for what
+ * What cannot be read is said in its place, and hides no other part. Rejects with `ERR_STORE_INVALID_ARGUMENT` for what
  * is no store, for a policy and for options that it does not accept, with `ERR_STORE_CLOSED`, with `ERR_STORE_BUSY`
  * where a store that was opened read-only finds another database in the place of its own, and with the reason of the
  * signal.
