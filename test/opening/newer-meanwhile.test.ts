@@ -23,7 +23,7 @@ test('a version that saves beside a newer one keeps the fields that the newer on
   const store = open(folder);
   store.saveSnapshot({ timestamp: clock() });
   writtenBy('additive', folder.file(), undefined, `
-    write('set the brightness', () => prepare('UPDATE brightness SET percent = 90').run());
+    write('test', 'set the brightness', () => prepare('UPDATE brightness SET percent = 90').run());
     store.saveSnapshot({ timestamp: clock() });
     store.close();`);
   store.saveSnapshot({ timestamp: clock() });

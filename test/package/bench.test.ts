@@ -41,6 +41,7 @@ const targets = {
   'largest -wal, # events archived with a ledger': '≤ 16',
   'export of # events as CSV, an event': '≥ 0.2',
   'memory of an export of # events, above idle': '≤ 32',
+  'memory of an export of as many sessions, above idle': '≤ 32',
   'open at # rows': '≤ 1.2',
   'getRecentAudits(100) at # rows': '≤ 1.2',
   'getUsage at # rows': '≤ 1.2',

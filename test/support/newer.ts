@@ -40,12 +40,12 @@ const writing = `
   store.appendAudit({ type: 'brightness_set', percent: 70 }, { zone: 'night', source: 'admin' });
   store.addUsage('minecraft', '2026-11-21', 60_000);
   store.setCooldownUntil('minecraft', new Date('2026-11-21T10:00:00Z'));
-  for (const percent of [40, 70]) write('set the brightness', () => prepare(\`
+  for (const percent of [40, 70]) write('test', 'set the brightness', () => prepare(\`
     INSERT INTO brightness (entry_id, percent) VALUES ('minecraft', ?)
     ON CONFLICT (entry_id) DO UPDATE SET percent = excluded.percent\`).run(percent));
   if (new RunStore(store).listRuns().length === 0) new RunStore(store).createRun({ id: 'theirs', planPath: 'plan' });
   store.setCooldownUntil('gcompris', new Date('2026-11-21T08:00:00Z'));
-  write('give its columns other values than their defaults', () => {
+  write('test', 'give its columns other values than their defaults', () => {
     prepare("UPDATE usage SET device = 'tablet' WHERE entry_id = 'minecraft'").run();
     prepare("UPDATE cooldowns SET reason = 'night' WHERE entry_id = 'gcompris'").run();
     prepare("UPDATE runs SET priority = 9 WHERE id = 'theirs'").run();
