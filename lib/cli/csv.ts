@@ -1,4 +1,5 @@
 // Writes CSV (RFC 4180) in which no spreadsheet takes a stored text for a formula.
+import { types } from 'node:util';
 import { json } from './text.ts';
 
 /**
@@ -54,7 +55,7 @@ function fieldOf(cell: Cell, shown: ((text: string) => string) | undefined): str
 }
 
 function textOf(cell: Exclude<Cell, undefined>): string {
-  if (cell instanceof Date) return cell.toISOString();
+  if (types.isDate(cell)) return cell.toISOString();
   // No text file can hold a lone surrogate, and many programs end a text at NUL.
   if (typeof cell === 'string') return harmless(cell.toWellFormed().replaceAll('\0', '\ufffd'));
   return typeof cell === 'object' ? cell.made : String(cell);

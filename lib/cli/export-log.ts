@@ -56,7 +56,7 @@ export function* logPages(
 ): Generator<LogPage, void, undefined> {
   for (let place = after; place.id < lastId; ) {
     const found = door.readTogether('read the log', () => nextPage(door, place, lastId, wanted));
-    if (!(found instanceof Array)) {
+    if (!Array.isArray(found)) {
       place = found.place;
       yield { rows: found.rows, place };
       continue;
