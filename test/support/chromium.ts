@@ -1,10 +1,11 @@
-// A Chromium without a screen, which a test drives by its remote debugging.
+// A Chromium without a screen, which a test drives by its remote debugging: over pipes, because the WebSocket of Node
+// 24.15 does not give a message of megabytes, such as the tree of a page.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
 import type { TestContext } from 'node:test';
 
 /** What the browser tells by itself. */
@@ -18,7 +19,7 @@ type Answer = any;
 
 // The page is the tests' own, and a container refuses the sandbox, whoever runs the browser in it.
 const options = [
-  '--headless=new', '--no-sandbox', '--remote-debugging-port=0', '--no-first-run', '--no-default-browser-check',
+  '--headless=new', '--no-sandbox', '--remote-debugging-pipe', '--no-first-run', '--no-default-browser-check',
   '--disable-gpu', '--disable-dev-shm-usage', '--disable-background-networking', '--disable-component-update',
   '--disable-sync', '--disable-extensions', '--disable-breakpad', '--hide-scrollbars', '--lang=en-US',
 ];
@@ -39,7 +40,6 @@ export class Chromium {
   /** What the browser has told since it began. */
   readonly notices: Notice[] = [];
   readonly #process: ChildProcess;
-  #socket!: WebSocket;
   #session = '';
   #lastId = 0;
   readonly #waiting = new Map<number, { resolve: (value: Answer) => void; reject: (error: Error) => void }>();
@@ -53,7 +53,8 @@ export class Chromium {
   static async start(t: TestContext): Promise<Chromium> {
     const profile = mkdtempSync(join(tmpdir(), 'shepherd-store-chromium-'));
     const child = spawn('chromium', [...options, `--user-data-dir=${profile}`, 'about:blank'], {
-      stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, HOME: profile, XDG_CONFIG_HOME: profile },
+      stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'], // it reads the fourth, and writes to the fifth
+      env: { ...process.env, HOME: profile, XDG_CONFIG_HOME: profile },
     });
     const ended = once(child, 'exit');
     const end = async (): Promise<void> => {
@@ -69,18 +70,15 @@ export class Chromium {
   }
 
   async #connect(): Promise<void> {
-    const lines = createInterface({ input: this.#process.stderr! });
-    const address = await bounded('address', new Promise<string>((resolve, reject) => {
-      lines.on('line', (line) => {
-        const found = /^DevTools listening on (ws:\S+)/.exec(line)?.[1];
-        if (found !== undefined) resolve(found);
-      });
-      this.#process.once('exit', (code) => reject(new Error(`Chromium has ended with ${code}`)));
-      this.#process.once('error', reject);
-    }));
-    this.#socket = new WebSocket(address);
-    this.#socket.addEventListener('message', ({ data }) => this.#take(JSON.parse(String(data))));
-    await bounded('connection', once(this.#socket, 'open'));
+    let parts: string[] = [];
+    (this.#process.stdio[4] as Readable).setEncoding('utf8').on('data', (text: string) => {
+      const [first, ...others] = text.split('\0'); // which ends each message
+      parts.push(first!);
+      for (const part of others) {
+        this.#take(JSON.parse(parts.join('')));
+        parts = [part];
+      }
+    });
     const { targetInfos } = await this.ask('Target.getTargets');
     const { targetId } = targetInfos.find(({ type }: { type: string }) => type === 'page');
     const { sessionId } = await this.ask('Target.attachToTarget', { targetId, flatten: true });
@@ -105,7 +103,7 @@ export class Chromium {
     const id = ++this.#lastId;
     const answer = new Promise<Answer>((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
     const session = this.#session === '' ? {} : { sessionId: this.#session };
-    this.#socket.send(JSON.stringify({ id, method, params, ...session }));
+    (this.#process.stdio[3] as Writable).write(`${JSON.stringify({ id, method, params, ...session })}\0`);
     return bounded(`answer to ${method}`, answer);
   }
 
