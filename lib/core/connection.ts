@@ -151,8 +151,8 @@ export class Connection extends Statements {
 
   /**
    * Runs a write in a transaction of its own, durable on return, or as a savepoint of the open transaction, durable
-   * with that. Whatever `fn` throws undoes all that `fn` did. `what` completes "failed to …"; `operation`, and how long
-   * the caller has waited for others, are what `EndedWrite` has.
+   * with that. Whatever `fn` throws undoes all that `fn` did. `what` completes "failed to …"; `operation`, and how
+   * long the caller has waited for others, are what `EndedWrite` has.
    */
   write<T>(operation: string, what: string, fn: () => T, waitedMs = 0): T {
     this.#checkWritable(what);

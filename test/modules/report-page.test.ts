@@ -37,7 +37,10 @@ test('hostile texts are shown, with what is obeyed in them visible and what is t
   const shown = new Set(elementsOf(page, 'bdi').map(textOf));
   assert.ok(shown.has('\\u{202e}gnp.exe'));
   assert.equal(textOf(elementsOf(page, 'h1')[0]!), '\\u{202e}gnp.exe');
-  const whole = ['<script>alert(1)</script>', '-->', ']]>', '=1+1', '\\x09=1+1', 'a\\x00b', 'نص عربي', '👩‍👩‍👧‍👦'];
+  const whole = [
+    '<script>alert(1)</script>', '-->', ']]>', '=1+1', '\\x09=1+1', 'a\\x00b',
+    'نص عربي', '👩‍👩‍👧‍👦',
+  ];
   for (const text of whole) assert.ok(shown.has(text), text);
   for (const text of shown) assert.ok(text.length < 1_700, `${text.length}`);
   assert.ok(shown.has(`${'x'.repeat(40)}…`));

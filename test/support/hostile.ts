@@ -8,5 +8,6 @@ export const hostileTexts: readonly string[] = [
   '=1+1', '+1+1', '-1+1', '@SUM(A1)', '=HYPERLINK("http://example.org";"x")', '\t=1+1', '\r=1+1', '\n=1+1', ' =1+1',
   '＝1+1', 'a,b', 'a;b', 'a"b', 'a\nb', 'a\r\nb', 'a\u0000b',
   '\u001b[2J\u001b]0;title\u0007', '\u009b31m', '\u0007', '\u202egnp.exe', '\u2066abc', '\u200babc', '\ufeffabc',
-  '\u2028abc', '👩‍👩‍👧‍👦', 'نص عربي', 'é', 'x'.repeat(10_000), '漢'.repeat(10_000), 'a b '.repeat(2_500),
+  '\u2028abc', '👩‍👩‍👧‍👦', 'نص عربي', 'é',
+  'x'.repeat(10_000), '漢'.repeat(10_000), 'a b '.repeat(2_500),
 ];
