@@ -1,6 +1,8 @@
 // The command report: its days, its file, its exit codes.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { SqliteStore } from '../../lib/index.ts';
 import type { Contents } from '../../lib/modules/report/contents.ts';
@@ -8,6 +10,9 @@ import { type Said, shepherd } from '../support/command.ts';
 import { damage } from '../support/damage.ts';
 import { namesIn } from '../support/files.ts';
 import { TestFolder } from '../support/folder.ts';
+import { root } from '../support/project.ts';
+import { needs } from '../support/tools.ts';
+import { readTrace, tracing } from '../support/trace.ts';
 
 process.env['TZ'] = 'Europe/Berlin';
 const now = new Date('2026-11-20T23:30:00Z'); // Saturday the 21st in Berlin
@@ -230,4 +235,15 @@ test('an interrupted report writes no file', async (t) => {
   const { code } = await shepherd(argv, { clock, signal: AbortSignal.abort() });
   assert.equal(code, 130);
   assert.ok(!namesIn(kiosk.path).includes('report.html'));
+});
+
+test('a file that was written is on the disk, with its name', needs('strace'), (t) => {
+  const kiosk = new Kiosk(t);
+  const [page, output] = [kiosk.file('out.html'), kiosk.file('trace')];
+  const command = [process.execPath, join(root, 'lib/cli/main.ts'), 'report', kiosk.file(), '--out', page];
+  const [strace, ...args] = [...tracing(output, ['fsync', 'rename']), ...command];
+  assert.equal(spawnSync(strace!, args).status, 0);
+  const calls = readTrace(output).filter(({ path }) => path.startsWith(kiosk.path))
+    .map(({ name, path }) => [name, path.endsWith('.tmp') ? 'temporary' : path]);
+  assert.deepEqual(calls, [['fsync', 'temporary'], ['rename', page], ['fsync', kiosk.path]]);
 });
